@@ -1,0 +1,84 @@
+//! The trait a device implements.
+
+use crate::{Buffer, Op, Result, View, ViewMut};
+use std::fmt::Debug;
+
+/// What a backend says of its device, for reports.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// The backend's name as users type it: `cpu`, `cuda`.
+    pub backend: String,
+    /// The device's own name.
+    pub name: String,
+    /// Memory in bytes, where known.
+    pub memory_bytes: Option<u64>,
+    /// Worker threads, where that means something.
+    pub threads: Option<usize>,
+    /// Anything else worth a line: instruction set, driver version.
+    pub detail: String,
+}
+
+/// What became of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Ran {
+    /// It is done, or enqueued.
+    Done,
+    /// This backend has no native version: the device runs the op's f64 meaning on the host.
+    Unsupported,
+}
+
+/// One device and its in-order queue.
+///
+/// The first four methods make a backend *correct*: every operation it does not know runs by its
+/// f64 meaning on the host ([`crate::fallback`]). The rest make it fast.
+///
+/// Outputs are given, never returned: no call but [`Backend::alloc`] allocates, and only the pool
+/// of a [`crate::Device`] calls that. Views are dense and row-major.
+pub trait Backend: Debug + Send + Sync + 'static {
+    /// The device, for reports.
+    fn info(&self) -> DeviceInfo;
+
+    /// New memory of `bytes` bytes, its content unspecified, aligned to 256 bytes or to whatever
+    /// the device needs.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`] when there is no room.
+    fn alloc(&self, bytes: usize) -> Result<Box<dyn Buffer>>;
+
+    /// Copies host bytes into a window of the same size. The bytes are read before it returns.
+    ///
+    /// # Errors
+    /// [`crate::Error::ForeignBuffer`], or the device's own failure.
+    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()>;
+
+    /// Waits for everything enqueued before, then copies a window to host bytes of the same size.
+    ///
+    /// # Errors
+    /// [`crate::Error::ForeignBuffer`], or whatever an earlier operation failed with.
+    fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()>;
+
+    /// Enqueues a checked operation, or says that it has no native version.
+    ///
+    /// # Errors
+    /// [`crate::Error::ForeignBuffer`], bad ids, or the device's own failure.
+    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+        let _ = op;
+        Ok(Ran::Unsupported)
+    }
+
+    /// Waits until everything enqueued is done.
+    ///
+    /// # Errors
+    /// Whatever an earlier operation failed with.
+    fn synchronize(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Calls `work` where this backend likes to be driven from, its thread pool say. A trainer
+    /// runs a whole step inside one `enter`.
+    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
+        work();
+    }
+}

@@ -1,0 +1,204 @@
+//! A backend and its memory, as users hold it.
+
+use crate::pool::{Pool, PoolStats, size_class};
+use crate::{
+    Backend, Buffer, DeviceInfo, Error, Op, Ran, Reference, Result, View, ViewMut, fallback,
+};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A device: one backend, its pool of memory, and the rule for operations it does not know.
+///
+/// Clones are handles to the same device.
+#[derive(Clone, Debug)]
+pub struct Device(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    backend: Box<dyn Backend>,
+    pool: Mutex<Pool>,
+    deny_fallback: AtomicBool,
+    fallbacks: AtomicU64,
+}
+
+impl Device {
+    /// The device of a backend.
+    #[must_use]
+    pub fn new(backend: impl Backend) -> Self {
+        Self::from_boxed(Box::new(backend))
+    }
+
+    /// The device of a backend chosen at run time.
+    #[must_use]
+    pub fn from_boxed(backend: Box<dyn Backend>) -> Self {
+        Self(Arc::new(Inner {
+            backend,
+            pool: Mutex::default(),
+            deny_fallback: AtomicBool::new(false),
+            fallbacks: AtomicU64::new(0),
+        }))
+    }
+
+    /// The f64 meaning of every operation as a device: slow and exact, on the host.
+    #[must_use]
+    pub fn reference() -> Self {
+        Self::new(Reference)
+    }
+
+    /// See [`Backend::info`].
+    #[must_use]
+    pub fn info(&self) -> DeviceInfo {
+        self.0.backend.info()
+    }
+
+    /// The backend itself.
+    #[must_use]
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.0.backend
+    }
+
+    /// Whether two handles name the same device.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Checks an operation and runs it: natively, or by its meaning on the host.
+    ///
+    /// # Errors
+    /// What [`crate::op::Meaning::check`] or the backend says; [`Error::FallbackDenied`].
+    pub fn run<'a>(&self, op: impl Into<Op<'a>>) -> Result<()> {
+        let mut op = op.into();
+        op.check()?;
+        match self.0.backend.run(&mut op)? {
+            Ran::Done => Ok(()),
+            Ran::Unsupported if self.0.deny_fallback.load(Ordering::Relaxed) => {
+                Err(Error::FallbackDenied {
+                    device: self.info().name,
+                    op: op.name(),
+                })
+            }
+            Ran::Unsupported => {
+                self.0.fallbacks.fetch_add(1, Ordering::Relaxed);
+                fallback::run(self.backend(), &mut op)
+            }
+        }
+    }
+
+    /// Makes operations without a native version errors.
+    pub fn deny_fallback(&self, deny: bool) {
+        self.0.deny_fallback.store(deny, Ordering::Relaxed);
+    }
+
+    /// How many operations ran by their meaning on the host so far.
+    #[must_use]
+    pub fn fallbacks(&self) -> u64 {
+        self.0.fallbacks.load(Ordering::Relaxed)
+    }
+
+    /// See [`Backend::upload`].
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] when the sizes differ, or the device's failure.
+    pub fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
+        let size = dst.dtype().size();
+        if src.len() != dst.bytes() {
+            return Err(Error::WrongLength {
+                shape: dst.shape(),
+                got: src.len() / size,
+            });
+        }
+        self.0.backend.upload(src, dst)
+    }
+
+    /// See [`Backend::download`].
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] when the sizes differ, or the device's failure.
+    pub fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
+        let size = src.dtype().size();
+        if dst.len() != src.bytes() {
+            return Err(Error::WrongLength {
+                shape: src.shape(),
+                got: dst.len() / size,
+            });
+        }
+        self.0.backend.download(src, dst)
+    }
+
+    /// See [`Backend::synchronize`].
+    ///
+    /// # Errors
+    /// Whatever an earlier operation failed with.
+    pub fn synchronize(&self) -> Result<()> {
+        self.0.backend.synchronize()
+    }
+
+    /// Runs work where the backend likes to be driven from, and hands its result back.
+    pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        let (mut work, mut result) = (Some(work), None);
+        self.0.backend.enter(&mut || {
+            if let Some(work) = work.take() {
+                result = Some(work());
+            }
+        });
+        result
+            .unwrap_or_else(|| unreachable!("Backend::enter must call its work before it returns"))
+    }
+
+    /// What the pool has done so far.
+    #[must_use]
+    pub fn pool_stats(&self) -> PoolStats {
+        self.pool().stats
+    }
+
+    /// Gives memory that no tensor uses back to the system.
+    pub fn trim(&self) {
+        self.pool().trim();
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        // The pool's own code cannot panic half-way, so a poisoned lock holds a sound pool.
+        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn storage(&self, bytes: usize) -> Result<Storage> {
+        let class = size_class(bytes);
+        let buffer = self.pool().take(self.backend(), class)?;
+        Ok(Storage {
+            buffer: Some(buffer),
+            class,
+            device: self.clone(),
+        })
+    }
+}
+
+/// A buffer on loan from the pool of its device.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    /// `None` only while it is being dropped.
+    buffer: Option<Box<dyn Buffer>>,
+    class: usize,
+    device: Device,
+}
+
+impl Storage {
+    pub(crate) fn buffer(&self) -> &dyn Buffer {
+        match &self.buffer {
+            Some(buffer) => &**buffer,
+            None => unreachable!("the buffer leaves in drop only"),
+        }
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            self.device.pool().put(self.class, buffer);
+        }
+    }
+}

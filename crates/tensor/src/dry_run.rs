@@ -1,0 +1,73 @@
+//! A backend that does nothing, to know beforehand what a step will cost.
+//!
+//! Running a training step on it asks for the same memory in the same order as on any other
+//! device, so the pool's peak is that device's peak, and the operations' costs add up; nothing is
+//! allocated or computed. Downloads give zeros.
+
+use crate::{Backend, Buffer, Cost, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The backend that only counts. Clones share their counts.
+#[derive(Clone, Debug, Default)]
+pub struct DryRun(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    flops: AtomicU64,
+    bytes: AtomicU64,
+    ops: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Buffer for Nothing {}
+
+impl DryRun {
+    /// What the operations so far would cost.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        Cost {
+            flops: self.0.flops.load(Ordering::Relaxed),
+            bytes: self.0.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many operations there were.
+    #[must_use]
+    pub fn ops(&self) -> u64 {
+        self.0.ops.load(Ordering::Relaxed)
+    }
+}
+
+impl Backend for DryRun {
+    fn info(&self) -> DeviceInfo {
+        DeviceInfo {
+            backend: "dry-run".into(),
+            name: "dry run".into(),
+            ..DeviceInfo::default()
+        }
+    }
+
+    fn alloc(&self, _bytes: usize) -> Result<Box<dyn Buffer>> {
+        Ok(Box::new(Nothing))
+    }
+
+    fn upload(&self, _src: &[u8], _dst: ViewMut<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn download(&self, _src: View<'_>, dst: &mut [u8]) -> Result<()> {
+        dst.fill(0);
+        Ok(())
+    }
+
+    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+        let cost = op.cost();
+        self.0.flops.fetch_add(cost.flops, Ordering::Relaxed);
+        self.0.bytes.fetch_add(cost.bytes, Ordering::Relaxed);
+        self.0.ops.fetch_add(1, Ordering::Relaxed);
+        Ok(Ran::Done)
+    }
+}

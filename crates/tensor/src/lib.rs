@@ -1,0 +1,52 @@
+//! Tensors, the meaning of every operation in f64, and the trait a device implements.
+//!
+//! An operation is a value ([`Op`]), a device is one object-safe trait ([`Backend`]), and nothing
+//! above them is generic: users hold a plain [`Device`] and a plain [`Tensor`].
+//!
+//! ```
+//! use latimer_tensor::{Device, Tensor};
+//! let device = Device::reference(); // or `Device::new(latimer_backend_cpu::Cpu::new(2)?)`
+//! let scores = Tensor::from_slice(&device, &[0.0f32, 1.0, 2.0, 2.0], [2, 2])?;
+//! println!("{:.4}", scores.softmax(1.0)?);
+//! assert_eq!(scores.softmax(1.0)?.to_vec::<f32>()?[2..], [0.5, 0.5]);
+//! # Ok::<(), latimer_tensor::Error>(())
+//! ```
+//!
+//! | if you want to | read |
+//! |---|---|
+//! | compute with tensors | [`Tensor`] |
+//! | know what an operation means | [`op`] |
+//! | write a backend | [`Backend`] |
+//! | hold a backend to the meaning | [`Host`], and the crate `latimer-conformance` |
+//! | know what a step will cost | [`DryRun`] |
+
+mod backend;
+mod device;
+mod display;
+mod dry_run;
+pub mod dtype;
+mod error;
+pub mod fallback;
+mod host;
+pub mod op;
+pub mod philox;
+mod pool;
+mod reference;
+mod scalars;
+mod shape;
+mod tensor;
+mod view;
+
+pub use backend::{Backend, DeviceInfo, Ran};
+pub use device::Device;
+pub use dry_run::DryRun;
+pub use dtype::{DType, Element};
+pub use error::{Error, Result};
+pub use host::{Host, Written};
+pub use op::{Cost, Op};
+pub use pool::PoolStats;
+pub use reference::Reference;
+pub use scalars::{Scalars, StepValues};
+pub use shape::Shape;
+pub use tensor::{Tensor, TensorId};
+pub use view::{Buffer, View, ViewMut};

@@ -1,0 +1,217 @@
+//! The optimizer: the norm of the gradients, the clip factor, the update.
+//!
+//! What changes from step to step (learning rate, clip factor, bias corrections) is read from the
+//! device's scalar block, see [`crate::Scalars`].
+
+use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
+use crate::{DType, Host, Result, Scalars, View, ViewMut};
+
+/// `y = Σ x²`, or `y += Σ x²`.
+#[derive(Debug)]
+pub struct SumSquares<'a> {
+    /// Any shape.
+    pub x: View<'a>,
+    /// `[1]`, `F32`.
+    pub y: ViewMut<'a>,
+    /// Adds to `y` instead of overwriting it.
+    pub accumulate: bool,
+}
+
+impl Meaning for SumSquares<'_> {
+    const NAME: &'static str = "sum_squares";
+
+    fn check(&self) -> Result<()> {
+        is_float(Self::NAME, "x", self.x.dtype())?;
+        dtype_is(Self::NAME, "y", self.y.dtype(), DType::F32)?;
+        shape_is(Self::NAME, "y", self.y.shape(), [1])
+    }
+
+    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+        let x = host.read(self.x)?;
+        let old = if self.accumulate {
+            host.read(self.y.as_view())?[0]
+        } else {
+            0.0
+        };
+        let sum = x.iter().map(|x| x * x).sum::<f64>() + old;
+        host.write("y", vec![sum], vec![(x.len() + 1) as f64 * sum]);
+        Ok(())
+    }
+
+    fn flops(&self) -> u64 {
+        2 * self.x.numel() as u64
+    }
+
+    operands!(In x, InOut y);
+}
+
+/// `clip = min(1, max_norm / (norm + 1e-6))` with `norm = √sum_squares`, into the scalar block, as
+/// PyTorch's `clip_grad_norm_`; the norm is kept there too.
+#[derive(Debug)]
+pub struct ClipScale<'a> {
+    /// `[1]`, `F32`: the sum over all gradients.
+    pub sum_squares: View<'a>,
+    /// The scalar block, `F32`: `CLIP` and `GRAD_NORM` are written.
+    pub scalars: ViewMut<'a>,
+    /// The greatest norm let through; infinite to clip nothing.
+    pub max_norm: f32,
+}
+
+fn check_block(op: &'static str, dtype: DType, shape: crate::Shape) -> Result<()> {
+    dtype_is(op, "scalars", dtype, DType::F32)?;
+    shape_is(op, "scalars", shape, [Scalars::LEN])
+}
+
+impl Meaning for ClipScale<'_> {
+    const NAME: &'static str = "clip_scale";
+
+    fn check(&self) -> Result<()> {
+        dtype_is(
+            Self::NAME,
+            "sum_squares",
+            self.sum_squares.dtype(),
+            DType::F32,
+        )?;
+        shape_is(Self::NAME, "sum_squares", self.sum_squares.shape(), [1])?;
+        check_block(Self::NAME, self.scalars.dtype(), self.scalars.shape())?;
+        attribute_such(
+            Self::NAME,
+            "max_norm",
+            self.max_norm.into(),
+            self.max_norm > 0.0,
+            "it must be positive",
+        )
+    }
+
+    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+        let norm = host.read(self.sum_squares)?[0].sqrt();
+        let mut block = host.read(self.scalars.as_view())?;
+        let mut sizes = vec![0.0; block.len()];
+        let clip = f64::from(self.max_norm) / (norm + 1e-6);
+        // Not `f64::min`, which would turn NaN into 1 and hide a broken gradient.
+        block[Scalars::CLIP] = if clip >= 1.0 { 1.0 } else { clip };
+        block[Scalars::GRAD_NORM] = norm;
+        sizes[Scalars::CLIP] = 4.0 * block[Scalars::CLIP];
+        sizes[Scalars::GRAD_NORM] = 2.0 * norm;
+        host.write("scalars", block, sizes);
+        Ok(())
+    }
+
+    fn flops(&self) -> u64 {
+        4
+    }
+
+    operands!(In sum_squares, InOut scalars);
+}
+
+/// One AdamW update of a range of parameters (Loshchilov and Hutter 2019, arXiv 1711.05101; the
+/// order of PyTorch's): with `g = clip · grad`,
+///
+/// `m = beta1·m + (1 - beta1)·g`, `v = beta2·v + (1 - beta2)·g²`,
+/// `p = p·(1 - lr·weight_decay) - lr/bias1 · m / (√v/√bias2 + eps)`.
+#[derive(Debug)]
+pub struct AdamW<'a> {
+    /// Parameters, `[N]`, `F32`.
+    pub param: ViewMut<'a>,
+    /// Their gradients, `[N]`, `F32`.
+    pub grad: View<'a>,
+    /// First moment, `[N]`, `F32`.
+    pub m: ViewMut<'a>,
+    /// Second moment, `[N]`, `F32`.
+    pub v: ViewMut<'a>,
+    /// The scalar block: `LR`, `CLIP`, `BIAS1` and `BIAS2` are read.
+    pub scalars: View<'a>,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Keeps the quotient finite.
+    pub eps: f32,
+    /// Share of a parameter that goes per unit of learning rate.
+    pub weight_decay: f32,
+}
+
+impl Meaning for AdamW<'_> {
+    const NAME: &'static str = "adamw";
+
+    fn check(&self) -> Result<()> {
+        let shape = self.param.shape();
+        dtype_is(Self::NAME, "param", self.param.dtype(), DType::F32)?;
+        shape_such(
+            Self::NAME,
+            "param",
+            shape,
+            shape.rank() == 1,
+            "it must be [N]",
+        )?;
+        dtype_is(Self::NAME, "grad", self.grad.dtype(), DType::F32)?;
+        shape_is(Self::NAME, "grad", self.grad.shape(), shape)?;
+        for (name, view) in [("m", &self.m), ("v", &self.v)] {
+            dtype_is(Self::NAME, name, view.dtype(), DType::F32)?;
+            shape_is(Self::NAME, name, view.shape(), shape)?;
+        }
+        check_block(Self::NAME, self.scalars.dtype(), self.scalars.shape())?;
+        for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            attribute_such(
+                Self::NAME,
+                name,
+                beta.into(),
+                (0.0..1.0).contains(&beta),
+                "it must be in 0..1",
+            )?;
+        }
+        attribute_such(
+            Self::NAME,
+            "eps",
+            self.eps.into(),
+            self.eps > 0.0,
+            "it must be positive",
+        )?;
+        let decays = self.weight_decay >= 0.0;
+        attribute_such(
+            Self::NAME,
+            "weight_decay",
+            self.weight_decay.into(),
+            decays,
+            "it must not be negative",
+        )
+    }
+
+    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+        let (param, grad) = (host.read(self.param.as_view())?, host.read(self.grad)?);
+        let (m, v) = (host.read(self.m.as_view())?, host.read(self.v.as_view())?);
+        let block = host.read(self.scalars)?;
+        let [lr, clip, bias1, bias2] =
+            [Scalars::LR, Scalars::CLIP, Scalars::BIAS1, Scalars::BIAS2].map(|i| block[i]);
+        let [beta1, beta2, eps, decay] =
+            [self.beta1, self.beta2, self.eps, self.weight_decay].map(f64::from);
+        let mut out = [const { Vec::new() }; 6];
+        for i in 0..param.len() {
+            let g = clip * grad[i];
+            let new_m = beta1 * m[i] + (1.0 - beta1) * g;
+            let new_v = beta2 * v[i] + (1.0 - beta2) * g * g;
+            let denominator = (new_v / bias2).sqrt() + eps;
+            let update = lr / bias1 * new_m / denominator;
+            let m_size = 4.0 * ((beta1 * m[i]).abs() + ((1.0 - beta1) * g).abs());
+            out[0].push(param[i] * (1.0 - lr * decay) - update);
+            out[1].push(
+                3.0 * param[i].abs() + 12.0 * update.abs() + lr / bias1 * m_size / denominator,
+            );
+            out[2].push(new_m);
+            out[3].push(m_size);
+            out[4].push(new_v);
+            out[5].push(6.0 * new_v);
+        }
+        let [p, p_sizes, m, m_sizes, v, v_sizes] = out;
+        host.write("param", p, p_sizes);
+        host.write("m", m, m_sizes);
+        host.write("v", v, v_sizes);
+        Ok(())
+    }
+
+    fn flops(&self) -> u64 {
+        16 * self.param.numel() as u64
+    }
+
+    operands!(InOut param, In grad, InOut m, InOut v, In scalars);
+}

@@ -1,0 +1,161 @@
+//! Dropout, with masks that are a function of where and when. Srivastava et al. 2014.
+
+use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
+use crate::{DType, Host, Result, Shape, View, ViewMut, philox::philox4x32, philox::split};
+
+/// Which elements a dropout keeps.
+///
+/// Element `e` of the global batch, at `site` in the model and at a step, is kept iff lane `e % 4`
+/// of `philox4x32(seed, [e/4, site, step])` is at least `rate·2³²`: an integer comparison, the same
+/// on every device. What is kept is divided by `1 - rate`.
+#[derive(Clone, Copy, Debug)]
+pub struct DropoutMask {
+    key: [u32; 2],
+    site: u32,
+    step: u32,
+    threshold: u32,
+    /// `1 / (1 - rate)`.
+    pub scale: f32,
+}
+
+impl DropoutMask {
+    /// Elements of the random words: seed (low, high), step, first row of the global batch.
+    pub const WORDS: usize = 4;
+
+    /// The mask of these words (see [`crate::Scalars`]) at a site.
+    #[must_use]
+    pub fn new(words: [u32; Self::WORDS], site: u32, rate: f32) -> Self {
+        let threshold = (f64::from(rate) * 2f64.powi(32))
+            .round()
+            .min(f64::from(u32::MAX)) as u32;
+        Self {
+            key: [words[0], words[1]],
+            site,
+            step: words[2],
+            threshold,
+            scale: 1.0 / (1.0 - rate),
+        }
+    }
+
+    /// The factors of elements `4·block .. 4·block + 4`: `scale` or 0.
+    #[inline]
+    #[must_use]
+    pub fn factors(&self, block: u64) -> [f32; 4] {
+        let [low, high] = split(block);
+        let draws = philox4x32(self.key, [low, high, self.site, self.step]);
+        draws.map(|draw| {
+            if draw >= self.threshold {
+                self.scale
+            } else {
+                0.0
+            }
+        })
+    }
+
+    /// The factor of one element.
+    #[inline]
+    #[must_use]
+    pub fn factor(&self, element: u64) -> f32 {
+        self.factors(element / 4)[(element % 4) as usize]
+    }
+}
+
+pub(crate) fn check_random(op: &'static str, rate: f32, random: Option<View<'_>>) -> Result<()> {
+    attribute_such(
+        op,
+        "rate",
+        rate.into(),
+        (0.0..1.0).contains(&rate),
+        "it must be in 0..1",
+    )?;
+    match random {
+        Some(random) => {
+            dtype_is(op, "random", random.dtype(), DType::U32)?;
+            shape_is(op, "random", random.shape(), [DropoutMask::WORDS])
+        }
+        None => shape_such(
+            op,
+            "random",
+            Shape::new(&[0]),
+            rate == 0.0,
+            "dropout needs the random words",
+        ),
+    }
+}
+
+/// Reads the words of a device block.
+pub(crate) fn read_words(host: &Host<'_>, random: View<'_>) -> Result<[u32; DropoutMask::WORDS]> {
+    let words = host.read_ids(random)?;
+    Ok(std::array::from_fn(|i| words[i] as u32))
+}
+
+/// `y = x · keep / (1 - rate)`; its own backward, on gradients.
+///
+/// Elements are numbered over the global batch: `first_row` of the random words rows of axis 0
+/// come before these.
+#[derive(Debug)]
+pub struct Dropout<'a> {
+    /// `[B, …]`.
+    pub x: View<'a>,
+    /// As `x`.
+    pub y: ViewMut<'a>,
+    /// The share that is dropped, in `0..1`.
+    pub rate: f32,
+    /// Which dropout of the model this is.
+    pub site: u32,
+    /// `[4]`, `U32`: see [`crate::Scalars`].
+    pub random: View<'a>,
+}
+
+impl Dropout<'_> {
+    /// The number of this tensor's first element in the global batch.
+    #[must_use]
+    pub fn first_element(&self, first_row: u32) -> u64 {
+        let row = self.x.numel() / self.x.shape().dims()[0].max(1);
+        u64::from(first_row) * row as u64
+    }
+}
+
+impl Meaning for Dropout<'_> {
+    const NAME: &'static str = "dropout";
+
+    fn check(&self) -> Result<()> {
+        let x = self.x.shape();
+        is_float(Self::NAME, "x", self.x.dtype())?;
+        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
+        shape_such(Self::NAME, "x", x, x.rank() >= 1, "it has no batch axis")?;
+        shape_is(Self::NAME, "y", self.y.shape(), x)?;
+        check_random(Self::NAME, self.rate, Some(self.random))
+    }
+
+    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+        let x = host.read(self.x)?;
+        let words = read_words(host, self.random)?;
+        let (mask, first) = (
+            DropoutMask::new(words, self.site, self.rate),
+            self.first_element(words[3]),
+        );
+        let scale = 1.0 / (1.0 - f64::from(self.rate));
+        let values: Vec<f64> = x
+            .iter()
+            .zip(first..)
+            .map(|(x, e)| {
+                if mask.factor(e) == 0.0 {
+                    0.0
+                } else {
+                    x * scale
+                }
+            })
+            .collect();
+        // The scale itself is rounded (its quotient and difference) before the product is.
+        let sizes = values.iter().map(|y| 3.0 * y.abs()).collect();
+        host.write("y", values, sizes);
+        Ok(())
+    }
+
+    fn flops(&self) -> u64 {
+        self.x.numel() as u64
+    }
+
+    operands!(In x, Out y, In random);
+}

@@ -1,0 +1,209 @@
+//! Products of matrices, one or a batch.
+
+use super::{Meaning, dtype_is, is_float, operands, shape_is, shape_such};
+use crate::{Host, Result, Shape, View, ViewMut};
+
+/// `y = alpha · a·b + bias + beta · y`, over a batch when the operands have three axes.
+///
+/// With `trans_a` the operand is `aᵀ`, stored `[K, M]`; likewise `trans_b`. With `beta` 0, `y` is
+/// not read.
+#[derive(Debug)]
+pub struct Matmul<'a> {
+    /// `[M, K]` or `[S, M, K]`; `[…, K, M]` if `trans_a`.
+    pub a: View<'a>,
+    /// `[K, N]` or `[S, K, N]`; `[…, N, K]` if `trans_b`.
+    pub b: View<'a>,
+    /// `[N]`, added to every row.
+    pub bias: Option<View<'a>>,
+    /// `[M, N]` or `[S, M, N]`.
+    pub y: ViewMut<'a>,
+    /// Whether `a` is stored transposed.
+    pub trans_a: bool,
+    /// Whether `b` is stored transposed.
+    pub trans_b: bool,
+    /// Factor of the product.
+    pub alpha: f32,
+    /// Factor of the old `y`.
+    pub beta: f32,
+}
+
+/// The sizes of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatmulSizes {
+    /// Products in the batch, 1 without one.
+    pub batch: usize,
+    /// Rows of `y`.
+    pub m: usize,
+    /// Columns of `y`.
+    pub n: usize,
+    /// Terms in each sum.
+    pub k: usize,
+}
+
+impl<'a> Matmul<'a> {
+    /// `y = a·b`, nothing transposed, nothing added.
+    #[must_use]
+    pub fn new(a: View<'a>, b: View<'a>, y: ViewMut<'a>) -> Self {
+        Self {
+            a,
+            b,
+            bias: None,
+            y,
+            trans_a: false,
+            trans_b: false,
+            alpha: 1.0,
+            beta: 0.0,
+        }
+    }
+
+    /// Takes `a` as stored transposed.
+    #[must_use]
+    pub fn trans_a(self) -> Self {
+        Self {
+            trans_a: true,
+            ..self
+        }
+    }
+
+    /// Takes `b` as stored transposed.
+    #[must_use]
+    pub fn trans_b(self) -> Self {
+        Self {
+            trans_b: true,
+            ..self
+        }
+    }
+
+    /// Sets the factors of the product and of the old `y`.
+    #[must_use]
+    pub fn scaled(self, alpha: f32, beta: f32) -> Self {
+        Self {
+            alpha,
+            beta,
+            ..self
+        }
+    }
+
+    /// Adds a row to every row.
+    #[must_use]
+    pub fn with_bias(self, bias: Option<View<'a>>) -> Self {
+        Self { bias, ..self }
+    }
+
+    /// The sizes of a checked product.
+    #[must_use]
+    pub fn sizes(&self) -> MatmulSizes {
+        let (batch, rows, columns) = split(self.a.shape());
+        let (m, k) = if self.trans_a {
+            (columns, rows)
+        } else {
+            (rows, columns)
+        };
+        let (_, rows, columns) = split(self.b.shape());
+        MatmulSizes {
+            batch,
+            m,
+            n: if self.trans_b { rows } else { columns },
+            k,
+        }
+    }
+}
+
+/// Batch, rows and columns.
+fn split(shape: Shape) -> (usize, usize, usize) {
+    match *shape.dims() {
+        [rows, columns] => (1, rows, columns),
+        [batch, rows, columns] => (batch, rows, columns),
+        _ => (0, 0, 0),
+    }
+}
+
+impl Meaning for Matmul<'_> {
+    const NAME: &'static str = "matmul";
+
+    fn check(&self) -> Result<()> {
+        let (a, b) = (self.a.shape(), self.b.shape());
+        is_float(Self::NAME, "a", self.a.dtype())?;
+        dtype_is(Self::NAME, "b", self.b.dtype(), self.a.dtype())?;
+        dtype_is(Self::NAME, "y", self.y.dtype(), self.a.dtype())?;
+        shape_such(
+            Self::NAME,
+            "a",
+            a,
+            matches!(a.rank(), 2 | 3),
+            "it must have 2 or 3 axes",
+        )?;
+        shape_such(
+            Self::NAME,
+            "b",
+            b,
+            b.rank() == a.rank(),
+            "it must have as many axes as a",
+        )?;
+        let MatmulSizes { batch, m, n, k } = self.sizes();
+        let (rows, columns) = if self.trans_b { (n, k) } else { (k, n) };
+        let of = |x, y| {
+            if a.rank() == 2 {
+                Shape::new(&[x, y])
+            } else {
+                Shape::new(&[batch, x, y])
+            }
+        };
+        shape_is(Self::NAME, "b", b, of(rows, columns))?;
+        if let Some(bias) = self.bias {
+            dtype_is(Self::NAME, "bias", bias.dtype(), self.a.dtype())?;
+            shape_is(Self::NAME, "bias", bias.shape(), [n])?;
+        }
+        shape_is(Self::NAME, "y", self.y.shape(), of(m, n))
+    }
+
+    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+        let MatmulSizes { batch, m, n, k } = self.sizes();
+        let (a, b) = (host.read(self.a)?, host.read(self.b)?);
+        let bias = host.read_some(self.bias)?;
+        let old = if self.beta == 0.0 {
+            None
+        } else {
+            Some(host.read(self.y.as_view())?)
+        };
+        let (mut values, mut sizes) = (Vec::new(), Vec::new());
+        for s in 0..batch {
+            let (a, b) = (&a[s * m * k..][..m * k], &b[s * k * n..][..k * n]);
+            for i in 0..m {
+                for j in 0..n {
+                    let (mut sum, mut size) = (0.0, 0.0);
+                    for l in 0..k {
+                        let x = if self.trans_a {
+                            a[l * m + i]
+                        } else {
+                            a[i * k + l]
+                        };
+                        let y = if self.trans_b {
+                            b[j * k + l]
+                        } else {
+                            b[l * n + j]
+                        };
+                        sum += x * y;
+                        size += (x * y).abs();
+                    }
+                    let alpha = f64::from(self.alpha);
+                    let bias = bias.as_ref().map_or(0.0, |bias| bias[j]);
+                    let kept = old
+                        .as_ref()
+                        .map_or(0.0, |y| f64::from(self.beta) * y[(s * m + i) * n + j]);
+                    values.push(alpha * sum + bias + kept);
+                    sizes.push((k + 3) as f64 * (alpha.abs() * size + bias.abs() + kept.abs()));
+                }
+            }
+        }
+        host.write("y", values, sizes);
+        Ok(())
+    }
+
+    fn flops(&self) -> u64 {
+        let MatmulSizes { batch, m, n, k } = self.sizes();
+        2 * (batch * m * n * k) as u64
+    }
+
+    operands!(In a, In b, MaybeIn bias, InOut y);
+}

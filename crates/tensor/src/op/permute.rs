@@ -1,0 +1,79 @@
+//! Axes in another order.
+
+use super::{Meaning, dtype_is, operands, shape_is, shape_such};
+use crate::{Host, Result, Shape, View, ViewMut};
+
+/// `y[…] = x[…]` with axis `i` of `y` being axis `axes[i]` of `x`.
+#[derive(Debug)]
+pub struct Permute<'a> {
+    /// Any shape.
+    pub x: View<'a>,
+    /// `x`'s lengths in the new order.
+    pub y: ViewMut<'a>,
+    /// The first `rank` entries are a permutation of `0..rank`.
+    pub axes: [usize; 4],
+}
+
+impl Permute<'_> {
+    /// The shape of `y`, or `None` if `axes` is no permutation.
+    #[must_use]
+    pub fn output_shape(x: Shape, axes: [usize; 4]) -> Option<Shape> {
+        let (mut seen, mut dims) = ([false; 4], [1; 4]);
+        for (to, &from) in axes.iter().enumerate().take(x.rank()) {
+            if from >= x.rank() || std::mem::replace(&mut seen[from], true) {
+                return None;
+            }
+            dims[to] = x.dims()[from];
+        }
+        Some(Shape::new(&dims[..x.rank()]))
+    }
+
+    /// For every element of `y` in order, where it lies in `x`.
+    pub fn sources(&self) -> impl Iterator<Item = usize> {
+        let mut strides = [0; 4];
+        let mut step = 1;
+        for axis in (0..self.x.shape().rank()).rev() {
+            strides[axis] = step;
+            step *= self.x.shape().dims()[axis];
+        }
+        let (axes, shape) = (self.axes, self.y.shape());
+        (0..shape.numel()).map(move |mut at| {
+            let mut source = 0;
+            for to in (0..shape.rank()).rev() {
+                source += at % shape.dims()[to] * strides[axes[to]];
+                at /= shape.dims()[to];
+            }
+            source
+        })
+    }
+}
+
+impl Meaning for Permute<'_> {
+    const NAME: &'static str = "permute";
+
+    fn check(&self) -> Result<()> {
+        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
+        match Self::output_shape(self.x.shape(), self.axes) {
+            Some(want) => shape_is(Self::NAME, "y", self.y.shape(), want),
+            None => shape_such(
+                Self::NAME,
+                "x",
+                self.x.shape(),
+                false,
+                "axes is no permutation of its axes",
+            ),
+        }
+    }
+
+    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+        let x = host.read(self.x)?;
+        host.write_exact("y", self.sources().map(|at| x[at]).collect());
+        Ok(())
+    }
+
+    fn flops(&self) -> u64 {
+        0
+    }
+
+    operands!(In x, Out y);
+}

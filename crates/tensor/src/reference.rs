@@ -1,0 +1,42 @@
+//! The meaning of the operations as a backend: host memory, and no native operation at all.
+
+use crate::{Backend, Buffer, DeviceInfo, Result, View, ViewMut};
+use std::sync::{PoisonError, RwLock};
+
+/// The reference backend. Every operation runs by its f64 meaning and is rounded once to its
+/// output's dtype; with `F64` tensors nothing is rounded at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reference;
+
+#[derive(Debug)]
+struct HostMemory(RwLock<Vec<u8>>);
+
+impl Buffer for HostMemory {}
+
+impl Backend for Reference {
+    fn info(&self) -> DeviceInfo {
+        DeviceInfo {
+            backend: "reference".into(),
+            name: "f64 reference".into(),
+            ..DeviceInfo::default()
+        }
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Box<dyn Buffer>> {
+        Ok(Box::new(HostMemory(RwLock::new(vec![0; bytes]))))
+    }
+
+    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
+        let memory = dst.buffer::<HostMemory>("upload", "dst")?;
+        let mut bytes = memory.0.write().unwrap_or_else(PoisonError::into_inner);
+        bytes[dst.offset()..][..src.len()].copy_from_slice(src);
+        Ok(())
+    }
+
+    fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
+        let memory = src.buffer::<HostMemory>("download", "src")?;
+        let bytes = memory.0.read().unwrap_or_else(PoisonError::into_inner);
+        dst.copy_from_slice(&bytes[src.offset()..][..dst.len()]);
+        Ok(())
+    }
+}

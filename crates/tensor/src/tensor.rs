@@ -1,0 +1,426 @@
+//! The tensor: a counted handle to dense memory on a device.
+
+use crate::device::Storage;
+use crate::dtype::{Element, bytes_of, bytes_of_mut};
+use crate::op::{
+    ArgMax, Binary, BinaryKind, Cast, Fill, Matmul, Over, Permute, Reduce, ReduceKind,
+};
+use crate::op::{Softmax, Unary, UnaryKind};
+use crate::{DType, Device, Error, Result, Shape, View, ViewMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Names one value: clones and reshapes of a tensor keep it, every operation's output gets a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(u64);
+
+impl TensorId {
+    fn next() -> Self {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        Self(COUNTER.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A dense, row-major array of numbers on a device.
+///
+/// A `Tensor` is a handle: cloning it shares the memory, which goes back to the device's pool with
+/// the last handle. The methods here run one operation each and give a new tensor; they are what
+/// lessons and small programs need. Models use `latimer-autograd`'s recorded operations instead.
+///
+/// ```
+/// use latimer_tensor::{Device, Tensor};
+/// let device = Device::reference();
+/// let q = Tensor::from_slice(&device, &[0.0f32, 1.0], [1, 2])?;
+/// let k = Tensor::from_slice(&device, &[1.0f32, 0.0, 0.0, 1.0], [2, 2])?;
+/// let v = Tensor::from_slice(&device, &[5.0f32, 6.0, 7.0, 8.0], [2, 2])?;
+/// let y = q.matmul(&k.t()?)?.matmul(&v)?;
+/// assert_eq!(y.to_vec::<f32>()?, [7.0, 8.0]);
+/// # Ok::<(), latimer_tensor::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    storage: Arc<Storage>,
+    shape: Shape,
+    dtype: DType,
+    id: TensorId,
+}
+
+impl Tensor {
+    // ---- made from outside
+
+    /// Memory for a tensor, its content unspecified until something writes it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn empty(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
+        let shape = shape.into();
+        let storage = Arc::new(device.storage(shape.numel() * dtype.size())?);
+        Ok(Self {
+            storage,
+            shape,
+            dtype,
+            id: TensorId::next(),
+        })
+    }
+
+    /// All zeros.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], or the device's failure.
+    pub fn zeros(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
+        Self::full(device, shape, dtype, 0.0)
+    }
+
+    /// All `value`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], or the device's failure.
+    pub fn full(
+        device: &Device,
+        shape: impl Into<Shape>,
+        dtype: DType,
+        value: f64,
+    ) -> Result<Self> {
+        let mut y = Self::empty(device, shape, dtype)?;
+        device.run(Fill {
+            y: y.view_mut()?,
+            value,
+        })?;
+        Ok(y)
+    }
+
+    /// These values, row by row.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] when there are not as many as the shape says; [`Error::OutOfMemory`].
+    pub fn from_slice<E: Element>(
+        device: &Device,
+        values: &[E],
+        shape: impl Into<Shape>,
+    ) -> Result<Self> {
+        let shape = shape.into();
+        if values.len() != shape.numel() {
+            return Err(Error::WrongLength {
+                shape,
+                got: values.len(),
+            });
+        }
+        let mut y = Self::empty(device, shape, E::DTYPE)?;
+        device.upload(bytes_of(values), y.view_mut()?)?;
+        Ok(y)
+    }
+
+    // ---- looked at
+
+    /// The lengths of the axes.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The lengths of the axes, as a slice.
+    #[must_use]
+    pub fn dims(&self) -> &[usize] {
+        self.shape.dims()
+    }
+
+    /// The element type.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        self.storage.device()
+    }
+
+    /// Which value it holds.
+    #[must_use]
+    pub fn id(&self) -> TensorId {
+        self.id
+    }
+
+    /// The elements, row by row; waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] when `E` is not the element type ([`Tensor::cast`] first), or the
+    /// device's failure.
+    pub fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
+        if E::DTYPE != self.dtype {
+            return Err(Error::DTypeMismatch {
+                op: "to_vec",
+                operand: "self",
+                expected: E::DTYPE,
+                got: self.dtype,
+            });
+        }
+        let mut values = vec![E::default(); self.shape.numel()];
+        self.device()
+            .download(self.view(), bytes_of_mut(&mut values))?;
+        Ok(values)
+    }
+
+    /// The whole, to be read by an operation.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View::new(self.storage.buffer(), 0, self.shape, self.dtype)
+    }
+
+    /// The whole, to be written by an operation.
+    ///
+    /// # Errors
+    /// [`Error::Shared`] while another handle to this memory exists.
+    pub fn view_mut(&mut self) -> Result<ViewMut<'_>> {
+        let shape = self.shape;
+        let storage = Arc::get_mut(&mut self.storage).ok_or(Error::Shared { shape })?;
+        Ok(ViewMut::new(storage.buffer(), 0, shape, self.dtype))
+    }
+
+    /// Whether this is the only handle to its memory.
+    #[must_use]
+    pub fn is_sole_owner(&self) -> bool {
+        Arc::strong_count(&self.storage) == 1
+    }
+
+    /// Gives the value a new name, because it is about to be overwritten.
+    #[must_use]
+    pub fn renamed(self) -> Self {
+        Self {
+            id: TensorId::next(),
+            ..self
+        }
+    }
+
+    // ---- one operation each
+
+    fn output(&self, shape: impl Into<Shape>) -> Result<Self> {
+        Self::empty(self.device(), shape, self.dtype)
+    }
+
+    /// The same elements under another shape; shares the memory.
+    ///
+    /// # Errors
+    /// [`Error::Reshape`] when the number of elements differs.
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
+        let shape = shape.into();
+        if shape.numel() != self.shape.numel() {
+            return Err(Error::Reshape {
+                from: self.shape,
+                to: shape,
+            });
+        }
+        Ok(Self {
+            shape,
+            ..self.clone()
+        })
+    }
+
+    /// The last two axes exchanged: `[…, R, C]` to `[…, C, R]`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidShape`] with fewer than two axes.
+    pub fn t(&self) -> Result<Self> {
+        let rank = self.shape.rank();
+        let reason = "only tensors of two axes or more can be transposed";
+        crate::op::shape_such("t", "self", self.shape, rank >= 2, reason)?;
+        let mut axes = [0, 1, 2, 3];
+        axes.swap(rank - 1, rank - 2);
+        self.permute(&axes[..rank])
+    }
+
+    /// The axes in another order: axis `i` of the result is axis `axes[i]` of this.
+    ///
+    /// # Errors
+    /// [`Error::InvalidShape`] when `axes` is no permutation of this tensor's axes.
+    pub fn permute(&self, axes: &[usize]) -> Result<Self> {
+        let mut all = [0, 1, 2, 3];
+        let named = axes.len() == self.shape.rank();
+        if named {
+            all[..axes.len()].copy_from_slice(axes);
+        }
+        let shape = Permute::output_shape(self.shape, all).filter(|_| named);
+        let reason = "axes is no permutation of its axes";
+        crate::op::shape_such("permute", "self", self.shape, shape.is_some(), reason)?;
+        let mut y = self.output(shape.unwrap_or(self.shape))?;
+        self.device().run(Permute {
+            x: self.view(),
+            y: y.view_mut()?,
+            axes: all,
+        })?;
+        Ok(y)
+    }
+
+    /// The product of matrices `[M, K] · [K, N]`, or of batches of them.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] and its like.
+    pub fn matmul(&self, b: &Self) -> Result<Self> {
+        let mut dims = [0; 4];
+        let rank = self.shape.rank();
+        dims[..rank].copy_from_slice(self.dims());
+        if let Some(last) = dims[..rank].last_mut() {
+            *last = b.shape.columns();
+        }
+        let mut y = self.output(&dims[..rank])?;
+        self.device()
+            .run(Matmul::new(self.view(), b.view(), y.view_mut()?))?;
+        Ok(y)
+    }
+
+    /// Softmax over the last axis of `scale · self`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidShape`] when there are no columns, [`Error::InvalidAttribute`] when `scale`
+    /// is not finite.
+    pub fn softmax(&self, scale: f32) -> Result<Self> {
+        let mut y = self.output(self.shape)?;
+        self.device().run(Softmax {
+            x: self.view(),
+            y: y.view_mut()?,
+            scale,
+            causal: false,
+            valid_columns: self.shape.columns(),
+        })?;
+        Ok(y)
+    }
+
+    /// A function of every element.
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] on integers.
+    pub fn map(&self, kind: UnaryKind) -> Result<Self> {
+        let mut y = self.output(self.shape)?;
+        self.device().run(Unary {
+            kind,
+            x: self.view(),
+            y: y.view_mut()?,
+        })?;
+        Ok(y)
+    }
+
+    /// A function of every two elements; `b` may lack leading axes and is then repeated.
+    ///
+    /// # Errors
+    /// [`Error::InvalidShape`] when `b` does not fit.
+    pub fn zip(&self, kind: BinaryKind, b: &Self) -> Result<Self> {
+        let mut y = self.output(self.shape)?;
+        self.device().run(Binary {
+            kind,
+            a: self.view(),
+            b: b.view(),
+            y: y.view_mut()?,
+        })?;
+        Ok(y)
+    }
+
+    /// `self + b`; what `&a + &b` does without panicking.
+    ///
+    /// # Errors
+    /// As [`Tensor::zip`].
+    pub fn try_add(&self, b: &Self) -> Result<Self> {
+        self.zip(BinaryKind::Add, b)
+    }
+
+    /// The sum over the last axis: `[N, C]` to `[N]`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidShape`] when there is nothing to sum.
+    pub fn sum(&self) -> Result<Self> {
+        let mut y = self.output([self.shape.rows()])?;
+        self.device().run(Reduce {
+            kind: ReduceKind::Sum,
+            over: Over::Columns,
+            x: self.view(),
+            y: y.view_mut()?,
+            accumulate: false,
+        })?;
+        Ok(y)
+    }
+
+    /// Where the greatest element of each row is, the first of several: `[N, C]` to `[N]`, `U32`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidShape`] unless there are two axes and a column.
+    pub fn argmax(&self) -> Result<Self> {
+        let mut y = Self::empty(self.device(), [self.shape.rows()], DType::U32)?;
+        let valid_columns = self.shape.columns();
+        self.device().run(ArgMax {
+            x: self.view(),
+            y: y.view_mut()?,
+            valid_columns,
+        })?;
+        Ok(y)
+    }
+
+    /// The same values as another type, rounded once to nearest even.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], or the device's failure.
+    pub fn cast(&self, dtype: DType) -> Result<Self> {
+        let mut y = Self::empty(self.device(), self.shape, dtype)?;
+        self.device().run(Cast {
+            x: self.view(),
+            y: y.view_mut()?,
+        })?;
+        Ok(y)
+    }
+}
+
+macro_rules! operators { ($($trait:ident $method:ident $kind:ident),*) => { $(
+    impl std::ops::$trait for &Tensor {
+        type Output = Tensor;
+
+        /// # Panics
+        /// When the shapes or dtypes do not fit; [`Tensor::zip`] gives an error instead.
+        fn $method(self, b: Self) -> Tensor {
+            self.zip(BinaryKind::$kind, b).unwrap_or_else(|error| panic!("{error}"))
+        }
+    }
+)* } }
+operators!(Add add Add, Sub sub Sub, Mul mul Mul, Div div Div);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_tensor_cannot_be_written() -> Result<()> {
+        let mut x = Tensor::zeros(&Device::reference(), [2, 3], DType::F32)?;
+        let y = x.clone();
+        assert!(matches!(x.view_mut(), Err(Error::Shared { .. })));
+        drop(y);
+        assert!(x.view_mut().is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn memory_comes_back_to_the_pool() -> Result<()> {
+        let device = Device::reference();
+        for _ in 0..5 {
+            let x = Tensor::full(&device, [100, 100], DType::F32, 2.0)?;
+            let _ = (&x + &x).softmax(1.0)?;
+        }
+        let stats = device.pool_stats();
+        assert_eq!((stats.live_bytes, stats.misses), (0, 3));
+        device.trim();
+        assert_eq!(device.pool_stats().held_bytes, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn misfits_name_both_sides() -> Result<()> {
+        let device = Device::reference();
+        let a = Tensor::zeros(&device, [2, 3], DType::F32)?;
+        let error = a.matmul(&a).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "matmul: b has shape [2, 3], expected [3, 3]"
+        );
+        let other = Tensor::zeros(&Device::new(crate::DryRun::default()), [3, 2], DType::F32)?;
+        let error = a.matmul(&other).unwrap_err();
+        assert!(matches!(error, Error::ForeignBuffer { .. }), "{error}");
+        Ok(())
+    }
+}

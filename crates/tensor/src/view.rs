@@ -1,0 +1,184 @@
+//! Windows on a backend's memory, and the one rule of aliasing.
+//!
+//! A [`View`] reads, a [`ViewMut`] writes. Only the sole owner of a memory can make a `ViewMut`
+//! ([`crate::Tensor::view_mut`]), and it splits into disjoint parts only, so while one exists no
+//! other view overlaps it: safe code cannot race, whatever a backend does with its pointers.
+
+use crate::{DType, Error, Result, Shape};
+use std::{any::Any, fmt::Debug, marker::PhantomData};
+
+/// A backend's own memory type. Dropping it frees the memory.
+pub trait Buffer: Any + Debug + Send + Sync {}
+
+/// A shared, dense, row-major window on a buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    buffer: &'a dyn Buffer,
+    offset: usize,
+    shape: Shape,
+    dtype: DType,
+}
+
+/// The same, exclusive: what an operation writes to.
+#[derive(Debug)]
+pub struct ViewMut<'a> {
+    view: View<'a>,
+    exclusive: PhantomData<&'a mut ()>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(buffer: &'a dyn Buffer, offset: usize, shape: Shape, dtype: DType) -> Self {
+        Self {
+            buffer,
+            offset,
+            shape,
+            dtype,
+        }
+    }
+
+    /// The buffer as the backend's own type.
+    ///
+    /// # Errors
+    /// [`Error::ForeignBuffer`] when another backend made it; `op` and `operand` go into the message.
+    pub fn buffer<T: Buffer>(&self, op: &'static str, operand: &'static str) -> Result<&'a T> {
+        (self.buffer as &dyn Any)
+            .downcast_ref()
+            .ok_or(Error::ForeignBuffer { op, operand })
+    }
+
+    /// Where the window starts in the buffer, in bytes; a multiple of the element's size.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The window's shape.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The window's element type.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// How many elements.
+    #[must_use]
+    pub fn numel(&self) -> usize {
+        self.shape.numel()
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.numel() * self.dtype.size()
+    }
+
+    /// The part that begins at element `first` and has this shape.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] when it does not lie within this one.
+    pub fn slice(self, first: usize, shape: impl Into<Shape>) -> Result<Self> {
+        let shape = shape.into();
+        let (end, len) = (first.saturating_add(shape.numel()), self.numel());
+        if end > len {
+            return Err(Error::OutOfBounds { first, end, len });
+        }
+        Ok(Self {
+            offset: self.offset + first * self.dtype.size(),
+            shape,
+            ..self
+        })
+    }
+}
+
+impl<'a> ViewMut<'a> {
+    /// The caller holds the only handle to `buffer`, mutably, for `'a`.
+    pub(crate) fn new(buffer: &'a dyn Buffer, offset: usize, shape: Shape, dtype: DType) -> Self {
+        Self {
+            view: View::new(buffer, offset, shape, dtype),
+            exclusive: PhantomData,
+        }
+    }
+
+    /// See [`View::buffer`].
+    ///
+    /// # Errors
+    /// [`Error::ForeignBuffer`] when another backend made it.
+    pub fn buffer<T: Buffer>(&self, op: &'static str, operand: &'static str) -> Result<&'a T> {
+        self.view.buffer(op, operand)
+    }
+
+    /// See [`View::offset`].
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.view.offset
+    }
+
+    /// The window's shape.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.view.shape
+    }
+
+    /// The window's element type.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.view.dtype
+    }
+
+    /// How many elements.
+    #[must_use]
+    pub fn numel(&self) -> usize {
+        self.view.numel()
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.view.bytes()
+    }
+
+    /// Reads what this may write.
+    #[must_use]
+    pub fn as_view(&self) -> View<'_> {
+        self.view
+    }
+
+    /// The same window for a shorter time.
+    pub fn reborrow(&mut self) -> ViewMut<'_> {
+        ViewMut {
+            view: self.view,
+            exclusive: PhantomData,
+        }
+    }
+
+    /// The part that begins at element `first` and has this shape; the rest is given up.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] when it does not lie within this one.
+    pub fn slice(self, first: usize, shape: impl Into<Shape>) -> Result<Self> {
+        Ok(Self {
+            view: self.view.slice(first, shape)?,
+            exclusive: PhantomData,
+        })
+    }
+
+    /// Two disjoint flat windows, before and from `elements` on: how several gradients of one slab
+    /// are written by one operation.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] when there are fewer elements.
+    pub fn split_at(self, elements: usize) -> Result<(Self, Self)> {
+        let rest = self.numel().saturating_sub(elements);
+        let first = self.view.slice(0, [elements])?;
+        let second = self.view.slice(elements, [rest])?;
+        let part = |view| Self {
+            view,
+            exclusive: PhantomData,
+        };
+        Ok((part(first), part(second)))
+    }
+}

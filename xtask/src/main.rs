@@ -1,0 +1,38 @@
+//! `cargo xtask`: the developers' tasks, and the front door to the `latimer` command.
+//!
+//! A door, not a room: it is built in the dev profile, so anything that computes is built in
+//! release mode and then takes this process's place.
+
+mod ci;
+mod run;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND [ARGS]
+
+developers' tasks:
+  test [ARGS]   build and run every test of the workspace; ARGS go to cargo test
+  ci            what must hold before a commit: format, lints, tests, docs
+
+everything else is the latimer command, built in release mode:
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let command = args.next();
+    let rest: Vec<_> = args.collect();
+    let outcome = match command.as_ref().and_then(|c| c.to_str()) {
+        Some("test") => ci::test(&rest),
+        Some("ci") => ci::ci(),
+        None | Some("help" | "--help" | "-h") => {
+            eprint!("{HELP}");
+            run::latimer(["--help".into()])
+        }
+        Some(_) => run::latimer(command.into_iter().chain(rest)),
+    };
+    outcome.unwrap_or_else(|message| {
+        eprintln!("error: {message}");
+        ExitCode::FAILURE
+    })
+}
