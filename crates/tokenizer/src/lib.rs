@@ -1,0 +1,48 @@
+//! Tokenizers: characters, words, and one file format for all.
+//!
+//! A language model reads and writes numbers. A *tokenizer* is the list of pieces of text that have
+//! a number (the *vocabulary*) and the rule that cuts a text into them and joins them again. Every
+//! kind here is a [`Tokenizer`], so a trainer or a sampler holds an `Arc<dyn Tokenizer>` and never
+//! asks which.
+//!
+//! ```
+//! use latimer_tokenizer::{CharTokenizer, Tokenizer};
+//!
+//! let tokenizer = CharTokenizer::fit("le chat")?; // ' ', 'a', 'c', 'e', 'h', 'l', 't'
+//! let ids = tokenizer.encode("chat")?;
+//! assert_eq!(ids, [2, 4, 1, 6]);
+//! assert_eq!(tokenizer.decode(&ids)?, "chat");
+//! # Ok::<(), latimer_tokenizer::Error>(())
+//! ```
+//!
+//! | look in | for |
+//! |---|---|
+//! | [`Tokenizer`] | what every kind can do |
+//! | [`CharTokenizer`] | one token a character: nothing to choose, nothing lost |
+//! | [`WordTokenizer`] | one token a word, mark or line end: short sequences, small languages |
+//! | [`StreamDecoder`] | text from ids as they are made, never half a character |
+//! | [`load`], [`from_json`], [`Tokenizer::save`] | the file `tokenizer.json` |
+//! | [`Error`] | everything that can go wrong, with what to do |
+//!
+//! The crate knows nothing of tensors or models and can be used alone.
+
+mod char;
+mod error;
+mod file;
+mod split;
+mod stream;
+mod tokenizer;
+mod word;
+
+pub use crate::char::CharTokenizer;
+pub use crate::error::{Error, Place, Result};
+pub use crate::file::{FORMAT, VERSION, from_json, kinds, load};
+pub use crate::stream::StreamDecoder;
+pub use crate::tokenizer::Tokenizer;
+pub use crate::word::{UNKNOWN, WordOptions, WordTokenizer};
+
+/// Runs the README's examples as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;
