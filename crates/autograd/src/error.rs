@@ -1,0 +1,64 @@
+//! What can go wrong while a pass is recorded or walked back.
+
+use latimer_tensor::Shape;
+
+/// The result of anything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a pass, the parameter store or the optimizer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An operation did not fit its operands, or the device failed.
+    #[error(transparent)]
+    Tensor(#[from] latimer_tensor::Error),
+    /// A float operand that this pass neither made nor was given: its gradient would be lost.
+    #[error(
+        "{op}: {operand} of shape {shape} was not made by this pass: give it to Pass::input, or to \
+         Pass::constant if no gradient is wanted"
+    )]
+    Untracked {
+        /// The operation.
+        op: &'static str,
+        /// The operand.
+        operand: &'static str,
+        /// Its shape.
+        shape: Shape,
+    },
+    /// `backward` was called on a pass that records nothing.
+    #[error("backward needs a pass in training mode: this one only evaluates")]
+    NotRecording,
+    /// `lm_loss` computes its gradients on the way, so nothing may come between it and `backward`.
+    #[error("the loss of lm_loss must be given to backward itself, not to another operation")]
+    LossMustBeLast,
+    /// The tensor given to `backward` does not depend on anything that is trained.
+    #[error("the loss given to backward was not made by this pass")]
+    ForeignLoss,
+    /// The store was built for inference only.
+    #[error("these parameters have no gradients: call Params::enable_training first")]
+    NoGradients,
+    /// Two parameters of one name.
+    #[error("two parameters are called {name}")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A parameter was given values of another length.
+    #[error("{name} has {expected} elements, but {got} were given")]
+    WrongLength {
+        /// The parameter.
+        name: String,
+        /// Elements of its logical shape.
+        expected: usize,
+        /// Elements given.
+        got: usize,
+    },
+    /// A gradient that can teach nothing.
+    #[error("the gradient of {name} is {what} after the first backward pass")]
+    BadGradient {
+        /// The parameter.
+        name: String,
+        /// `zero everywhere` or `not finite`, with the place.
+        what: String,
+    },
+}

@@ -1,0 +1,84 @@
+//! AdamW over the slabs, with clipping, the clip factor never leaving the device.
+
+use crate::{Error, Params, Result};
+use latimer_tensor::op::{self, ClipScale, SumSquares};
+use latimer_tensor::{DType, Scalars, Tensor};
+use std::sync::PoisonError;
+
+/// The optimizer's constants; its state lives in the store's slabs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Keeps the quotient finite.
+    pub eps: f32,
+    /// Share of a parameter that goes per unit of learning rate.
+    pub weight_decay: f32,
+    /// Decays biases and norms too, as PyTorch's AdamW does by default.
+    pub decay_all: bool,
+    /// The greatest gradient norm let through; 0 to clip nothing.
+    pub grad_clip: f32,
+}
+
+impl AdamW {
+    /// `1 - beta^step` for both moments, `step` from 1.
+    #[must_use]
+    pub fn bias_corrections(&self, step: u32) -> [f32; 2] {
+        let beyond = |beta: f32| (1.0 - f64::from(beta).powf(f64::from(step))) as f32;
+        [beyond(self.beta1), beyond(self.beta2)]
+    }
+
+    /// One update from the gradients in the store: their norm, the clip factor, both groups.
+    ///
+    /// The learning rate and the bias corrections are read from the scalar block, and the norm and
+    /// the clip factor left there.
+    ///
+    /// # Errors
+    /// [`Error::NoGradients`], or the device's failure.
+    pub fn update(&self, params: &mut Params, scalars: &mut Scalars) -> Result<()> {
+        let device = params.device().clone();
+        let groups = params.groups();
+        let (values, training) = (&mut params.values, params.training.as_mut());
+        let training = training.ok_or(Error::NoGradients)?;
+        let gradients = training
+            .gradients
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut sum_squares = Tensor::empty(&device, [1], DType::F32)?;
+        device.run(SumSquares {
+            x: gradients.view(),
+            y: sum_squares.view_mut()?,
+            accumulate: false,
+        })?;
+        let max_norm = if self.grad_clip > 0.0 {
+            self.grad_clip
+        } else {
+            f32::INFINITY
+        };
+        device.run(ClipScale {
+            sum_squares: sum_squares.view(),
+            scalars: scalars.floats_mut()?,
+            max_norm,
+        })?;
+        for (group, decayed) in groups.into_iter().zip([true, self.decay_all]) {
+            if group.is_empty() {
+                continue;
+            }
+            let shape = [group.len()];
+            device.run(op::AdamW {
+                param: values.view_mut()?.slice(group.start, shape)?,
+                grad: gradients.view().slice(group.start, shape)?,
+                m: training.m.view_mut()?.slice(group.start, shape)?,
+                v: training.v.view_mut()?.slice(group.start, shape)?,
+                scalars: scalars.floats(),
+                beta1: self.beta1,
+                beta2: self.beta2,
+                eps: self.eps,
+                weight_decay: if decayed { self.weight_decay } else { 0.0 },
+            })?;
+        }
+        Ok(())
+    }
+}

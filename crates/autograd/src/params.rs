@@ -1,0 +1,381 @@
+//! The parameter store: flat memory, one slab each for values, gradients, `m` and `v`.
+//!
+//! Models are plain data that hold [`Param`] keys; what the keys stand for lives here. A slab holds
+//! the decayed parameters first (rank 2 and more), then the others, each padded to 256 bytes, so
+//! zeroing, clipping and AdamW are a few operations over ranges.
+
+use crate::{Declarations, Error, Result};
+use latimer_tensor::op::Fill;
+use latimer_tensor::philox::Stream;
+use latimer_tensor::{
+    DType, Device, Shape, Tensor, View, ViewMut, dtype::bytes_of, dtype::bytes_of_mut,
+};
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Elements in 256 bytes of `F32`.
+const ALIGNMENT: usize = 64;
+
+/// Which use of randomness initial weights are, see [`Stream::new`].
+const INIT_SITE: u32 = 0x1417_0000;
+
+/// Names one parameter of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Param(pub(crate) usize);
+
+/// The distribution of initial values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Init {
+    /// All zero.
+    Zeros,
+    /// All one.
+    Ones,
+    /// Normal with mean 0.
+    Normal {
+        /// Standard deviation.
+        std: f64,
+    },
+    /// Uniform in `-bound..bound`.
+    Uniform {
+        /// The bound.
+        bound: f64,
+    },
+}
+
+/// What a model declared of one parameter.
+#[derive(Clone, Debug)]
+pub struct ParamInfo {
+    name: String,
+    shape: Shape,
+    stored: Shape,
+    init: Init,
+    first: usize,
+}
+
+impl ParamInfo {
+    pub(crate) fn new(name: String, shape: Shape, stored_rows: usize, init: Init) -> Self {
+        let mut dims = [1; Shape::MAX_RANK];
+        dims[..shape.rank()].copy_from_slice(shape.dims());
+        dims[0] = stored_rows.max(shape.dims()[0]);
+        Self {
+            name,
+            shape,
+            stored: Shape::new(&dims[..shape.rank()]),
+            init,
+            first: 0,
+        }
+    }
+
+    /// Its full name, `transformer.h.0.attn.c_attn.weight`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its logical shape, as files have it.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Its shape in memory, with padded rows.
+    #[must_use]
+    pub fn stored_shape(&self) -> Shape {
+        self.stored
+    }
+
+    /// Whether AdamW decays it: weights of rank 2 and more, not biases and norms.
+    #[must_use]
+    pub fn is_decayed(&self) -> bool {
+        self.shape.rank() >= 2
+    }
+}
+
+/// Which slab of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slab {
+    /// The parameters themselves.
+    Values,
+    /// Their gradients.
+    Gradients,
+    /// AdamW's first moment.
+    M,
+    /// AdamW's second moment.
+    V,
+}
+
+/// Gradients and moments.
+#[derive(Debug)]
+pub(crate) struct Training {
+    pub(crate) gradients: Mutex<Tensor>,
+    pub(crate) m: Tensor,
+    pub(crate) v: Tensor,
+}
+
+/// The parameters of one model on one device, in `F32`.
+#[derive(Debug)]
+pub struct Params {
+    device: Device,
+    infos: Vec<ParamInfo>,
+    decayed: usize,
+    len: usize,
+    pub(crate) values: Tensor,
+    pub(crate) training: Option<Training>,
+}
+
+impl Params {
+    /// Places what a model declared on a device and draws initial values on the host, so that
+    /// every backend starts from the same bits. Good for inference; see
+    /// [`Params::enable_training`].
+    ///
+    /// # Errors
+    /// [`Error::DuplicateName`], or the device's lack of memory.
+    pub fn new(device: &Device, declarations: Declarations, seed: u64) -> Result<Self> {
+        let mut params = Self::zeroed(device, declarations)?;
+        for index in 0..params.infos.len() {
+            let info = &params.infos[index];
+            let mut stream = Stream::new(seed, INIT_SITE, index as u32);
+            let n = info.shape.numel();
+            let values: Vec<f32> = match info.init {
+                Init::Zeros => continue,
+                Init::Ones => vec![1.0; n],
+                Init::Normal { std } => (0..n).map(|_| (std * stream.normal()) as f32).collect(),
+                Init::Uniform { bound } => (0..n)
+                    .map(|_| (bound * (2.0 * stream.uniform() - 1.0)) as f32)
+                    .collect(),
+            };
+            params.set(Slab::Values, Param(index), &values)?;
+        }
+        Ok(params)
+    }
+
+    /// The same with all values 0, to be set from a file.
+    ///
+    /// # Errors
+    /// As [`Params::new`].
+    pub fn zeroed(device: &Device, declarations: Declarations) -> Result<Self> {
+        let mut infos = declarations.params;
+        let mut names = HashSet::new();
+        if let Some(twice) = infos.iter().find(|info| !names.insert(info.name.as_str())) {
+            return Err(Error::DuplicateName {
+                name: twice.name.clone(),
+            });
+        }
+        let (mut len, mut decayed) = (0, 0);
+        for decays in [true, false] {
+            for info in infos.iter_mut().filter(|info| info.is_decayed() == decays) {
+                info.first = len;
+                len += info.stored.numel().next_multiple_of(ALIGNMENT);
+            }
+            if decays {
+                decayed = len;
+            }
+        }
+        let values = Tensor::zeros(device, [len], DType::F32)?;
+        Ok(Self {
+            device: device.clone(),
+            infos,
+            decayed,
+            len,
+            values,
+            training: None,
+        })
+    }
+
+    /// Adds gradients and AdamW's moments, all zero.
+    ///
+    /// # Errors
+    /// The device's lack of memory.
+    pub fn enable_training(&mut self) -> Result<()> {
+        if self.training.is_none() {
+            let slab = || Tensor::zeros(&self.device, [self.len], DType::F32);
+            self.training = Some(Training {
+                gradients: Mutex::new(slab()?),
+                m: slab()?,
+                v: slab()?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the parameters lie.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// All parameters with their keys, in order of declaration.
+    pub fn iter(&self) -> impl Iterator<Item = (Param, &ParamInfo)> {
+        self.infos
+            .iter()
+            .enumerate()
+            .map(|(index, info)| (Param(index), info))
+    }
+
+    /// What was declared of one.
+    #[must_use]
+    pub fn info(&self, param: Param) -> &ParamInfo {
+        &self.infos[param.0]
+    }
+
+    /// Elements of all logical shapes: the model's number of parameters.
+    #[must_use]
+    pub fn num_parameters(&self) -> usize {
+        self.infos.iter().map(|info| info.shape.numel()).sum()
+    }
+
+    /// The elements of a slab that AdamW decays, and those it does not.
+    #[must_use]
+    pub fn groups(&self) -> [Range<usize>; 2] {
+        [0..self.decayed, self.decayed..self.len]
+    }
+
+    /// The current value, in its stored shape.
+    ///
+    /// # Errors
+    /// Never in practice: a key's range lies within its store's slab.
+    pub fn value(&self, param: Param) -> Result<View<'_>> {
+        let info = self.info(param);
+        Ok(self.values.view().slice(info.first, info.stored)?)
+    }
+
+    /// Sets every gradient to 0.
+    ///
+    /// # Errors
+    /// [`Error::NoGradients`].
+    pub fn zero_gradients(&self) -> Result<()> {
+        let mut gradients = self.gradients()?;
+        Ok(self.device.run(Fill {
+            y: gradients.view_mut()?,
+            value: 0.0,
+        })?)
+    }
+
+    pub(crate) fn gradients(&self) -> Result<MutexGuard<'_, Tensor>> {
+        let training = self.training.as_ref().ok_or(Error::NoGradients)?;
+        Ok(training
+            .gradients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Calls `write` with the gradients of `N` different parameters, to be added to.
+    ///
+    /// # Errors
+    /// [`Error::NoGradients`], or what `write` fails with.
+    ///
+    /// # Panics
+    /// When a parameter is named twice: its gradient cannot be lent twice at once.
+    pub fn with_gradients<const N: usize>(
+        &self,
+        params: [Option<Param>; N],
+        write: impl FnOnce([Option<ViewMut<'_>>; N]) -> Result<()>,
+    ) -> Result<()> {
+        let mut slab = self.gradients()?;
+        let mut order: Vec<usize> = (0..N).filter(|&i| params[i].is_some()).collect();
+        let first = |i: usize| params[i].map_or(0, |p| self.info(p).first);
+        order.sort_by_key(|&i| first(i));
+        let (mut rest, mut passed) = (slab.view_mut()?, 0);
+        let mut views = [const { None }; N];
+        for i in order {
+            let Some(param) = params[i] else { continue };
+            let info = self.info(param);
+            assert!(info.first >= passed, "{} is lent twice at once", info.name);
+            let (_, from) = rest.split_at(info.first - passed)?;
+            let (view, after) = from.split_at(info.stored.numel())?;
+            views[i] = Some(view.slice(0, info.stored)?);
+            (rest, passed) = (after, info.first + info.stored.numel());
+        }
+        write(views)
+    }
+
+    fn slab(&self, slab: Slab) -> Result<SlabRef<'_>> {
+        let training = || self.training.as_ref().ok_or(Error::NoGradients);
+        Ok(match slab {
+            Slab::Values => SlabRef::Plain(&self.values),
+            Slab::Gradients => SlabRef::Locked(self.gradients()?),
+            Slab::M => SlabRef::Plain(&training()?.m),
+            Slab::V => SlabRef::Plain(&training()?.v),
+        })
+    }
+
+    /// One parameter's part of a slab, in its logical shape; waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::NoGradients`], or the device's failure.
+    pub fn get(&self, slab: Slab, param: Param) -> Result<Vec<f32>> {
+        let info = self.info(param);
+        let mut values = vec![0.0f32; info.shape.numel()];
+        let slab = self.slab(slab)?;
+        let view = slab.tensor().view().slice(info.first, info.shape)?;
+        self.device.download(view, bytes_of_mut(&mut values))?;
+        Ok(values)
+    }
+
+    /// Overwrites one parameter's part of a slab, given in its logical shape.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`], [`Error::NoGradients`], or the device's failure.
+    pub fn set(&mut self, slab: Slab, param: Param, values: &[f32]) -> Result<()> {
+        let (first, shape) = (self.info(param).first, self.info(param).shape);
+        if values.len() != shape.numel() {
+            let name = self.info(param).name.clone();
+            return Err(Error::WrongLength {
+                name,
+                expected: shape.numel(),
+                got: values.len(),
+            });
+        }
+        let device = self.device.clone();
+        let tensor = match (slab, &mut self.training) {
+            (Slab::Values, _) => &mut self.values,
+            (_, None) => return Err(Error::NoGradients),
+            (Slab::Gradients, Some(training)) => training
+                .gradients
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+            (Slab::M, Some(training)) => &mut training.m,
+            (Slab::V, Some(training)) => &mut training.v,
+        };
+        Ok(device.upload(bytes_of(values), tensor.view_mut()?.slice(first, shape)?)?)
+    }
+
+    /// Checks that every parameter has a gradient that is finite and not zero everywhere.
+    ///
+    /// # Errors
+    /// [`Error::BadGradient`] names the first that has not.
+    pub fn check_gradients(&self) -> Result<()> {
+        for (param, info) in self.iter() {
+            let gradient = self.get(Slab::Gradients, param)?;
+            let bad = |what| {
+                Err(Error::BadGradient {
+                    name: info.name.clone(),
+                    what,
+                })
+            };
+            if let Some(at) = gradient.iter().position(|g| !g.is_finite()) {
+                return bad(format!("{} at element {at}", gradient[at]));
+            }
+            if gradient.iter().all(|&g| g == 0.0) {
+                return bad("zero everywhere".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+enum SlabRef<'a> {
+    Plain(&'a Tensor),
+    Locked(MutexGuard<'a, Tensor>),
+}
+
+impl SlabRef<'_> {
+    fn tensor(&self) -> &Tensor {
+        match self {
+            Self::Plain(tensor) => tensor,
+            Self::Locked(guard) => guard,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! One pass through a model: operations run at once and, in training, are remembered.
+
+use crate::tape::{Backward, Gradients, Node, Tape};
+use crate::{Error, Params, Result};
+use latimer_tensor::{Device, Scalars, Tensor};
+use std::cell::RefCell;
+
+/// What a pass is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// Remembers operations and drops out. The loss's gradient starts at `loss_scale`: 1, or one
+    /// over the number of micro-steps when gradients are accumulated.
+    Train {
+        /// Factor of all gradients.
+        loss_scale: f32,
+    },
+    /// Remembers nothing, drops nothing.
+    Evaluate,
+}
+
+/// A pass: the device, the parameters, the step's values and, in training, the tape.
+///
+/// Its methods are the differentiable operations (see `ops.rs`); model code calls them and reads
+/// top to bottom. A float tensor that goes into one must have come out of one, or have been given
+/// by [`Pass::input`] or [`Pass::constant`]: gradients cannot get lost silently.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    pub(crate) params: &'a Params,
+    pub(crate) scalars: &'a Scalars,
+    mode: Mode,
+    tape: RefCell<Tape<'a>>,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass over these parameters.
+    #[must_use]
+    pub fn new(params: &'a Params, scalars: &'a Scalars, mode: Mode) -> Self {
+        Self {
+            params,
+            scalars,
+            mode,
+            tape: RefCell::default(),
+        }
+    }
+
+    /// Where everything lies.
+    #[must_use]
+    pub fn device(&self) -> &'a Device {
+        self.params.device()
+    }
+
+    /// What the pass is for.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether operations are remembered.
+    #[must_use]
+    pub fn is_training(&self) -> bool {
+        matches!(self.mode, Mode::Train { .. })
+    }
+
+    /// Makes a tensor from outside known, its gradient wanted.
+    #[must_use]
+    pub fn input(&self, x: Tensor) -> Tensor {
+        self.tape.borrow_mut().known.insert(x.id(), true);
+        x
+    }
+
+    /// Makes a tensor from outside known, without a gradient.
+    #[must_use]
+    pub fn constant(&self, x: Tensor) -> Tensor {
+        self.tape.borrow_mut().known.insert(x.id(), false);
+        x
+    }
+
+    /// Whether `x` is known and wants a gradient; in evaluation nothing does.
+    ///
+    /// # Errors
+    /// [`Error::Untracked`] in training, when it is not known.
+    pub(crate) fn wants(
+        &self,
+        op: &'static str,
+        operand: &'static str,
+        x: &Tensor,
+    ) -> Result<bool> {
+        if self.is_training() {
+            self.tape.borrow().wants(op, operand, x)
+        } else {
+            Ok(false)
+        }
+    }
+
+    /// Remembers an operation by its output and its backward half: what every method here ends
+    /// with, and how an operation from outside joins. Nothing is kept in evaluation.
+    ///
+    /// `backward` receives `dy` in the shape of `output` and hands gradients to the operands it
+    /// kept, by [`Gradients::give`], [`Gradients::target`] and [`Gradients::with_params`].
+    pub fn record(
+        &self,
+        output: &Tensor,
+        backward: impl FnOnce(&mut Gradients<'_>, Tensor) -> Result<()> + 'a,
+    ) {
+        if !self.is_training() {
+            return;
+        }
+        let shape = output.shape();
+        let backward: Backward<'a> =
+            Box::new(move |gradients, dy| backward(gradients, dy.reshape(shape)?));
+        let mut tape = self.tape.borrow_mut();
+        tape.known.insert(output.id(), true);
+        tape.nodes.push(Node {
+            output: output.id(),
+            backward,
+        });
+    }
+
+    /// Walks back from a loss of one element and adds to the store's gradients. Every node is
+    /// freed as it is passed.
+    ///
+    /// # Errors
+    /// [`Error::NotRecording`] in evaluation, [`Error::ForeignLoss`], or an operation's failure.
+    pub fn backward(self, loss: Tensor) -> Result<()> {
+        let Mode::Train { loss_scale } = self.mode else {
+            return Err(Error::NotRecording);
+        };
+        let Tape { mut nodes, known } = self.tape.into_inner();
+        if !known.get(&loss.id()).copied().unwrap_or(false) {
+            return Err(Error::ForeignLoss);
+        }
+        let seed = Tensor::full(
+            self.params.device(),
+            loss.shape(),
+            loss.dtype(),
+            loss_scale.into(),
+        )?;
+        let mut gradients = Gradients::new(self.params, self.scalars, known, &loss, seed);
+        drop(loss);
+        while let Some(Node { output, backward }) = nodes.pop() {
+            if let Some(dy) = gradients.take(output) {
+                backward(&mut gradients, dy)?;
+            }
+        }
+        Ok(())
+    }
+}
