@@ -1,0 +1,196 @@
+//! What a GPT is made of.
+
+use crate::{Error, Result};
+use latimer_tensor::op::UnaryKind;
+
+/// The non-linearity of the feed-forward part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activation {
+    /// GPT-2's GELU, by tanh.
+    GeluTanh,
+    /// GELU by the error function.
+    Gelu,
+    /// ReLU.
+    Relu,
+}
+
+impl Activation {
+    /// All, with the names used in files and flags.
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("gelu_tanh", Self::GeluTanh),
+        ("gelu", Self::Gelu),
+        ("relu", Self::Relu),
+    ];
+
+    /// The operation.
+    #[must_use]
+    pub const fn kind(self) -> UnaryKind {
+        match self {
+            Self::GeluTanh => UnaryKind::GeluTanh,
+            Self::Gelu => UnaryKind::GeluErf,
+            Self::Relu => UnaryKind::Relu,
+        }
+    }
+}
+
+/// How initial weights are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WeightInit {
+    /// GPT-2's: normal of 0.02, residual projections of `0.02/√(2L)`, biases 0.
+    Gpt2,
+    /// PyTorch's defaults: linear layers uniform in `±1/√in`, embeddings standard normal.
+    Torch,
+}
+
+impl WeightInit {
+    /// All, with the names used in files and flags.
+    pub const NAMES: [(&'static str, Self); 2] = [("gpt2", Self::Gpt2), ("torch", Self::Torch)];
+}
+
+/// The shape of a GPT. [`GptConfig::gpt2`] is GPT-2's; every switch departs from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GptConfig {
+    /// `V`.
+    pub vocab_size: usize,
+    /// `Vp`: rows the vocabulary's tables have in memory, at least `V`.
+    pub padded_vocab_size: usize,
+    /// The longest context.
+    pub block_size: usize,
+    /// `L`.
+    pub n_layer: usize,
+    /// `NH`; divides `n_embd`.
+    pub n_head: usize,
+    /// `C`.
+    pub n_embd: usize,
+    /// Width of the feed-forward part in units of `C`; 0 for none.
+    pub ff_factor: usize,
+    /// Whether the feed-forward part projects back; without, `ff_factor` must be 0 or 1.
+    pub ff_proj: bool,
+    /// Whether attention's heads are projected.
+    pub attn_proj: bool,
+    /// The non-linearity of the feed-forward part.
+    pub activation: Activation,
+    /// How initial weights are drawn.
+    pub init: WeightInit,
+    /// Share dropped after embeddings, in attention, and after both projections.
+    pub dropout: f32,
+    /// Biases of projections, feed-forward layers and norms.
+    pub bias: bool,
+    /// Biases of queries, keys and values.
+    pub qkv_bias: bool,
+    /// A bias of the head.
+    pub head_bias: bool,
+    /// Whether the head is the token embedding.
+    pub tie: bool,
+    /// Whether a position sees only those before it.
+    pub causal: bool,
+    /// Whether positions have embeddings.
+    pub positions: bool,
+    /// Whether each part is added to its input.
+    pub residual: bool,
+    /// Whether each part's input, and the head's, is normalised.
+    pub layer_norm: bool,
+}
+
+impl GptConfig {
+    /// GPT-2's architecture in these sizes. Radford et al. 2019.
+    #[must_use]
+    pub fn gpt2(
+        vocab_size: usize,
+        block_size: usize,
+        n_layer: usize,
+        n_head: usize,
+        n_embd: usize,
+    ) -> Self {
+        Self {
+            vocab_size,
+            padded_vocab_size: vocab_size,
+            block_size,
+            n_layer,
+            n_head,
+            n_embd,
+            ff_factor: 4,
+            ff_proj: true,
+            attn_proj: true,
+            activation: Activation::GeluTanh,
+            init: WeightInit::Gpt2,
+            dropout: 0.0,
+            bias: true,
+            qkv_bias: true,
+            head_bias: false,
+            tie: true,
+            causal: true,
+            positions: true,
+            residual: true,
+            layer_norm: true,
+        }
+    }
+
+    /// `D`, the width of a head.
+    #[must_use]
+    pub fn head_dim(&self) -> usize {
+        self.n_embd / self.n_head.max(1)
+    }
+
+    /// Whether this describes a model.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names the first key that does not fit.
+    pub fn check(&self) -> Result<()> {
+        let must = |holds: bool, key, got: String, reason: &str| {
+            let reason = reason.to_owned();
+            if holds {
+                Ok(())
+            } else {
+                Err(Error::InvalidConfig { key, got, reason })
+            }
+        };
+        for (key, got) in [
+            ("vocab_size", self.vocab_size),
+            ("block_size", self.block_size),
+            ("n_layer", self.n_layer),
+            ("n_head", self.n_head),
+            ("n_embd", self.n_embd),
+        ] {
+            must(got > 0, key, got.to_string(), "it must be at least 1")?;
+            must(
+                got <= 1 << 24,
+                key,
+                got.to_string(),
+                "no model is that large",
+            )?;
+        }
+        let reason = format!("it must be divisible by n_head = {}", self.n_head);
+        must(
+            self.n_embd.is_multiple_of(self.n_head),
+            "n_embd",
+            self.n_embd.to_string(),
+            &reason,
+        )?;
+        let padded = self.padded_vocab_size;
+        let fits = (self.vocab_size..=1 << 25).contains(&padded);
+        must(
+            fits,
+            "padded_vocab_size",
+            padded.to_string(),
+            "it must be at least vocab_size",
+        )?;
+        let factor = self.ff_factor;
+        let reason = "it must be at most 64, and 0 or 1 without ff_proj";
+        must(
+            factor <= if self.ff_proj { 64 } else { 1 },
+            "ff_factor",
+            factor.to_string(),
+            reason,
+        )?;
+        let rate = self.dropout;
+        must(
+            (0.0..1.0).contains(&rate),
+            "dropout",
+            rate.to_string(),
+            "it must be at least 0 and below 1",
+        )
+    }
+}

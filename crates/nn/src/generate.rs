@@ -1,0 +1,111 @@
+//! Generation: token after token, each computed once.
+
+use crate::{Error, Gpt, KvCache, Result, Sampler};
+use latimer_autograd::{Mode, Params, Pass};
+use latimer_tensor::{Scalars, Tensor};
+
+/// A sequence being continued.
+///
+/// While the sequence fits into `block_size`, keys and values are cached. Beyond, the model sees
+/// the last `block_size` tokens at positions 0, 1, …, as nanoGPT's does, so every token's place
+/// changes and the window is computed again. A model that is not causal is computed again always.
+#[derive(Debug)]
+pub struct Generator<'m> {
+    model: &'m Gpt,
+    params: &'m Params,
+    scalars: Scalars,
+    cache: KvCache,
+    ids: Vec<u32>,
+    use_cache: bool,
+}
+
+impl<'m> Generator<'m> {
+    /// Starts from a prompt.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`], [`Error::IdOutOfRange`], or the device's lack of memory.
+    pub fn new(model: &'m Gpt, params: &'m Params, prompt: &[u32]) -> Result<Self> {
+        let device = params.device();
+        let cache = KvCache::new(device, model.config())?;
+        let scalars = Scalars::new(device)?;
+        let use_cache = model.config().causal;
+        let mut generator = Self {
+            model,
+            params,
+            scalars,
+            cache,
+            ids: Vec::new(),
+            use_cache,
+        };
+        generator.restart(prompt)?;
+        Ok(generator)
+    }
+
+    /// Starts again from another prompt, in the same memory.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`], [`Error::IdOutOfRange`].
+    pub fn restart(&mut self, prompt: &[u32]) -> Result<()> {
+        let vocab_size = self.model.config().vocab_size;
+        if prompt.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        if let Some(&id) = prompt.iter().find(|&&id| id as usize >= vocab_size) {
+            return Err(Error::IdOutOfRange { id, vocab_size });
+        }
+        self.cache.clear();
+        self.ids = prompt.to_vec();
+        Ok(())
+    }
+
+    /// Computes everything anew for every token, to check the cache against.
+    #[must_use]
+    pub fn without_cache(self) -> Self {
+        Self {
+            use_cache: false,
+            ..self
+        }
+    }
+
+    /// The prompt and what was added to it.
+    #[must_use]
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Logits of the next token, `V` of them.
+    ///
+    /// # Errors
+    /// The device's failure.
+    pub fn logits(&mut self) -> Result<Vec<f32>> {
+        let config = self.model.config();
+        let pass = Pass::new(self.params, &self.scalars, Mode::Evaluate);
+        let window = &self.ids[self.ids.len().saturating_sub(config.block_size)..];
+        let fits = self.ids.len() <= config.block_size;
+        if !(self.use_cache && fits) || self.cache.len() >= self.ids.len() {
+            self.cache.clear();
+        }
+        let fresh = &window[self.cache.len()..];
+        let ids = Tensor::from_slice(self.params.device(), fresh, [1, fresh.len()])?; // [1, T]
+        let logits = if config.causal && self.use_cache {
+            self.model.decode(&pass, &ids, &mut self.cache)? // [1, Vp]
+        } else {
+            self.model.logits(&pass, &ids)? // [T, Vp]
+        };
+        let padded = config.padded_vocab_size;
+        let mut all = logits.to_vec::<f32>()?;
+        all.drain(..all.len() - padded);
+        all.truncate(config.vocab_size);
+        Ok(all)
+    }
+
+    /// Draws the next token and adds it.
+    ///
+    /// # Errors
+    /// [`Error::BadLogits`], or the device's failure.
+    pub fn next_id(&mut self, sampler: &mut Sampler) -> Result<u32> {
+        let id = sampler.sample(&self.logits()?)?;
+        self.ids.push(id);
+        Ok(id)
+    }
+}

@@ -1,0 +1,82 @@
+//! Keys and values of the positions seen so far, so that decoding computes each only once.
+
+use crate::{Error, GptConfig, Result};
+use latimer_tensor::{DType, Device, Tensor};
+
+/// The cache of a whole model: `[1, NH, S, D]` for keys and for values of each layer.
+#[derive(Debug)]
+pub struct KvCache {
+    layers: Vec<(Tensor, Tensor)>,
+    len: usize,
+    block_size: usize,
+}
+
+/// One layer's part of a cache, while new positions go through it.
+#[derive(Debug)]
+pub struct LayerCache<'c> {
+    pub(crate) k: &'c mut Tensor,
+    pub(crate) v: &'c mut Tensor,
+    pub(crate) position: usize,
+}
+
+impl KvCache {
+    /// An empty cache for one sequence of up to `block_size` positions.
+    ///
+    /// # Errors
+    /// The device's lack of memory.
+    pub fn new(device: &Device, config: &GptConfig) -> Result<Self> {
+        let shape = [1, config.n_head, config.block_size, config.head_dim()];
+        let one = || Tensor::zeros(device, shape, DType::F32);
+        let layers = (0..config.n_layer)
+            .map(|_| Ok((one()?, one()?)))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            layers,
+            len: 0,
+            block_size: config.block_size,
+        })
+    }
+
+    /// Positions seen.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Positions that still fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.block_size - self.len
+    }
+
+    /// Forgets all positions, keeping the memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    pub(crate) fn layer(&mut self, layer: usize) -> LayerCache<'_> {
+        let (k, v) = &mut self.layers[layer];
+        LayerCache {
+            k,
+            v,
+            position: self.len,
+        }
+    }
+
+    pub(crate) fn advance(&mut self, positions: usize) -> Result<()> {
+        if positions > self.room() {
+            return Err(Error::TooLong {
+                got: self.len + positions,
+                block_size: self.block_size,
+            });
+        }
+        self.len += positions;
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+//! From logits to a token.
+
+use crate::{Error, Result};
+use latimer_tensor::philox::Stream;
+
+/// Which use of randomness sampling is, see [`Stream::new`].
+const SAMPLE_SITE: u32 = 0x5A3B_1E00;
+
+/// How tokens are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Logits are divided by this; 0 always takes the likeliest token.
+    pub temperature: f64,
+    /// Only the `k` likeliest tokens take part.
+    pub top_k: Option<usize>,
+    /// Only the likeliest tokens that together reach this probability take part (Holtzman et al.
+    /// 2020).
+    pub top_p: Option<f64>,
+    /// Key of the draws.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: None,
+            top_p: None,
+            seed: 1337,
+        }
+    }
+}
+
+impl Sampling {
+    /// Always the likeliest token.
+    #[must_use]
+    pub fn greedy() -> Self {
+        Self {
+            temperature: 0.0,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the numbers make sense.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names the first that does not.
+    pub fn check(&self) -> Result<()> {
+        let must = |holds: bool, key, got: String, reason: &str| {
+            let reason = reason.to_owned();
+            if holds {
+                Ok(())
+            } else {
+                Err(Error::InvalidConfig { key, got, reason })
+            }
+        };
+        let t = self.temperature;
+        must(
+            t.is_finite() && t >= 0.0,
+            "temperature",
+            t.to_string(),
+            "it must be 0 or more",
+        )?;
+        let k = self.top_k.unwrap_or(1);
+        must(k >= 1, "top_k", k.to_string(), "it must be at least 1")?;
+        let p = self.top_p.unwrap_or(1.0);
+        must(
+            p > 0.0 && p <= 1.0,
+            "top_p",
+            p.to_string(),
+            "it must be above 0 and at most 1",
+        )
+    }
+}
+
+/// Draws tokens: a function of the sampling, of which sample this is, and of how many were drawn.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    sampling: Sampling,
+    stream: Stream,
+    order: Vec<u32>,
+}
+
+impl Sampler {
+    /// The draws of sample number `sample`.
+    ///
+    /// # Errors
+    /// As [`Sampling::check`].
+    pub fn new(sampling: Sampling, sample: u32) -> Result<Self> {
+        sampling.check()?;
+        let stream = Stream::new(sampling.seed, SAMPLE_SITE, sample);
+        Ok(Self {
+            sampling,
+            stream,
+            order: Vec::new(),
+        })
+    }
+
+    /// Draws a token from its logits. Of equal logits, the lower id counts as the likelier.
+    ///
+    /// # Errors
+    /// [`Error::BadLogits`] when one is NaN or infinite.
+    pub fn sample(&mut self, logits: &[f32]) -> Result<u32> {
+        if logits.is_empty() || !logits.iter().all(|x| x.is_finite()) {
+            return Err(Error::BadLogits);
+        }
+        let Sampling {
+            temperature,
+            top_k,
+            top_p,
+            ..
+        } = self.sampling;
+        let likelier = |&a: &u32, &b: &u32| {
+            logits[b as usize]
+                .total_cmp(&logits[a as usize])
+                .then(a.cmp(&b))
+        };
+        self.order.clear();
+        self.order.extend(0..logits.len() as u32);
+        if temperature == 0.0 {
+            return self
+                .order
+                .iter()
+                .copied()
+                .min_by(likelier)
+                .ok_or(Error::BadLogits);
+        }
+        let k = top_k.unwrap_or(logits.len()).min(logits.len());
+        if k < logits.len() {
+            self.order.select_nth_unstable_by(k - 1, likelier);
+            self.order.truncate(k);
+        }
+        self.order.sort_unstable_by(likelier);
+        let best = f64::from(logits[self.order[0] as usize]);
+        let weight = |&id: &u32| ((f64::from(logits[id as usize]) - best) / temperature).exp();
+        if let Some(p) = top_p {
+            let total: f64 = self.order.iter().map(weight).sum();
+            let mut reached = 0.0;
+            let kept = self.order.iter().position(|id| {
+                reached += weight(id);
+                reached >= p * total
+            });
+            self.order
+                .truncate(kept.map_or(self.order.len(), |last| last + 1));
+        }
+        let total: f64 = self.order.iter().map(weight).sum();
+        let mut left = self.stream.uniform() * total;
+        for id in &self.order {
+            left -= weight(id);
+            if left < 0.0 {
+                return Ok(*id);
+            }
+        }
+        // Rounding may leave a hair above the last one.
+        self.order.last().copied().ok_or(Error::BadLogits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares(sampling: Sampling, logits: &[f32]) -> Vec<f64> {
+        let mut sampler = Sampler::new(sampling, 0).unwrap();
+        let mut counts = vec![0.0; logits.len()];
+        for _ in 0..20_000 {
+            counts[sampler.sample(logits).unwrap() as usize] += 1.0 / 20_000.0;
+        }
+        counts
+    }
+
+    #[test]
+    fn draws_follow_the_softmax() {
+        let logits = [0.0, 2.0f32.ln(), 4.0f32.ln(), 1.0f32.ln()];
+        // Standard error of a share: at most 0.5/sqrt(20000) = 0.0036; five of them.
+        for (got, want) in shares(Sampling::default(), &logits)
+            .iter()
+            .zip([0.125, 0.25, 0.5, 0.125])
+        {
+            assert!((got - want).abs() < 0.018, "{got} {want}");
+        }
+        let cold = shares(
+            Sampling {
+                temperature: 0.5,
+                ..Sampling::default()
+            },
+            &logits,
+        );
+        assert!((cold[2] - 16.0 / 22.0).abs() < 0.018, "{cold:?}");
+    }
+
+    #[test]
+    fn top_k_and_top_p_cut_the_tail() {
+        let logits = [0.0, 2.0f32.ln(), 4.0f32.ln(), 1.0f32.ln()];
+        let top_k = shares(
+            Sampling {
+                top_k: Some(2),
+                ..Sampling::default()
+            },
+            &logits,
+        );
+        assert!(top_k[0] == 0.0 && top_k[3] == 0.0 && (top_k[2] - 2.0 / 3.0).abs() < 0.018);
+        let top_p = shares(
+            Sampling {
+                top_p: Some(0.51),
+                ..Sampling::default()
+            },
+            &logits,
+        );
+        assert!(
+            top_p[0] == 0.0 && top_p[1] > 0.3 && top_p[3] == 0.0,
+            "{top_p:?}"
+        );
+        let one = shares(
+            Sampling {
+                top_p: Some(0.5),
+                ..Sampling::default()
+            },
+            &logits,
+        );
+        assert!(one[0] == 0.0 && one[1] == 0.0 && one[3] == 0.0, "{one:?}");
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_equals_and_bad_input_is_refused() {
+        let mut greedy = Sampler::new(Sampling::greedy(), 0).unwrap();
+        assert_eq!(greedy.sample(&[1.0, 3.0, 3.0]).unwrap(), 1);
+        assert!(matches!(
+            greedy.sample(&[1.0, f32::NAN]),
+            Err(Error::BadLogits)
+        ));
+        assert!(
+            Sampler::new(
+                Sampling {
+                    temperature: -1.0,
+                    ..Sampling::default()
+                },
+                0
+            )
+            .is_err()
+        );
+        assert!(
+            Sampler::new(
+                Sampling {
+                    top_p: Some(0.0),
+                    ..Sampling::default()
+                },
+                0
+            )
+            .is_err()
+        );
+        assert!(
+            Sampler::new(
+                Sampling {
+                    top_k: Some(0),
+                    ..Sampling::default()
+                },
+                0
+            )
+            .is_err()
+        );
+    }
+}
