@@ -1,0 +1,85 @@
+//! The optimizer's update, in one pass over four arrays, and the clip factor.
+
+use crate::memory::{read, write};
+use crate::parallel::{Par, Rows, RowsMut};
+use crate::simd::{fma, simd};
+use latimer_tensor::op::{AdamW, ClipScale};
+use latimer_tensor::{Ran, Result, Scalars};
+
+pub(crate) fn clip_scale(op: &mut ClipScale<'_>) -> Result<Ran> {
+    let sum = read::<f32>(op.sum_squares, "clip_scale", "sum_squares")?;
+    let block = write::<f32>(op.scalars.reborrow(), "clip_scale", "scalars")?;
+    let norm = f64::from(sum[0]).sqrt();
+    let clip = f64::from(op.max_norm) / (norm + 1e-6);
+    // Not `min`, which would turn NaN into 1 and hide a broken gradient.
+    block[Scalars::CLIP] = if clip >= 1.0 { 1.0 } else { clip as f32 };
+    block[Scalars::GRAD_NORM] = norm as f32;
+    Ok(Ran::Done)
+}
+
+/// What one step applies to all parameters.
+#[derive(Clone, Copy)]
+struct Factors {
+    clip: f32,
+    beta1: f32,
+    /// `1 - beta1`.
+    rest1: f32,
+    beta2: f32,
+    /// `1 - beta2`.
+    rest2: f32,
+    /// `1 - lr·weight_decay`.
+    keep: f32,
+    /// `lr / bias1`.
+    rate: f32,
+    /// `1 / √bias2`.
+    scale: f32,
+    eps: f32,
+}
+
+simd! {
+    fn update(param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], f: Factors) {
+        for (((p, &grad), m), v) in param.iter_mut().zip(grad).zip(m).zip(v) {
+            let g = f.clip * grad;
+            *m = fma::<FMA>(f.beta1, *m, f.rest1 * g);
+            *v = fma::<FMA>(f.beta2, *v, f.rest2 * g * g);
+            // The quotient first: tiny moments times a small rate would vanish.
+            let step = *m / fma::<FMA>(v.sqrt(), f.scale, f.eps);
+            *p = fma::<FMA>(-f.rate, step, *p * f.keep);
+        }
+    }
+}
+
+/// Parameters handed out together.
+const UNIT: usize = 256;
+
+pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Ran> {
+    let block = read::<f32>(op.scalars, "adamw", "scalars")?;
+    let lr = f64::from(block[Scalars::LR]);
+    // Computed in f64 and rounded once.
+    let f = Factors {
+        clip: block[Scalars::CLIP],
+        beta1: op.beta1,
+        rest1: (1.0 - f64::from(op.beta1)) as f32,
+        beta2: op.beta2,
+        rest2: (1.0 - f64::from(op.beta2)) as f32,
+        keep: (1.0 - lr * f64::from(op.weight_decay)) as f32,
+        rate: (lr / f64::from(block[Scalars::BIAS1])) as f32,
+        scale: (1.0 / f64::from(block[Scalars::BIAS2]).sqrt()) as f32,
+        eps: op.eps,
+    };
+    let grad = read(op.grad, "adamw", "grad")?;
+    let param = write(op.param.reborrow(), "adamw", "param")?;
+    let m = write(op.m.reborrow(), "adamw", "m")?;
+    let v = write(op.v.reborrow(), "adamw", "v")?;
+    let (units, ns) = (grad.len().div_ceil(UNIT), grad.len());
+    let parts = (
+        RowsMut(param, UNIT),
+        Rows(grad, UNIT),
+        RowsMut(m, UNIT),
+        RowsMut(v, UNIT),
+    );
+    par.split(units, ns, parts, &|(param, grad, m, v)| {
+        update(param.0, grad.0, m.0, v.0, f)
+    });
+    Ok(Ran::Done)
+}

@@ -1,0 +1,137 @@
+//! Attention of new positions over a cache.
+//!
+//! A single position streams the cached keys and values once, at the speed of memory. Several (a
+//! prompt) go through the tiles of forward.
+
+use super::forward::{Head, block_forward};
+use super::{Lines, QUERIES};
+use crate::memory::{Shared, read, write};
+use crate::parallel::{Par, scratch};
+use crate::simd::{fma, simd};
+use crate::softmax::exponentials;
+use latimer_tensor::op::AttentionDecode;
+use latimer_tensor::{Ran, Result};
+use std::ops::Range;
+
+/// Up to this many new positions are streamed.
+const FEW: usize = 3;
+
+pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
+    let name = "attention_decode";
+    let sizes = op.sizes();
+    let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
+    let c = n_head * d;
+    let room = op.k_cache.shape().dims()[2];
+    let qkv = read::<f32>(op.qkv, name, "qkv")?;
+    let k = Shared::new(write::<f32>(op.k_cache.reborrow(), name, "k_cache")?);
+    let v = Shared::new(write::<f32>(op.v_cache.reborrow(), name, "v_cache")?);
+    let y = Shared::new(write::<f32>(op.y.reborrow(), name, "y")?);
+    if t == 0 {
+        return Ok(Ran::Done);
+    }
+    let (position, scale) = (op.position, op.scale);
+    let tasks = batch * n_head;
+    let ns = tasks * t * (position + t) * (d + 8) / 16;
+    par.split(tasks, ns, 0..tasks, &|tasks: Range<usize>| {
+        for task in tasks {
+            let (b, h) = (task / n_head, task % n_head);
+            let from = |which: usize| Lines::of(qkv, b * t * 3 * c + which * c + h * d, 3 * c);
+            let cache = |start: Shared<f32>| Lines {
+                start: start.get().wrapping_add(task * room * d),
+                row: d,
+            };
+            let head = Head {
+                b,
+                h,
+                d,
+                q: from(0),
+                k: cache(k),
+                v: cache(v),
+                y: Lines {
+                    start: y.get().wrapping_add(b * t * c + h * d),
+                    row: c,
+                },
+                keys: position + t,
+                causal: Some(position),
+                scale,
+            };
+            for i in 0..t {
+                for (new, old) in [(from(1), head.k), (from(2), head.v)] {
+                    // SAFETY: two rows, of head `h` in `qkv`, and of cache `[b, h]`, whose room
+                    // holds `position + t` rows (checked) and which is this task's own.
+                    let (new, old) = unsafe { (new.get(i, d), old.get_mut(position + i, d)) };
+                    old.copy_from_slice(new);
+                }
+            }
+            if t <= FEW {
+                for i in 0..t {
+                    // SAFETY: as above; row i of this head of y is this task's.
+                    unsafe { stream(&head, i) };
+                }
+                continue;
+            }
+            for top in (0..t).step_by(QUERIES) {
+                let queries = QUERIES.min(t - top);
+                let mut lse = [0.0; QUERIES];
+                // SAFETY: as above.
+                unsafe { block_forward(&head, top, queries, None, &mut lse[..queries]) };
+            }
+        }
+    });
+    Ok(Ran::Done)
+}
+
+/// One query over all keys that it sees.
+///
+/// # Safety
+/// As for a block of queries; `k` and `v` have adjacent rows.
+unsafe fn stream(head: &Head, i: usize) {
+    let (d, keys) = (head.d, head.reach(i));
+    // SAFETY: rows of this head, by the caller's promise; rows of the caches are adjacent.
+    let (q, y) = unsafe { (head.q.get(i, d), head.y.get_mut(i, d)) };
+    // SAFETY: as above.
+    let (k, v) = unsafe { (head.k.get(0, keys * d), head.v.get(0, keys * d)) };
+    scratch(2 * keys, |memory| {
+        let (scores, p) = memory.split_at_mut(keys);
+        if d == 0 {
+            return;
+        }
+        all_scores(q, k, scores);
+        let (total, _) = exponentials(scores, head.scale, p);
+        weighted_sum(p, 1.0 / total, v, y);
+    });
+}
+
+simd! {
+    fn all_scores(q: &[f32], k: &[f32], scores: &mut [f32]) {
+        for (score, k) in scores.iter_mut().zip(k.chunks_exact(q.len())) {
+            *score = crate::math::dot::<FMA>(q, k);
+        }
+    }
+}
+
+simd! {
+    /// `y = factor · Σ_j p[j]·v[j]`.
+    fn weighted_sum(p: &[f32], factor: f32, v: &[f32], y: &mut [f32]) {
+        let d = y.len();
+        y.fill(0.0);
+        let (fours, tail) = p.as_chunks::<4>();
+        let mut rows = v.chunks_exact(4 * d);
+        for (p, v) in fours.iter().zip(&mut rows) {
+            let (ab, cd) = v.split_at(2 * d);
+            let ((a, b), (c, e)) = (ab.split_at(d), cd.split_at(d));
+            for x in 0..d {
+                let near = fma::<FMA>(p[1], b[x], fma::<FMA>(p[0], a[x], y[x]));
+                y[x] = fma::<FMA>(p[3], e[x], fma::<FMA>(p[2], c[x], near));
+            }
+        }
+        for (&p, v) in tail.iter().zip(rows.remainder().chunks_exact(d)) {
+            for (y, &v) in y.iter_mut().zip(v) {
+                *y = fma::<FMA>(p, v, *y);
+            }
+        }
+        for y in y {
+            *y *= factor;
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Forward: for each block of queries, one pass over the keys with a running softmax.
+
+use super::columns::{add_sums, raise_to_max};
+use super::{Drops, Lines, QUERIES, Tile, lanes, multiply, pack, plain, scale_rows};
+use crate::gemm::{Left, Output, Product, Right, product};
+use crate::math::{exp, ln};
+use crate::memory::{Shared, read, write};
+use crate::parallel::{Par, scratch};
+use crate::simd::simd;
+use latimer_tensor::op::Attention;
+use latimer_tensor::{Ran, Result};
+use std::ops::Range;
+
+/// Keys of a tile: with 32 queries, 8 KiB of scores.
+const KEYS: usize = 64;
+
+/// One head of one batch row, as forward and decoding see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) b: usize,
+    pub(super) h: usize,
+    /// Width of a head.
+    pub(super) d: usize,
+    pub(super) q: Lines,
+    pub(super) k: Lines,
+    pub(super) v: Lines,
+    pub(super) y: Lines,
+    /// Keys in all.
+    pub(super) keys: usize,
+    /// Query `i` sees keys `0 ..= i + offset`; `None` for all.
+    pub(super) causal: Option<usize>,
+    pub(super) scale: f32,
+}
+
+impl Head {
+    /// How many keys query `i` sees.
+    pub(super) fn reach(&self, i: usize) -> usize {
+        self.causal
+            .map_or(self.keys, |offset| (i + offset + 1).min(self.keys))
+    }
+}
+
+pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Ran> {
+    let sizes = op.sizes();
+    let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
+    let c = n_head * d;
+    let qkv = read::<f32>(op.qkv, "attention", "qkv")?;
+    let y = write::<f32>(op.y.reborrow(), "attention", "y")?;
+    let lse = write::<f32>(op.lse.reborrow(), "attention", "lse")?;
+    let drops = Drops::new("attention", op.random, op.site, op.rate, n_head, t)?;
+    let (scale, causal) = (op.scale, op.causal.then_some(0));
+    let (y, lse) = (Shared::new(y), Shared::new(lse));
+    let blocks = t.div_ceil(QUERIES);
+    let tasks = batch * n_head * blocks;
+    let cost = 1 + usize::from(!op.causal);
+    let ns = batch * n_head * t * t * cost * (d + 16) / 64;
+    // Long sequences first: blocks of one head lie side by side, so threads share its keys.
+    par.split(tasks, ns, 0..tasks, &|tasks: Range<usize>| {
+        for task in tasks {
+            let (head, block) = (task / blocks, task % blocks);
+            let (b, h) = (head / n_head, head % n_head);
+            let at = |which: usize| Lines::of(qkv, b * t * 3 * c + which * c + h * d, 3 * c);
+            let head = Head {
+                b,
+                h,
+                d,
+                q: at(0),
+                k: at(1),
+                v: at(2),
+                y: Lines {
+                    start: y.get().wrapping_add(b * t * c + h * d),
+                    row: c,
+                },
+                keys: t,
+                causal,
+                scale,
+            };
+            let top = block * QUERIES;
+            let queries = QUERIES.min(t - top);
+            let first = (b * n_head + h) * t + top;
+            // SAFETY: `lse` is `[B, NH, T]`, borrowed exclusively; these entries are this task's.
+            let lse = unsafe { std::slice::from_raw_parts_mut(lse.get().add(first), queries) };
+            // SAFETY: head `h` of row `b` lies in `qkv`, `[B, T, 3C]`, and in `y`, `[B, T, C]`,
+            // which is borrowed exclusively; these rows of this head are this task's.
+            unsafe { block_forward(&head, top, queries, drops.as_ref(), lse) };
+        }
+    });
+    Ok(Ran::Done)
+}
+
+/// Queries `top .. top + queries` of a head.
+///
+/// # Safety
+/// The head's rows lie in their buffers; nobody writes `q`, `k`, `v`, and nobody else touches these
+/// rows of `y`.
+pub(super) unsafe fn block_forward(
+    head: &Head,
+    top: usize,
+    queries: usize,
+    drops: Option<&Drops>,
+    lse: &mut [f32],
+) {
+    let d = head.d;
+    let lanes = lanes(queries);
+    let (q, y) = (head.q.from(top), head.y.from(top));
+    let seen = head.reach(top + queries - 1);
+    let (mut most, mut total) = ([f32::NEG_INFINITY; QUERIES], [0.0; QUERIES]);
+    scratch(d * lanes + 2 * KEYS * lanes + KEYS, |memory| {
+        let (packed, rest) = memory.split_at_mut(d * lanes);
+        let (tile, rest) = rest.split_at_mut(KEYS * lanes);
+        let (mask, line) = rest.split_at_mut(KEYS * lanes);
+        // SAFETY: these rows of q, by the caller's promise.
+        unsafe { pack(q, queries, d, lanes, head.scale, packed) };
+        for first in (0..seen).step_by(KEYS) {
+            let keys = KEYS.min(seen - first);
+            let tile = &mut tile[..keys * lanes];
+            let k = head.k.from(first);
+            // SAFETY: keys first .. first + keys against the packed queries, into the tile.
+            unsafe {
+                product(
+                    Product::plain(keys, lanes, d, false),
+                    Left {
+                        start: k.start,
+                        row: k.row,
+                        column: 1,
+                    },
+                    Right {
+                        start: packed.as_ptr(),
+                        row: lanes,
+                    },
+                    Output {
+                        start: tile.as_mut_ptr(),
+                        row: lanes,
+                    },
+                );
+            }
+            // Key `first + j` is hidden from query lane `i` where `first + j > top + i + offset`.
+            let hidden = match head.causal {
+                Some(offset) if first + keys > top + offset + 1 => {
+                    Some(first as isize - (top + offset) as isize)
+                }
+                _ => None,
+            };
+            let shrink = running_softmax(tile, lanes, hidden, &mut most, &mut total);
+            if let Some(drops) = drops {
+                let mask = &mut mask[..keys * lanes];
+                let at = Tile {
+                    b: head.b,
+                    h: head.h,
+                    top,
+                    queries,
+                    lanes,
+                    first,
+                };
+                drops.tile(at, mask, &mut line[..keys]);
+                multiply(mask, tile);
+            }
+            if first > 0 {
+                // SAFETY: these rows of y are the caller's own.
+                unsafe { scale_rows(y, d, &shrink[..queries]) };
+            }
+            let v = head.v.from(first);
+            // SAFETY: the tile, transposed, against values first .. first + keys, into y.
+            unsafe {
+                product(
+                    Product::plain(queries, d, keys, first > 0),
+                    Left {
+                        start: tile.as_ptr(),
+                        row: 1,
+                        column: lanes,
+                    },
+                    Right {
+                        start: v.start,
+                        row: v.row,
+                    },
+                    Output {
+                        start: y.start,
+                        row: y.row,
+                    },
+                );
+            }
+        }
+    });
+    let (factors, logs) = finish(&total, &most);
+    lse.copy_from_slice(&logs[..queries]);
+    // SAFETY: as above.
+    let finite = unsafe { scale_rows(y, d, &factors[..queries]) };
+    let finite = finite && lse.iter().all(|x| x.is_finite());
+    if !finite {
+        for (i, lse) in lse.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { plain::forward(head, top + i, drops, lse) };
+        }
+    }
+}
+
+simd! {
+    /// One over the sums, and the logarithms of the sums of exponentials.
+    fn finish(
+        total: &[f32; QUERIES],
+        most: &[f32; QUERIES],
+    ) -> ([f32; QUERIES], [f32; QUERIES]) {
+        let (mut factors, mut logs) = ([0.0; QUERIES], [0.0; QUERIES]);
+        for i in 0..QUERIES {
+            factors[i] = 1.0 / total[i];
+            logs[i] = most[i] + ln::<FMA>(total[i]);
+        }
+        (factors, logs)
+    }
+}
+
+/// Scores to weights: subtracts the greatest so far and exponentiates; the greatest and the sum so
+/// far are updated. Returns by how much what was summed before must shrink.
+fn running_softmax(
+    tile: &mut [f32],
+    lanes: usize,
+    hidden: Option<isize>,
+    most: &mut [f32; QUERIES],
+    total: &mut [f32; QUERIES],
+) -> [f32; QUERIES] {
+    if let Some(hidden) = hidden {
+        hide(tile, lanes, hidden);
+    }
+    let before = *most;
+    raise_to_max(tile, lanes, most);
+    exponentials(tile, lanes, most);
+    let shrink = shrinkage(&before, most);
+    for (total, &shrink) in total.iter_mut().zip(&shrink) {
+        *total *= shrink;
+    }
+    add_sums(tile, lanes, total);
+    shrink
+}
+
+simd! {
+    /// Lane `i` does not see key `j` where `i < hidden + j`.
+    fn hide(tile: &mut [f32], lanes: usize, hidden: isize) {
+        for (j, row) in tile.chunks_exact_mut(lanes).enumerate() {
+            let sees = (hidden + j as isize) as i32;
+            for row in row.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+                let (sees, row) = (sees - 16 * row.0 as i32, row.1);
+                for (i, x) in row.iter_mut().enumerate() {
+                    *x = if (i as i32) < sees { f32::NEG_INFINITY } else { *x };
+                }
+            }
+        }
+    }
+}
+
+simd! {
+    fn exponentials(tile: &mut [f32], lanes: usize, most: &[f32; QUERIES]) {
+        // Known lengths make straight vector code.
+        if lanes == QUERIES {
+            for row in tile.as_chunks_mut::<QUERIES>().0 {
+                for i in 0..QUERIES {
+                    row[i] = exp::<FMA>(row[i] - most[i]);
+                }
+            }
+        } else {
+            for row in tile.as_chunks_mut::<{ QUERIES / 2 }>().0 {
+                for i in 0..QUERIES / 2 {
+                    row[i] = exp::<FMA>(row[i] - most[i]);
+                }
+            }
+        }
+    }
+}
+
+simd! {
+    fn shrinkage(before: &[f32; QUERIES], now: &[f32; QUERIES]) -> [f32; QUERIES] {
+        let mut shrink = [0.0; QUERIES];
+        for i in 0..QUERIES {
+            // Lanes without a query stay at minus infinity.
+            let change = if now[i] == f32::NEG_INFINITY { 0.0 } else { before[i] - now[i] };
+            shrink[i] = exp::<FMA>(change);
+        }
+        shrink
+    }
+}

@@ -1,0 +1,262 @@
+//! Attention in tiles, after FlashAttention-2 (Dao 2023, arXiv 2307.08691): weights exist for a
+//! block of keys against a block of queries only, and `T × T` is never stored.
+//!
+//! A tile of scores is kept transposed, keys down and queries across. Queries then lie in the lanes
+//! of vectors, so maxima and sums over keys need no shuffles, and all products of forward and
+//! backward read queries, keys, values and gradients where they are; only the block's queries (and
+//! in backward its `dy`) are packed, transposed.
+//!
+//! Tiles compute above the diagonal and mask afterwards. That is wrong only where something is not
+//! finite (0·∞), so results are checked, and a block that is not finite is computed again by the
+//! plain loops of [`plain`].
+
+#![expect(
+    unsafe_code,
+    reason = "heads interleave in one buffer: pointers with strides"
+)]
+
+mod backward;
+mod columns;
+mod decode;
+mod forward;
+mod plain;
+
+pub(crate) use backward::backward;
+pub(crate) use decode::decode;
+pub(crate) use forward::forward;
+
+use crate::dropout::{Mask, words};
+use crate::gemm::transpose;
+use crate::simd::simd;
+use latimer_tensor::{Result, View};
+
+/// Queries of a block: two vectors of 16 lanes.
+const QUERIES: usize = 32;
+
+/// Lanes for so many queries of a block.
+fn lanes(queries: usize) -> usize {
+    if queries <= QUERIES / 2 {
+        QUERIES / 2
+    } else {
+        QUERIES
+    }
+}
+
+/// Rows of one head in a buffer that holds others, too: row `i` begins at `start + i·row`.
+#[derive(Clone, Copy, Debug)]
+struct Lines {
+    start: *mut f32,
+    row: usize,
+}
+
+// SAFETY: a window's address; whoever reads or writes through it says why that is sound.
+unsafe impl Send for Lines {}
+// SAFETY: as above.
+unsafe impl Sync for Lines {}
+
+impl Lines {
+    /// For reading.
+    fn of(slice: &[f32], first: usize, row: usize) -> Self {
+        let start = slice.as_ptr().cast_mut().wrapping_add(first);
+        Self { start, row }
+    }
+
+    /// The rows from `i` on.
+    fn from(self, i: usize) -> Self {
+        Self {
+            start: self.start.wrapping_add(i * self.row),
+            ..self
+        }
+    }
+
+    /// Row `i`.
+    ///
+    /// # Safety
+    /// It lies in its buffer with `len` elements, and nobody writes it meanwhile.
+    unsafe fn get<'a>(self, i: usize, len: usize) -> &'a [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.from(i).start, len) }
+    }
+
+    /// Row `i`, to be written.
+    ///
+    /// # Safety
+    /// It lies in a buffer made for writing with `len` elements, and nobody else touches it.
+    unsafe fn get_mut<'a>(self, i: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.from(i).start, len) }
+    }
+}
+
+/// The dropout of a whole attention.
+#[derive(Clone, Copy, Debug)]
+struct Drops {
+    mask: Mask,
+    /// Rows of the global batch before row 0.
+    first_row: u64,
+    n_head: usize,
+    seq_len: usize,
+}
+
+impl Drops {
+    fn new(
+        op: &'static str,
+        random: Option<View<'_>>,
+        site: u32,
+        rate: f32,
+        n_head: usize,
+        seq_len: usize,
+    ) -> Result<Option<Self>> {
+        let Some(random) = random.filter(|_| rate > 0.0) else {
+            return Ok(None);
+        };
+        let words = words(random, op)?;
+        Ok(Some(Self {
+            mask: Mask::new(words, site, rate),
+            first_row: words[3].into(),
+            n_head,
+            seq_len,
+        }))
+    }
+
+    /// Factors of the weights of query `i` of a head for the keys from `first` on.
+    fn row(&self, b: usize, h: usize, i: usize, first: usize, y: &mut [f32]) {
+        let head = (self.first_row + b as u64) * self.n_head as u64 + h as u64;
+        let t = self.seq_len as u64;
+        self.mask
+            .factors((head * t + i as u64) * t + first as u64, y);
+    }
+
+    /// Factors of a tile: keys from `first` on down, queries from `top` on across. `y` is
+    /// `[keys, lanes]`, `line` has room for a row of keys.
+    fn tile(&self, at: Tile, y: &mut [f32], line: &mut [f32]) {
+        y.fill(0.0);
+        for i in 0..at.queries {
+            self.row(at.b, at.h, at.top + i, at.first, line);
+            for (y, &factor) in y.chunks_exact_mut(at.lanes).zip(&*line) {
+                y[i] = factor;
+            }
+        }
+    }
+}
+
+/// Which tile of a head this is.
+#[derive(Clone, Copy, Debug)]
+struct Tile {
+    b: usize,
+    h: usize,
+    /// The first query.
+    top: usize,
+    queries: usize,
+    lanes: usize,
+    /// The first key.
+    first: usize,
+}
+
+/// Writes `scale` times rows of `from`, transposed, into `packed`, `[d, lanes]`; other lanes are 0.
+///
+/// # Safety
+/// Rows `0 .. queries` of `from` may be read, `d` elements each.
+unsafe fn pack(
+    from: Lines,
+    queries: usize,
+    d: usize,
+    lanes: usize,
+    scale: f32,
+    packed: &mut [f32],
+) {
+    assert!(
+        queries <= lanes && packed.len() >= d * lanes,
+        "packed is too short"
+    );
+    if queries <= lanes - 16 {
+        packed.fill(0.0);
+    }
+    // SAFETY: rows by the caller's promise; `packed` by the assertion.
+    unsafe {
+        transpose(
+            from.start,
+            from.row,
+            [queries, d],
+            scale,
+            packed.as_mut_ptr(),
+            lanes,
+        )
+    };
+}
+
+/// One vector of the widest machine.
+const VECTOR: usize = 16;
+
+/// Collects `0·x`, which is NaN where `x` is not finite.
+#[derive(Clone, Copy, Debug)]
+struct Poison([f32; VECTOR]);
+
+impl Poison {
+    const NONE: Self = Self([0.0; VECTOR]);
+
+    #[inline(always)]
+    fn collect(&mut self, x: &[f32]) {
+        let (vectors, tail) = x.as_chunks::<VECTOR>();
+        for vector in vectors {
+            for (poison, x) in self.0.iter_mut().zip(vector) {
+                *poison += x * 0.0;
+            }
+        }
+        for &x in tail {
+            self.0[0] += x * 0.0;
+        }
+    }
+
+    fn is_finite(&self) -> bool {
+        self.0.iter().all(|&x| x == 0.0)
+    }
+}
+
+simd! {
+    /// Whether so many rows of `d` elements are finite.
+    ///
+    /// # Safety
+    /// These rows may be read.
+    unsafe fn are_finite(lines: Lines, rows: usize, d: usize) -> bool {
+        let mut poison = Poison::NONE;
+        for i in 0..rows {
+            // SAFETY: the caller's promise.
+            poison.collect(unsafe { lines.get(i, d) });
+        }
+        poison.is_finite()
+    }
+}
+
+simd! {
+    /// Multiplies row `i` by `factors[i]`; whether all results are finite.
+    ///
+    /// # Safety
+    /// The first rows, as many as factors, are the caller's to write.
+    unsafe fn scale_rows(lines: Lines, d: usize, factors: &[f32]) -> bool {
+        let mut poison = Poison::NONE;
+        for (i, &factor) in factors.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            let row = unsafe { lines.get_mut(i, d) };
+            for x in row.iter_mut() {
+                *x *= factor;
+            }
+            poison.collect(row);
+        }
+        poison.is_finite()
+    }
+}
+
+simd! {
+    fn dot(x: &[f32], y: &[f32]) -> f32 {
+        crate::math::dot::<FMA>(x, y)
+    }
+}
+
+simd! {
+    fn multiply(x: &[f32], y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y *= x;
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Element by element, in one pass.
+
+use crate::math::{erf_complement, exp, tanh};
+use crate::memory::{read, write};
+use crate::parallel::{Par, Rows, RowsMut};
+use crate::simd::{fma, simd};
+use latimer_tensor::op::{Axpby, Binary, BinaryKind, Unary, UnaryBackward, UnaryKind};
+use latimer_tensor::{Ran, Result};
+
+/// Elements handed out together.
+const UNIT: usize = 256;
+
+/// A function of one value with its derivative.
+trait Function {
+    fn value<const FMA: bool>(x: f32) -> f32;
+    fn derivative<const FMA: bool>(x: f32) -> f32;
+}
+
+struct Relu;
+struct GeluTanh;
+struct GeluErf;
+struct Tanh;
+struct Exp;
+
+impl Function for Relu {
+    #[inline(always)]
+    fn value<const FMA: bool>(x: f32) -> f32 {
+        if x <= 0.0 { 0.0 } else { x }
+    }
+    #[inline(always)]
+    fn derivative<const FMA: bool>(x: f32) -> f32 {
+        let above = if x <= 0.0 { 0.0 } else { 1.0 };
+        if x.is_nan() { x } else { above }
+    }
+}
+
+/// `-2·√(2/π)` and `-2·√(2/π)·0.044715`: `tanh(u) = 2/(1 + e^(-2u)) - 1`.
+const GELU: [f32; 2] = [-1.595_769, -0.071_354_82];
+
+impl Function for GeluTanh {
+    /// `x/2·(1 + tanh u)` is `x / (1 + e^(-2u))`: one exponential and one quotient.
+    #[inline(always)]
+    fn value<const FMA: bool>(x: f32) -> f32 {
+        let minus_2u = x * fma::<FMA>(GELU[1] * x, x, GELU[0]);
+        x / (1.0 + exp::<FMA>(minus_2u))
+    }
+    /// With `s = 1/(1 + e)`, `e = e^(-2u)`: `s + x·s·(1 - s)·(2u)'`, where `1 - s = e·s`.
+    #[inline(always)]
+    fn derivative<const FMA: bool>(x: f32) -> f32 {
+        let minus_2u = x * fma::<FMA>(GELU[1] * x, x, GELU[0]);
+        // Kept finite, so that e·s·s is; NaN goes through.
+        let e = exp::<FMA>(if minus_2u > 80.0 { 80.0 } else { minus_2u });
+        let s = 1.0 / (1.0 + e);
+        // Beyond 16 the second term is 0 in f32; the square must not overflow.
+        let near = if x.abs() > 16.0 { 16.0 } else { x };
+        let slope = fma::<FMA>(3.0 * GELU[1] * near, near, GELU[0]);
+        // `x * 0` is NaN where the meaning has infinity times 0.
+        fma::<FMA>(-x * (e * s * s), slope, s) + x * 0.0
+    }
+}
+
+impl Function for GeluErf {
+    #[inline(always)]
+    fn value<const FMA: bool>(x: f32) -> f32 {
+        let (below, _) = normal::<FMA>(x);
+        x * below
+    }
+    #[inline(always)]
+    fn derivative<const FMA: bool>(x: f32) -> f32 {
+        let (below, density) = normal::<FMA>(x);
+        fma::<FMA>(x, density, below)
+    }
+}
+
+/// The standard normal distribution below `x`, and its density at `x`.
+#[inline(always)]
+fn normal<const FMA: bool>(x: f32) -> (f32, f32) {
+    let e = exp::<FMA>(-0.5 * x * x);
+    let tail = 0.5 * erf_complement::<FMA>(x.abs() * std::f32::consts::FRAC_1_SQRT_2, e);
+    // `tail` is infinity times 0 at infinity; beyond 16 it is 0.
+    let tail = if x.abs() > 16.0 { 0.0 } else { tail };
+    let below = if x > 0.0 { 1.0 - tail } else { tail };
+    (below, 0.398_942_3 * e)
+}
+
+impl Function for Tanh {
+    #[inline(always)]
+    fn value<const FMA: bool>(x: f32) -> f32 {
+        tanh::<FMA>(x)
+    }
+    #[inline(always)]
+    fn derivative<const FMA: bool>(x: f32) -> f32 {
+        let t = tanh::<FMA>(x);
+        1.0 - t * t
+    }
+}
+
+impl Function for Exp {
+    #[inline(always)]
+    fn value<const FMA: bool>(x: f32) -> f32 {
+        exp::<FMA>(x)
+    }
+    #[inline(always)]
+    fn derivative<const FMA: bool>(x: f32) -> f32 {
+        exp::<FMA>(x)
+    }
+}
+
+simd! {
+    fn apply<F: Function>(x: &[f32], y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = F::value::<FMA>(x);
+        }
+    }
+}
+
+simd! {
+    fn apply_derivative<F: Function>(x: &[f32], dy: &[f32], dx: &mut [f32]) {
+        for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
+            *dx = F::derivative::<FMA>(x) * dy;
+        }
+    }
+}
+
+pub(crate) fn unary(op: &mut Unary<'_>, par: Par) -> Result<Ran> {
+    let x = read(op.x, "unary", "x")?;
+    let y = write(op.y.reborrow(), "unary", "y")?;
+    let f = match op.kind {
+        UnaryKind::Relu => apply::<Relu>,
+        UnaryKind::GeluTanh => apply::<GeluTanh>,
+        UnaryKind::GeluErf => apply::<GeluErf>,
+        UnaryKind::Tanh => apply::<Tanh>,
+        UnaryKind::Exp => apply::<Exp>,
+        _ => return Ok(Ran::Unsupported),
+    };
+    let parts = (Rows(x, UNIT), RowsMut(y, UNIT));
+    par.split(x.len().div_ceil(UNIT), x.len() / 2, parts, &|(x, y)| {
+        f(x.0, y.0)
+    });
+    Ok(Ran::Done)
+}
+
+pub(crate) fn unary_backward(op: &mut UnaryBackward<'_>, par: Par) -> Result<Ran> {
+    let x = read(op.x, "unary_backward", "x")?;
+    let dy = read(op.dy, "unary_backward", "dy")?;
+    let dx = write(op.dx.reborrow(), "unary_backward", "dx")?;
+    let f = match op.kind {
+        UnaryKind::Relu => apply_derivative::<Relu>,
+        UnaryKind::GeluTanh => apply_derivative::<GeluTanh>,
+        UnaryKind::GeluErf => apply_derivative::<GeluErf>,
+        UnaryKind::Tanh => apply_derivative::<Tanh>,
+        UnaryKind::Exp => apply_derivative::<Exp>,
+        _ => return Ok(Ran::Unsupported),
+    };
+    let parts = (Rows(x, UNIT), Rows(dy, UNIT), RowsMut(dx, UNIT));
+    let units = x.len().div_ceil(UNIT);
+    par.split(units, x.len(), parts, &|(x, dy, dx)| f(x.0, dy.0, dx.0));
+    Ok(Ran::Done)
+}
+
+/// A function of two values.
+trait Function2 {
+    fn value(a: f32, b: f32) -> f32;
+}
+
+struct Add;
+struct Sub;
+struct Mul;
+struct Div;
+
+impl Function2 for Add {
+    #[inline(always)]
+    fn value(a: f32, b: f32) -> f32 {
+        a + b
+    }
+}
+impl Function2 for Sub {
+    #[inline(always)]
+    fn value(a: f32, b: f32) -> f32 {
+        a - b
+    }
+}
+impl Function2 for Mul {
+    #[inline(always)]
+    fn value(a: f32, b: f32) -> f32 {
+        a * b
+    }
+}
+impl Function2 for Div {
+    #[inline(always)]
+    fn value(a: f32, b: f32) -> f32 {
+        a / b
+    }
+}
+
+simd! {
+    /// `b` is as long as `a`, or is repeated, or is one value.
+    fn apply2<F: Function2>(a: &[f32], b: &[f32], y: &mut [f32]) {
+        if let [b] = *b {
+            for (y, &a) in y.iter_mut().zip(a) {
+                *y = F::value(a, b);
+            }
+            return;
+        }
+        for (y, a) in y.chunks_mut(b.len()).zip(a.chunks(b.len())) {
+            for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                *y = F::value(a, b);
+            }
+        }
+    }
+}
+
+pub(crate) fn binary(op: &mut Binary<'_>, par: Par) -> Result<Ran> {
+    let a = read(op.a, "binary", "a")?;
+    let b = read(op.b, "binary", "b")?;
+    let y = write(op.y.reborrow(), "binary", "y")?;
+    let f = match op.kind {
+        BinaryKind::Add => apply2::<Add>,
+        BinaryKind::Sub => apply2::<Sub>,
+        BinaryKind::Mul => apply2::<Mul>,
+        BinaryKind::Div => apply2::<Div>,
+        _ => return Ok(Ran::Unsupported),
+    };
+    if a.is_empty() {
+        return Ok(Ran::Done);
+    }
+    let ns = a.len() / 6;
+    if a.len() == b.len() {
+        let parts = (Rows(a, UNIT), Rows(b, UNIT), RowsMut(y, UNIT));
+        par.split(a.len().div_ceil(UNIT), ns, parts, &|(a, b, y)| {
+            f(a.0, b.0, y.0)
+        });
+    } else {
+        // Cut at whole repetitions of b, several at a time if it is short.
+        let width = b.len() * UNIT.div_ceil(b.len());
+        let parts = (Rows(a, width), RowsMut(y, width));
+        par.split(a.len().div_ceil(width), ns, parts, &|(a, y)| f(a.0, b, y.0));
+    }
+    Ok(Ran::Done)
+}
+
+simd! {
+    fn apply_axpby(alpha: f32, x: &[f32], beta: f32, y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = fma::<FMA>(alpha, x, beta * *y);
+        }
+    }
+}
+
+simd! {
+    fn apply_scale(alpha: f32, x: &[f32], y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = alpha * x;
+        }
+    }
+}
+
+pub(crate) fn axpby(op: &mut Axpby<'_>, par: Par) -> Result<Ran> {
+    let x = read(op.x, "axpby", "x")?;
+    let y = write(op.y.reborrow(), "axpby", "y")?;
+    let (alpha, beta) = (op.alpha, op.beta);
+    let parts = (Rows(x, UNIT), RowsMut(y, UNIT));
+    par.split(x.len().div_ceil(UNIT), x.len() / 6, parts, &|(x, y)| {
+        if beta == 0.0 {
+            apply_scale(alpha, x.0, y.0);
+        } else {
+            apply_axpby(alpha, x.0, beta, y.0);
+        }
+    });
+    Ok(Ran::Done)
+}

@@ -1,0 +1,126 @@
+//! Rows of a table by id, and their gradients in the order of the tokens.
+
+use crate::memory::{Shared, read, write};
+use crate::parallel::{Par, Rows, RowsMut};
+use crate::simd::simd;
+use latimer_tensor::op::{Embedding, EmbeddingBackward};
+use latimer_tensor::{Error, Ran, Result};
+use std::ops::Range;
+
+/// Answers with the first id that names no row.
+pub(crate) fn check_ids(
+    op: &'static str,
+    operand: &'static str,
+    ids: &[u32],
+    rows: usize,
+) -> Result<()> {
+    // One pass that vectorises; the place is looked for only when something is wrong.
+    let most = ids
+        .iter()
+        .fold(0, |most, &id| if id > most { id } else { most });
+    if ids.is_empty() || (most as usize) < rows {
+        return Ok(());
+    }
+    let position = ids.iter().position(|&id| id as usize >= rows).unwrap_or(0);
+    Err(Error::IdOutOfRange {
+        op,
+        operand,
+        id: ids[position].into(),
+        position,
+        last: rows.saturating_sub(1),
+    })
+}
+
+simd! {
+    fn add_rows(a: &[f32], b: &[f32], y: &mut [f32]) {
+        for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+            *y = a + b;
+        }
+    }
+}
+
+pub(crate) fn forward(op: &mut Embedding<'_>, par: Par) -> Result<Ran> {
+    let (t, c) = (op.ids.shape().columns(), op.wte.shape().columns());
+    let ids = read::<u32>(op.ids, "embedding", "ids")?;
+    check_ids("embedding", "ids", ids, op.wte.shape().rows())?;
+    let wte = read::<f32>(op.wte, "embedding", "wte")?;
+    let wpe = op
+        .wpe
+        .map(|wpe| read::<f32>(wpe, "embedding", "wpe"))
+        .transpose()?;
+    let y = write::<f32>(op.y.reborrow(), "embedding", "y")?;
+    if y.is_empty() {
+        return Ok(Ran::Done);
+    }
+    let first = op.first_position;
+    let ns = y.len() / 6 + ids.len() * 4;
+    let parts = (0..ids.len(), Rows(ids, 1), RowsMut(y, c));
+    let work = |(places, ids, y): (Range<usize>, Rows<'_, u32>, RowsMut<'_>)| {
+        for ((at, &id), y) in places.zip(ids.0).zip(y.0.chunks_exact_mut(c)) {
+            let token = &wte[id as usize * c..][..c];
+            match wpe {
+                Some(wpe) => add_rows(token, &wpe[(first + at % t) * c..][..c], y),
+                None => y.copy_from_slice(token),
+            }
+        }
+    };
+    par.split(ids.len(), ns, parts, &work);
+    Ok(Ran::Done)
+}
+
+simd! {
+    fn add_to(x: &[f32], y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y += x;
+        }
+    }
+}
+
+/// Columns handed out together: a cache line.
+const LINE: usize = 16;
+
+/// Every thread takes some columns of all tokens, so that each sum runs in the order of the tokens.
+pub(crate) fn backward(op: &mut EmbeddingBackward<'_>, par: Par) -> Result<Ran> {
+    let (t, c) = (op.ids.shape().columns(), op.dwte.shape().columns());
+    let ids = read::<u32>(op.ids, "embedding_backward", "ids")?;
+    check_ids("embedding_backward", "ids", ids, op.dwte.shape().rows())?;
+    let dy = read::<f32>(op.dy, "embedding_backward", "dy")?;
+    let dwte = write::<f32>(op.dwte.reborrow(), "embedding_backward", "dwte")?;
+    let dwpe = match &mut op.dwpe {
+        Some(dwpe) => Some(write::<f32>(dwpe.reborrow(), "embedding_backward", "dwpe")?),
+        None => None,
+    };
+    if dy.is_empty() {
+        return Ok(Ran::Done);
+    }
+    let (dwte, dwpe) = (Shared::new(dwte), dwpe.map(Shared::new));
+    let ns = dy.len() / 4 + ids.len() * 8;
+    par.split(
+        c.div_ceil(LINE),
+        ns,
+        0..c.div_ceil(LINE),
+        &|lines: Range<usize>| {
+            let columns = lines.start * LINE..(lines.end * LINE).min(c);
+            for (at, &id) in ids.iter().enumerate() {
+                let dy = &dy[at * c..][columns.clone()];
+                // (at % t) < T <= P and id < V (checked), so both rows lie in their tables.
+                add_to(dy, part(dwte, id as usize * c, &columns));
+                if let Some(dwpe) = dwpe {
+                    add_to(dy, part(dwpe, at % t * c, &columns));
+                }
+            }
+        },
+    );
+    Ok(Ran::Done)
+}
+
+/// Some columns of the row that begins at element `row` of a table, which has that row; no other
+/// thread may hold one of these columns.
+#[allow(
+    unsafe_code,
+    reason = "columns of a row-major table cannot be split safely"
+)]
+fn part<'a>(table: Shared<f32>, row: usize, columns: &Range<usize>) -> &'a mut [f32] {
+    // SAFETY: the caller's row is within the table and its columns are its own (see `backward`).
+    unsafe { std::slice::from_raw_parts_mut(table.get().add(row + columns.start), columns.len()) }
+}

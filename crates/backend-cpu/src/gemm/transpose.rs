@@ -1,0 +1,165 @@
+//! Transposed copies, in blocks of 16 by 16 that stay in registers.
+
+use crate::simd::{Level, level};
+
+/// Side of a block.
+const SIDE: usize = 16;
+
+/// `to[x, i] = scale · from[i, x]` for `i` below `height` and `x` below `width`; from `height` up to
+/// the next multiple of 16, columns of `to` become 0.
+///
+/// # Safety
+/// - `from` has `height` rows, `row` apart, of `width` elements each that may be read.
+/// - `to` has `width` rows, `to_row` apart, of `height` rounded up to 16 elements each that may be
+///   written, and overlaps nothing.
+pub(crate) unsafe fn transpose(
+    from: *const f32,
+    row: usize,
+    [height, width]: [usize; 2],
+    scale: f32,
+    to: *mut f32,
+    to_row: usize,
+) {
+    for top in (0..height).step_by(SIDE) {
+        for left in (0..width).step_by(SIDE) {
+            let sizes = [(height - top).min(SIDE), (width - left).min(SIDE)];
+            let from = from.wrapping_add(top * row + left);
+            let to = to.wrapping_add(left * to_row + top);
+            match level() {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the features are there; a block of the caller's.
+                Level::Avx512 => unsafe { avx512::block(from, row, sizes, scale, to, to_row) },
+                // SAFETY: a block of the caller's.
+                _ => unsafe { portable(from, row, sizes, scale, to, to_row) },
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`transpose`], for a block.
+unsafe fn portable(
+    from: *const f32,
+    row: usize,
+    [height, width]: [usize; 2],
+    scale: f32,
+    to: *mut f32,
+    to_row: usize,
+) {
+    for x in 0..width {
+        for i in 0..SIDE {
+            let value = if i < height {
+                // SAFETY: an element of the block.
+                scale * unsafe { *from.add(i * row + x) }
+            } else {
+                0.0
+            };
+            // SAFETY: row x of `to` is 16 wide from here.
+            unsafe { *to.add(x * to_row + i) = value };
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::SIDE;
+    use std::arch::x86_64::{
+        __m512, __mmask16, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_storeu_ps, _mm512_unpackhi_ps,
+        _mm512_unpacklo_ps,
+    };
+
+    /// # Safety
+    /// As [`super::transpose`], for a block of at most 16 by 16.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn block(
+        from: *const f32,
+        row: usize,
+        [height, width]: [usize; 2],
+        scale: f32,
+        to: *mut f32,
+        to_row: usize,
+    ) {
+        let mask: __mmask16 = u16::MAX >> (SIDE - width);
+        let scale = _mm512_set1_ps(scale);
+        let mut rows = [_mm512_setzero_ps(); SIDE];
+        for (i, line) in rows.iter_mut().enumerate().take(height) {
+            // SAFETY: row i of the block; lanes beyond its columns are masked.
+            *line = unsafe { _mm512_maskz_loadu_ps(mask, from.add(i * row)) };
+            *line = _mm512_mul_ps(*line, scale);
+        }
+        for (x, column) in columns(rows).into_iter().enumerate().take(width) {
+            // SAFETY: row x of `to` is 16 wide from here.
+            unsafe { _mm512_storeu_ps(to.add(x * to_row), column) };
+        }
+    }
+
+    /// The 16 columns of 16 rows: pairs, then fours within 128 bits, then the quarters.
+    #[target_feature(enable = "avx512f")]
+    fn columns(rows: [__m512; SIDE]) -> [__m512; SIDE] {
+        // fours[g][c], quarter L: rows 4g .. 4g + 4 of column 4L + c.
+        let mut fours = [[_mm512_setzero_ps(); 4]; 4];
+        for (g, fours) in fours.iter_mut().enumerate() {
+            let [a, b, c, d] = [
+                rows[4 * g],
+                rows[4 * g + 1],
+                rows[4 * g + 2],
+                rows[4 * g + 3],
+            ];
+            let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+            fours[0] = _mm512_shuffle_ps::<0x44>(ab, cd);
+            fours[1] = _mm512_shuffle_ps::<0xEE>(ab, cd);
+            let (ab, cd) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+            fours[2] = _mm512_shuffle_ps::<0x44>(ab, cd);
+            fours[3] = _mm512_shuffle_ps::<0xEE>(ab, cd);
+        }
+        let mut columns = [_mm512_setzero_ps(); SIDE];
+        for c in 0..4 {
+            let even = _mm512_shuffle_f32x4::<0x88>(fours[0][c], fours[1][c]);
+            let odd = _mm512_shuffle_f32x4::<0xDD>(fours[0][c], fours[1][c]);
+            let even_below = _mm512_shuffle_f32x4::<0x88>(fours[2][c], fours[3][c]);
+            let odd_below = _mm512_shuffle_f32x4::<0xDD>(fours[2][c], fours[3][c]);
+            columns[c] = _mm512_shuffle_f32x4::<0x88>(even, even_below);
+            columns[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd, odd_below);
+            columns[8 + c] = _mm512_shuffle_f32x4::<0xDD>(even, even_below);
+            columns[12 + c] = _mm512_shuffle_f32x4::<0xDD>(odd, odd_below);
+        }
+        columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transpose;
+
+    #[test]
+    #[expect(unsafe_code, reason = "what is tested")]
+    fn every_element_lands() {
+        for [height, width] in [[1usize, 1], [16, 16], [3, 20], [17, 5], [32, 33]] {
+            let row = width + 3;
+            let from: Vec<f32> = (0..height * row).map(|x| x as f32).collect();
+            let to_row = height.next_multiple_of(16);
+            let mut to = vec![-1.0; width * to_row];
+            // SAFETY: sizes as allocated.
+            unsafe {
+                transpose(
+                    from.as_ptr(),
+                    row,
+                    [height, width],
+                    2.0,
+                    to.as_mut_ptr(),
+                    to_row,
+                );
+            }
+            for (at, &got) in to.iter().enumerate() {
+                let (x, i) = (at / to_row, at % to_row);
+                let want = if i < height {
+                    2.0 * from[i * row + x]
+                } else {
+                    0.0
+                };
+                assert_eq!(got, want, "[{height}, {width}] at {x}, {i}");
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Layer normalisation, a row at a time: mean, then variance, then the result.
+
+use crate::math::sum;
+use crate::memory::{read, write};
+use crate::parallel::{Par, Rows, RowsMut, scratch};
+use crate::reduce::chunk_rows;
+use crate::simd::{fma, simd};
+use latimer_tensor::op::{LayerNorm, LayerNormBackward};
+use latimer_tensor::{Ran, Result};
+
+simd! {
+    /// `bias` is empty for none.
+    fn rows_forward(
+        x: &[f32],
+        weight: &[f32],
+        bias: &[f32],
+        y: &mut [f32],
+        mean: &mut [f32],
+        rstd: &mut [f32],
+        eps: f32,
+    ) {
+        let c = weight.len();
+        let n = c as f32;
+        let rows = x.chunks_exact(c).zip(y.chunks_exact_mut(c));
+        for ((x, y), (mean, rstd)) in rows.zip(mean.iter_mut().zip(rstd)) {
+            let average = sum::<FMA>(x, |x| x) / n;
+            let variance = sum::<FMA>(x, |x| (x - average) * (x - average)) / n;
+            let scale = 1.0 / (variance + eps).sqrt();
+            *mean = average;
+            *rstd = scale;
+            if bias.is_empty() {
+                for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
+                    *y = (x - average) * scale * w;
+                }
+            } else {
+                for (((y, &x), &w), &b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+                    *y = fma::<FMA>((x - average) * scale, w, b);
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn forward(op: &mut LayerNorm<'_>, par: Par) -> Result<Ran> {
+    let name = "layer_norm";
+    let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
+    let x = read(op.x, name, "x")?;
+    let weight = read(op.weight, name, "weight")?;
+    let bias = op
+        .bias
+        .map_or(Ok(&[][..]), |bias| read(bias, name, "bias"))?;
+    let y = write(op.y.reborrow(), name, "y")?;
+    let mean = write(op.mean.reborrow(), name, "mean")?;
+    let rstd = write(op.rstd.reborrow(), name, "rstd")?;
+    let eps = op.eps;
+    let parts = (
+        Rows(x, c),
+        RowsMut(y, c),
+        RowsMut(mean, 1),
+        RowsMut(rstd, 1),
+    );
+    par.split(rows, x.len() / 4 + rows * 10, parts, &|(
+        x,
+        y,
+        mean,
+        rstd,
+    )| {
+        rows_forward(x.0, weight, bias, y.0, mean.0, rstd.0, eps);
+    });
+    Ok(Ran::Done)
+}
+
+simd! {
+    /// Overwrites `sums` (`dweight`, then `dbias`) with the sums over these rows.
+    fn rows_backward(
+        x: &[f32],
+        weight: &[f32],
+        mean: &[f32],
+        rstd: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        accumulate: bool,
+        sums: &mut [f32],
+    ) {
+        let c = weight.len();
+        let n = c as f32;
+        sums.fill(0.0);
+        let (dweight, dbias) = sums.split_at_mut(c);
+        let rows = x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(dx.chunks_exact_mut(c));
+        for (((x, dy), dx), (&mean, &rstd)) in rows.zip(mean.iter().zip(rstd)) {
+            // One pass for both averages and the parameters' gradients.
+            let (mut g_sum, mut gn_sum) = ([0.0f32; 16], [0.0f32; 16]);
+            let (x_vectors, x_tail) = x.as_chunks::<16>();
+            let (dy_vectors, dy_tail) = dy.as_chunks::<16>();
+            let (w_vectors, w_tail) = weight.as_chunks::<16>();
+            let (dw_vectors, dw_tail) = dweight.as_chunks_mut::<16>();
+            let (db_vectors, db_tail) = dbias.as_chunks_mut::<16>();
+            let vectors = x_vectors.iter().zip(dy_vectors).zip(w_vectors);
+            for (((x, dy), w), (dw, db)) in vectors.zip(dw_vectors.iter_mut().zip(db_vectors)) {
+                for i in 0..16 {
+                    let normal = (x[i] - mean) * rstd;
+                    let g = dy[i] * w[i];
+                    g_sum[i] += g;
+                    gn_sum[i] = fma::<FMA>(g, normal, gn_sum[i]);
+                    dw[i] = fma::<FMA>(dy[i], normal, dw[i]);
+                    db[i] += dy[i];
+                }
+            }
+            let (mut g_rest, mut gn_rest) = (0.0, 0.0);
+            let tail = x_tail.iter().zip(dy_tail).zip(w_tail);
+            for (((&x, &dy), &w), (dw, db)) in tail.zip(dw_tail.iter_mut().zip(db_tail)) {
+                let normal = (x - mean) * rstd;
+                let g = dy * w;
+                g_rest += g;
+                gn_rest = fma::<FMA>(g, normal, gn_rest);
+                *dw = fma::<FMA>(dy, normal, *dw);
+                *db += dy;
+            }
+            let g_mean = (sum::<FMA>(&g_sum, |x| x) + g_rest) / n;
+            let gn_mean = (sum::<FMA>(&gn_sum, |x| x) + gn_rest) / n;
+            // dx = rstd·(g - g_mean - normal·gn_mean)
+            for (((dx, &x), &dy), &w) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
+                let normal = (x - mean) * rstd;
+                let value = rstd * fma::<FMA>(-normal, gn_mean, fma::<FMA>(dy, w, -g_mean));
+                *dx = if accumulate { *dx + value } else { value };
+            }
+        }
+    }
+}
+
+pub(crate) fn backward(op: &mut LayerNormBackward<'_>, par: Par) -> Result<Ran> {
+    let name = "layer_norm_backward";
+    let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
+    let x = read(op.x, name, "x")?;
+    let weight = read(op.weight, name, "weight")?;
+    let mean = read(op.mean, name, "mean")?;
+    let rstd = read(op.rstd, name, "rstd")?;
+    let dy = read(op.dy, name, "dy")?;
+    let dx = write(op.dx.reborrow(), name, "dx")?;
+    let dweight = write::<f32>(op.dweight.reborrow(), name, "dweight")?;
+    let dbias = match &mut op.dbias {
+        Some(dbias) => write::<f32>(dbias.reborrow(), name, "dbias")?,
+        None => &mut [],
+    };
+    let accumulate = op.accumulate;
+    let tall = chunk_rows(rows);
+    let chunks = rows.div_ceil(tall);
+    scratch(chunks * 2 * c, |partial| {
+        let wide = tall * c;
+        let ins = (
+            Rows(x, wide),
+            Rows(dy, wide),
+            Rows(mean, tall),
+            Rows(rstd, tall),
+        );
+        let outs = (RowsMut(dx, wide), RowsMut(&mut *partial, 2 * c));
+        par.split(chunks, x.len() / 3 + rows * 10, (ins, outs), &|(
+            ins,
+            outs,
+        )| {
+            let (x, dy, mean, rstd) = ins;
+            let (dx, partial): (RowsMut<'_>, RowsMut<'_>) = outs;
+            let ins = x.0.chunks(wide).zip(dy.0.chunks(wide));
+            let statistics = mean.0.chunks(tall).zip(rstd.0.chunks(tall));
+            let outs = dx.0.chunks_mut(wide).zip(partial.0.chunks_exact_mut(2 * c));
+            for (((x, dy), (mean, rstd)), (dx, sums)) in ins.zip(statistics).zip(outs) {
+                rows_backward(x, weight, mean, rstd, dy, dx, accumulate, sums);
+            }
+        });
+        for sums in partial.chunks_exact(2 * c) {
+            for (d, &sum) in dweight.iter_mut().zip(&sums[..c]) {
+                *d += sum;
+            }
+            for (d, &sum) in dbias.iter_mut().zip(&sums[c..]) {
+                *d += sum;
+            }
+        }
+    });
+    Ok(Ran::Done)
+}

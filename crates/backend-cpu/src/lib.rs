@@ -1,0 +1,227 @@
+//! Latimer's CPU backend: every operation natively in `f32`, on all cores, same bits for any
+//! number of threads.
+//!
+//! The idea: an operation is split over rows (or tiles of an output), never over the terms of a
+//! sum, and a sum over rows goes through chunks whose number depends on the shapes only. Other
+//! element types than `f32` are left to the device's fallback.
+//!
+//! ```
+//! use latimer_backend_cpu::Cpu;
+//! use latimer_tensor::{Device, Tensor};
+//! let device = Device::new(Cpu::new(2)?);
+//! let x = Tensor::from_slice(&device, &[1.0f32, 2.0, 3.0, 4.0], [2, 2])?;
+//! assert_eq!(x.matmul(&x)?.to_vec::<f32>()?, [7.0, 10.0, 15.0, 22.0]);
+//! # Ok::<(), latimer_tensor::Error>(())
+//! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `memory` | aligned buffers; where views become slices |
+//! | `parallel` | halving work over rows; scratch memory |
+//! | `simd`, `math` | one body for three instruction sets; `exp`, `tanh`, sums |
+//! | `gemm` | products: own AVX-512 tiles, `matrixmultiply` elsewhere |
+//! | `attention` | tiled attention, its backward, decoding over a cache |
+//! | the others | one family of operations each |
+
+mod adamw;
+mod attention;
+mod cross_entropy;
+mod dropout;
+mod elementwise;
+mod embedding;
+mod gemm;
+mod layer_norm;
+mod machine;
+mod math;
+mod memory;
+mod movement;
+mod parallel;
+mod reduce;
+mod simd;
+mod softmax;
+
+use latimer_tensor::op::Operand;
+use latimer_tensor::{Backend, Buffer, DType, DeviceInfo, Error, Op, Ran, Result, View, ViewMut};
+use machine::Machine;
+use memory::{Budget, Memory};
+use parallel::Par;
+use std::sync::Arc;
+
+/// The processor as a device.
+#[derive(Debug)]
+pub struct Cpu {
+    /// None with one thread: then the caller's own does the work.
+    pool: Option<rayon::ThreadPool>,
+    threads: usize,
+    machine: Machine,
+    budget: Arc<Budget>,
+}
+
+/// More threads than this are taken for a mistake.
+const MAX_THREADS: usize = 1024;
+
+/// Eager operations shorter than this stay on the calling thread: entering the pool from outside
+/// takes some 20 µs.
+const INSTALL_NS: u64 = 100_000;
+
+impl Cpu {
+    /// A device that works on `threads` threads; 0 for one per core.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAttribute`] for more than 1024, [`Error::Device`] when the system refuses
+    /// to start them.
+    pub fn new(threads: usize) -> Result<Self> {
+        if threads > MAX_THREADS {
+            return Err(Error::InvalidAttribute {
+                op: "cpu",
+                attribute: "threads",
+                got: threads as f64,
+                reason: "more than 1024 are taken for a mistake",
+            });
+        }
+        let machine = Machine::detect();
+        let threads = match threads {
+            0 => std::thread::available_parallelism()
+                .map_or(1, std::num::NonZero::get)
+                .min(MAX_THREADS),
+            n => n,
+        };
+        let pool = if threads == 1 {
+            None
+        } else {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(|i| format!("latimer-cpu-{i}"))
+                .build();
+            Some(pool.map_err(|error| Error::Device {
+                device: machine.name.clone(),
+                message: format!("cannot start {threads} threads: {error}"),
+            })?)
+        };
+        let budget = Budget::new(machine.memory_bytes);
+        Ok(Self {
+            pool,
+            threads,
+            machine,
+            budget,
+        })
+    }
+}
+
+impl Backend for Cpu {
+    fn info(&self) -> DeviceInfo {
+        // `DeviceInfo` is non-exhaustive, so it cannot be written as a literal here.
+        let mut info = DeviceInfo::default();
+        info.backend = "cpu".into();
+        info.name.clone_from(&self.machine.name);
+        info.memory_bytes = self.machine.memory_bytes;
+        info.threads = Some(self.threads);
+        info.detail = simd::description().into();
+        info
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Box<dyn Buffer>> {
+        Ok(Box::new(Memory::new(
+            bytes,
+            &self.budget,
+            &self.machine.name,
+        )?))
+    }
+
+    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
+        let dst = memory::write_bytes(dst, "upload", "dst")?;
+        copy(src, dst)
+    }
+
+    fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
+        copy(memory::read_bytes(src, "download", "src")?, dst)
+    }
+
+    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+        let Some(pool) = &self.pool else {
+            return run(op, Par::SERIAL);
+        };
+        let par = Par::new(self.threads);
+        if pool.current_thread_index().is_some() {
+            run(op, par)
+        } else if nanoseconds(op) < INSTALL_NS {
+            run(op, Par::SERIAL)
+        } else {
+            pool.install(|| run(op, par))
+        }
+    }
+
+    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+}
+
+/// A rough guess of an operation's time on one core: 50 GFLOP/s and 10 GB/s.
+fn nanoseconds(op: &mut Op<'_>) -> u64 {
+    let cost = op.cost();
+    cost.flops / 50 + cost.bytes / 10
+}
+
+fn copy(src: &[u8], dst: &mut [u8]) -> Result<()> {
+    if src.len() != dst.len() {
+        return Err(Error::WrongLength {
+            shape: [dst.len()].into(),
+            got: src.len(),
+        });
+    }
+    dst.copy_from_slice(src);
+    Ok(())
+}
+
+/// The table of contents.
+fn run(op: &mut Op<'_>, par: Par) -> Result<Ran> {
+    match op {
+        Op::Fill(op) => return movement::fill(op, par),
+        Op::Cast(op) => return movement::cast(op, par),
+        Op::Permute(op) => return movement::permute(op, par),
+        _ => {}
+    }
+    if !is_native(op) {
+        return Ok(Ran::Unsupported);
+    }
+    match op {
+        Op::Unary(op) => elementwise::unary(op, par),
+        Op::UnaryBackward(op) => elementwise::unary_backward(op, par),
+        Op::Binary(op) => elementwise::binary(op, par),
+        Op::Axpby(op) => elementwise::axpby(op, par),
+        Op::Matmul(op) => gemm::matmul(op, par),
+        Op::Reduce(op) => reduce::reduce(op, par),
+        Op::ArgMax(op) => reduce::arg_max(op, par),
+        Op::Embedding(op) => embedding::forward(op, par),
+        Op::EmbeddingBackward(op) => embedding::backward(op, par),
+        Op::LayerNorm(op) => layer_norm::forward(op, par),
+        Op::LayerNormBackward(op) => layer_norm::backward(op, par),
+        Op::Softmax(op) => softmax::forward(op, par),
+        Op::SoftmaxBackward(op) => softmax::backward(op, par),
+        Op::Attention(op) => attention::forward(op, par),
+        Op::AttentionBackward(op) => attention::backward(op, par),
+        Op::AttentionDecode(op) => attention::decode(op, par),
+        Op::CrossEntropy(op) => cross_entropy::run(op, par),
+        Op::Dropout(op) => dropout::run(op, par),
+        Op::SumSquares(op) => reduce::sum_squares(op, par),
+        Op::ClipScale(op) => adamw::clip_scale(op),
+        Op::AdamW(op) => adamw::run(op, par),
+        _ => Ok(Ran::Unsupported),
+    }
+}
+
+/// Whether all operands are `f32`, or ids and random words.
+fn is_native(op: &mut Op<'_>) -> bool {
+    let mut native = true;
+    op.operands(&mut |_, operand| {
+        let dtype = match operand {
+            Operand::In(view) => view.dtype(),
+            Operand::Out(view) | Operand::InOut(view) => view.dtype(),
+        };
+        native &= matches!(dtype, DType::F32 | DType::U32);
+    });
+    native
+}

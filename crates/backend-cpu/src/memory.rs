@@ -1,0 +1,199 @@
+//! Memory of the host, and the one place where a window on it becomes a slice.
+
+#![expect(
+    unsafe_code,
+    reason = "raw memory: allocation, and slices made under the aliasing rule of View and ViewMut"
+)]
+
+use latimer_tensor::{Buffer, DType, Element, Error, Result, View, ViewMut};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Alignment of every buffer in bytes: what [`latimer_tensor::Backend::alloc`] asks for.
+const ALIGNMENT: usize = 256;
+
+/// How much memory buffers may hold together, and how much they do.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: Option<u64>) -> Arc<Self> {
+        let limit = limit.map_or(isize::MAX as usize, |l| l as usize);
+        Arc::new(Self {
+            limit,
+            used: AtomicUsize::new(0),
+        })
+    }
+}
+
+/// Zeroed memory, mapped by the system when it is first touched.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    start: NonNull<u8>,
+    layout: Layout,
+    budget: Arc<Budget>,
+}
+
+// SAFETY: plain bytes without thread affinity; access goes through views, whose rule forbids races.
+unsafe impl Send for Memory {}
+// SAFETY: as above: `&Memory` gives no access to the bytes without a view.
+unsafe impl Sync for Memory {}
+
+impl Buffer for Memory {}
+
+impl Memory {
+    pub(crate) fn new(bytes: usize, budget: &Arc<Budget>, device: &str) -> Result<Self> {
+        let in_use = budget.used.load(Ordering::Relaxed);
+        let full = || Error::OutOfMemory {
+            device: device.to_owned(),
+            requested: bytes,
+            in_use,
+        };
+        // Linux grants more than it has and kills later, so the limit is ours to keep.
+        if in_use
+            .checked_add(bytes)
+            .is_none_or(|sum| sum > budget.limit)
+        {
+            return Err(full());
+        }
+        let layout = Layout::from_size_align(bytes.max(1), ALIGNMENT).map_err(|_| full())?;
+        // SAFETY: the layout's size is at least 1.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(full)?;
+        budget.used.fetch_add(layout.size(), Ordering::Relaxed);
+        Ok(Self {
+            start,
+            layout,
+            budget: Arc::clone(budget),
+        })
+    }
+
+    /// Where a window starts, if it lies within.
+    fn at(&self, offset: usize, bytes: usize) -> Result<*mut u8> {
+        let len = self.layout.size();
+        let end = offset.saturating_add(bytes);
+        if end > len {
+            return Err(Error::OutOfBounds {
+                first: offset,
+                end,
+                len,
+            });
+        }
+        // SAFETY: `offset <= len`, so the result is within the allocation or one past its end.
+        Ok(unsafe { self.start.as_ptr().add(offset) })
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.budget
+            .used
+            .fetch_sub(self.layout.size(), Ordering::Relaxed);
+        // SAFETY: allocated in `new` with this layout, and freed only here.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+fn typed<E: Element>(op: &'static str, operand: &'static str, got: DType) -> Result<()> {
+    if got == E::DTYPE {
+        return Ok(());
+    }
+    Err(Error::DTypeMismatch {
+        op,
+        operand,
+        expected: E::DTYPE,
+        got,
+    })
+}
+
+/// The elements of a window.
+///
+/// # Errors
+/// A foreign buffer, another element type, or a window that does not lie in its buffer.
+pub(crate) fn read<'a, E: Element>(
+    view: View<'a>,
+    op: &'static str,
+    operand: &'static str,
+) -> Result<&'a [E]> {
+    typed::<E>(op, operand, view.dtype())?;
+    let memory: &'a Memory = view.buffer(op, operand)?;
+    let start = memory.at(view.offset(), view.bytes())?;
+    // SAFETY: in bounds (`at`), initialised (zeroed at first), aligned (the buffer to 256 bytes, the
+    // offset to the element), any bits valid (`Element`); no `ViewMut` overlaps while `view` lives.
+    Ok(unsafe { std::slice::from_raw_parts(start.cast(), view.numel()) })
+}
+
+/// The elements of an exclusive window.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn write<'a, E: Element>(
+    view: ViewMut<'a>,
+    op: &'static str,
+    operand: &'static str,
+) -> Result<&'a mut [E]> {
+    typed::<E>(op, operand, view.dtype())?;
+    let memory: &'a Memory = view.buffer(op, operand)?;
+    let start = memory.at(view.offset(), view.bytes())?;
+    // SAFETY: as `read`; and `view` is given up here, so for `'a` nothing else reaches this window.
+    Ok(unsafe { std::slice::from_raw_parts_mut(start.cast(), view.numel()) })
+}
+
+/// The bytes of a window of any type.
+///
+/// # Errors
+/// A foreign buffer, or a window that does not lie in its buffer.
+pub(crate) fn read_bytes<'a>(
+    view: View<'a>,
+    op: &'static str,
+    operand: &'static str,
+) -> Result<&'a [u8]> {
+    let memory: &'a Memory = view.buffer(op, operand)?;
+    let start = memory.at(view.offset(), view.bytes())?;
+    // SAFETY: as `read`, for bytes.
+    Ok(unsafe { std::slice::from_raw_parts(start, view.bytes()) })
+}
+
+/// The bytes of an exclusive window of any type.
+///
+/// # Errors
+/// As [`read_bytes`].
+pub(crate) fn write_bytes<'a>(
+    view: ViewMut<'a>,
+    op: &'static str,
+    operand: &'static str,
+) -> Result<&'a mut [u8]> {
+    let memory: &'a Memory = view.buffer(op, operand)?;
+    let start = memory.at(view.offset(), view.bytes())?;
+    // SAFETY: as `write`, for bytes.
+    Ok(unsafe { std::slice::from_raw_parts_mut(start, view.bytes()) })
+}
+
+/// A pointer that threads may share. What they do with it is its user's promise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shared<T>(*mut T);
+
+// SAFETY: only a number until dereferenced, which every user justifies where it does so.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    pub(crate) fn new(slice: &mut [T]) -> Self {
+        Self(slice.as_mut_ptr())
+    }
+
+    /// A pointer that is only read through.
+    pub(crate) fn from_const(start: *const T) -> Self {
+        Self(start.cast_mut())
+    }
+
+    /// The pointer.
+    pub(crate) fn get(self) -> *mut T {
+        self.0
+    }
+}

@@ -1,0 +1,149 @@
+//! Work over rows, split in halves between the threads.
+//!
+//! What an operation writes is described as [`Parts`] that can be cut at a row; halves go to
+//! different threads by `rayon::join`. The cut never changes a result: rows are independent, and
+//! sums over rows go through chunks whose number and order depend on the shapes only.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// How many threads an operation may use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Par {
+    threads: usize,
+}
+
+/// Work below this many nanoseconds stays on one core: handing a half over costs about 1.5 µs.
+const SPLIT_NS: usize = 6_000;
+
+impl Par {
+    /// Work on the calling thread.
+    pub(crate) const SERIAL: Self = Self { threads: 1 };
+
+    /// Work on up to `threads` threads; the caller must be one of the pool's.
+    pub(crate) const fn new(threads: usize) -> Self {
+        Self { threads }
+    }
+
+    /// Into how many pieces to cut work of about this length.
+    pub(crate) fn pieces(self, ns: usize) -> usize {
+        if self.threads <= 1 || ns < SPLIT_NS {
+            1
+        } else if ns < 200_000 {
+            // Short work: one piece a thread, so that each keeps its own rows from op to op.
+            self.threads.min(ns / (SPLIT_NS / 2))
+        } else {
+            // Long work: some slack for a thread that is held up.
+            self.threads * 4
+        }
+    }
+
+    /// Calls `work` with pieces that make up all `units` of `parts`, in parallel where the whole
+    /// takes long: about `ns` nanoseconds.
+    pub(crate) fn split<P: Parts>(
+        self,
+        units: usize,
+        ns: usize,
+        parts: P,
+        work: &(impl Fn(P) + Sync),
+    ) {
+        halve(self.pieces(ns).min(units), units, parts, work);
+    }
+}
+
+fn halve<P: Parts>(pieces: usize, units: usize, parts: P, work: &(impl Fn(P) + Sync)) {
+    if pieces <= 1 || units <= 1 {
+        work(parts);
+        return;
+    }
+    let left = pieces / 2;
+    let at = units * left / pieces;
+    let (a, b) = parts.cut(at);
+    rayon::join(
+        || halve(left, at, a, work),
+        || halve(pieces - left, units - at, b, work),
+    );
+}
+
+/// Something that can be cut in two at a unit, a row say.
+pub(crate) trait Parts: Sized + Send {
+    /// What comes before unit `at`, and the rest.
+    fn cut(self, at: usize) -> (Self, Self);
+}
+
+/// Rows of so many elements, read. The last may be shorter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<'a, T = f32>(pub(crate) &'a [T], pub(crate) usize);
+
+/// Rows of so many elements, written. The last may be shorter.
+#[derive(Debug)]
+pub(crate) struct RowsMut<'a, T = f32>(pub(crate) &'a mut [T], pub(crate) usize);
+
+impl<T: Sync> Parts for Rows<'_, T> {
+    fn cut(self, at: usize) -> (Self, Self) {
+        let (a, b) = self.0.split_at((at * self.1).min(self.0.len()));
+        (Rows(a, self.1), Rows(b, self.1))
+    }
+}
+
+impl<T: Send> Parts for RowsMut<'_, T> {
+    fn cut(self, at: usize) -> (Self, Self) {
+        let end = (at * self.1).min(self.0.len());
+        let (a, b) = self.0.split_at_mut(end);
+        (RowsMut(a, self.1), RowsMut(b, self.1))
+    }
+}
+
+/// Which units these are.
+impl Parts for Range<usize> {
+    fn cut(self, at: usize) -> (Self, Self) {
+        let middle = self.start + at;
+        (self.start..middle, middle..self.end)
+    }
+}
+
+impl<P: Parts> Parts for Option<P> {
+    fn cut(self, at: usize) -> (Self, Self) {
+        match self.map(|p| p.cut(at)) {
+            Some((a, b)) => (Some(a), Some(b)),
+            None => (None, None),
+        }
+    }
+}
+
+macro_rules! tuples { ($($name:ident $other:ident),*) => {
+    impl<$($name: Parts),*> Parts for ($($name,)*) {
+        #[allow(non_snake_case, reason = "one binding per type parameter")]
+        fn cut(self, at: usize) -> (Self, Self) {
+            let ($($name,)*) = self;
+            $(let ($name, $other) = $name.cut(at);)*
+            (($($name,)*), ($($other,)*))
+        }
+    }
+} }
+tuples!(A a, B b);
+tuples!(A a, B b, C c);
+tuples!(A a, B b, C c, D d);
+tuples!(A a, B b, C c, D d, E e);
+tuples!(A a, B b, C c, D d, E e, F f);
+
+thread_local! {
+    /// Scratch memory that nobody is using.
+    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends scratch memory of `len` floats, aligned to 64 bytes, its content unspecified.
+///
+/// It is kept for the next call, so a training step stops allocating after its first runs. Calls
+/// may nest: a thread that waits in a join may run other work that needs scratch, too.
+pub(crate) fn scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    const LINE: usize = 16;
+    let mut memory = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if memory.len() < len + LINE {
+        memory.resize(len + LINE, 0.0);
+    }
+    let first = memory.as_ptr().align_offset(64).min(LINE);
+    let result = work(&mut memory[first..first + len]);
+    FREE.with_borrow_mut(|free| free.push(memory));
+    result
+}

@@ -1,0 +1,181 @@
+//! Sums, means and maxima over rows or columns; where a row's maximum is; sums of squares.
+//!
+//! Over rows, the rows are cut into chunks (how many depends on the shape only), each chunk is
+//! summed from its first row to its last, and the partial sums are added in order.
+
+use crate::math::{dot, max, sum};
+use crate::memory::{read, write};
+use crate::parallel::{Par, Rows, RowsMut, scratch};
+use crate::simd::simd;
+use latimer_tensor::op::{ArgMax, Over, Reduce, ReduceKind, SumSquares};
+use latimer_tensor::{Ran, Result};
+
+/// Rows of a chunk: at least 32, and at most 32 chunks.
+pub(crate) fn chunk_rows(rows: usize) -> usize {
+    rows.div_ceil(32).max(32)
+}
+
+simd! {
+    /// `sums[j] = Σ_i x[i, j]` over whole rows.
+    fn sum_rows(x: &[f32], sums: &mut [f32]) {
+        sums.fill(0.0);
+        for row in x.chunks_exact(sums.len()) {
+            for (sum, &x) in sums.iter_mut().zip(row) {
+                *sum += x;
+            }
+        }
+    }
+}
+
+simd! {
+    fn max_rows(x: &[f32], most: &mut [f32]) {
+        most.fill(f32::NEG_INFINITY);
+        for row in x.chunks_exact(most.len()) {
+            for (most, &x) in most.iter_mut().zip(row) {
+                *most = if x.is_nan() || x > *most { x } else { *most };
+                // NaN stays: nothing is greater than it.
+            }
+        }
+    }
+}
+
+simd! {
+    fn row_sum(x: &[f32]) -> f32 {
+        sum::<FMA>(x, |x| x)
+    }
+}
+
+simd! {
+    fn row_max(x: &[f32]) -> f32 {
+        // The maximum passes over NaN, the sum of x·0 does not.
+        let poison = sum::<FMA>(x, |x| if x.is_nan() { x } else { 0.0 });
+        if poison.is_nan() { poison } else { max::<FMA>(x) }
+    }
+}
+
+pub(crate) fn reduce(op: &mut Reduce<'_>, par: Par) -> Result<Ran> {
+    let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
+    let x = read(op.x, "reduce", "x")?;
+    let y = write(op.y.reborrow(), "reduce", "y")?;
+    let keep = op.accumulate;
+    let kind = op.kind;
+    let write_back = |y: &mut f32, value: f32| {
+        if keep {
+            *y += value;
+        } else {
+            *y = value;
+        }
+    };
+    let ns = x.len() / 8;
+    match op.over {
+        Over::Columns => {
+            let parts = (Rows(x, columns), RowsMut(y, 1));
+            par.split(rows, ns, parts, &|(x, y): (Rows<'_>, RowsMut<'_>)| {
+                for (y, row) in y.0.iter_mut().zip(x.0.chunks_exact(columns)) {
+                    let value = match kind {
+                        ReduceKind::Mean => row_sum(row) / columns as f32,
+                        ReduceKind::Max => row_max(row),
+                        _ => row_sum(row),
+                    };
+                    write_back(y, value);
+                }
+            });
+        }
+        Over::Rows => {
+            let tall = chunk_rows(rows);
+            let chunks = rows.div_ceil(tall);
+            let by_max = kind == ReduceKind::Max;
+            scratch(chunks * columns, |partial| {
+                let parts = (Rows(x, tall * columns), RowsMut(&mut *partial, columns));
+                par.split(chunks, ns, parts, &|(x, partial): (
+                    Rows<'_>,
+                    RowsMut<'_>,
+                )| {
+                    let chunks = x.0.chunks(tall * columns);
+                    for (x, partial) in chunks.zip(partial.0.chunks_exact_mut(columns)) {
+                        if by_max {
+                            max_rows(x, partial);
+                        } else {
+                            sum_rows(x, partial);
+                        }
+                    }
+                });
+                let (first, rest) = partial.split_at_mut(columns);
+                for row in rest.chunks_exact(columns) {
+                    for (a, &b) in first.iter_mut().zip(row) {
+                        *a = match by_max {
+                            false => *a + b,
+                            true if a.is_nan() || *a > b => *a,
+                            true => b,
+                        };
+                    }
+                }
+                for (y, &value) in y.iter_mut().zip(&*first) {
+                    let mean = kind == ReduceKind::Mean;
+                    write_back(y, if mean { value / rows as f32 } else { value });
+                }
+            });
+        }
+    }
+    Ok(Ran::Done)
+}
+
+simd! {
+    /// The first place of the greatest value, by the meaning's rule: a NaN in front stays.
+    fn place_of_max(row: &[f32]) -> u32 {
+        if row[0].is_nan() {
+            return 0;
+        }
+        let most = max::<FMA>(row);
+        row.iter().position(|&x| x == most).unwrap_or(0) as u32
+    }
+}
+
+pub(crate) fn arg_max(op: &mut ArgMax<'_>, par: Par) -> Result<Ran> {
+    let (columns, valid) = (op.x.shape().columns(), op.valid_columns);
+    let x = read(op.x, "arg_max", "x")?;
+    let y = write::<u32>(op.y.reborrow(), "arg_max", "y")?;
+    let ns = x.len() / 4;
+    let parts = (Rows(x, columns), RowsMut(y, 1));
+    par.split(op.x.shape().rows(), ns, parts, &|(x, y): (
+        Rows<'_>,
+        RowsMut<'_, u32>,
+    )| {
+        for (y, row) in y.0.iter_mut().zip(x.0.chunks_exact(columns)) {
+            *y = place_of_max(&row[..valid]);
+        }
+    });
+    Ok(Ran::Done)
+}
+
+simd! {
+    fn squares(x: &[f32]) -> f32 {
+        dot::<FMA>(x, x)
+    }
+}
+
+/// Elements of a partial sum of squares.
+const SQUARES: usize = 4096;
+
+pub(crate) fn sum_squares(op: &mut SumSquares<'_>, par: Par) -> Result<Ran> {
+    let x = read(op.x, "sum_squares", "x")?;
+    let y = write(op.y.reborrow(), "sum_squares", "y")?;
+    let chunks = x.len().div_ceil(SQUARES);
+    let total = scratch(chunks, |partial| {
+        let parts = (Rows(x, SQUARES), RowsMut(&mut *partial, 1));
+        par.split(chunks, x.len() / 12, parts, &|(x, partial): (
+            Rows<'_>,
+            RowsMut<'_>,
+        )| {
+            for (sum, x) in partial.0.iter_mut().zip(x.0.chunks(SQUARES)) {
+                *sum = squares(x);
+            }
+        });
+        partial.iter().map(|&x| f64::from(x)).sum::<f64>()
+    });
+    for y in y {
+        let old = if op.accumulate { f64::from(*y) } else { 0.0 };
+        *y = (old + total) as f32;
+    }
+    Ok(Ran::Done)
+}

@@ -1,0 +1,126 @@
+//! One body, three machines: AVX-512, AVX2 with FMA, and whatever the compiler assumes.
+//!
+//! Kernels over rows are written once as plain loops. [`simd!`] compiles each of them under every
+//! feature set and picks one at run time, so a portable build uses the machine it runs on. Inside
+//! a body `FMA` says whether `a·b + c` is one instruction; where it is not, the library call that
+//! emulates it would be slower than everything else.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// What the processor can do, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Level {
+    /// The target's baseline.
+    Portable = 1,
+    /// 256-bit vectors and fused multiply-add.
+    Avx2 = 2,
+    /// 512-bit vectors.
+    Avx512 = 3,
+}
+
+/// 0 until the first question.
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+/// The level of this processor; a load after the first call.
+#[inline]
+pub(crate) fn level() -> Level {
+    match LEVEL.load(Ordering::Relaxed) {
+        1 => Level::Portable,
+        2 => Level::Avx2,
+        3 => Level::Avx512,
+        _ => detect(),
+    }
+}
+
+#[cold]
+fn detect() -> Level {
+    let level = best();
+    LEVEL.store(level as u8, Ordering::Relaxed);
+    level
+}
+
+#[cfg(target_arch = "x86_64")]
+fn best() -> Level {
+    let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let wide = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    match (fma, wide) {
+        (true, true) => Level::Avx512,
+        (true, false) => Level::Avx2,
+        (false, _) => Level::Portable,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn best() -> Level {
+    Level::Portable
+}
+
+/// The instruction sets used, for reports.
+pub(crate) fn description() -> &'static str {
+    match level() {
+        Level::Avx512 => "avx512f avx2 fma",
+        Level::Avx2 => "avx2 fma",
+        Level::Portable => "portable",
+    }
+}
+
+/// `a·b + c`, fused where that is one instruction.
+#[inline(always)]
+pub(crate) fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// Compiles a function for every [`Level`] and calls the right one. The body may use `FMA`.
+macro_rules! simd {
+    ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
+        $crate::simd::simd! { @make [$(#[$meta])* $vis] [] $($rest)* }
+    };
+    ($(#[$meta:meta])* $vis:vis unsafe fn $($rest:tt)*) => {
+        $crate::simd::simd! { @make [$(#[$meta])* $vis] [unsafe] $($rest)* }
+    };
+    (@make [$($front:tt)*] [$($unsafe:tt)?]
+        $name:ident $(<$generic:ident: $bound:path>)? (
+            $($arg:ident: $ty:ty),* $(,)?
+        ) $(-> $ret:ty)? $body:block
+    ) => {
+        #[allow(
+            unsafe_code, unused_unsafe, clippy::too_many_arguments,
+            reason = "features are checked below; operands are the caller's promise"
+        )]
+        $($front)* $($unsafe)? fn $name $(<$generic: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            #[allow(clippy::extra_unused_type_parameters, reason = "not every body asks for FMA")]
+            $($unsafe)? fn body<$($generic: $bound,)? const FMA: bool>(
+                $($arg: $ty),*
+            ) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            $($unsafe)? fn avx512 $(<$generic: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+                // SAFETY: the caller's promise, if there is one.
+                unsafe { body::<$($generic,)? true>($($arg),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            $($unsafe)? fn avx2 $(<$generic: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+                // SAFETY: the caller's promise, if there is one.
+                unsafe { body::<$($generic,)? true>($($arg),*) }
+            }
+            match $crate::simd::level() {
+                // SAFETY: `level` answers this only after it has found all these features.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::Level::Avx512 => unsafe { avx512 $(::<$generic>)? ($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::Level::Avx2 => unsafe { avx2 $(::<$generic>)? ($($arg),*) },
+                // SAFETY: the caller's promise, if there is one.
+                _ => unsafe { body::<$($generic,)? false>($($arg),*) },
+            }
+        }
+    };
+}
+pub(crate) use simd;

@@ -1,0 +1,96 @@
+//! Softmax over rows, and its backward.
+
+use crate::math::{dot, exp, max, sum};
+use crate::memory::{read, write};
+use crate::parallel::{Par, Rows, RowsMut};
+use crate::simd::simd;
+use latimer_tensor::op::{Softmax, SoftmaxBackward};
+use latimer_tensor::{Ran, Result};
+use std::ops::Range;
+
+simd! {
+    /// Writes `e^(scale·x - greatest)` and returns the sum of these and the greatest `scale·x`.
+    pub(crate) fn exponentials(x: &[f32], scale: f32, y: &mut [f32]) -> (f32, f32) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = scale * x;
+        }
+        let most = max::<FMA>(y);
+        for y in y.iter_mut() {
+            *y = exp::<FMA>(*y - most);
+        }
+        (sum::<FMA>(y, |y| y), most)
+    }
+}
+
+simd! {
+    pub(crate) fn scale_row(y: &mut [f32], factor: f32) {
+        for y in y {
+            *y *= factor;
+        }
+    }
+}
+
+pub(crate) fn forward(op: &mut Softmax<'_>, par: Par) -> Result<Ran> {
+    let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
+    let x = read(op.x, "softmax", "x")?;
+    // A causal row reaches one column more than the one above it in its matrix
+    // (`Softmax::reach`).
+    let shape = op.x.shape();
+    let height = if shape.rank() < 2 {
+        1
+    } else {
+        shape.dims()[shape.rank() - 2]
+    };
+    let (causal, valid) = (op.causal, op.valid_columns);
+    let first = (c + 1).saturating_sub(height);
+    let y = write(op.y.reborrow(), "softmax", "y")?;
+    let scale = op.scale;
+    let ns = x.len() + rows * 10;
+    let parts = (0..rows, Rows(x, c), RowsMut(y, c));
+    par.split(rows, ns, parts, &|(rows, x, y): (
+        Range<usize>,
+        Rows<'_>,
+        RowsMut<'_>,
+    )| {
+        for ((row, x), y) in rows.zip(x.0.chunks_exact(c)).zip(y.0.chunks_exact_mut(c)) {
+            let (y, masked) = y.split_at_mut(if causal {
+                valid.min(first + row % height)
+            } else {
+                valid
+            });
+            masked.fill(0.0);
+            let (total, _) = exponentials(&x[..y.len()], scale, y);
+            scale_row(y, 1.0 / total);
+        }
+    });
+    Ok(Ran::Done)
+}
+
+simd! {
+    fn row_backward(y: &[f32], dy: &[f32], dx: &mut [f32], scale: f32) {
+        let mean = dot::<FMA>(y, dy);
+        for ((dx, &y), &dy) in dx.iter_mut().zip(y).zip(dy) {
+            *dx = scale * y * (dy - mean);
+        }
+    }
+}
+
+pub(crate) fn backward(op: &mut SoftmaxBackward<'_>, par: Par) -> Result<Ran> {
+    let (rows, c) = (op.y.shape().rows(), op.y.shape().columns());
+    let y = read(op.y, "softmax_backward", "y")?;
+    let dy = read(op.dy, "softmax_backward", "dy")?;
+    let dx = write(op.dx.reborrow(), "softmax_backward", "dx")?;
+    if y.is_empty() {
+        return Ok(Ran::Done);
+    }
+    let scale = op.scale;
+    let parts = (Rows(y, c), Rows(dy, c), RowsMut(dx, c));
+    let work = |(y, dy, dx): (Rows<'_>, Rows<'_>, RowsMut<'_>)| {
+        let rows = y.0.chunks_exact(c).zip(dy.0.chunks_exact(c));
+        for ((y, dy), dx) in rows.zip(dx.0.chunks_exact_mut(c)) {
+            row_backward(y, dy, dx, scale);
+        }
+    };
+    par.split(rows, y.len() / 4 + rows * 8, parts, &work);
+    Ok(Ran::Done)
+}

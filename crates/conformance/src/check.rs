@@ -1,0 +1,278 @@
+//! What is asked of a backend.
+//!
+//! For every case:
+//!
+//! 1. every output is written in full, without reading what is only overwritten, and agrees with
+//!    the f64 meaning within [`crate::tolerance`], NaN and infinities included;
+//! 2. nothing but the outputs changes: not the inputs, not the memory around;
+//! 3. a second run, over other old contents and inside [`Device::enter`], gives the same bits;
+//! 4. the devices that promise the same bits (other thread counts) keep the promise, inside
+//!    [`Device::enter`] too, where a backend has its threads at hand.
+//!
+//! And for operands or attributes that do not fit: an error, and no panic (`refuses`).
+
+use crate::case::Case;
+use crate::memory::{Left, Memory};
+use crate::operands::{Operand, Role};
+use crate::{misfits, oracle, regressions, strategies, tolerance};
+use latimer_tensor::{Device, Error};
+use proptest::strategy::BoxedStrategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::cell::RefCell;
+use std::fmt;
+
+/// A device under test, and those that must give the same bits.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    device: Device,
+    same_bits: Vec<Device>,
+}
+
+impl Subject {
+    /// A device alone.
+    #[must_use]
+    pub fn new(device: Device) -> Self {
+        Self {
+            device,
+            same_bits: Vec::new(),
+        }
+    }
+
+    /// Adds a device that must give the same bits: the same backend with another thread count.
+    #[must_use]
+    pub fn same_bits(mut self, other: Device) -> Self {
+        self.same_bits.push(other);
+        self
+    }
+
+    /// The device under test.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+/// What a backend failed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Property {
+    /// Running a sound case without an error or a panic.
+    Runs,
+    /// Agreeing with the f64 meaning.
+    Agrees,
+    /// Writing outputs only.
+    StaysInside,
+    /// The same bits again.
+    Repeats,
+    /// The same bits on another device that promises them.
+    SameBits,
+    /// An error for what does not fit.
+    Refuses,
+}
+
+/// A property that does not hold, with the smallest case found.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Which property.
+    pub property: Property,
+    /// For which case.
+    pub case: Case,
+    /// How.
+    pub detail: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            property,
+            case,
+            detail,
+        } = self;
+        let name = case.name();
+        write!(f, "{name} ({property:?}): {detail}\n  in {case:?}")
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Cases per operation and property unless `LATIMER_CASES` says otherwise.
+pub const CASES: u32 = 64;
+
+fn cases() -> u32 {
+    let asked = std::env::var("LATIMER_CASES").ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(CASES)
+}
+
+/// The operation agrees with its meaning, on finite operands.
+///
+/// # Errors
+/// The smallest case found that does not.
+pub fn agrees(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
+    let kept = regressions::all();
+    for case in kept.iter().filter(|case| case.name() == op) {
+        one(subject, case)?;
+    }
+    hold(strategies::cases(op), cases(), |case| one(subject, case))
+}
+
+/// NaN and infinity in an input go where the meaning lets them go.
+///
+/// # Errors
+/// The smallest case found where they do not.
+pub fn spreads(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
+    hold(strategies::nonfinite(op), cases(), |case| {
+        one(subject, case)
+    })
+}
+
+/// What does not fit is an error.
+///
+/// # Errors
+/// The smallest case found where it is none.
+pub fn refuses(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
+    // Each case is changed in every way there is, so a few cases are many runs.
+    hold(strategies::cases(op), cases().div_ceil(6), |case| {
+        misfits::all_refused(subject.device(), case)
+    })
+}
+
+fn hold(
+    strategy: BoxedStrategy<Case>,
+    cases: u32,
+    test: impl Fn(&Case) -> Result<(), Box<Failure>>,
+) -> Result<(), Box<Failure>> {
+    let config = Config {
+        cases,
+        max_shrink_iters: 512,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    // The same cases every time: a failure seen once is seen again.
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let last = RefCell::new(None);
+    let found = TestRunner::new_with_rng(config, rng).run(&strategy, |case| {
+        test(&case).map_err(|failure| {
+            let text = failure.detail.clone();
+            last.replace(Some((format!("{case:?}"), failure)));
+            TestCaseError::fail(text)
+        })
+    });
+    match found {
+        Ok(()) => Ok(()),
+        Err(TestError::Fail(reason, case)) => {
+            // By their text: a case with a NaN does not equal itself. A panic leaves no failure.
+            let told = last
+                .into_inner()
+                .filter(|(of, _)| *of == format!("{case:?}"));
+            Err(told.map_or_else(
+                || {
+                    Box::new(Failure {
+                        property: Property::Runs,
+                        detail: format!("it panicked: {reason}"),
+                        case,
+                    })
+                },
+                |(_, failure)| failure,
+            ))
+        }
+        Err(TestError::Abort(reason)) => unreachable!("no case is ever rejected: {reason}"),
+    }
+}
+
+/// Holds one case to properties 1 to 4.
+///
+/// # Errors
+/// The first property that does not hold.
+pub fn one(subject: &Subject, case: &Case) -> Result<(), Box<Failure>> {
+    let fail = |property, detail: String| {
+        Err(Box::new(Failure {
+            property,
+            case: case.clone(),
+            detail,
+        }))
+    };
+    let broken = |error: Error| {
+        Box::new(Failure {
+            property: Property::Runs,
+            case: case.clone(),
+            detail: error.to_string(),
+        })
+    };
+    let operands = case.operands().map_err(broken)?;
+    let want = oracle::meaning(case, &operands).map_err(broken)?;
+
+    // Outputs are NaN at first, so that what is not written, or read, shows.
+    let left = run(&subject.device, case, &operands, 0xFF).map_err(broken)?;
+    if let Some(damage) = left.damage {
+        return fail(Property::StaysInside, damage);
+    }
+    for (operand, got) in operands.iter().zip(&left.operands) {
+        match want.iter().find(|w| w.operand == operand.name) {
+            Some(want) => {
+                let misfit = tolerance::first_misfit(want, got, operand.dtype, case.dtype);
+                if let Some(misfit) = misfit.map_err(broken)? {
+                    return fail(Property::Agrees, misfit);
+                }
+            }
+            None if operand.role == Role::InOut && *got != operand.bytes => {
+                let detail = format!("{} was written", operand.name);
+                return fail(Property::StaysInside, detail);
+            }
+            None => {}
+        }
+    }
+
+    let again = run_inside(&subject.device, case, &operands).map_err(broken)?;
+    if let Some(detail) = difference(&operands, &left.operands, &again.operands) {
+        return fail(Property::Repeats, detail);
+    }
+    for (i, other) in subject.same_bits.iter().enumerate() {
+        let other = run_inside(other, case, &operands).map_err(broken)?;
+        if let Some(detail) = difference(&operands, &left.operands, &other.operands) {
+            let detail = format!("device {} of same_bits: {detail}", i + 1);
+            return fail(Property::SameBits, detail);
+        }
+    }
+    Ok(())
+}
+
+fn run(
+    device: &Device,
+    case: &Case,
+    operands: &[Operand],
+    fill: u8,
+) -> latimer_tensor::Result<Left> {
+    let mut memory = Memory::place(device, operands, case.layout, fill, None)?;
+    memory.with(operands, |bound| device.run(case.op(bound)))?;
+    device.synchronize()?;
+    memory.left(operands)
+}
+
+fn run_inside(device: &Device, case: &Case, operands: &[Operand]) -> latimer_tensor::Result<Left> {
+    device.enter(|| run(device, case, operands, 0x40))
+}
+
+/// The first byte of an output that differs, as a sentence.
+fn difference(operands: &[Operand], a: &[Vec<u8>], b: &[Vec<u8>]) -> Option<String> {
+    operands
+        .iter()
+        .zip(a.iter().zip(b))
+        .find_map(|(o, (a, b))| {
+            let byte = (0..a.len()).find(|&i| a[i] != b[i])?;
+            let element = byte / o.dtype.size();
+            let bits = |bytes: &[u8]| {
+                let value = &bytes[element * o.dtype.size()..][..o.dtype.size()];
+                value
+                    .iter()
+                    .rev()
+                    .map(|b| format!("{b:02x}"))
+                    .collect::<String>()
+            };
+            let name = o.name;
+            Some(format!(
+                "{name}[{element}] has bits {}, then {}",
+                bits(a),
+                bits(b)
+            ))
+        })
+}

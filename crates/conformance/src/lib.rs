@@ -1,0 +1,43 @@
+//! Property tests that hold any Latimer backend to the f64 meaning of every operation.
+//!
+//! A backend's own tests instantiate the whole suite in one line:
+//!
+//! ```
+//! use latimer_tensor::Device;
+//! latimer_conformance::suite!(|| Device::reference());
+//! ```
+//!
+//! which makes, for every operation of [`latimer_tensor::Op`], a module of its name with three
+//! tests: it agrees with its meaning, it spreads NaN and infinity as its meaning does, it refuses
+//! operands that do not fit.
+//!
+//! | if you want to | read |
+//! |---|---|
+//! | hold your backend to the meaning | [`suite!`] |
+//! | know what is asked of it | [`check`] |
+//! | know how close is close enough | [`tolerance`] |
+//! | run one case again, or keep it | [`Case`], [`regressions`] |
+//! | know what is native on a device | [`Support`] |
+//! | check a gradient by differences | [`gradcheck`] |
+
+mod build;
+pub mod case;
+pub mod check;
+pub mod gradcheck;
+mod memory;
+mod misfits;
+mod operands;
+mod oracle;
+pub mod regressions;
+mod report;
+pub mod strategies;
+mod suite;
+pub mod tolerance;
+
+pub use case::{Attributes, Case, Layout, Special, Values};
+pub use check::{Failure, Property, Subject};
+pub use report::Support;
+
+/// What [`suite!`] names, so that its callers need not.
+#[doc(hidden)]
+pub use latimer_tensor as tensor;

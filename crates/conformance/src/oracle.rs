@@ -1,0 +1,41 @@
+//! The meaning of a case, in f64, and roundings by the reference.
+
+use crate::case::{Case, Layout};
+use crate::memory::Memory;
+use crate::operands::Operand;
+use latimer_tensor::{DType, Device, Host, Result, Tensor, Written};
+use std::sync::OnceLock;
+
+/// The device of the meaning.
+pub(crate) fn reference() -> &'static Device {
+    static REFERENCE: OnceLock<Device> = OnceLock::new();
+    REFERENCE.get_or_init(Device::reference)
+}
+
+/// What the operation writes, unrounded, with magnitudes.
+pub(crate) fn meaning(case: &Case, operands: &[Operand]) -> Result<Vec<Written>> {
+    let layout = Layout::Apart { lead: 1 };
+    let mut memory = Memory::place(reference(), operands, layout, 0, None)?;
+    memory.with(operands, |bound| {
+        let op = case.op(bound);
+        op.check()?;
+        let mut host = Host::new(reference().backend());
+        op.reference(&mut host)?;
+        Ok(host.into_written())
+    })
+}
+
+/// The bytes of values rounded once to a type.
+pub(crate) fn rounded(values: &[f64], dtype: DType) -> Result<Vec<u8>> {
+    let x = Tensor::from_slice(reference(), values, [values.len()])?.cast(dtype)?;
+    let mut bytes = vec![0; values.len() * dtype.size()];
+    reference().download(x.view(), &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The elements of raw bytes of any type.
+pub(crate) fn widened(bytes: &[u8], dtype: DType) -> Result<Vec<f64>> {
+    let mut x = Tensor::empty(reference(), [bytes.len() / dtype.size()], dtype)?;
+    reference().upload(bytes, x.view_mut()?)?;
+    Host::new(reference().backend()).read(x.view())
+}

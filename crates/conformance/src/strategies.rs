@@ -1,0 +1,454 @@
+//! Which cases are drawn: for every operation, shapes at the edges and all its attributes.
+//!
+//! Lengths are 1, primes, powers of two and one past them, which is one past a tile. Lists begin
+//! with the plainest entry, where shrinking ends.
+
+use crate::case::{AttentionAttributes, Attributes, Case, Layout, Special, Values};
+use latimer_tensor::op::{BinaryKind, Over, ReduceKind, UnaryKind};
+use latimer_tensor::{DType, Op, Shape};
+use proptest::collection::vec;
+use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
+use proptest::sample::select;
+use proptest::{option, prop_oneof};
+
+/// Cases of finite operands.
+///
+/// # Panics
+/// When there is no operation of this name.
+pub fn cases(op: &str) -> BoxedStrategy<Case> {
+    let float = prop_oneof![
+        4 => Just(DType::F32),
+        2 => Just(DType::Bf16),
+        1 => Just(DType::F16),
+        1 => Just(DType::F64),
+    ];
+    let dtype = match op {
+        "adamw" | "clip_scale" => Just(DType::F32).boxed(),
+        "fill" | "cast" | "permute" => {
+            prop_oneof![3 => float, 1 => Just(DType::U32), 1 => Just(DType::I64)].boxed()
+        }
+        _ => float.boxed(),
+    };
+    let values = prop_oneof![
+        6 => Just(Values::Normal),
+        2 => Just(Values::Large),
+        2 => Just(Values::Mixed),
+        1 => select(vec![
+            Values::Zeros, Values::Equal, Values::Small, Values::Tiny, Values::Denormal,
+        ]),
+    ];
+    // One lead keeps the 256 bytes of slabs, one only the element's own size.
+    let layout = (select(vec![64, 8, 67]), any::<bool>()).prop_map(|(lead, slab)| {
+        if slab {
+            Layout::Slab { lead }
+        } else {
+            Layout::Apart { lead }
+        }
+    });
+    (attributes(op), dtype, values, layout, any::<u64>())
+        .prop_map(|(attributes, dtype, values, layout, seed)| Case {
+            attributes,
+            dtype,
+            values,
+            layout,
+            seed,
+            special: None,
+        })
+        .boxed()
+}
+
+/// Cases of normally distributed operands, one value of which is NaN or infinite.
+///
+/// # Panics
+/// When there is no operation of this name.
+pub fn nonfinite(op: &str) -> BoxedStrategy<Case> {
+    // Where the greatest is when some are not ordered is not specified.
+    let values = if op == "arg_max" {
+        vec![f64::INFINITY, f64::NEG_INFINITY]
+    } else {
+        vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY]
+    };
+    (cases(op), any::<u8>(), any::<u16>(), select(values))
+        .prop_map(|(case, operand, element, value)| Case {
+            values: Values::Normal,
+            special: Some(Special {
+                operand: operand.into(),
+                element: element.into(),
+                value,
+            }),
+            ..case
+        })
+        .boxed()
+}
+
+/// The plainest case of an operation.
+pub(crate) fn smallest(op: &str) -> Attributes {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let tree = attributes(op).new_tree(&mut runner);
+    let mut tree = tree.unwrap_or_else(|reason| unreachable!("no case is rejected: {reason}"));
+    while tree.simplify() {}
+    tree.current()
+}
+
+/// A length of an axis with little work to it.
+fn short() -> impl Strategy<Value = usize> + Clone {
+    select(vec![1, 2, 3, 5, 8, 13, 16, 17])
+}
+
+/// A length at or past the edge of a tile.
+fn long() -> impl Strategy<Value = usize> + Clone {
+    select(vec![1, 2, 3, 7, 16, 17, 31, 33, 64, 65, 129, 257])
+}
+
+/// Columns of a row operation, rows of which are few.
+fn columns() -> impl Strategy<Value = usize> + Clone {
+    select(vec![1, 2, 3, 7, 16, 17, 33, 64, 65, 129, 769, 1025])
+}
+
+/// A length of a matrix product.
+fn side() -> BoxedStrategy<usize> {
+    prop_oneof![1 => Just(0), 24 => select(vec![1, 2, 3, 5, 8, 13, 17, 33, 65, 129])].boxed()
+}
+
+/// Any shape of up to four axes and some thousand elements; sometimes an axis is empty, sometimes
+/// there is enough work for several threads.
+fn shape() -> BoxedStrategy<Shape> {
+    prop_oneof![
+        1 => Just(Shape::new(&[])),
+        4 => select(vec![1, 2, 3, 15, 16, 17, 255, 257, 1025, 4099]).prop_map(|n| Shape::new(&[n])),
+        4 => (long(), long()).prop_map(|(a, b)| Shape::new(&[a, b])),
+        2 => vec(short(), 3).prop_map(|dims| Shape::new(&dims)),
+        2 => vec(select(vec![1, 2, 3, 5, 7]), 4).prop_map(|dims| Shape::new(&dims)),
+        1 => (short(), short()).prop_map(|(a, c)| Shape::new(&[a, 0, c])),
+        1 => select(vec![20_011, 70_001]).prop_map(|n| Shape::new(&[n])),
+    ]
+    .boxed()
+}
+
+/// `[N, C]`, sometimes with one more axis, without rows, or `[C]`; `C` at least 1.
+fn rows_of(columns: impl Strategy<Value = usize> + Clone + 'static) -> BoxedStrategy<Shape> {
+    prop_oneof![
+        6 => (select(vec![1, 2, 3, 7, 17, 33]), columns.clone())
+            .prop_map(|(n, c)| Shape::new(&[n, c])),
+        2 => (short(), select(vec![1, 2, 5]), columns.clone())
+            .prop_map(|(b, t, c)| Shape::new(&[b, t, c])),
+        1 => columns.clone().prop_map(|c| Shape::new(&[c])),
+        1 => columns.prop_map(|c| Shape::new(&[0, c])),
+        1 => tall(),
+    ]
+    .boxed()
+}
+
+/// Many short rows, for sums over rows.
+fn tall() -> BoxedStrategy<Shape> {
+    (select(vec![129, 515, 2053]), select(vec![1, 3, 16, 33]))
+        .prop_map(|(n, c)| Shape::new(&[n, c]))
+        .boxed()
+}
+
+/// `[…, R, C]`, whether it is masked causally, and then with `R <= C`.
+fn scores() -> BoxedStrategy<(Shape, bool)> {
+    let matrix = (select(vec![1, 2, 3, 7, 17, 33]), columns(), any::<bool>()).prop_map(
+        |(rows, columns, causal)| {
+            let rows = if causal { rows.min(columns) } else { rows };
+            (vec![rows, columns], causal)
+        },
+    );
+    prop_oneof![
+        3 => matrix.clone().prop_map(|(dims, causal)| (Shape::new(&dims), causal)),
+        2 => (select(vec![1, 2, 3]), matrix).prop_map(|(s, (dims, causal))| {
+            (Shape::new(&[s, dims[0], dims[1]]), causal)
+        }),
+        1 => columns().prop_map(|c| (Shape::new(&[c]), false)),
+    ]
+    .boxed()
+}
+
+/// How many of so many columns are valid: all, one less, or any number.
+fn valid(columns: usize, choice: usize) -> usize {
+    match choice % 4 {
+        0 | 1 => columns,
+        2 => (columns - 1).max(1),
+        _ => 1 + (choice / 4) % columns,
+    }
+}
+
+/// Factors of a sum.
+fn factor() -> impl Strategy<Value = f32> + Clone {
+    select(vec![1.0, 0.0, -1.0, 0.5, 1.7])
+}
+
+/// Factors of scores.
+fn scale() -> impl Strategy<Value = f32> + Clone {
+    select(vec![1.0, 0.125, 0.577_350_26, -0.5, 0.0])
+}
+
+fn rate() -> impl Strategy<Value = f32> + Clone {
+    select(vec![0.0, 0.1, 0.5, 0.9])
+}
+
+fn attention() -> BoxedStrategy<AttentionAttributes> {
+    let t = select(vec![1, 2, 3, 7, 16, 17, 33, 65, 70, 129]);
+    let d = select(vec![1, 2, 3, 8, 16, 17, 32, 64, 128]);
+    (
+        (select(vec![1, 2]), t, select(vec![1, 2, 3]), d),
+        scale(),
+        any::<bool>(),
+        rate(),
+        0..1000u32,
+    )
+        .prop_map(|((b, t, n_head, d), scale, causal, rate, site)| {
+            // The oracle is plain loops: the longest with the widest would take a second.
+            let (b, n_head) = if t * d > 2048 { (1, 1) } else { (b, n_head) };
+            let d = if t > 100 { d.min(17) } else { d };
+            AttentionAttributes {
+                b,
+                t,
+                n_head,
+                d,
+                scale,
+                causal,
+                rate,
+                site,
+            }
+        })
+        .boxed()
+}
+
+fn attributes(op: &str) -> BoxedStrategy<Attributes> {
+    match op {
+        "fill" => (shape(), select(vec![0.0, 1.0, 7.0, 0.1]))
+            .prop_map(|(shape, value)| Attributes::Fill { shape, value })
+            .boxed(),
+        "cast" => {
+            let to = vec![
+                DType::F32,
+                DType::Bf16,
+                DType::F16,
+                DType::F64,
+                DType::U32,
+                DType::I64,
+            ];
+            (shape(), select(to))
+                .prop_map(|(shape, to)| Attributes::Cast { shape, to })
+                .boxed()
+        }
+        "permute" => (shape(), any::<u32>())
+            .prop_map(|(shape, choice)| {
+                let (mut axes, mut choice) = ([0, 1, 2, 3], choice as usize);
+                for i in 1..shape.rank() {
+                    axes.swap(i, choice % (i + 1));
+                    choice /= i + 1;
+                }
+                Attributes::Permute { shape, axes }
+            })
+            .boxed(),
+        "unary" => (select(UnaryKind::ALL.to_vec()), shape())
+            .prop_map(|(kind, shape)| Attributes::Unary { kind, shape })
+            .boxed(),
+        "unary_backward" => (select(UnaryKind::ALL.to_vec()), shape())
+            .prop_map(|(kind, shape)| Attributes::UnaryBackward { kind, shape })
+            .boxed(),
+        "binary" => (select(BinaryKind::ALL.to_vec()), shape(), 0..5usize)
+            .prop_map(|(kind, shape, fewer)| Attributes::Binary {
+                kind,
+                shape,
+                b_rank: shape.rank().saturating_sub(fewer),
+            })
+            .boxed(),
+        "axpby" => (shape(), factor(), factor())
+            .prop_map(|(shape, alpha, beta)| Attributes::Axpby { shape, alpha, beta })
+            .boxed(),
+        "matmul" => matmul(),
+        "reduce" => reduce(),
+        "arg_max" => (long(), columns(), any::<u16>())
+            .prop_map(|(rows, columns, choice)| Attributes::ArgMax {
+                rows,
+                columns,
+                valid_columns: valid(columns, choice.into()),
+            })
+            .boxed(),
+        "embedding" => (sizes(), option::of(select(vec![0, 3])), select(vec![0, 4]))
+            .prop_map(
+                |((b, t, v, c), positions, first_position)| Attributes::Embedding {
+                    b,
+                    t,
+                    v,
+                    c,
+                    positions,
+                    first_position,
+                },
+            )
+            .boxed(),
+        "embedding_backward" => (sizes(), option::of(select(vec![0, 3])), any::<bool>())
+            .prop_map(
+                |((b, t, v, c), positions, f32_gradients)| Attributes::EmbeddingBackward {
+                    b,
+                    t,
+                    v,
+                    c,
+                    positions,
+                    f32_gradients,
+                },
+            )
+            .boxed(),
+        "layer_norm" => (rows_of(columns()), any::<bool>(), select(vec![1e-5, 1e-3]))
+            .prop_map(|(shape, bias, eps)| Attributes::LayerNorm { shape, bias, eps })
+            .boxed(),
+        "layer_norm_backward" => (
+            rows_of(columns()),
+            any::<bool>(),
+            any::<bool>(),
+            any::<bool>(),
+        )
+            .prop_map(
+                |(shape, bias, accumulate, f32_gradients)| Attributes::LayerNormBackward {
+                    shape,
+                    bias,
+                    accumulate,
+                    f32_gradients,
+                },
+            )
+            .boxed(),
+        "softmax" => (scores(), scale(), any::<u16>())
+            .prop_map(|((shape, causal), scale, choice)| Attributes::Softmax {
+                shape,
+                scale,
+                causal,
+                valid_columns: valid(shape.columns(), choice.into()),
+            })
+            .boxed(),
+        "softmax_backward" => (scores(), scale())
+            .prop_map(|((shape, causal), scale)| Attributes::SoftmaxBackward {
+                shape,
+                scale,
+                causal,
+            })
+            .boxed(),
+        "attention" => attention().prop_map(Attributes::Attention).boxed(),
+        "attention_backward" => attention().prop_map(Attributes::AttentionBackward).boxed(),
+        "attention_decode" => decode(),
+        "cross_entropy" => {
+            let gradient = option::of(select(vec![1.0, 0.125, -0.3]));
+            (short(), columns(), any::<u16>(), gradient)
+                .prop_map(
+                    |(rows, columns, choice, gradient)| Attributes::CrossEntropy {
+                        rows,
+                        columns,
+                        valid_columns: valid(columns, choice.into()),
+                        gradient,
+                    },
+                )
+                .boxed()
+        }
+        "dropout" => (rows_of(long()), rate(), 0..1000u32)
+            .prop_map(|(shape, rate, site)| Attributes::Dropout { shape, rate, site })
+            .boxed(),
+        "sum_squares" => (shape(), any::<bool>())
+            .prop_map(|(shape, accumulate)| Attributes::SumSquares { shape, accumulate })
+            .boxed(),
+        "clip_scale" => select(vec![1.0, 1e-3, 1e3, f32::INFINITY])
+            .prop_map(|max_norm| Attributes::ClipScale { max_norm })
+            .boxed(),
+        "adamw" => (
+            select(vec![1, 2, 3, 17, 257, 1025, 5003, 0, 50_021]),
+            select(vec![0.9, 0.0, 0.5]),
+            select(vec![0.999, 0.95, 0.0]),
+            select(vec![1e-8, 1e-5]),
+            select(vec![0.0, 0.1]),
+        )
+            .prop_map(|(n, beta1, beta2, eps, weight_decay)| Attributes::AdamW {
+                n,
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            })
+            .boxed(),
+        _ => panic!(
+            "the suite has no cases for {op}; the operations are {:?}",
+            Op::NAMES
+        ),
+    }
+}
+
+fn matmul() -> BoxedStrategy<Attributes> {
+    let few = || select(vec![1, 2, 3, 5, 17, 50]);
+    // Long sums, which kernels cut into blocks, and operands that no cache holds.
+    let sizes = prop_oneof![
+        28 => (side(), side(), side()),
+        3 => (few(), few(), select(vec![257, 1025, 1100])),
+        1 => (select(vec![1, 5, 50]), Just(1030), Just(1100)),
+    ];
+    (
+        option::of(select(vec![1, 2, 3])),
+        sizes,
+        (any::<bool>(), any::<bool>(), any::<bool>()),
+        (factor(), factor()),
+    )
+        .prop_map(
+            |(batch, (m, n, k), (trans_a, trans_b, bias), (alpha, beta))| Attributes::Matmul {
+                batch: batch.filter(|_| n * k < 1_000_000),
+                m,
+                n,
+                k,
+                trans_a,
+                trans_b,
+                alpha,
+                // Two of five products overwrite.
+                beta: if beta < 0.0 { 0.0 } else { beta },
+                bias,
+            },
+        )
+        .boxed()
+}
+
+fn reduce() -> BoxedStrategy<Attributes> {
+    let kind = vec![ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max];
+    let over = vec![Over::Columns, Over::Rows];
+    let shape = prop_oneof![4 => (long(), long()).prop_map(|(n, c)| Shape::new(&[n, c])), 1 => (short(), short(), columns()).prop_map(|(a, b, c)| Shape::new(&[a, b, c])), 1 => columns().prop_map(|c| Shape::new(&[c]))];
+    (select(kind), select(over), shape, any::<bool>())
+        .prop_map(|(kind, over, shape, accumulate)| Attributes::Reduce {
+            kind,
+            over,
+            shape,
+            accumulate: accumulate && kind != ReduceKind::Max,
+        })
+        .boxed()
+}
+
+/// `B, T, V, C` of embeddings: tables both smaller and larger than the text.
+fn sizes() -> BoxedStrategy<(usize, usize, usize, usize)> {
+    let v = select(vec![1, 2, 3, 29, 65, 257]);
+    let c = select(vec![1, 2, 3, 16, 17, 33, 65]);
+    (select(vec![1, 2, 3]), long(), v, c).boxed()
+}
+
+fn decode() -> BoxedStrategy<Attributes> {
+    (
+        (
+            select(vec![1, 2, 3]),
+            select(vec![1, 2, 5]),
+            select(vec![1, 2, 3]),
+        ),
+        select(vec![1, 2, 3, 8, 17, 32, 64, 128]),
+        (
+            select(vec![0, 1, 7, 16, 31, 64, 100]),
+            select(vec![0, 1, 5]),
+        ),
+        scale(),
+    )
+        .prop_map(
+            |((b, t, n_head), d, (position, spare), scale)| Attributes::AttentionDecode {
+                b,
+                t,
+                n_head,
+                d,
+                room: position + t + spare,
+                position,
+                scale,
+            },
+        )
+        .boxed()
+}

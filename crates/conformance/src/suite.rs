@@ -1,0 +1,58 @@
+//! The suite as tests.
+
+/// Makes the tests of every operation for a backend.
+///
+/// The argument is a closure that makes a [`latimer_tensor::Device`]; it is called once a test, so
+/// a device that is dear to make is better made once and cloned. `same_bits` lists devices that
+/// must give the same bits, other thread counts say.
+///
+/// ```
+/// use latimer_tensor::Device;
+/// latimer_conformance::suite!(|| Device::reference(), same_bits = [|| Device::reference()]);
+/// ```
+///
+/// For each operation there is a module of its name with the tests `agrees_with_its_meaning`,
+/// `spreads_nan_and_infinity` and `refuses_misfits`; see [`crate::check`]. The environment variable
+/// `LATIMER_CASES` sets how many cases each draws (64 if unset); the cases are the same every time.
+#[macro_export]
+macro_rules! suite {
+    ($device:expr $(, same_bits = [$($other:expr),* $(,)?])? $(,)?) => {
+        fn conformance_subject() -> $crate::Subject {
+            #[allow(clippy::redundant_closure_call, reason = "the caller's closure")]
+            $crate::Subject::new(($device)()) $($(.same_bits(($other)()))*)?
+        }
+        $crate::suite! { @ops
+            fill cast permute unary unary_backward binary axpby matmul reduce arg_max embedding
+            embedding_backward layer_norm layer_norm_backward softmax softmax_backward attention
+            attention_backward attention_decode cross_entropy dropout sum_squares clip_scale adamw
+        }
+    };
+    (@ops $($op:ident)*) => {
+        $(mod $op {
+            #[test]
+            fn agrees_with_its_meaning() {
+                let held = $crate::check::agrees(stringify!($op), &super::conformance_subject());
+                held.unwrap_or_else(|failure| panic!("{failure}"));
+            }
+
+            #[test]
+            fn spreads_nan_and_infinity() {
+                let held = $crate::check::spreads(stringify!($op), &super::conformance_subject());
+                held.unwrap_or_else(|failure| panic!("{failure}"));
+            }
+
+            #[test]
+            fn refuses_misfits() {
+                let held = $crate::check::refuses(stringify!($op), &super::conformance_subject());
+                held.unwrap_or_else(|failure| panic!("{failure}"));
+            }
+        })*
+
+        #[test]
+        fn every_operation_is_held() {
+            let held = [$(stringify!($op)),*];
+            assert_eq!($crate::tensor::Op::NAMES, held, "the suite lacks an operation");
+            println!("{}", $crate::Support::of(conformance_subject().device()));
+        }
+    };
+}
