@@ -99,6 +99,19 @@ impl<'m> Generator<'m> {
         Ok(all)
     }
 
+    /// Adds a token from elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`].
+    pub fn push(&mut self, id: u32) -> Result<()> {
+        let vocab_size = self.model.config().vocab_size;
+        if id as usize >= vocab_size {
+            return Err(Error::IdOutOfRange { id, vocab_size });
+        }
+        self.ids.push(id);
+        Ok(())
+    }
+
     /// Draws the next token and adds it.
     ///
     /// # Errors

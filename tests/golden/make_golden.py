@@ -1,0 +1,348 @@
+#!/usr/bin/env python3
+"""Golden numbers: what PyTorch computes for two tiny GPTs, kept for Latimer's tests.
+
+Each shape becomes one safetensors file beside this script. It holds the weights, one batch, and
+what follows from them: logits, loss, every gradient, ten AdamW updates and a greedy continuation.
+Everything is computed twice from the same f32 weights: in f32, and in f64 under `f64/`. A test can
+thus ask how far it is from the f64 truth, and compare that with how far PyTorch's own f32 is.
+
+    python make_golden.py                    # writes gelu_tied and relu_untied, prints the errors
+    python make_golden.py --check-presets    # only checks the presets' parameter counts
+
+B batch rows, T positions, C embedding width, NH heads, D head width, F feed-forward width, V ids.
+"""
+
+import argparse
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+
+# The model: GPT-2's, with the switches in which the two shapes differ.
+
+
+@dataclass(frozen=True)
+class Config:
+    n_layer: int
+    n_head: int
+    n_embd: int
+    block_size: int
+    vocab_size: int
+    activation: str  # gelu_tanh | relu
+    qkv_bias: bool
+    tie: bool  # the head is the token embedding
+    head_bias: bool
+    ff_factor: int = 4
+    layer_norm_eps: float = 1e-5
+
+
+def parameter_shapes(c):
+    """Every parameter's name (GPT-2's) and shape, in GPT-2's order.
+
+    Linear weights are [in, out] as GPT-2 stores them; the embeddings and the head are [V, C].
+    """
+    width, ff = c.n_embd, c.ff_factor * c.n_embd
+    shapes = {
+        "transformer.wte.weight": (c.vocab_size, width),
+        "transformer.wpe.weight": (c.block_size, width),
+    }
+    for i in range(c.n_layer):
+        h = f"transformer.h.{i}"
+        shapes[f"{h}.ln_1.weight"] = (width,)
+        shapes[f"{h}.ln_1.bias"] = (width,)
+        shapes[f"{h}.attn.c_attn.weight"] = (width, 3 * width)  # q | k | v, each by head
+        if c.qkv_bias:
+            shapes[f"{h}.attn.c_attn.bias"] = (3 * width,)
+        shapes[f"{h}.attn.c_proj.weight"] = (width, width)
+        shapes[f"{h}.attn.c_proj.bias"] = (width,)
+        shapes[f"{h}.ln_2.weight"] = (width,)
+        shapes[f"{h}.ln_2.bias"] = (width,)
+        shapes[f"{h}.mlp.c_fc.weight"] = (width, ff)
+        shapes[f"{h}.mlp.c_fc.bias"] = (ff,)
+        shapes[f"{h}.mlp.c_proj.weight"] = (ff, width)
+        shapes[f"{h}.mlp.c_proj.bias"] = (width,)
+    shapes["transformer.ln_f.weight"] = (width,)
+    shapes["transformer.ln_f.bias"] = (width,)
+    if not c.tie:
+        shapes["lm_head.weight"] = (c.vocab_size, width)
+    if c.head_bias:
+        shapes["lm_head.bias"] = (c.vocab_size,)
+    return shapes
+
+
+def layer_norm(c, p, name, x):
+    weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
+    return F.layer_norm(x, (c.n_embd,), weight, bias, eps=c.layer_norm_eps)
+
+
+def linear(p, name, x):
+    y = x @ p[f"{name}.weight"]
+    return y + p[f"{name}.bias"] if f"{name}.bias" in p else y
+
+
+def causal_self_attention(c, p, name, x):
+    b, t, _ = x.shape
+    head_dim = c.n_embd // c.n_head
+    qkv = linear(p, f"{name}.c_attn", x)  # [B, T, 3C]
+    heads = [z.view(b, t, c.n_head, head_dim).transpose(1, 2) for z in qkv.split(c.n_embd, dim=-1)]
+    q, k, v = heads  # [B, NH, T, D]
+    scores = q @ k.transpose(-2, -1) / math.sqrt(head_dim)  # [B, NH, T, T]
+    future = torch.ones(t, t, dtype=torch.bool).triu(diagonal=1)
+    attention = scores.masked_fill(future, -math.inf).softmax(dim=-1)
+    y = (attention @ v).transpose(1, 2).reshape(b, t, c.n_embd)  # [B, T, C]
+    return linear(p, f"{name}.c_proj", y)
+
+
+def feed_forward(c, p, name, x, kinks):
+    x = linear(p, f"{name}.c_fc", x)  # [B, T, F]
+    kinks.append(x.detach().abs().min().item())
+    x = F.relu(x) if c.activation == "relu" else F.gelu(x, approximate="tanh")
+    return linear(p, f"{name}.c_proj", x)
+
+
+def forward(c, p, ids, kinks):
+    """Logits [B, T, V] for ids [B, T]; appends each layer's distance to the activation's kink."""
+    x = p["transformer.wte.weight"][ids] + p["transformer.wpe.weight"][: ids.shape[1]]  # [B, T, C]
+    for i in range(c.n_layer):
+        h = f"transformer.h.{i}"
+        x = x + causal_self_attention(c, p, f"{h}.attn", layer_norm(c, p, f"{h}.ln_1", x))
+        x = x + feed_forward(c, p, f"{h}.mlp", layer_norm(c, p, f"{h}.ln_2", x), kinks)
+    x = layer_norm(c, p, "transformer.ln_f", x)
+    head = p["transformer.wte.weight"] if c.tie else p["lm_head.weight"]
+    logits = x @ head.T
+    return logits + p["lm_head.bias"] if c.head_bias else logits
+
+
+def cross_entropy(logits, targets):
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+# What is computed, from weights of either precision.
+
+LEARNING_RATE = 8e-3  # ten updates bring the loss under 1 and the norm to both sides of the clip
+BETAS = (0.9, 0.99)
+EPS = 1e-8
+WEIGHT_DECAY = 0.1  # on parameters of rank 2, none on the others
+GRAD_CLIP = 1.0
+UPDATES = 10
+PROMPT = 4  # of ids[0]
+CONTINUED = 6  # ids beyond the block, so that the window has to slide
+
+
+def compute(c, weights, ids, targets):
+    """Everything a file holds besides the weights and the batch, and the smallest margins met."""
+    p = {name: w.clone().requires_grad_() for name, w in weights.items()}
+    kinks = []
+    out = {}
+
+    logits = forward(c, p, ids, kinks)
+    loss = cross_entropy(logits, targets)
+    loss.backward()
+    out["logits"] = logits.detach()
+    out["loss"] = loss.detach().reshape(1)
+    for name, w in p.items():
+        out[f"gradients/{name}"] = w.grad.clone()
+    gradients = torch.cat([without_key_bias(name, w.grad).flatten() for name, w in p.items()])
+    least_gradient = gradients[gradients != 0].abs().min().item()
+    out["greedy"], least_gap = greedy(c, p, ids[0, :PROMPT])
+
+    groups = [
+        {"params": [w for w in p.values() if w.dim() >= 2], "weight_decay": WEIGHT_DECAY},
+        {"params": [w for w in p.values() if w.dim() < 2], "weight_decay": 0.0},
+    ]
+    # foreach and fused off: the plain loop over parameters, the same in both precisions.
+    adamw = torch.optim.AdamW(
+        groups, lr=LEARNING_RATE, betas=BETAS, eps=EPS, foreach=False, fused=False
+    )
+    losses, norms = [], []
+    for _ in range(UPDATES):
+        adamw.zero_grad(set_to_none=True)
+        loss = cross_entropy(forward(c, p, ids, kinks), targets)
+        loss.backward()
+        # Multiplies by min(1, GRAD_CLIP / (norm + 1e-6)).
+        norms.append(torch.nn.utils.clip_grad_norm_(p.values(), GRAD_CLIP).detach())
+        losses.append(loss.detach())
+        adamw.step()
+    out["losses"] = torch.stack(losses)
+    out["grad_norms"] = torch.stack(norms)
+    for name, w in p.items():
+        out[f"final/{name}"] = w.detach()
+    return out, {"gradient": least_gradient, "gap": least_gap, "kink": min(kinks)}
+
+
+def without_key_bias(name, x):
+    """x without the third that belongs to the key bias, where x belongs to a q/k/v bias.
+
+    Softmax ignores a shift of its inputs, so the gradient of a key bias is 0, and what is computed
+    for it is rounding noise. Adam divides by the gradient's size and so makes full steps of it.
+    """
+    if not name.endswith("c_attn.bias"):
+        return x
+    q, _, v = x.chunk(3)
+    return torch.cat([q, v])
+
+
+@torch.no_grad()
+def greedy(c, p, prompt):
+    """The prompt, continued by the likeliest id, seeing at most the last block_size ids.
+
+    Also the smallest gap between the likeliest and the second likeliest logit.
+    """
+    ids, gaps = prompt, []
+    while len(ids) < c.block_size + CONTINUED:
+        window = ids[-c.block_size :]
+        top = forward(c, p, window[None], [])[0, -1].topk(2)
+        gaps.append((top.values[0] - top.values[1]).item())
+        ids = torch.cat([ids, top.indices[:1]])
+    return ids, min(gaps)
+
+
+# The two shapes. Sizes are odd or prime on purpose: an exchanged pair of dimensions shows.
+
+BATCH_SIZE = 3
+SIZES = dict(n_layer=2, n_head=3, n_embd=24, block_size=11, vocab_size=29)
+SHAPES = {
+    "gelu_tied": Config(**SIZES, activation="gelu_tanh", qkv_bias=True, tie=True, head_bias=False),
+    "relu_untied": Config(**SIZES, activation="relu", qkv_bias=False, tie=False, head_bias=True),
+}
+# Chosen among 1 to 119 for a lively greedy continuation, for the margins that `make` asks, and for
+# f32 updates that stay near the f64 ones.
+SEEDS = {"gelu_tied": 110, "relu_untied": 93}
+
+
+def draw_weights(c, generator):
+    """Large enough that no gradient is lost in rounding: 0.2 N for matrices, 0.1 N for biases,
+    1 + 0.1 N for layer-norm weights."""
+    weights = {}
+    for name, shape in parameter_shapes(c).items():
+        x = torch.randn(shape, generator=generator)
+        if len(shape) == 2:
+            weights[name] = 0.2 * x
+        else:
+            weights[name] = 0.1 * x + (1.0 if name.endswith("weight") else 0.0)
+    return weights
+
+
+def make(name, folder):
+    c, seed = SHAPES[name], SEEDS[name]
+    generator = torch.Generator().manual_seed(seed)
+    weights = draw_weights(c, generator)
+    stream = torch.randint(c.vocab_size, (BATCH_SIZE, c.block_size + 1), generator=generator)
+    ids, targets = stream[:, :-1], stream[:, 1:]
+
+    single, single_margins = compute(c, weights, ids, targets)
+    wide = {name: w.double() for name, w in weights.items()}
+    double, double_margins = compute(c, wide, ids, targets)
+
+    # What hangs on rounding would make the numbers unfit for comparison: the likeliest id, the side
+    # of the kink, and the first Adam step of a gradient that is all but 0.
+    margins = {key: min(single_margins[key], double_margins[key]) for key in single_margins}
+    assert torch.equal(single["greedy"], double["greedy"]), "greedy ids hang on rounding"
+    assert margins["gap"] > 0.02 and margins["gradient"] > 5e-7, margins
+    assert c.activation != "relu" or margins["kink"] > 5e-5, margins
+
+    tensors = {f"weights/{key}": w for key, w in weights.items()}
+    tensors |= {"ids": ids, "targets": targets}
+    tensors |= single
+    tensors |= {f"f64/{key}": x for key, x in double.items() if key != "greedy"}
+    parameters = sum(w.numel() for w in weights.values())
+    about = {
+        "torch": torch.__version__,
+        "seed": seed,
+        "batch_size": BATCH_SIZE,
+        "parameters": parameters,
+        "model": asdict(c),
+        "adamw": {
+            "lr": LEARNING_RATE,
+            "beta1": BETAS[0],
+            "beta2": BETAS[1],
+            "eps": EPS,
+            "weight_decay": WEIGHT_DECAY,
+            "decayed": "rank >= 2",
+            "grad_clip": GRAD_CLIP,
+            "updates": UPDATES,
+        },
+    }
+    path = folder / f"{name}.safetensors"
+    # One metadata key: the format leaves the order of several open, and the bytes should not vary.
+    tensors = {key: x.contiguous() for key, x in tensors.items()}
+    save_file(tensors, path, metadata={"latimer-golden": json.dumps(about)})
+    assert path.stat().st_size < 1_500_000, "golden files stay small"
+    report(name, path, parameters, single, double, margins)
+
+
+def report(name, path, parameters, single, double, margins):
+    print(f"{name}: {parameters} parameters, {path.stat().st_size} bytes")
+    for key in ("losses", "grad_norms"):
+        print(f"  {key}: {' '.join(f'{x:.6f}' for x in double[key].tolist())}")
+    print(f"  greedy: {single['greedy'].tolist()}")
+    print(f"  least gap between the two best logits of a greedy step: {margins['gap']:.1e}")
+    print(f"  least |gradient| that is not 0, key biases aside: {margins['gradient']:.1e}")
+    print(f"  least |input of the activation| over all updates: {margins['kink']:.1e}")
+    print("  largest |f32 - f64|, largest |f64|, where the error is largest (key biases aside):")
+    for group in ("logits", "loss", "losses", "grad_norms", "gradients/", "final/"):
+        keys = [key for key in single if key == group or "/" in group and key.startswith(group)]
+        kept = {key: without_key_bias(key, double[key]) for key in keys}
+        errors = {key: (without_key_bias(key, single[key]) - kept[key]).abs().max() for key in keys}
+        worst = max(keys, key=errors.get)
+        size = max(x.abs().max() for x in kept.values())
+        print(f"    {group:11} {errors[worst]:.1e}  {size:.1e}  {worst}")
+
+
+# The presets' parameter counts, by closed formula and by adding up the shapes.
+
+GPT2 = dict(activation="gelu_tanh", qkv_bias=True, head_bias=False)
+PRESETS = {
+    "seed": (Config(2, 2, 32, 16, 256, tie=False, **GPT2), 42_368),
+    "baby": (Config(4, 4, 128, 64, 65, tie=True, **GPT2), 809_856),
+    "char10m": (Config(6, 6, 384, 256, 65, tie=True, **GPT2), 10_770_816),
+    "gpt2-124m": (Config(12, 12, 768, 1024, 50257, tie=True, **GPT2), 124_439_808),
+    "scaled": (
+        Config(6, 6, 384, 256, 65, activation="relu", qkv_bias=False, tie=False, head_bias=True),
+        10_788_929,
+    ),
+}
+
+
+def parameter_count(c):
+    """V C + T C, L (12 C^2 + 10 C + 3 C with q/k/v biases), 2 C, and the head's own V C and V."""
+    width, vocab = c.n_embd, c.vocab_size
+    assert c.ff_factor == 4, "the formula has the 4 multiplied out"
+    block = 12 * width**2 + 10 * width + 3 * width * c.qkv_bias
+    head = vocab * width * (not c.tie) + vocab * c.head_bias
+    return vocab * width + c.block_size * width + c.n_layer * block + 2 * width + head
+
+
+def check_presets():
+    for name, (c, expected) in PRESETS.items():
+        added = sum(math.prod(shape) for shape in parameter_shapes(c).values())
+        assert parameter_count(c) == added == expected, (name, parameter_count(c), added, expected)
+        print(f"{name}: {added:,} parameters")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check-presets", action="store_true", help="only check parameter counts")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="folder to write to (default: here)"
+    )
+    args = parser.parse_args()
+    if args.check_presets:
+        check_presets()
+        return
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    print(f"torch {torch.__version__}")
+    for name in SHAPES:
+        make(name, args.out)
+
+
+if __name__ == "__main__":
+    main()

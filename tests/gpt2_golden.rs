@@ -1,0 +1,182 @@
+//! Logits, loss, every named gradient and ten AdamW updates of two small GPTs, against PyTorch.
+//!
+//! The golden files hold each number twice: as PyTorch computed it in f32, and in f64 from the same
+//! f32 weights. The bound is flash-attention's rule: our error against f64 may be at most twice
+//! that of PyTorch's f32 run, plus one rounding. Errors are taken relative to a tensor's greatest
+//! value, and PyTorch's is the worst over the tensors of a kind, since one small tensor's own
+//! error is an accident.
+
+use latimer_autograd::{Mode, Params, Pass, Slab};
+use latimer_backend_cpu::Cpu;
+use latimer_nn::{Generator, Sampler, Sampling};
+use latimer_tensor::{Device, Scalars, StepValues, Tensor};
+use latimer_tests::Golden;
+
+/// Unit roundoff of f32.
+const U: f64 = f32::EPSILON as f64 / 2.0;
+
+fn devices() -> Vec<(&'static str, Device)> {
+    let cpu = |threads| Device::new(Cpu::new(threads).unwrap());
+    vec![
+        ("reference", Device::reference()),
+        ("cpu x1", cpu(1)),
+        ("cpu x2", cpu(2)),
+    ]
+}
+
+fn max_abs(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().map(f64::abs).fold(0.0, f64::max)
+}
+
+/// Greatest error relative to the greatest value.
+fn relative_error(got: &[f64], want: &[f64]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    max_abs(got.iter().zip(want).map(|(g, w)| g - w)) / max_abs(want.iter().copied())
+}
+
+fn widen(values: Vec<f32>) -> Vec<f64> {
+    values.into_iter().map(f64::from).collect()
+}
+
+fn assert_close(what: &str, got: &[f64], want: &[f64], torch: f64) {
+    let (error, bound) = (relative_error(got, want), 2.0 * torch + U);
+    assert!(
+        error <= bound,
+        "{what}: relative error {error:.2e} above {bound:.2e}"
+    );
+}
+
+/// Elements of a gradient or a trained tensor that mean something: not the biases of keys, whose
+/// gradient is 0 (a softmax does not see a shift), so that rounding alone moves them.
+fn meaningful(golden: &Golden, name: &str, values: Vec<f64>) -> Vec<f64> {
+    let c = golden.config.n_embd;
+    if !name.ends_with("attn.c_attn.bias") {
+        return values;
+    }
+    [&values[..c], &values[2 * c..]].concat()
+}
+
+/// The worst relative error of PyTorch's own f32 run over all parameters of a kind.
+fn worst_of_torch(golden: &Golden, params: &Params, kind: &str) -> f64 {
+    let of = |name: &str| {
+        let got = meaningful(golden, name, golden.get(&format!("{kind}/{name}")));
+        let want = meaningful(golden, name, golden.get(&format!("f64/{kind}/{name}")));
+        relative_error(&got, &want)
+    };
+    params
+        .iter()
+        .map(|(_, info)| of(info.name()))
+        .fold(0.0, f64::max)
+}
+
+fn compare_all(golden: &Golden, params: &Params, slab: Slab, kind: &str, device: &str) {
+    let torch = worst_of_torch(golden, params, kind);
+    for (param, info) in params.iter() {
+        let name = info.name();
+        let got = meaningful(golden, name, widen(params.get(slab, param).unwrap()));
+        let want = meaningful(golden, name, golden.get(&format!("f64/{kind}/{name}")));
+        assert_close(&format!("{device} {kind}/{name}"), &got, &want, torch);
+    }
+}
+
+fn batch(golden: &Golden, device: &Device) -> (Tensor, Tensor) {
+    let tensor = |name| Tensor::from_slice(device, &golden.ids(name), [3, 11]).unwrap();
+    (tensor("ids"), tensor("targets"))
+}
+
+fn check(golden: &Golden) {
+    for (name, device) in devices() {
+        device.enter(|| {
+            logits_loss_and_gradients(golden, name, &device);
+            ten_updates(golden, name, &device);
+            greedy(golden, name, &device);
+        });
+    }
+}
+
+fn logits_loss_and_gradients(golden: &Golden, name: &str, device: &Device) {
+    let (gpt, params) = golden.model(device);
+    let scalars = Scalars::new(device).unwrap();
+    let (ids, targets) = batch(golden, device);
+
+    let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+    let got = widen(gpt.logits(&pass, &ids).unwrap().to_vec().unwrap());
+    let want = golden.get("f64/logits");
+    let torch = relative_error(&golden.get("logits"), &want);
+    assert_close(&format!("{name} logits"), &got, &want, torch);
+
+    let want = golden.get("f64/loss");
+    let torch = relative_error(&golden.get("losses"), &golden.get("f64/losses"));
+    let evaluated = widen(gpt.loss(&pass, &ids, &targets).unwrap().to_vec().unwrap());
+    assert_close(&format!("{name} loss"), &evaluated, &want, torch);
+
+    let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+    let loss = gpt.loss(&pass, &ids, &targets).unwrap();
+    assert_eq!(
+        widen(loss.to_vec().unwrap()),
+        evaluated,
+        "{name}: training computes the same loss"
+    );
+    pass.backward(loss).unwrap();
+    params.check_gradients().unwrap();
+    compare_all(golden, &params, Slab::Gradients, "gradients", name);
+}
+
+fn ten_updates(golden: &Golden, name: &str, device: &Device) {
+    let (gpt, mut params) = golden.model(device);
+    let mut scalars = Scalars::new(device).unwrap();
+    let (ids, targets) = batch(golden, device);
+    let adamw = golden.adamw();
+    let (mut losses, mut norms) = (Vec::new(), Vec::new());
+    for step in 1..=10 {
+        let [bias1, bias2] = adamw.bias_corrections(step);
+        scalars
+            .set(&StepValues {
+                lr: Golden::LR,
+                bias1,
+                bias2,
+                seed: 0,
+                step,
+            })
+            .unwrap();
+        params.zero_gradients().unwrap();
+        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let loss = gpt.loss(&pass, &ids, &targets).unwrap();
+        losses.push(f64::from(loss.to_vec::<f32>().unwrap()[0]));
+        pass.backward(loss).unwrap();
+        adamw.update(&mut params, &mut scalars).unwrap();
+        norms.push(f64::from(scalars.grad_norm().unwrap()));
+    }
+    for (kind, got) in [("losses", losses), ("grad_norms", norms)] {
+        let want = golden.get(&format!("f64/{kind}"));
+        let torch = relative_error(&golden.get(kind), &want);
+        assert_close(&format!("{name} {kind}"), &got, &want, torch);
+    }
+    compare_all(golden, &params, Slab::Values, "final", name);
+}
+
+fn greedy(golden: &Golden, name: &str, device: &Device) {
+    let (gpt, params) = golden.model(device);
+    let want = golden.ids("greedy");
+    for cached in [true, false] {
+        let mut generator = Generator::new(&gpt, &params, &want[..4]).unwrap();
+        if !cached {
+            generator = generator.without_cache();
+        }
+        let mut sampler = Sampler::new(Sampling::greedy(), 0).unwrap();
+        while generator.ids().len() < want.len() {
+            generator.next_id(&mut sampler).unwrap();
+        }
+        assert_eq!(generator.ids(), want, "{name}, cached: {cached}");
+    }
+}
+
+#[test]
+fn gelu_tied() {
+    check(&Golden::gelu_tied());
+}
+
+#[test]
+fn relu_untied() {
+    check(&Golden::relu_untied());
+}

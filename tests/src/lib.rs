@@ -1,0 +1,121 @@
+//! What the tests across crates share: the golden files.
+
+use latimer_autograd::{AdamW, Params, Slab};
+use latimer_nn::{Activation, Gpt, GptConfig};
+use latimer_tensor::Device;
+use safetensors::{Dtype, SafeTensors};
+use std::path::PathBuf;
+
+/// One golden file: numbers that PyTorch gave once (`golden/make_golden.py`).
+#[derive(Debug)]
+pub struct Golden {
+    bytes: Vec<u8>,
+    /// The model they belong to.
+    pub config: GptConfig,
+}
+
+impl Golden {
+    /// GELU by tanh, tied head, all biases.
+    #[must_use]
+    pub fn gelu_tied() -> Self {
+        Self::open("gelu_tied", GptConfig::gpt2(29, 11, 2, 3, 24))
+    }
+
+    /// ReLU, untied head with a bias, no biases of queries, keys and values.
+    #[must_use]
+    pub fn relu_untied() -> Self {
+        let config = GptConfig {
+            activation: Activation::Relu,
+            qkv_bias: false,
+            tie: false,
+            head_bias: true,
+            ..GptConfig::gpt2(29, 11, 2, 3, 24)
+        };
+        Self::open("relu_untied", config)
+    }
+
+    fn open(name: &str, config: GptConfig) -> Self {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
+        let bytes = std::fs::read(folder.join(format!("{name}.safetensors")));
+        Self {
+            bytes: bytes.expect("golden files are committed"),
+            config,
+        }
+    }
+
+    /// A tensor's values, widened.
+    ///
+    /// # Panics
+    /// When the file has no such tensor.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Vec<f64> {
+        let file = SafeTensors::deserialize(&self.bytes).expect("golden files are well formed");
+        let tensor = file
+            .tensor(name)
+            .unwrap_or_else(|_| panic!("golden file has no {name}"));
+        let (fours, eights) = (
+            tensor.data().as_chunks::<4>().0,
+            tensor.data().as_chunks::<8>().0,
+        );
+        match tensor.dtype() {
+            Dtype::F32 => fours
+                .iter()
+                .map(|&b| f64::from(f32::from_le_bytes(b)))
+                .collect(),
+            Dtype::F64 => eights.iter().map(|&b| f64::from_le_bytes(b)).collect(),
+            Dtype::I64 => eights
+                .iter()
+                .map(|&b| i64::from_le_bytes(b) as f64)
+                .collect(),
+            other => panic!("golden file holds {other:?}"),
+        }
+    }
+
+    /// Token ids.
+    #[must_use]
+    pub fn ids(&self, name: &str) -> Vec<u32> {
+        self.get(name).into_iter().map(|x| x as u32).collect()
+    }
+
+    /// The model with the file's initial weights, ready to train.
+    ///
+    /// # Panics
+    /// When the file lacks a weight.
+    #[must_use]
+    pub fn model(&self, device: &Device) -> (Gpt, Params) {
+        let (gpt, declarations) = Gpt::new(&self.config).expect("a valid configuration");
+        let mut params = Params::new(device, declarations, 1).expect("memory for a small model");
+        params.enable_training().expect("memory for a small model");
+        let names: Vec<_> = params
+            .iter()
+            .map(|(p, info)| (p, info.name().to_owned()))
+            .collect();
+        for (param, name) in names {
+            let values: Vec<f32> = self
+                .get(&format!("weights/{name}"))
+                .into_iter()
+                .map(|x| x as f32)
+                .collect();
+            params
+                .set(Slab::Values, param, &values)
+                .expect("the golden shape");
+        }
+        (gpt, params)
+    }
+
+    /// The optimizer the file was made with; the learning rate was [`Golden::LR`].
+    #[must_use]
+    pub fn adamw(&self) -> AdamW {
+        AdamW {
+            beta1: 0.9,
+            beta2: 0.99,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            decay_all: false,
+            grad_clip: 1.0,
+        }
+    }
+
+    /// The learning rate of the ten updates.
+    pub const LR: f32 = 8e-3;
+}
