@@ -1,0 +1,1 @@
+//! The road from a dictionary to a GPT, step by step.

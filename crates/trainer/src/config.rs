@@ -1,0 +1,255 @@
+//! One run, described by one value: the model, how it is trained, and on what.
+//!
+//! A [`Config`] begins as a preset, is overlaid by a TOML file and then by flags:
+//! preset < file < flags ([`Config::resolve`]). Every key is a row of [`KEYS`], from which flags,
+//! comments and checks are made, so that a key that exists in one place exists in all of them.
+//!
+//! ```toml
+//! preset = "baby"
+//!
+//! [train]
+//! learning_rate = 5e-4
+//! ```
+//!
+//! The vocabulary size is not a key: it comes from the tokenizer.
+
+mod error;
+mod keys;
+mod overlay;
+mod presets;
+mod print;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod value;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::{ConfigError, Origin, Result};
+pub use keys::{KEYS, Key, KeyKind};
+pub use presets::{DEFAULT_PRESET, PRESETS, Preset};
+pub use print::{Difference, diff};
+
+/// A whole run. Read it with [`Config::resolve`], which fills what a file leaves out; the derived
+/// `Deserialize` wants every key and accepts no other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The preset this began as.
+    pub preset: String,
+    /// The shape of the model.
+    pub model: ModelConfig,
+    /// How it is trained.
+    pub train: TrainConfig,
+    /// What it is trained on.
+    pub data: DataConfig,
+}
+
+/// The shape of the model, with a switch for each part, so that the ladder from one bare
+/// attention head to GPT-2 is a matter of keys.
+///
+/// Three keys decide the biases, and none of them overrules another: `qkv_bias` those of q, k and
+/// v, `head_bias` that of the head, `bias` all the rest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Transformer blocks, L.
+    pub n_layer: usize,
+    /// Attention heads a block, NH; divides `n_embd`.
+    pub n_head: usize,
+    /// Embedding width, C.
+    pub n_embd: usize,
+    /// Longest context, in tokens.
+    pub block_size: usize,
+    /// Width of the feed-forward's inner layer as a multiple of `n_embd`; 0 leaves the whole
+    /// feed-forward out.
+    pub ff_factor: usize,
+    /// Whether the feed-forward maps its inner layer back to `n_embd`. Without it `ff_factor` is
+    /// 1 or 0; with `ff_factor` 0 it says nothing.
+    pub ff_proj: bool,
+    /// Whether attention ends with a linear layer over the joined heads.
+    pub attn_proj: bool,
+    /// How weights begin.
+    pub init: Init,
+    /// Chance that an element is dropped in training, from 0 to below 1.
+    #[serde(serialize_with = "print::shortest_f32")]
+    pub dropout: f32,
+    /// The feed-forward's activation.
+    pub activation: Activation,
+    /// Whether linear layers other than q, k, v and the head, and layer norms, have a bias.
+    pub bias: bool,
+    /// Whether q, k and v have a bias.
+    pub qkv_bias: bool,
+    /// Whether the head has a bias; a tied head may have one too.
+    pub head_bias: bool,
+    /// Whether the head's weight is the token embedding's.
+    pub tie: bool,
+    /// Whether a position sees only itself and what came before.
+    pub causal: bool,
+    /// Whether learned positions are added to the embedding.
+    pub positions: bool,
+    /// Whether attention and feed-forward add to their input (`x + f(x)`) or replace it.
+    pub residual: bool,
+    /// Whether layer norms stand before attention, feed-forward and head.
+    pub layer_norm: bool,
+}
+
+/// How the model is trained. An iteration is one optimizer step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Optimizer steps.
+    pub max_iters: u64,
+    /// Rows per micro-batch, B; an optimizer step sees `batch_size * grad_accum` rows.
+    pub batch_size: usize,
+    /// Micro-batches whose gradients are averaged in one optimizer step.
+    pub grad_accum: usize,
+    /// Learning rate after the warm-up.
+    pub learning_rate: f64,
+    /// Learning rate that a falling schedule ends at; a constant one ignores it.
+    pub min_lr: f64,
+    /// Optimizer steps of linear warm-up.
+    pub warmup_iters: u64,
+    /// The learning rate's course after the warm-up.
+    pub schedule: Schedule,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+    /// Whether weight decay reaches every parameter, as by default in PyTorch's AdamW, or only
+    /// those of rank 2 and more (biases and layer norms are spared).
+    pub decay_all: bool,
+    /// AdamW's decay of the mean gradient.
+    pub beta1: f64,
+    /// AdamW's decay of the mean squared gradient.
+    pub beta2: f64,
+    /// AdamW's addend under the division.
+    pub eps: f64,
+    /// Largest L2 norm of the whole gradient; 0 leaves it as it is.
+    pub grad_clip: f64,
+    /// Optimizer steps from one evaluation to the next; 0 evaluates at the end only.
+    pub eval_interval: u64,
+    /// Batches that an evaluation along the way averages over, for each split.
+    pub eval_iters: usize,
+    /// The part of the text kept for validation, from 0 to below 1.
+    pub val_fraction: f64,
+    /// Optimizer steps from one sample to the next; 0 takes none.
+    pub sample_interval: u64,
+    /// Optimizer steps from one checkpoint to the next; 0 writes one at the end only.
+    pub checkpoint_interval: u64,
+    /// Seed of everything random: weights, batches, dropout, samples.
+    pub seed: u64,
+    /// Number type of activations.
+    pub dtype: Dtype,
+}
+
+/// What the model is trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Corpus names or file paths, joined in this order; in TOML a string or an array of strings.
+    #[serde(with = "print::text_list")]
+    pub data: Vec<String>,
+    /// `char`, `word`, `ngram`, `bpe`, or a tokenizer file.
+    pub tokenizer: String,
+    /// Most tokens that a vocabulary learnt from the data may have; 0 sets no limit.
+    pub max_vocab_size: usize,
+}
+
+/// An enum whose variants are written as fixed names.
+macro_rules! choices {
+    ($(#[doc = $doc:literal])* $name:ident {
+        $($(#[doc = $variant_doc:literal])* $variant:ident = $text:literal,)*
+    }) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[doc = $variant_doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// Every name, in order.
+            pub const NAMES: &'static [&'static str] = &[$($text),*];
+
+            /// The name, as a configuration writes it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+
+            /// The variant of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+choices! {
+    /// How weights begin.
+    Init {
+        /// GPT-2's: normal with deviation 0.02, smaller for what enters the residual stream.
+        Gpt2 = "gpt2",
+        /// PyTorch's defaults for `Linear` and `Embedding`.
+        Torch = "torch",
+    }
+}
+
+choices! {
+    /// The feed-forward's activation.
+    Activation {
+        /// GELU, by GPT-2's tanh formula.
+        GeluTanh = "gelu_tanh",
+        /// GELU, exact.
+        Gelu = "gelu",
+        /// `max(x, 0)`.
+        Relu = "relu",
+    }
+}
+
+choices! {
+    /// The learning rate's course after the warm-up; see [`crate::schedule`].
+    Schedule {
+        /// Stays.
+        Constant = "constant",
+        /// Falls along half a cosine to `min_lr`.
+        Cosine = "cosine",
+        /// Falls along a line to `min_lr`.
+        Linear = "linear",
+    }
+}
+
+choices! {
+    /// Number type of activations.
+    Dtype {
+        /// 32-bit floats.
+        F32 = "f32",
+        /// 16-bit brain floats.
+        Bf16 = "bf16",
+    }
+}
+
+/// The candidate that `name` most likely meant, if any comes near.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Jaro-Winkler rewards a common beginning, so "gpt2" finds "gpt2-124m". Below 0.75 the
+    // suggestions were noise on the keys and presets of this module.
+    const NEAR: f64 = 0.75;
+    let name = name.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= NEAR)
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
+        .map(|(_, candidate)| candidate)
+}

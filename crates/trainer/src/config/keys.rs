@@ -1,0 +1,327 @@
+//! The table of keys: each name, the kind of its value, one line of help.
+
+use super::value::{Setting, Value};
+use super::{Activation, Config, Dtype, Init, Schedule, nearest};
+
+/// One key of a configuration.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Key {
+    /// Its table in TOML: `model`, `train` or `data`.
+    pub section: &'static str,
+    /// Its name, unique over all sections.
+    pub name: &'static str,
+    /// What values it takes.
+    pub value: KeyKind,
+    /// What it means, in one line without a full stop.
+    pub help: &'static str,
+    get: fn(&Config) -> Value,
+    set: fn(&mut Config, Value) -> Option<()>,
+}
+
+/// The kind of a key's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyKind {
+    /// A whole number, 0 or more.
+    Integer,
+    /// A number.
+    Float,
+    /// `true` or `false`; a bare flag means `true`.
+    Bool,
+    /// One of these names.
+    Choice(&'static [&'static str]),
+    /// Any text.
+    Text,
+    /// One text or several; as a flag it may be repeated.
+    TextList,
+}
+
+/// A row of [`KEYS`]: the compiler checks that the field exists.
+macro_rules! key {
+    ($section:ident.$name:ident, $kind:expr, $help:literal) => {
+        Key {
+            section: stringify!($section),
+            name: stringify!($name),
+            value: $kind,
+            help: $help,
+            get: |config| Setting::to_value(&config.$section.$name),
+            set: |config, value| {
+                config.$section.$name = Setting::from_value(value)?;
+                Some(())
+            },
+        }
+    };
+}
+
+use KeyKind::{Bool, Choice, Float, Integer, Text, TextList};
+
+/// Every key, in the order of the structs' fields.
+pub const KEYS: &[Key] = &[
+    key!(model.n_layer, Integer, "transformer blocks"),
+    key!(
+        model.n_head,
+        Integer,
+        "attention heads a block; divides n_embd"
+    ),
+    key!(model.n_embd, Integer, "embedding width"),
+    key!(model.block_size, Integer, "longest context, in tokens"),
+    key!(
+        model.ff_factor,
+        Integer,
+        "feed-forward width as a multiple of n_embd; 0 = none"
+    ),
+    key!(
+        model.ff_proj,
+        Bool,
+        "map the feed-forward's inner layer back to n_embd"
+    ),
+    key!(
+        model.attn_proj,
+        Bool,
+        "end attention with a linear layer over the joined heads"
+    ),
+    key!(model.init, Choice(Init::NAMES), "how weights begin"),
+    key!(
+        model.dropout,
+        Float,
+        "chance that an element is dropped in training, in [0, 1)"
+    ),
+    key!(
+        model.activation,
+        Choice(Activation::NAMES),
+        "the feed-forward's activation"
+    ),
+    key!(
+        model.bias,
+        Bool,
+        "biases of linear layers (but q/k/v and head) and layer norms"
+    ),
+    key!(
+        model.qkv_bias,
+        Bool,
+        "biases of q, k and v, whatever bias says"
+    ),
+    key!(
+        model.head_bias,
+        Bool,
+        "bias of the head, whatever bias says"
+    ),
+    key!(
+        model.tie,
+        Bool,
+        "let the head's weight be the token embedding's"
+    ),
+    key!(
+        model.causal,
+        Bool,
+        "let a position see only itself and what came before"
+    ),
+    key!(
+        model.positions,
+        Bool,
+        "add learned positions to the embedding"
+    ),
+    key!(
+        model.residual,
+        Bool,
+        "let attention and feed-forward add to their input"
+    ),
+    key!(
+        model.layer_norm,
+        Bool,
+        "layer norms before attention, feed-forward and head"
+    ),
+    key!(train.max_iters, Integer, "optimizer steps"),
+    key!(train.batch_size, Integer, "rows per micro-batch"),
+    key!(
+        train.grad_accum,
+        Integer,
+        "micro-batches averaged in one optimizer step"
+    ),
+    key!(
+        train.learning_rate,
+        Float,
+        "learning rate after the warm-up"
+    ),
+    key!(
+        train.min_lr,
+        Float,
+        "learning rate that a falling schedule ends at"
+    ),
+    key!(
+        train.warmup_iters,
+        Integer,
+        "optimizer steps of linear warm-up"
+    ),
+    key!(
+        train.schedule,
+        Choice(Schedule::NAMES),
+        "the learning rate after the warm-up"
+    ),
+    key!(train.weight_decay, Float, "AdamW's decoupled weight decay"),
+    key!(
+        train.decay_all,
+        Bool,
+        "decay every parameter, not only those of rank 2 and more"
+    ),
+    key!(
+        train.beta1,
+        Float,
+        "AdamW's decay of the mean gradient, in [0, 1)"
+    ),
+    key!(
+        train.beta2,
+        Float,
+        "AdamW's decay of the mean squared gradient, in [0, 1)"
+    ),
+    key!(train.eps, Float, "AdamW's addend under the division"),
+    key!(
+        train.grad_clip,
+        Float,
+        "largest L2 norm of the whole gradient; 0 = none"
+    ),
+    key!(
+        train.eval_interval,
+        Integer,
+        "optimizer steps between evaluations; 0 = at the end only"
+    ),
+    key!(
+        train.eval_iters,
+        Integer,
+        "batches an evaluation averages over, for each split"
+    ),
+    key!(
+        train.val_fraction,
+        Float,
+        "part of the text kept for validation, in [0, 1)"
+    ),
+    key!(
+        train.sample_interval,
+        Integer,
+        "optimizer steps between samples; 0 = none"
+    ),
+    key!(
+        train.checkpoint_interval,
+        Integer,
+        "optimizer steps between checkpoints; 0 = at the end only"
+    ),
+    key!(train.seed, Integer, "seed of everything random"),
+    key!(
+        train.dtype,
+        Choice(Dtype::NAMES),
+        "number type of activations"
+    ),
+    key!(
+        data.data,
+        TextList,
+        "corpus names or text files, joined in this order"
+    ),
+    key!(
+        data.tokenizer,
+        Text,
+        "char, word, ngram, bpe, or a tokenizer file"
+    ),
+    key!(
+        data.max_vocab_size,
+        Integer,
+        "most tokens a learnt vocabulary may have; 0 = no limit"
+    ),
+];
+
+/// The sections, in order.
+pub(super) const SECTIONS: &[&str] = &["model", "train", "data"];
+
+/// What other programs call some of our keys.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("batch", "batch_size"),
+    ("context_length", "block_size"),
+    ("d_model", "n_embd"),
+    ("depth", "n_layer"),
+    ("gradient_accumulation_steps", "grad_accum"),
+    ("hidden_size", "n_embd"),
+    ("lr", "learning_rate"),
+    ("lr_scheduler", "schedule"),
+    ("max_seq_len", "block_size"),
+    ("max_steps", "max_iters"),
+    ("micro_batch", "batch_size"),
+    ("n_positions", "block_size"),
+    ("num_heads", "n_head"),
+    ("num_layers", "n_layer"),
+    ("seq_len", "block_size"),
+    ("steps", "max_iters"),
+    ("tie_weights", "tie"),
+    ("vocab_size", "max_vocab_size"),
+];
+
+impl Key {
+    /// `section.name`, as messages and `--set` write it.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// `--name`, with dashes.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        format!("--{}", self.name.replace('_', "-"))
+    }
+
+    /// The key of that name, with or without its section; dashes stand for underscores.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        let name = name.replace('-', "_");
+        match name.split_once('.') {
+            Some((section, name)) => KEYS
+                .iter()
+                .find(|key| key.section == section && key.name == name),
+            None => KEYS.iter().find(|key| key.name == name),
+        }
+    }
+
+    /// The key that an unknown name most likely meant.
+    #[must_use]
+    pub fn nearest(name: &str) -> Option<&'static Self> {
+        let name = name.replace('-', "_");
+        let name = name
+            .rsplit_once('.')
+            .map_or(name.as_str(), |(_, last)| last);
+        // A known name was written in another key's section: it is its own nearest.
+        Self::called_elsewhere(name).or_else(|| {
+            let ours = nearest(name, KEYS.iter().map(|key| key.name));
+            KEYS.iter().find(|key| Some(key.name) == ours)
+        })
+    }
+
+    /// The key that other programs call by that name: `lr` is `learning_rate`.
+    #[must_use]
+    pub fn called_elsewhere(name: &str) -> Option<&'static Self> {
+        let name = name.replace('-', "_");
+        let (_, ours) = ELSEWHERE.iter().find(|(theirs, _)| *theirs == name)?;
+        KEYS.iter().find(|key| key.name == *ours)
+    }
+
+    pub(super) fn get(&self, config: &Config) -> Value {
+        (self.get)(config)
+    }
+
+    /// `None` if the value is not of this key's kind.
+    pub(super) fn set(&self, config: &mut Config, value: Value) -> Option<()> {
+        (self.set)(config, value)
+    }
+}
+
+impl KeyKind {
+    /// What a value must be, to follow "is not".
+    #[must_use]
+    pub fn expected(self) -> String {
+        match self {
+            Integer => "a whole number, 0 or more".to_owned(),
+            Float => "a number".to_owned(),
+            Bool => "true or false".to_owned(),
+            Choice(names) => format!("one of {}", names.join(", ")),
+            Text => "a text".to_owned(),
+            TextList => "a text or a list of texts".to_owned(),
+        }
+    }
+}

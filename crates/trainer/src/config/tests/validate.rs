@@ -1,0 +1,168 @@
+//! What is refused, and how.
+
+use super::{baby, refused};
+
+#[test]
+fn values_out_of_range_are_refused_with_a_sentence() {
+    for (key, value, message) in [
+        (
+            "n_layer",
+            "0",
+            "model.n_layer = 0 is out of range: it must be from 1 to 1000",
+        ),
+        (
+            "n_layer",
+            "1001",
+            "model.n_layer = 1001 is out of range: it must be from 1 to 1000",
+        ),
+        (
+            "n_head",
+            "0",
+            "model.n_head = 0 is out of range: it must be from 1 to 65536",
+        ),
+        (
+            "n_embd",
+            "65540",
+            "model.n_embd = 65540 is out of range: it must be from 1 to 65536",
+        ),
+        (
+            "block_size",
+            "0",
+            "model.block_size = 0 is out of range: it must be from 1 to 1048576",
+        ),
+        (
+            "ff_factor",
+            "65",
+            "model.ff_factor = 65 is out of range: it must be from 0 to 64",
+        ),
+        (
+            "dropout",
+            "1",
+            "model.dropout = 1 is out of range: it must be in [0, 1)",
+        ),
+        (
+            "dropout",
+            "nan",
+            "model.dropout = NaN is out of range: it must be in [0, 1)",
+        ),
+        (
+            "batch_size",
+            "0",
+            "train.batch_size = 0 is out of range: it must be from 1 to 1048576",
+        ),
+        (
+            "grad_accum",
+            "0",
+            "train.grad_accum = 0 is out of range: it must be from 1 to 1048576",
+        ),
+        (
+            "beta1",
+            "1",
+            "train.beta1 = 1 is out of range: it must be in [0, 1)",
+        ),
+        (
+            "beta2",
+            "-0.1",
+            "train.beta2 = -0.1 is out of range: it must be in [0, 1)",
+        ),
+        (
+            "eps",
+            "0",
+            "train.eps = 0 is out of range: it must be finite and above 0",
+        ),
+        (
+            "val_fraction",
+            "1",
+            "train.val_fraction = 1 is out of range: it must be in [0, 1)",
+        ),
+        (
+            "tokenizer",
+            "",
+            "must be char, word, ngram, bpe or a tokenizer file",
+        ),
+        ("max_iters", "0", "train.max_iters = 0 is out of range"),
+        ("eval_iters", "0", "train.eval_iters = 0 is out of range"),
+        (
+            "max_vocab_size",
+            "4294967296",
+            "data.max_vocab_size = 4294967296 is out of range",
+        ),
+        ("data", "['a', '']", "a name in the list is empty"),
+    ] {
+        let error = refused(&[(key, value)]);
+        assert!(
+            error.is_usage() && error.to_string().contains(message),
+            "{error}"
+        );
+    }
+    for value in ["nan", "inf", "0", "-1"] {
+        let message = refused(&[("learning_rate", value)]).to_string();
+        assert!(message.starts_with("train.learning_rate = "), "{message}");
+        assert!(
+            message.ends_with("is out of range: it must be finite and above 0"),
+            "{message}"
+        );
+    }
+    for key in ["min_lr", "weight_decay", "grad_clip"] {
+        for value in ["nan", "inf", "-1"] {
+            let message = refused(&[(key, value)]).to_string();
+            assert!(
+                message.ends_with("it must be finite and 0 or more"),
+                "{message}"
+            );
+        }
+    }
+    assert!(baby(&[("eval_iters", "0"), ("eval_interval", "0")]).is_ok());
+}
+
+#[test]
+fn values_that_disagree_are_refused_with_both() {
+    for (pairs, message) in [
+        (
+            &[("n_embd", "100"), ("n_head", "3")][..],
+            "model.n_embd = 100 is not divisible by model.n_head = 3: \
+             head_dim = n_embd / n_head must be whole",
+        ),
+        (
+            &[("ff_proj", "false")],
+            "model.ff_factor = 4 does not go with model.ff_proj = false: without ff_proj the \
+             feed-forward must be as wide as n_embd, so ff_factor is 1, or 0 for none",
+        ),
+        (
+            &[("learning_rate", "1e-5")],
+            "train.min_lr = 0.0001 is above train.learning_rate = 0.00001: a falling schedule \
+             ends at min_lr, so it must be the lower of the two",
+        ),
+        (
+            &[("batch_size", "1048576"), ("block_size", "1048576")],
+            "train.batch_size * model.block_size, the tokens of a micro-batch, comes to \
+             1099511627776, above the limit of 2147483648: \
+             lower train.batch_size and raise train.grad_accum",
+        ),
+        (
+            &[("n_layer", "1000"), ("n_embd", "65536")],
+            "the number of parameters, the vocabulary's aside, comes to 51540463845376, above \
+             the limit of 2199023255552: lower model.n_layer or model.n_embd",
+        ),
+        (
+            &[
+                ("batch_size", "1000000"),
+                ("block_size", "2000"),
+                ("n_embd", "4096"),
+            ],
+            "the largest activation comes to 32768000000000, above the limit of 2199023255552: \
+             lower train.batch_size, model.block_size or model.n_embd",
+        ),
+    ] {
+        let error = refused(pairs);
+        assert_eq!(error.to_string(), message);
+        assert!(error.is_usage());
+    }
+    assert!(baby(&[("learning_rate", "1e-5"), ("schedule", "constant")]).is_ok());
+}
+
+#[test]
+fn a_run_within_its_warm_up_is_allowed_with_a_warning() {
+    let config = baby(&[("max_iters", "20")]).unwrap();
+    assert_eq!(config.warnings().len(), 1);
+}

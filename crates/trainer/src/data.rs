@@ -1,0 +1,82 @@
+//! What a model is trained on: a corpus becomes tokens, and a row of a batch is a function of
+//! where it is asked for.
+
+pub mod corpora;
+pub mod phrasebook;
+mod phrases;
+pub mod sampler;
+mod text;
+
+pub use phrases::Phrases;
+pub use text::TextTokens;
+
+use latimer_tensor::philox::Stream;
+use std::fmt::Debug;
+
+/// Which part of a corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// What is trained on.
+    Train,
+    /// What is never trained on.
+    Validation,
+}
+
+/// A row of a batch: where in a run it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowKey {
+    /// Which part of the corpus.
+    pub split: Split,
+    /// Whether it is drawn to estimate a loss; such rows repeat in every evaluation and are not
+    /// those of any training step.
+    pub estimate: bool,
+    /// The optimizer step, or the batch of an estimate.
+    pub step: u64,
+    /// The row within the global batch.
+    pub row: u32,
+    /// Rows of the global batch.
+    pub rows: u32,
+}
+
+/// Tokens to train on. There is no reader that moves: any row of any step can be asked for, in any
+/// order, by any rank.
+pub trait Source: Debug + Send + Sync {
+    /// Fills `ids` with consecutive tokens: one row's inputs and, one further, its targets.
+    fn row(&self, seed: u64, key: RowKey, ids: &mut [u32]);
+
+    /// The whole validation split as windows of at most `block_size + 1` tokens: all but the first
+    /// of a window are to be predicted.
+    fn validation(&self) -> Vec<&[u32]>;
+
+    /// Tokens of the validation split.
+    fn validation_tokens(&self) -> usize;
+
+    /// Tokens of the training split, where it has an end.
+    fn training_tokens(&self) -> Option<usize>;
+}
+
+/// Use of randomness: rows of batches; the row is added.
+const ROW_SITE: u32 = 0xDA7A_0000;
+
+/// A place below `n`, uniformly, as the key says.
+fn random_place(n: usize, seed: u64, key: RowKey) -> usize {
+    // Estimates take the upper half of the steps, which no run reaches.
+    let estimate = match (key.estimate, key.split) {
+        (false, _) => 0,
+        (true, Split::Train) => 0x8000_0000,
+        (true, Split::Validation) => 0xC000_0000,
+    };
+    let step = (key.step as u32 & 0x3FFF_FFFF) | estimate;
+    let mut stream = Stream::new(seed, ROW_SITE.wrapping_add(key.row), step);
+    stream.below(n as u64) as usize
+}
+
+/// A text as windows of `block_size` predictions side by side, the last one shorter: every token
+/// but the first is predicted once.
+#[must_use]
+pub fn windows(tokens: &[u32], block_size: usize) -> Vec<&[u32]> {
+    (0..tokens.len().saturating_sub(1))
+        .step_by(block_size)
+        .map(|first| &tokens[first..tokens.len().min(first + block_size + 1)])
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! Corpora that have a name: built in, or published and cached.
+
+use super::text::read_text;
+use crate::{Error, Result};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// Name of the built-in corpus.
+pub const PHRASEBOOK: &str = "phrasebook";
+
+/// A corpus with a name.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Corpus {
+    /// What `--data` calls it.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// Where it is published; none for what the program makes itself.
+    pub published: Option<Published>,
+}
+
+/// A published text.
+#[derive(Clone, Copy, Debug)]
+pub struct Published {
+    /// Its address.
+    pub url: &'static str,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: &'static str,
+    /// Its name in the cache.
+    pub file: &'static str,
+}
+
+/// Every corpus with a name.
+pub const CORPORA: &[Corpus] = &[
+    Corpus {
+        name: PHRASEBOOK,
+        about: "French sentences with their English translations, made by a grammar; endless",
+        published: None,
+    },
+    Corpus {
+        name: "shakespeare",
+        about: "tiny Shakespeare: 40,000 lines of the plays, as collected by Karpathy",
+        published: Some(Published {
+            url: "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+            bytes: 1_115_394,
+            sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+            file: "shakespeare.txt",
+        }),
+    },
+];
+
+impl Corpus {
+    /// The corpus of that name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        CORPORA.iter().find(|corpus| corpus.name == name)
+    }
+}
+
+impl Published {
+    /// Where it lies in a cache.
+    #[must_use]
+    pub fn path(&self, cache: &Path) -> PathBuf {
+        cache.join(self.file)
+    }
+}
+
+/// The text of a published corpus or of a file; corpora come first, `./NAME` means a file.
+///
+/// # Errors
+/// [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`], and what reading gives.
+pub fn load_text(name: &str, cache: &Path) -> Result<String> {
+    let Some((corpus, published)) = Corpus::find(name).and_then(|c| Some((c, c.published?))) else {
+        let path = Path::new(name);
+        if path.exists() {
+            return read_text(path);
+        }
+        return Err(unknown(name));
+    };
+    let path = published.path(cache);
+    if !path.exists() {
+        return Err(Error::NotCached {
+            name: corpus.name,
+            url: published.url,
+            path,
+        });
+    }
+    let text = read_text(&path)?;
+    let got = sha256(text.as_bytes());
+    if got != published.sha256 {
+        return Err(Error::Damaged {
+            path,
+            expected: published.sha256,
+            got,
+        });
+    }
+    Ok(text)
+}
+
+/// A name that looks like a path is a missing file; any other may be a misspelt corpus.
+fn unknown(name: &str) -> Error {
+    let looks_like_path = name.contains(['/', '\\', '.']);
+    if looks_like_path {
+        let source = std::io::ErrorKind::NotFound.into();
+        return Error::ReadData {
+            path: name.into(),
+            source,
+        };
+    }
+    let names = CORPORA.iter().map(|corpus| corpus.name);
+    let nearest = crate::config::nearest(name, names);
+    let hint = nearest.map_or(String::new(), |n| format!(": did you mean {n}?"));
+    Error::UnknownData {
+        name: name.to_owned(),
+        hint,
+    }
+}
+
+/// SHA-256 in hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

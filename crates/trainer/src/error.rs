@@ -1,0 +1,226 @@
+//! What can go wrong in a run.
+
+use std::path::PathBuf;
+
+/// The result of anything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a run: its configuration, data, folder or mathematics.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration was refused.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The model, its files or the device failed.
+    #[error(transparent)]
+    Model(#[from] latimer_nn::Error),
+    /// A tokenizer refused a text or a file.
+    #[error(transparent)]
+    Tokenizer(#[from] latimer_tokenizer::Error),
+
+    // ---- data
+    /// A data file could not be read.
+    #[error("cannot read the data file {}", path.display())]
+    ReadData {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A folder was given as data.
+    #[error("{} is a folder: name the text files to train on", path.display())]
+    DataIsFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A data file is no text.
+    #[error("{} is not UTF-8 text: byte {position} does not belong to a character", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The first byte that is wrong, from 0.
+        position: usize,
+    },
+    /// A data file holds nothing.
+    #[error("{} is empty: there is nothing to train on", path.display())]
+    EmptyData {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The text is shorter than one window.
+    #[error(
+        "the {split} split has {tokens} tokens, but block_size = {block_size} needs at least {}: \
+         give more text, or lower --block-size{hint}",
+        block_size + 1
+    )]
+    TooShort {
+        /// `training` or `validation`.
+        split: &'static str,
+        /// Its tokens.
+        tokens: usize,
+        /// The model's context.
+        block_size: usize,
+        /// ` or --val-fraction`, where that helps.
+        hint: &'static str,
+    },
+    /// A line of the phrasebook needs more positions than the model has.
+    #[error(
+        "the phrasebook's longest line has {longest} tokens, but block_size = {block_size}: raise \
+         --block-size"
+    )]
+    LineTooLong {
+        /// Tokens of that line.
+        longest: usize,
+        /// The model's context.
+        block_size: usize,
+    },
+    /// A corpus that is known, but not on this machine.
+    #[error(
+        "the corpus {name} is not in the cache: download {url} to {} (or give the text as --data FILE)",
+        path.display()
+    )]
+    NotCached {
+        /// Its name.
+        name: &'static str,
+        /// Where it is published.
+        url: &'static str,
+        /// Where it is looked for.
+        path: PathBuf,
+    },
+    /// A cached corpus is not what was published.
+    #[error("{} is damaged: its SHA-256 is {got}, not {expected}; delete it", path.display())]
+    Damaged {
+        /// The cached file.
+        path: PathBuf,
+        /// The published hash.
+        expected: &'static str,
+        /// The file's.
+        got: String,
+    },
+    /// Neither a corpus nor a file.
+    #[error("there is no corpus or file called {name}{hint}")]
+    UnknownData {
+        /// What was asked for.
+        name: String,
+        /// The nearest corpus, as a question.
+        hint: String,
+    },
+    /// A kind of tokenizer that this version lacks, or the data cannot have.
+    #[error("tokenizer {name} {reason}")]
+    UnusableTokenizer {
+        /// Its name.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+
+    // ---- the run
+    /// The predicted memory is more than there is.
+    #[error(
+        "this run needs about {needed} of memory, but {device} has {available}: lower --batch-size \
+         or the model's sizes"
+    )]
+    NotEnoughMemory {
+        /// Predicted.
+        needed: String,
+        /// Where.
+        device: String,
+        /// What there is.
+        available: String,
+    },
+    /// A number type that this version cannot train in.
+    #[error("--dtype {dtype} is not supported yet: use f32")]
+    UnsupportedDtype {
+        /// Its name.
+        dtype: &'static str,
+    },
+    /// Training ran into NaN or infinity.
+    #[error(
+        "the {what} became {value} at step {step}: training diverged; lower --learning-rate or set \
+         --grad-clip (what was saved before is kept)"
+    )]
+    NotFinite {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// NaN or infinity.
+        value: f32,
+        /// The step.
+        step: u64,
+    },
+
+    // ---- folders
+    /// The run's folder is in use.
+    #[error("{} already holds a run: choose another --out, or give --overwrite", path.display())]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Something of a run could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something of a run could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A folder that holds no model.
+    #[error(
+        "{} holds no model: it is neither a run folder (with `latest`) nor a checkpoint (with \
+         `config.json` and `model.safetensors`)",
+        path.display()
+    )]
+    NoModel {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No run to take a model from.
+    #[error("there is no {what} in {}: train one with `cargo xtask train`, or name one with --model", path.display())]
+    NoRun {
+        /// `run`, or `phrasebook run`.
+        what: &'static str,
+        /// Where runs are looked for.
+        path: PathBuf,
+    },
+    /// A model folder without a tokenizer, where text is to be read or written.
+    #[error("{} has no tokenizer.json: it can give logits of ids, but not read text", path.display())]
+    NoTokenizer {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A model and a tokenizer that do not belong together.
+    #[error(
+        "{}: the tokenizer has {tokens} tokens, but the model has {vocab_size}", path.display()
+    )]
+    VocabularyMismatch {
+        /// The folder.
+        path: PathBuf,
+        /// The tokenizer's.
+        tokens: usize,
+        /// The model's.
+        vocab_size: usize,
+    },
+}
+
+impl From<latimer_tensor::Error> for Error {
+    fn from(error: latimer_tensor::Error) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+impl From<latimer_autograd::Error> for Error {
+    fn from(error: latimer_autograd::Error) -> Self {
+        Self::Model(error.into())
+    }
+}

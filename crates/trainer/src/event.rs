@@ -1,0 +1,233 @@
+//! What a run tells while it goes on, and the files that keep it.
+//!
+//! Every event is one line of JSON. What depends on the run alone (steps, losses, samples) goes to
+//! `metrics.jsonl`, whose bytes the same run always repeats; what the clock or the machine decides
+//! goes to `timings.jsonl`.
+
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What is known before the first step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// Elements of all parameters.
+    pub parameters: usize,
+    /// Tokens in the vocabulary.
+    pub vocab_size: usize,
+    /// Tokens of the training split, where it has an end.
+    pub training_tokens: Option<usize>,
+    /// Tokens of the validation split.
+    pub validation_tokens: usize,
+    /// Tokens an optimizer step sees.
+    pub tokens_per_step: usize,
+    /// Floating-point operations of an optimizer step.
+    pub flops_per_step: u64,
+    /// Device memory of a training step, in bytes, parameters and optimizer included.
+    pub memory_bytes: u64,
+    /// Training time in seconds, estimated from the device's speed in one product.
+    pub estimated_seconds: f64,
+    /// The device's name.
+    pub device: String,
+}
+
+/// One optimizer step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// From 1.
+    pub step: u64,
+    /// Mean cross-entropy of the batch, in nats.
+    pub loss: f32,
+    /// Learning rate.
+    pub lr: f64,
+    /// Norm of the gradients before clipping.
+    pub grad_norm: f32,
+}
+
+/// How fast one optimizer step was.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepTiming {
+    /// From 1.
+    pub step: u64,
+    /// Milliseconds.
+    pub step_ms: f64,
+    /// Tokens a second.
+    pub tokens_per_s: f64,
+}
+
+/// Losses estimated along the way.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Eval {
+    /// Steps done.
+    pub step: u64,
+    /// Mean over batches of the training split, in nats.
+    pub train_loss: f32,
+    /// Mean over batches of the validation split; absent without one.
+    pub val_loss: Option<f32>,
+}
+
+/// A text the model wrote.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sample {
+    /// Steps done.
+    pub step: u64,
+    /// What it went on from.
+    pub prompt: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// A checkpoint on disk.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Checkpoint {
+    /// Steps done.
+    pub step: u64,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Done {
+    /// Steps done.
+    pub steps: u64,
+    /// Whether it was stopped before its last step.
+    pub interrupted: bool,
+    /// Mean cross-entropy over the whole validation split, in nats; absent without one.
+    pub val_loss: Option<f32>,
+    /// The least of all validation losses, along the way and at the end.
+    pub best_val_loss: Option<f32>,
+    /// Phrasebook: share of unseen sentences translated to the letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_match: Option<f64>,
+    /// Phrasebook: the same on structures never seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_match_structures: Option<f64>,
+    /// Phrasebook: the same sentences through a plain dictionary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub word_by_word: Option<f64>,
+    /// Phrasebook: how many unseen sentences were tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentences: Option<usize>,
+}
+
+/// What the end of a run cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DoneTiming {
+    /// Tokens a second, over all training steps.
+    pub tokens_per_s: f64,
+    /// Seconds in training steps.
+    pub train_seconds: f64,
+    /// Seconds in all.
+    pub seconds: f64,
+    /// The greatest resident memory of the process, in MiB, where the system tells.
+    pub peak_rss_mb: Option<f64>,
+    /// The run's folder.
+    pub run: PathBuf,
+}
+
+/// Anything a run tells.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Before the first step.
+    Plan(Plan),
+    /// After a step.
+    Step(Step, StepTiming),
+    /// After an estimate of the losses.
+    Eval(Eval),
+    /// A text the model wrote.
+    Sample(Sample),
+    /// After a checkpoint was written.
+    Checkpoint(Checkpoint),
+    /// At the end.
+    Done(Done, DoneTiming),
+}
+
+/// A line of JSON with the event's name in front.
+#[derive(Serialize)]
+struct Line<'a, A, B> {
+    event: &'a str,
+    #[serde(flatten)]
+    what: &'a A,
+    #[serde(flatten)]
+    timing: Option<&'a B>,
+}
+
+fn line<A: Serialize, B: Serialize>(event: &str, what: &A, timing: Option<&B>) -> String {
+    // Plain structs of numbers and strings cannot fail to be written.
+    serde_json::to_string(&Line {
+        event,
+        what,
+        timing,
+    })
+    .unwrap_or_default()
+}
+
+const NO_TIMING: Option<&()> = None;
+
+/// A [`StepTiming`] beside its [`Step`], which names the step already.
+#[derive(Serialize)]
+struct Speed {
+    step_ms: f64,
+    tokens_per_s: f64,
+}
+
+impl Speed {
+    fn of(timing: &StepTiming) -> Self {
+        Self {
+            step_ms: timing.step_ms,
+            tokens_per_s: timing.tokens_per_s,
+        }
+    }
+}
+
+impl Event {
+    /// The event's name, as in JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Plan(_) => "plan",
+            Self::Step(..) => "step",
+            Self::Eval(_) => "eval",
+            Self::Sample(_) => "sample",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Done(..) => "done",
+        }
+    }
+
+    /// Everything, as one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let name = self.name();
+        match self {
+            Self::Plan(plan) => line(name, plan, NO_TIMING),
+            Self::Step(step, timing) => line(name, step, Some(&Speed::of(timing))),
+            Self::Eval(eval) => line(name, eval, NO_TIMING),
+            Self::Sample(sample) => line(name, sample, NO_TIMING),
+            Self::Checkpoint(checkpoint) => line(name, checkpoint, NO_TIMING),
+            Self::Done(done, timing) => line(name, done, Some(timing)),
+        }
+    }
+
+    /// What the same run always repeats, as one line of JSON.
+    #[must_use]
+    pub fn metrics(&self) -> Option<String> {
+        match self {
+            Self::Step(step, _) => Some(line(self.name(), step, NO_TIMING)),
+            Self::Eval(eval) => Some(line(self.name(), eval, NO_TIMING)),
+            Self::Done(done, _) => Some(line(self.name(), done, NO_TIMING)),
+            Self::Plan(_) | Self::Sample(_) | Self::Checkpoint(_) => None,
+        }
+    }
+
+    /// What the clock and the machine decide, as one line of JSON.
+    #[must_use]
+    pub fn timings(&self) -> Option<String> {
+        match self {
+            Self::Plan(plan) => Some(line(self.name(), plan, NO_TIMING)),
+            Self::Step(_, timing) => Some(line(self.name(), timing, NO_TIMING)),
+            Self::Done(_, timing) => Some(line(self.name(), timing, NO_TIMING)),
+            Self::Eval(_) | Self::Sample(_) | Self::Checkpoint(_) => None,
+        }
+    }
+}

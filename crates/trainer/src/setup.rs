@@ -1,0 +1,130 @@
+//! From a configuration to everything a run needs.
+
+use crate::config::{self, Config};
+use crate::data::{Phrases, Source, TextTokens, corpora};
+use crate::{Error, Result};
+use latimer_nn::{Activation, GptConfig, WeightInit};
+use latimer_tokenizer::{CharTokenizer, Tokenizer, WordOptions, WordTokenizer};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Rows that a large vocabulary's tables are padded to a multiple of, so that products over it
+/// have full tiles (nanoGPT and llm.c pad GPT-2's 50257 to 50304).
+const VOCAB_MULTIPLE: usize = 128;
+/// Vocabularies up to this are not padded: the waste would show.
+const SMALL_VOCAB: usize = 4096;
+
+/// The model's shape, for a vocabulary.
+#[must_use]
+pub fn gpt_config(model: &config::ModelConfig, vocab_size: usize) -> GptConfig {
+    let padded = vocab_size.next_multiple_of(VOCAB_MULTIPLE);
+    GptConfig {
+        vocab_size,
+        padded_vocab_size: if vocab_size > SMALL_VOCAB {
+            padded
+        } else {
+            vocab_size
+        },
+        block_size: model.block_size,
+        n_layer: model.n_layer,
+        n_head: model.n_head,
+        n_embd: model.n_embd,
+        ff_factor: model.ff_factor,
+        ff_proj: model.ff_proj,
+        attn_proj: model.attn_proj,
+        activation: match model.activation {
+            config::Activation::GeluTanh => Activation::GeluTanh,
+            config::Activation::Gelu => Activation::Gelu,
+            config::Activation::Relu => Activation::Relu,
+        },
+        init: match model.init {
+            config::Init::Gpt2 => WeightInit::Gpt2,
+            config::Init::Torch => WeightInit::Torch,
+        },
+        dropout: model.dropout,
+        bias: model.bias,
+        qkv_bias: model.qkv_bias,
+        head_bias: model.head_bias,
+        tie: model.tie,
+        causal: model.causal,
+        positions: model.positions,
+        residual: model.residual,
+        layer_norm: model.layer_norm,
+    }
+}
+
+/// The corpus of a configuration under its tokenizer, which is fitted to the corpus unless it is a
+/// file. `cache` is where published corpora are kept.
+///
+/// # Errors
+/// What reading the data gives; [`Error::UnusableTokenizer`]; [`Error::TooShort`].
+pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
+    config.require_data()?;
+    if config.data.data == [corpora::PHRASEBOOK] {
+        let tokenizer = phrasebook_tokenizer(&config.data.tokenizer)?;
+        let phrases = Phrases::new(tokenizer.clone(), config.model.block_size)?;
+        return Ok((tokenizer, Box::new(phrases)));
+    }
+    let mut text = String::new();
+    for name in &config.data.data {
+        if name == corpora::PHRASEBOOK {
+            let name = name.clone();
+            let hint = ": the phrasebook cannot be joined with other data".to_owned();
+            return Err(Error::UnknownData { name, hint });
+        }
+        text.push_str(&corpora::load_text(name, cache)?);
+    }
+    let tokenizer = fit(&config.data, &text)?;
+    let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
+    let tokens = TextTokens::new(&text, &*tokenizer, fraction, block_size)?;
+    Ok((tokenizer, Box::new(tokens)))
+}
+
+fn phrasebook_tokenizer(name: &str) -> Result<Arc<dyn Tokenizer>> {
+    match name {
+        "word" => Ok(Arc::new(Phrases::word_tokenizer()?)),
+        "char" => {
+            let text = crate::data::phrasebook::words().join(" ");
+            Ok(Arc::new(CharTokenizer::fit(&text)?))
+        }
+        other => named_or_file(other),
+    }
+}
+
+fn fit(data: &config::DataConfig, text: &str) -> Result<Arc<dyn Tokenizer>> {
+    let most = data.max_vocab_size;
+    match data.tokenizer.as_str() {
+        "char" if most == 0 => Ok(Arc::new(CharTokenizer::fit(text)?)),
+        "char" => Ok(Arc::new(CharTokenizer::fit_at_most([text], most)?)),
+        "word" => {
+            let max_vocab_size = (most > 0).then_some(most);
+            let options = WordOptions {
+                max_vocab_size,
+                unknown: most > 0,
+            };
+            Ok(Arc::new(WordTokenizer::fit_with([text], options)?))
+        }
+        other => named_or_file(other),
+    }
+}
+
+fn named_or_file(name: &str) -> Result<Arc<dyn Tokenizer>> {
+    if matches!(name, "ngram" | "bpe") {
+        let reason = "is not in this version yet: use char or word".to_owned();
+        return Err(Error::UnusableTokenizer {
+            name: name.to_owned(),
+            reason,
+        });
+    }
+    let path = Path::new(name);
+    if !path.exists() && !name.contains(['/', '\\', '.']) {
+        let nearest = config::nearest(name, ["char", "word"]);
+        let hint = nearest.map_or(String::new(), |n| format!(" (did you mean {n}?)"));
+        let reason = format!("is neither char, word nor a tokenizer file{hint}");
+        return Err(Error::UnusableTokenizer {
+            name: name.to_owned(),
+            reason,
+        });
+    }
+    Ok(latimer_tokenizer::load(path)?)
+}

@@ -1,0 +1,66 @@
+//! Translation by a GPT trained on the phrasebook, and how often it is right.
+
+use crate::Result;
+use crate::data::phrasebook::{Pair, word_by_word};
+use latimer_autograd::Params;
+use latimer_nn::{Generator, Gpt, Sampler, Sampling};
+use latimer_tokenizer::Tokenizer;
+
+/// Longest answer, in tokens: twice what any line of the corpus needs.
+const LONGEST: usize = 50;
+
+/// Continues `french =` greedily up to the end of the line.
+///
+/// # Errors
+/// [`crate::Error::Tokenizer`] for words the model has never seen, or the device's failure.
+pub fn translate(
+    gpt: &Gpt,
+    params: &Params,
+    tokenizer: &dyn Tokenizer,
+    french: &str,
+) -> Result<String> {
+    let newline = tokenizer.encode("\n")?;
+    let prompt = tokenizer.encode(&format!("\n{} =", french.trim()))?;
+    let answer = params.device().enter(|| -> Result<Vec<u32>> {
+        let mut generator = Generator::new(gpt, params, &prompt)?;
+        let mut sampler = Sampler::new(Sampling::greedy(), 0)?;
+        for _ in 0..LONGEST {
+            if generator.next_id(&mut sampler)? == newline[0] {
+                break;
+            }
+        }
+        Ok(generator.ids()[prompt.len()..].to_vec())
+    })?;
+    Ok(tokenizer.decode(&answer)?.trim().to_owned())
+}
+
+/// Shares of sentences translated to the letter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accuracy {
+    /// By the model.
+    pub exact_match: f64,
+    /// By a plain dictionary, word by word.
+    pub word_by_word: f64,
+}
+
+/// Translates each sentence and compares.
+///
+/// # Errors
+/// As [`translate`].
+pub fn accuracy(
+    gpt: &Gpt,
+    params: &Params,
+    tokenizer: &dyn Tokenizer,
+    pairs: &[Pair],
+) -> Result<Accuracy> {
+    let (mut model, mut dictionary) = (0, 0);
+    for pair in pairs {
+        model += usize::from(translate(gpt, params, tokenizer, &pair.french)? == pair.english);
+        dictionary += usize::from(word_by_word(&pair.french) == pair.english);
+    }
+    let share = |n: usize| n as f64 / pairs.len().max(1) as f64;
+    Ok(Accuracy {
+        exact_match: share(model),
+        word_by_word: share(dictionary),
+    })
+}
