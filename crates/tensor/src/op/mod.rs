@@ -22,13 +22,13 @@ mod reduce;
 mod softmax;
 
 pub use adamw::{AdamW, ClipScale, SumSquares};
-pub use attention::{Attention, AttentionBackward, AttentionDecode};
+pub use attention::{Attention, AttentionBackward, AttentionDecode, AttentionSizes};
 pub use cross_entropy::CrossEntropy;
 pub use dropout::{Dropout, DropoutMask};
 pub use elementwise::{Axpby, Binary, BinaryKind, Cast, Fill, Unary, UnaryBackward, UnaryKind};
 pub use embedding::{Embedding, EmbeddingBackward};
 pub use layer_norm::{LayerNorm, LayerNormBackward};
-pub use matmul::Matmul;
+pub use matmul::{Matmul, MatmulSizes};
 pub use permute::Permute;
 pub use reduce::{ArgMax, Over, Reduce, ReduceKind};
 pub use softmax::{Softmax, SoftmaxBackward};

@@ -1,0 +1,193 @@
+//! The command line, declared once: commands, common flags, and a flag for every key.
+
+use crate::commands::{bench, data, devices, generate, logits, train, translate};
+use crate::error::{Error, Result};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command as Clap, FromArgMatches};
+use latimer_trainer::config::{Config, KEYS, KeyKind, PRESETS};
+use std::path::PathBuf;
+
+/// Trains a small GPT and lets it write.
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "latimer",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(after_help = "\
+Start with `latimer train`: built-in data, no network, about two minutes on two cores.
+Then `latimer translate \"le chat est sous la table\"`.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, clap::Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum Command {
+    /// Train a model; by default a translator, on built-in data
+    Train(train::Args),
+    /// Let a model write
+    Generate(generate::Args),
+    /// Translate a French sentence
+    Translate(translate::Args),
+    /// Write a model's logits for some token ids to a file
+    Logits(logits::Args),
+    /// Corpora that have a name
+    Data(data::Args),
+    /// Backends compiled in, devices found, and why one is missing
+    Devices(devices::Args),
+    /// Measure speed
+    Bench(bench::Args),
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct Common {
+    /// Where to compute: auto takes cuda if it answers, else cpu
+    #[arg(long, global = true, value_name = "NAME", default_value = "auto")]
+    pub(crate) backend: String,
+    /// Threads of the cpu backend; 0 is one per core
+    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+    /// Write results to stdout as JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more; twice, even more
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What a run is: preset < file < flags. Without `DATA`, the keys that say what a model is trained
+/// on are no flags.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs<const DATA: bool> {
+    /// What the configuration begins as
+    #[arg(long, value_name = "NAME", help = preset_help())]
+    pub(crate) preset: Option<String>,
+    /// A TOML file laid over the preset
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A key by its full name, laid over the file; may be repeated
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    keys: KeyFlags<DATA>,
+}
+
+impl<const DATA: bool> ConfigArgs<DATA> {
+    /// The whole configuration; `before` are keys laid under those of the command line.
+    pub(crate) fn resolve(&self, before: &[(&str, &str)]) -> Result<Config> {
+        let mut overrides: Vec<_> = before
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        for set in &self.set {
+            let Some((key, value)) = set.split_once('=') else {
+                return Err(Error::Usage(format!(
+                    "--set takes section.key=value, not `{set}`"
+                )));
+            };
+            overrides.push((key.trim().to_owned(), value.trim().to_owned()));
+        }
+        overrides.extend(self.keys.0.iter().cloned());
+        let (preset, file) = (self.preset.as_deref(), self.config.as_deref());
+        Ok(Config::resolve(preset, file, &overrides)?)
+    }
+}
+
+fn preset_help() -> String {
+    let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+    format!("What the configuration begins as: {}", names.join(", "))
+}
+
+/// Every preset with its line of help.
+pub(crate) fn presets() -> String {
+    let lines = PRESETS
+        .iter()
+        .map(|preset| format!("  {:<12} {}\n", preset.name, preset.help));
+    format!("Presets:\n{}", lines.collect::<String>())
+}
+
+/// A flag for each key, generated from [`KEYS`]: keys and values as typed.
+#[derive(Debug, Default)]
+pub(crate) struct KeyFlags<const DATA: bool>(Vec<(String, String)>);
+
+impl<const DATA: bool> Args for KeyFlags<DATA> {
+    fn augment_args(command: Clap) -> Clap {
+        let keys = KEYS.iter().filter(|key| DATA || key.section != "data");
+        command.args(keys.map(|key| {
+            let (value_name, help) = match key.value {
+                KeyKind::Integer => ("N", key.help.to_owned()),
+                KeyKind::Float => ("X", key.help.to_owned()),
+                KeyKind::Bool => ("BOOL", key.help.to_owned()),
+                KeyKind::Choice(names) => ("NAME", format!("{}: {}", key.help, names.join(", "))),
+                KeyKind::TextList => ("NAME|FILE", key.help.to_owned()),
+                _ => ("NAME", key.help.to_owned()),
+            };
+            let heading = match key.section {
+                "model" => "Keys of the model",
+                "train" => "Keys of the training",
+                _ => "Keys of the data",
+            };
+            let arg = Arg::new(key.name)
+                .long(key.name.replace('_', "-"))
+                .value_name(value_name)
+                .help(help)
+                .help_heading(heading)
+                .allow_negative_numbers(true)
+                .action(ArgAction::Append);
+            match key.value {
+                KeyKind::Bool => arg.num_args(0..=1).default_missing_value("true"),
+                KeyKind::TextList => arg.num_args(1..),
+                _ => arg,
+            }
+        }))
+    }
+
+    fn augment_args_for_update(command: Clap) -> Clap {
+        Self::augment_args(command)
+    }
+}
+
+impl<const DATA: bool> FromArgMatches for KeyFlags<DATA> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for key in KEYS {
+            // Bench has no flags for the data: that is no error here.
+            if let Ok(Some(values)) = matches.try_get_many::<String>(key.name) {
+                self.0
+                    .extend(values.map(|value| (key.name.to_owned(), value.clone())));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which model to use.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// A run, a checkpoint or a Hugging Face GPT-2 folder [default: the newest run in ./runs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Number type of activations: f32
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "f32",
+        hide_default_value = true
+    )]
+    pub(crate) dtype: String,
+}

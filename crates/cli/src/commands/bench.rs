@@ -1,0 +1,225 @@
+//! `latimer bench`: how fast things are.
+
+use super::{Context, unknown};
+use crate::args::ConfigArgs;
+use crate::error::{Error, Result};
+use crate::format::{percent, thousands};
+use crate::terminal;
+use latimer_tensor::philox::Stream;
+use latimer_trainer::config::Config;
+use latimer_trainer::data::{Phrases, RowKey, Source};
+use latimer_trainer::{Training, check_memory, gpt_config, matmul_speed, peak_rss_mb, size};
+use serde::Serialize;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Time training steps on random tokens
+    Train(TrainArgs),
+}
+
+/// Which steps to time. Vocabularies are the presets' own (65 characters for Shakespeare), dropout
+/// is 0 unless --dropout says otherwise.
+#[derive(Debug, clap::Args)]
+struct TrainArgs {
+    #[command(flatten)]
+    config: ConfigArgs<false>,
+    /// Steps to time
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    steps: u64,
+    /// Steps before, which are not timed
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    warmup: u64,
+    /// Positions of a row [default: block_size; 64 for gpt2-124m]
+    #[arg(long, value_name = "N")]
+    seq_len: Option<usize>,
+}
+
+/// The result.
+#[derive(Serialize)]
+struct Measured<'a> {
+    preset: &'a str,
+    backend: String,
+    device: String,
+    threads: Option<usize>,
+    params: usize,
+    /// Rows of an optimizer step.
+    batch_size: usize,
+    seq_len: usize,
+    step_ms: Times,
+    tokens_per_s: f64,
+    /// The step's operations per second as a share of the device's speed in one large product.
+    mfu: Option<f64>,
+    /// Of the first step, warm-up included.
+    loss_first: f32,
+    loss_last: f32,
+    peak_rss_mb: Option<f64>,
+    /// Buffers that the device's pool asked its backend for, per timed step.
+    allocations_per_step: f64,
+}
+
+#[derive(Serialize)]
+struct Times {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Train(args) => train(context, args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Rows of random ids: a function of the seed, the step and the row.
+#[derive(Debug)]
+struct RandomIds {
+    vocab_size: u64,
+}
+
+/// Use of randomness: benchmark rows; the row is added.
+const ROW_SITE: u32 = 0xBE7C_0000;
+
+impl Source for RandomIds {
+    fn row(&self, seed: u64, key: RowKey, ids: &mut [u32]) {
+        let mut stream = Stream::new(seed, ROW_SITE.wrapping_add(key.row), key.step as u32);
+        ids.fill_with(|| stream.below(self.vocab_size) as u32);
+    }
+
+    fn validation(&self) -> Vec<&[u32]> {
+        Vec::new()
+    }
+
+    fn validation_tokens(&self) -> usize {
+        0
+    }
+
+    fn training_tokens(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// Tokens of a preset's vocabulary, which its data would decide.
+fn vocab_size(preset: &str) -> Result<usize> {
+    Ok(match preset {
+        "phrasebook" => {
+            use latimer_tokenizer::Tokenizer;
+            Phrases::word_tokenizer()?.vocab_size()
+        }
+        "seed" => 256,
+        "gpt2-124m" => 50257,
+        // The characters of tiny Shakespeare.
+        _ => 65,
+    })
+}
+
+/// Sizes of the product that the device's speed is measured with.
+const PRODUCT: usize = 1024;
+
+fn train(context: &Context, args: &TrainArgs) -> Result<()> {
+    if args.steps == 0 {
+        return Err(Error::Usage("--steps 0 leaves nothing to time".to_owned()));
+    }
+    let config: Config = args.config.resolve(&[("model.dropout", "0")])?;
+    let train = &config.train;
+    if train.dtype.name() != "f32" {
+        return Err(unknown(
+            "number type of bench",
+            train.dtype.name(),
+            &["f32"],
+        ));
+    }
+    let device = context.device()?;
+    let info = device.info();
+    let terminal = &context.terminal;
+    let vocab_size = vocab_size(&config.preset)?;
+    let model = gpt_config(&config.model, vocab_size);
+    let seq_len = args.seq_len.unwrap_or(match config.preset.as_str() {
+        "gpt2-124m" => model.block_size.min(64),
+        _ => model.block_size,
+    });
+    let needs = Training::needs_with_seq_len(&model, train, seq_len)?;
+    check_memory(&needs, &device)?;
+    let mut training = Training::with_seq_len(&device, &model, train, seq_len)?;
+    let tokens = train.batch_size * train.grad_accum * seq_len;
+    terminal.note(format_args!(
+        "{}: {} parameters, [{}, {seq_len}] tokens, {} of memory predicted, on {} ({})",
+        config.preset,
+        thousands(training.params().num_parameters() as u64),
+        train.batch_size * train.grad_accum,
+        size(needs.memory_bytes),
+        info.backend,
+        info.name,
+    ));
+    let before = matmul_speed(&device, PRODUCT)?;
+    let source = RandomIds {
+        vocab_size: vocab_size as u64,
+    };
+    let (mut losses, mut times) = (Vec::new(), Vec::new());
+    let mut misses = device.pool_stats().misses;
+    for step in 0..args.warmup + args.steps {
+        if step == args.warmup {
+            misses = device.pool_stats().misses;
+        }
+        let start = Instant::now();
+        let done = training.next_step(&source)?;
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        losses.push(done.loss);
+        let timed = step >= args.warmup;
+        if timed {
+            times.push(ms);
+        }
+        let what = if timed { "step" } else { "warm-up" };
+        terminal.detail(
+            1,
+            format_args!("{what} {}: {ms:.2} ms, loss {:.4}", step + 1, done.loss),
+        );
+    }
+    let misses = device.pool_stats().misses - misses;
+    let peak = before.max(matmul_speed(&device, PRODUCT)?);
+    times.sort_by(f64::total_cmp);
+    let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
+    let (min, max) = (times[0], times[times.len() - 1]);
+    let tokens_per_s = tokens as f64 / (median * 1e-3);
+    let mfu = needs.flops as f64 / (median * 1e-3) / peak;
+    let allocations = misses as f64 / args.steps as f64;
+    let (first, last) = (losses[0], losses[losses.len() - 1]);
+    if terminal.json {
+        return terminal::json_result(&Measured {
+            preset: &config.preset,
+            backend: info.backend,
+            device: info.name,
+            threads: info.threads,
+            params: training.params().num_parameters(),
+            batch_size: train.batch_size * train.grad_accum,
+            seq_len,
+            step_ms: Times { median, min, max },
+            tokens_per_s,
+            mfu: mfu.is_finite().then_some(mfu),
+            loss_first: first,
+            loss_last: last,
+            peak_rss_mb: peak_rss_mb(),
+            allocations_per_step: allocations,
+        });
+    }
+    terminal::result(format_args!(
+        "step      {median:.2} ms (median of {}; {min:.2} to {max:.2})\n\
+         speed     {} tokens/s, {} of the device's speed in one product ({:.1} GFLOP/s)\n\
+         loss      {first:.4} at first, {last:.4} at last\n\
+         memory    {}, {allocations} new buffers a step",
+        times.len(),
+        thousands(tokens_per_s as u64),
+        percent(mfu),
+        peak * 1e-9,
+        peak_rss_mb().map_or("unknown".to_owned(), |mb| format!("{mb:.0} MiB at most")),
+    ))
+}

@@ -1,0 +1,74 @@
+//! `latimer devices`: what can be computed on here.
+
+use super::Context;
+use crate::error::{Result, sentence};
+use crate::format::count;
+use crate::registry::{Options, RegistryError};
+use crate::terminal;
+use latimer_trainer::size;
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// Takes no flags of its own.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// The result: one a backend.
+#[derive(Serialize)]
+struct Found<'a> {
+    backend: &'a str,
+    name: Option<String>,
+    available: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threads: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    detail: String,
+    /// Why it is not available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+pub(crate) fn run(context: &Context, _args: &Args) -> Result<ExitCode> {
+    let options = Options::new(context.common.threads);
+    for backend in context.registry.names() {
+        let opened = context.registry.open(backend, &options);
+        let reason = opened.as_ref().err().map(reason);
+        let info = opened.map(|device| device.info()).ok();
+        let found = Found {
+            backend,
+            available: info.is_some(),
+            threads: info.as_ref().and_then(|info| info.threads),
+            memory_bytes: info.as_ref().and_then(|info| info.memory_bytes),
+            detail: info
+                .as_ref()
+                .map(|info| info.detail.clone())
+                .unwrap_or_default(),
+            name: info.map(|info| info.name),
+            reason,
+        };
+        if context.terminal.json {
+            terminal::json_result(&found)?;
+        } else {
+            let text = match found.reason {
+                Some(reason) => format!("not available: {reason}"),
+                None => {
+                    let parts = [
+                        found.name,
+                        found.threads.map(|n| count(n, "thread")),
+                        found.memory_bytes.map(size),
+                        Some(found.detail).filter(|detail| !detail.is_empty()),
+                    ];
+                    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+                }
+            };
+            terminal::result(format_args!("{backend:<6} {text}"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The backend's own reason: that it cannot be used is said already.
+fn reason(error: &RegistryError) -> String {
+    std::error::Error::source(error).map_or_else(|| sentence(error), sentence)
+}

@@ -1,0 +1,177 @@
+//! `latimer generate`: text from a model, as it is made.
+
+use super::Context;
+use crate::args::ModelArgs;
+use crate::error::{Error, Result};
+use crate::format::{count, thousands};
+use crate::terminal::{self, Terminal, dim};
+use latimer_nn::{Generator, Sampler, Sampling};
+use latimer_tokenizer::{StreamDecoder, Tokenizer};
+use latimer_trainer::LoadedModel;
+use serde::Serialize;
+use std::io::stdin;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// What to go on from, and how tokens are chosen.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The text to go on from [default: a new line]
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Tokens to add
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    max_new_tokens: usize,
+    /// Divides the logits; 0 always takes the likeliest token
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
+    temperature: f64,
+    /// Draw from the N likeliest tokens only
+    #[arg(long, value_name = "N")]
+    top_k: Option<usize>,
+    /// Draw from the likeliest tokens that together reach this probability only
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    top_p: Option<f64>,
+    /// Texts to write
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    num_samples: u32,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 1337)]
+    seed: u64,
+    /// Ask for prompts, one a line, until the end of input
+    #[arg(long, conflicts_with = "prompt")]
+    interactive: bool,
+}
+
+/// The result: one a sample.
+#[derive(Serialize)]
+struct Sample<'a> {
+    /// The prompt and what was added.
+    text: String,
+    /// The same, as ids.
+    ids: &'a [u32],
+    prompt_tokens: usize,
+    new_tokens: usize,
+    tokens_per_s: f64,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let sampling = Sampling {
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        seed: args.seed,
+    };
+    sampling
+        .check()
+        .map_err(|error| Error::Usage(error.to_string()))?;
+    let model = context.model(&args.model, None)?;
+    let writer = Writer {
+        tokenizer: &**model.tokenizer()?,
+        model: &model,
+        terminal: &context.terminal,
+        sampling,
+        args,
+    };
+    if args.interactive {
+        writer.converse()?;
+    } else {
+        writer.write(args.prompt.as_deref())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Writer<'a> {
+    model: &'a LoadedModel,
+    tokenizer: &'a dyn Tokenizer,
+    terminal: &'a Terminal,
+    sampling: Sampling,
+    args: &'a Args,
+}
+
+impl Writer<'_> {
+    /// Prompts from stdin until it ends; one that the model cannot read is no reason to stop.
+    fn converse(&self) -> Result<()> {
+        let ask = self.terminal.is_interactive();
+        if ask {
+            self.terminal.note("A line is a prompt; Ctrl-D ends.");
+        }
+        loop {
+            if ask {
+                self.terminal.ask("> ");
+            }
+            let mut line = String::new();
+            if stdin().read_line(&mut line).map_err(Error::Stdin)? == 0 {
+                return Ok(());
+            }
+            let prompt = line.trim_end_matches(['\n', '\r']);
+            match self.write(Some(prompt).filter(|prompt| !prompt.is_empty())) {
+                Err(error @ Error::Tokenizer(_)) => {
+                    error.report();
+                }
+                other => other?,
+            }
+        }
+    }
+
+    /// All samples of one prompt.
+    fn write(&self, prompt: Option<&str>) -> Result<()> {
+        let ids = match prompt {
+            Some(prompt) => self.tokenizer.encode(prompt)?,
+            // A line's beginning, where the vocabulary has one; else its first token.
+            None => self.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]),
+        };
+        for sample in 0..self.args.num_samples {
+            if sample > 0 && !self.terminal.json {
+                terminal::result("\n---\n")?;
+            }
+            self.write_sample(&ids, sample, prompt.is_some())?;
+        }
+        Ok(())
+    }
+
+    fn write_sample(&self, prompt: &[u32], sample: u32, show_prompt: bool) -> Result<()> {
+        let json = self.terminal.json;
+        let show = |text: &str| match json {
+            true => Ok(()),
+            false => terminal::stream(text),
+        };
+        if show_prompt {
+            show(&self.tokenizer.decode(prompt)?)?;
+        }
+        let start = Instant::now();
+        let mut generator = Generator::new(&self.model.gpt, &self.model.params, prompt)?;
+        let mut sampler = Sampler::new(self.sampling, sample)?;
+        let mut decoder = StreamDecoder::after(self.tokenizer, prompt.last().copied());
+        let device = self.model.params.device();
+        for _ in 0..self.args.max_new_tokens {
+            let id = device.enter(|| generator.next_id(&mut sampler))?;
+            show(decoder.push(id)?)?;
+        }
+        show(decoder.finish())?;
+        let new_tokens = self.args.max_new_tokens;
+        let tokens_per_s = new_tokens as f64 / start.elapsed().as_secs_f64().max(1e-9);
+        if json {
+            return terminal::json_result(&Sample {
+                text: self.tokenizer.decode(generator.ids())?,
+                ids: generator.ids(),
+                prompt_tokens: prompt.len(),
+                new_tokens,
+                tokens_per_s,
+            });
+        }
+        terminal::stream("\n")?;
+        self.terminal.note(dim(format_args!(
+            "({}, {} a second)",
+            count(new_tokens, "token"),
+            thousands(tokens_per_s as u64)
+        )));
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! `latimer logits`: what a model thinks of some ids, as a file.
+
+use super::Context;
+use crate::args::ModelArgs;
+use crate::error::Result;
+use crate::terminal;
+use latimer_autograd::{Mode, Pass};
+use latimer_nn::io::write_tensor;
+use latimer_tensor::{Scalars, Tensor};
+use latimer_trainer::LoadedModel;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Which ids, and where to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Token ids, with commas between: at least one, at most the model's block_size
+    #[arg(long, value_name = "IDS", required = true, value_delimiter = ',')]
+    ids: Vec<u32>,
+    /// The safetensors file to write: one tensor `logits`, [T, V] in f32
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// The result.
+#[derive(Serialize)]
+struct Written {
+    shape: [usize; 2],
+    out: String,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let model = context.model(&args.model, None)?;
+    let (shape, logits) = logits(&model, &args.ids)?;
+    write_tensor("logits", logits, shape, &args.out)?;
+    if context.terminal.json {
+        let out = args.out.display().to_string();
+        terminal::json_result(&Written { shape, out })?;
+    } else {
+        let [t, v] = shape;
+        terminal::result(format_args!("logits [{t}, {v}] in {}", args.out.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logits at every position, `[T, V]`: the vocabulary's columns without the padding.
+fn logits(model: &LoadedModel, ids: &[u32]) -> Result<([usize; 2], Vec<f32>)> {
+    let config = model.gpt.config();
+    let vocab_size = config.vocab_size;
+    if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
+        return Err(latimer_nn::Error::IdOutOfRange { id, vocab_size }.into());
+    }
+    let device = model.params.device();
+    let padded = device.enter(|| -> Result<Vec<f32>, latimer_nn::Error> {
+        let scalars = Scalars::new(device)?;
+        let pass = Pass::new(&model.params, &scalars, Mode::Evaluate);
+        let ids = Tensor::from_slice(device, ids, [1, ids.len()])?; // [1, T]
+        let logits = model.gpt.logits(&pass, &ids)?; // [T, Vp]
+        Ok(logits.to_vec()?)
+    })?;
+    let rows = padded.chunks_exact(config.padded_vocab_size);
+    let valid = rows.flat_map(|row| &row[..vocab_size]).copied().collect();
+    Ok(([ids.len(), vocab_size], valid))
+}

@@ -1,0 +1,98 @@
+//! One file per command.
+
+pub(crate) mod bench;
+pub(crate) mod data;
+pub(crate) mod devices;
+pub(crate) mod generate;
+pub(crate) mod logits;
+pub(crate) mod train;
+pub(crate) mod translate;
+
+use crate::args::{Command, Common, ModelArgs};
+use crate::error::{Error, Result, sentence};
+use crate::registry::{AUTO, Options, Registry};
+use crate::terminal::Terminal;
+use latimer_tensor::Device;
+use latimer_trainer::config::{Dtype, nearest};
+use latimer_trainer::{LoadedModel, newest_run};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Where runs are, unless told otherwise.
+pub(crate) const RUNS: &str = "runs";
+
+/// What every command can use.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) registry: Registry,
+    pub(crate) common: Common,
+    pub(crate) terminal: Terminal,
+}
+
+/// Does what a command says.
+pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Train(args) => train::run(context, &args),
+        Command::Generate(args) => generate::run(context, &args),
+        Command::Translate(args) => translate::run(context, &args),
+        Command::Logits(args) => logits::run(context, &args),
+        Command::Data(args) => data::run(context, &args),
+        Command::Devices(args) => devices::run(context, &args),
+        Command::Bench(args) => bench::run(context, &args),
+    }
+}
+
+impl Context {
+    /// The device that `--backend` and `--threads` name.
+    pub(crate) fn device(&self) -> Result<Device> {
+        let options = Options::new(self.common.threads);
+        let device = self.registry.open(&self.common.backend, &options)?;
+        let taken = device.info().backend;
+        if self.common.backend == AUTO
+            && taken != "cuda"
+            && let Err(error) = self.registry.open("cuda", &options)
+        {
+            let reason = sentence(&error);
+            self.terminal
+                .detail(1, format_args!("{reason}; {taken} is used instead"));
+        }
+        Ok(device)
+    }
+
+    /// The model that `--model` names, or the newest run, of one preset or of any.
+    pub(crate) fn model(&self, args: &ModelArgs, preset: Option<&str>) -> Result<LoadedModel> {
+        match Dtype::from_name(&args.dtype) {
+            Some(Dtype::F32) => {}
+            Some(other) => {
+                let dtype = other.name();
+                return Err(latimer_trainer::Error::UnsupportedDtype { dtype }.into());
+            }
+            None => return Err(unknown("number type", &args.dtype, Dtype::NAMES)),
+        }
+        let path: PathBuf = match &args.model {
+            Some(path) => path.clone(),
+            None => newest_run(Path::new(RUNS), preset)?,
+        };
+        let model = LoadedModel::open(&path, &self.device()?)?;
+        self.terminal
+            .detail(1, format_args!("model: {}", model.path.display()));
+        Ok(model)
+    }
+}
+
+/// A name that is none of those there are.
+pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
+    let meant = nearest(name, known.iter().copied());
+    let hint = meant.map_or(String::new(), |meant| format!(": did you mean `{meant}`?"));
+    let known = known.join(", ");
+    Error::Usage(format!("unknown {what} `{name}`{hint} (there is: {known})"))
+}
+
+/// The folder of downloads: `$LATIMER_CACHE`, else the platform's.
+pub(crate) fn cache() -> PathBuf {
+    match std::env::var_os("LATIMER_CACHE") {
+        Some(path) if !path.is_empty() => path.into(),
+        // A system without a home has no cache folder of its own.
+        _ => dirs::cache_dir().unwrap_or_default().join("latimer"),
+    }
+}

@@ -1,0 +1,183 @@
+//! `latimer train`: a run from its configuration to its last line.
+
+use super::{Context, RUNS, cache};
+use crate::args::{ConfigArgs, presets};
+use crate::error::{Error, INTERRUPTED, Result};
+use crate::format::{count, duration, percent, thousands};
+use crate::progress::Progress;
+use crate::terminal::{self, dim};
+use latimer_trainer::config::{Config, diff};
+use latimer_trainer::event::{Done, DoneTiming, Event};
+use latimer_trainer::{Existing, Run, RunFolder};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What to train, and where to.
+#[derive(Debug, clap::Args)]
+#[command(after_help = presets())]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs<true>,
+    /// Folder of the run [default: runs/<preset>-<NNN>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Delete the run that --out holds
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the whole configuration as TOML, a comment on each key, and end
+    #[arg(long)]
+    print_config: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let terminal = &context.terminal;
+    let config = args.config.resolve(&[])?;
+    if args.print_config {
+        print_config(&config, terminal.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    config.require_data()?;
+    for warning in config.warnings() {
+        terminal.warn(warning);
+    }
+    for difference in diff(&Config::preset(&config.preset)?, &config) {
+        terminal.detail(2, difference);
+    }
+    let existing = match args.overwrite {
+        true => Existing::Overwrite,
+        false => Existing::Refuse,
+    };
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => RunFolder::default_path(Path::new(RUNS), &config.preset),
+    };
+    RunFolder::check(&out, existing)?;
+    let device = context.device()?;
+    let mut run = Run::new(&config, &device, &cache())?;
+    let folder = RunFolder::create(&out, existing)?;
+
+    let stop = stop_on_signals()?;
+    let mut progress = Progress::new(terminal, &config, &device.info());
+    let (mut end, mut unwritten) = (None, None);
+    let trained = run.train(&folder, &stop, &mut |event| {
+        progress.show(event, stop.load(Ordering::Relaxed));
+        if terminal.json
+            && unwritten.is_none()
+            && let Err(error) = terminal::result(event.to_json())
+        {
+            // Nobody reads what this run tells: it is saved and ends.
+            unwritten = Some(error);
+            stop.store(true, Ordering::Relaxed);
+        }
+        if let Event::Done(done, timing) = event {
+            end = Some((done.clone(), timing.clone()));
+        }
+    });
+    progress.clear();
+    let stats = device.pool_stats();
+    terminal.detail(
+        2,
+        format_args!(
+            "device memory: {} at most, {} requests, {} of them new; {} operations on the host",
+            latimer_trainer::size(stats.peak_bytes as u64),
+            thousands(stats.hits + stats.misses),
+            thousands(stats.misses),
+            device.fallbacks(),
+        ),
+    );
+    trained?;
+    if let Some(error) = unwritten {
+        return Err(error);
+    }
+    let Some((done, timing)) = end else {
+        unreachable!("a run that succeeds tells its end");
+    };
+    if done.interrupted {
+        terminal.note(format_args!(
+            "stopped after step {} of {}; the model so far is in {}",
+            thousands(done.steps),
+            thousands(config.train.max_iters),
+            out.display()
+        ));
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if !terminal.json {
+        terminal::result(summary(&done, &timing))?;
+    }
+    terminal.note(dim(what_next(args.out.as_deref(), &out, &done)));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_config(config: &Config, json: bool) -> Result<()> {
+    match json {
+        false => terminal::stream(&config.to_commented_toml()),
+        true => terminal::json_result(config),
+    }
+}
+
+/// A flag that the first Ctrl-C or SIGTERM sets; the second ends the process.
+fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the shutdown looks at the flag before the same signal sets it.
+        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), stop.clone())
+            .and_then(|_| flag::register(signal, stop.clone()))
+            .map_err(Error::Signals)?;
+    }
+    Ok(stop)
+}
+
+/// The end of a run, for a person.
+fn summary(done: &Done, timing: &DoneTiming) -> String {
+    let mut text = format!(
+        "trained {} in {}, {} tokens/s",
+        count(done.steps as usize, "step"),
+        duration(timing.seconds),
+        thousands(timing.tokens_per_s as u64)
+    );
+    if let Some(val_loss) = done.val_loss {
+        text += &format!("\nvalidation loss {val_loss:.4}");
+        if let Some(best) = done.best_val_loss.filter(|&best| best < val_loss) {
+            text += &format!(", at best {best:.4}");
+        }
+    }
+    if let (Some(model), Some(dictionary)) = (done.exact_match, done.word_by_word) {
+        let sentences = thousands(done.sentences.unwrap_or(0) as u64);
+        text += &format!(
+            "\n\ntranslated to the letter, of {sentences} each\n  \
+             sentences never seen                    {:>8}\n  \
+             the same, by a plain dictionary         {:>8}",
+            percent(model),
+            percent(dictionary)
+        );
+        if let Some(structures) = done.exact_match_structures {
+            text += &format!(
+                "\n  sentences of a structure never seen     {:>8}",
+                percent(structures)
+            );
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What to do with the model.
+fn what_next(asked: Option<&Path>, out: &Path, done: &Done) -> String {
+    // Without --model, the newest run in ./runs is taken: this one, unless it is elsewhere.
+    let model = match asked {
+        Some(_) => format!("--model {} ", out.display()),
+        None => String::new(),
+    };
+    let command = match done.exact_match {
+        Some(_) => format!("translate --method gpt {model}\"le chat est sous la table\""),
+        None => format!("generate {model}--max-new-tokens 500"),
+    };
+    format!(
+        "the run is in {}\nnext: cargo xtask {command}\n  or: latimer {command}",
+        out.display()
+    )
+}

@@ -1,0 +1,148 @@
+//! What a command can fail with, and the sentence and exit status it becomes.
+
+use crate::registry::RegistryError;
+use crate::terminal;
+use console::style;
+use std::io;
+use std::process::ExitCode;
+
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Exit status of a command that failed.
+const FAILED: u8 = 1;
+/// Exit status of wrong usage.
+pub(crate) const USAGE: u8 = 2;
+/// Exit status after Ctrl-C: 128 and the signal's number, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 128 + 2;
+/// Exit status when nobody reads the result any more: 128 and SIGPIPE.
+const BROKEN_PIPE: u8 = 128 + 13;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The command was wrongly used.
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Backend(#[from] RegistryError),
+    #[error(transparent)]
+    Trainer(Box<latimer_trainer::Error>),
+    #[error(transparent)]
+    Model(#[from] latimer_nn::Error),
+    #[error(transparent)]
+    Tokenizer(#[from] latimer_tokenizer::Error),
+    #[error("cannot write to stdout")]
+    Stdout(#[source] io::Error),
+    #[error("cannot read from stdin")]
+    Stdin(#[source] io::Error),
+    #[error("cannot listen for Ctrl-C")]
+    Signals(#[source] io::Error),
+}
+
+impl From<latimer_trainer::Error> for Error {
+    fn from(error: latimer_trainer::Error) -> Self {
+        Self::Trainer(Box::new(error))
+    }
+}
+
+impl From<latimer_trainer::config::ConfigError> for Error {
+    fn from(error: latimer_trainer::config::ConfigError) -> Self {
+        latimer_trainer::Error::from(error).into()
+    }
+}
+
+impl From<latimer_tensor::Error> for Error {
+    fn from(error: latimer_tensor::Error) -> Self {
+        latimer_trainer::Error::from(error).into()
+    }
+}
+
+impl Error {
+    /// Says what is wrong, unless nobody listens, and gives the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        let status = self.exit_status();
+        if status != BROKEN_PIPE {
+            complain(&sentence(self));
+        }
+        ExitCode::from(status)
+    }
+
+    fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Backend(RegistryError::Unknown { .. }) => USAGE,
+            Self::Trainer(error) => match &**error {
+                latimer_trainer::Error::Config(error) if error.is_usage() => USAGE,
+                _ => FAILED,
+            },
+            Self::Stdout(source) if source.kind() == io::ErrorKind::BrokenPipe => BROKEN_PIPE,
+            _ => FAILED,
+        }
+    }
+}
+
+/// `error: …` on stderr.
+pub(crate) fn complain(sentence: &str) {
+    terminal::line(format_args!(
+        "{} {sentence}",
+        style("error:").for_stderr().red().bold()
+    ));
+}
+
+/// An error and its causes as one line, without saying anything twice.
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = one_line(&error.to_string());
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let part = one_line(&cause.to_string());
+        if !text.ends_with(&part) {
+            text = format!("{text}: {part}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// A message on one line, without the picture of the place that some parsers draw:
+///
+/// ```text
+///   |
+/// 3 | n_layer = = 2
+///   |           ^
+/// ```
+fn one_line(message: &str) -> String {
+    let is_picture = |line: &str| {
+        let rest = line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
+        rest.starts_with('|')
+    };
+    let lines: Vec<&str> = message
+        .lines()
+        .filter(|line| !is_picture(line))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_chained_once_and_on_one_line() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read x.toml")]
+        struct Outer(#[source] Inner);
+        #[derive(Debug, thiserror::Error)]
+        #[error("TOML parse error at line 3\n  |\n3 | a = = 2\n  |     ^\ninvalid value\n")]
+        struct Inner;
+        assert_eq!(
+            sentence(&Outer(Inner)),
+            "cannot read x.toml: TOML parse error at line 3: invalid value"
+        );
+        let repeated = latimer_trainer::Error::Write {
+            path: "x".into(),
+            source: io::Error::other("cannot write x"),
+        };
+        assert_eq!(sentence(&repeated), "cannot write x");
+    }
+}

@@ -1,0 +1,204 @@
+//! What a person sees of a run: a bar on a terminal, plain lines elsewhere.
+
+use crate::format::{count, duration, thousands};
+use crate::terminal::{Terminal, dim};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use latimer_tensor::DeviceInfo;
+use latimer_trainer::config::Config;
+use latimer_trainer::event::{Eval, Event, Plan, Sample, Step, StepTiming};
+use latimer_trainer::size;
+use std::time::{Duration, Instant};
+
+/// Without a bar, there is a line at each tenth of the run, and at least this often.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Two lines are at least so far apart.
+const HASTE: Duration = Duration::from_millis(500);
+
+/// Shows the events of a run.
+pub(crate) struct Progress<'a> {
+    terminal: &'a Terminal,
+    steps: u64,
+    device: String,
+    bar: Option<ProgressBar>,
+    begin: Instant,
+    last_line: Option<Instant>,
+    /// Tokens and milliseconds since the last line.
+    recent: (f64, f64),
+    last_step: u64,
+    /// Of the last sample.
+    sampled_at: Option<u64>,
+    told_of_stop: bool,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(terminal: &'a Terminal, config: &Config, device: &DeviceInfo) -> Self {
+        let threads = device.threads.map(|n| format!(", {}", count(n, "thread")));
+        Self {
+            terminal,
+            steps: config.train.max_iters,
+            device: format!("{}{}", device.backend, threads.unwrap_or_default()),
+            bar: None,
+            begin: Instant::now(),
+            last_line: None,
+            recent: (0.0, 0.0),
+            last_step: 0,
+            sampled_at: None,
+            told_of_stop: false,
+        }
+    }
+
+    /// Shows one event; `stopping` says that a signal has come.
+    pub(crate) fn show(&mut self, event: &Event, stopping: bool) {
+        match event {
+            Event::Plan(plan) => self.plan(plan),
+            Event::Step(step, timing) => self.step(step, timing),
+            Event::Eval(eval) => self.eval(eval),
+            Event::Sample(sample) => self.sample(sample),
+            Event::Checkpoint(checkpoint) => {
+                let path = checkpoint.path.display();
+                self.above(|terminal| terminal.detail(1, format_args!("saved {path}")));
+            }
+            _ => {}
+        }
+        if stopping && !self.told_of_stop {
+            self.told_of_stop = true;
+            self.above(|terminal| terminal.note("stopping: the model is saved first"));
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn plan(&mut self, plan: &Plan) {
+        let corpus = match plan.training_tokens {
+            Some(tokens) => format!("{} training tokens", thousands(tokens as u64)),
+            None => "an endless corpus".to_owned(),
+        };
+        self.terminal.note(format_args!(
+            "{} parameters; {corpus}, a vocabulary of {}; {} of {} tokens\n\
+             on {} ({})\n\
+             predicted: {} of memory, about {}",
+            thousands(plan.parameters as u64),
+            thousands(plan.vocab_size as u64),
+            count(self.steps as usize, "step"),
+            thousands(plan.tokens_per_step as u64),
+            self.device,
+            plan.device,
+            size(plan.memory_bytes),
+            duration(plan.estimated_seconds),
+        ));
+        self.begin = Instant::now();
+        let target = ProgressDrawTarget::stderr();
+        // A terminal that cannot go back (TERM=dumb) gets lines too.
+        if self.terminal.has_bar() && !target.is_hidden() {
+            let bar = ProgressBar::with_draw_target(Some(self.steps), target);
+            let template = "{bar:24} {human_pos}/{human_len}  {msg}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            self.bar = Some(bar);
+        }
+    }
+
+    fn step(&mut self, step: &Step, timing: &StepTiming) {
+        self.last_step = step.step;
+        self.recent.0 += timing.tokens_per_s * timing.step_ms * 1e-3;
+        self.recent.1 += timing.step_ms * 1e-3;
+        let last = step.step == self.steps;
+        if let Some(bar) = &self.bar {
+            bar.set_position(step.step);
+            let rate = self.recent.0 / self.recent.1.max(1e-9);
+            bar.set_message(match last {
+                true => "measuring on what was kept from training".to_owned(),
+                false => format!(
+                    "loss {:.4}  {} tokens/s  {} left",
+                    step.loss,
+                    thousands(rate as u64),
+                    duration(self.left())
+                ),
+            });
+            // The rate of the last seconds, not of the whole run.
+            if self.recent.1 > 5.0 {
+                self.recent = (rate, 1.0);
+            }
+            return;
+        }
+        let tenth = |step: u64| step * 10 / self.steps.max(1);
+        let since = self.last_line.map(|last| last.elapsed());
+        let due = match since {
+            None => true,
+            Some(since) => {
+                since >= SILENCE || (tenth(step.step) > tenth(step.step - 1) && since >= HASTE)
+            }
+        };
+        if due || last {
+            let rate = self.recent.0 / self.recent.1.max(1e-9);
+            let left = match last {
+                true => String::new(),
+                false => format!("  {} left", duration(self.left())),
+            };
+            self.terminal.note(format_args!(
+                "step {:>7}  loss {:.4}  {} tokens/s{left}",
+                thousands(step.step),
+                step.loss,
+                thousands(rate as u64),
+            ));
+            self.last_line = Some(Instant::now());
+            self.recent = (0.0, 0.0);
+        }
+    }
+
+    /// Seconds to the last step, from the time that the steps so far took with all between them.
+    fn left(&self) -> f64 {
+        let done = self.last_step.max(1) as f64;
+        self.begin.elapsed().as_secs_f64() / done * (self.steps - self.last_step) as f64
+    }
+
+    fn eval(&mut self, eval: &Eval) {
+        let validation = eval.val_loss.map(|loss| format!("  validation {loss:.4}"));
+        let text = format!(
+            "step {:>7}  train {:.4}{}",
+            thousands(eval.step),
+            eval.train_loss,
+            validation.unwrap_or_default()
+        );
+        self.above(|terminal| terminal.note(text));
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        let first = self.sampled_at != Some(sample.step);
+        self.sampled_at = Some(sample.step);
+        // A translation stands beside its prompt; a text goes on from it.
+        let text = match sample.text.starts_with(&sample.prompt) {
+            true => sample.text.trim().to_owned(),
+            false => format!("{} = {}", sample.prompt, sample.text),
+        };
+        let heading = format!("the model writes after step {}:", thousands(sample.step));
+        self.above(|terminal| {
+            if first {
+                terminal.note(dim(heading));
+            }
+            for line in text.lines() {
+                terminal.note(format_args!("  {line}"));
+            }
+        });
+    }
+
+    /// Prints above the bar.
+    fn above(&self, print: impl FnOnce(&Terminal)) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| print(self.terminal)),
+            None => print(self.terminal),
+        }
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

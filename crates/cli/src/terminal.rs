@@ -1,0 +1,99 @@
+//! Where text goes: results to stdout, everything else to stderr.
+
+use crate::args::Common;
+use crate::error::{Error, Result};
+use console::{StyledObject, style};
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+/// What a person asked to see, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terminal {
+    /// Results are JSON.
+    pub(crate) json: bool,
+    quiet: bool,
+    verbosity: u8,
+}
+
+impl Terminal {
+    pub(crate) fn new(common: &Common) -> Self {
+        Self {
+            json: common.json,
+            quiet: common.quiet,
+            verbosity: common.verbose,
+        }
+    }
+
+    /// Whether progress is shown as a bar that is drawn over and over.
+    pub(crate) fn has_bar(&self) -> bool {
+        !self.quiet && stderr().is_terminal()
+    }
+
+    /// Whether a person types at stdin.
+    pub(crate) fn is_interactive(&self) -> bool {
+        std::io::stdin().is_terminal()
+    }
+
+    /// A line for a person.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.quiet {
+            line(text);
+        }
+    }
+
+    /// A line for a person who asked for more, with `-v` (1) or `-vv` (2).
+    pub(crate) fn detail(&self, verbosity: u8, text: impl Display) {
+        if !self.quiet && self.verbosity >= verbosity {
+            line(dim(text));
+        }
+    }
+
+    /// What is allowed and probably not meant.
+    pub(crate) fn warn(&self, text: impl Display) {
+        if !self.quiet {
+            line(format_args!(
+                "{} {text}",
+                style("warning:").for_stderr().yellow().bold()
+            ));
+        }
+    }
+
+    /// Text without a line's end, now.
+    pub(crate) fn ask(&self, text: impl Display) {
+        if !self.quiet {
+            let mut stderr = stderr().lock();
+            let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+        }
+    }
+}
+
+/// Less important than what stands around it.
+pub(crate) fn dim(text: impl Display) -> StyledObject<String> {
+    style(text.to_string()).for_stderr().dim()
+}
+
+/// A line on stderr. That nobody reads it is no reason to stop.
+pub(crate) fn line(text: impl Display) {
+    let _ = writeln!(stderr().lock(), "{text}");
+}
+
+/// A line on stdout.
+pub(crate) fn result(text: impl Display) -> Result<()> {
+    writeln!(stdout().lock(), "{text}").map_err(Error::Stdout)
+}
+
+/// A JSON object on stdout, its keys in the order of the fields.
+pub(crate) fn json_result(value: &impl Serialize) -> Result<()> {
+    // Plain structs of numbers and strings cannot fail to be written.
+    result(serde_json::to_string(value).unwrap_or_default())
+}
+
+/// Text on stdout that is to be seen at once.
+pub(crate) fn stream(text: &str) -> Result<()> {
+    let mut stdout = stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    written.map_err(Error::Stdout)
+}

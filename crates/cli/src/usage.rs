@@ -1,0 +1,117 @@
+//! From arguments to a command, or to one sentence that says what is wrong with them.
+
+use crate::args::Cli;
+use crate::error::{USAGE, complain};
+use crate::registry::{AUTO, Registry};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory, FromArgMatches};
+use latimer_trainer::config::{Key, nearest};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// The command that the arguments ask for; else what was to be said is said, and this is the exit
+/// status.
+pub(crate) fn parse(registry: &Registry, args: &[OsString]) -> Result<Cli, ExitCode> {
+    let backends: Vec<&str> = registry.names().chain([AUTO]).collect();
+    let help = format!(
+        "Where to compute: {}; auto takes cuda if it answers, else cpu",
+        backends.join(", ")
+    );
+    let mut command = Cli::command().mut_arg("backend", |arg| arg.help(help));
+    let parsed = command
+        .try_get_matches_from_mut(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        use ErrorKind::{
+            DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion,
+            MissingSubcommand,
+        };
+        match error.kind() {
+            DisplayHelp | DisplayVersion => {
+                // A reader who has seen enough is no failure.
+                let _ = error.print();
+                ExitCode::SUCCESS
+            }
+            DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand => {
+                let _ = error.print();
+                ExitCode::from(USAGE)
+            }
+            _ => {
+                complain(&sentence(&error, &command, args));
+                ExitCode::from(USAGE)
+            }
+        }
+    })
+}
+
+/// What is wrong, in one line, and where to look.
+fn sentence(error: &clap::Error, root: &Command, args: &[OsString]) -> String {
+    let (path, command) = innermost(root, args);
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let unknown = |what: &str, name: &str, meant: Option<String>| match meant {
+        Some(meant) => format!("unknown {what} `{name}`: did you mean `{meant}`?"),
+        None => format!("unknown {what} `{name}`: `{path} --help` lists them"),
+    };
+    match (
+        error.kind(),
+        context(ContextKind::InvalidArg),
+        context(ContextKind::InvalidSubcommand),
+    ) {
+        (ErrorKind::UnknownArgument, Some(name), _) if name.starts_with('-') => {
+            unknown("flag", name, nearest_flag(name, root, command))
+        }
+        (ErrorKind::UnknownArgument, Some(name), _) => {
+            format!("unexpected argument `{name}`: `{path} --help` shows what {path} takes")
+        }
+        (ErrorKind::InvalidSubcommand, _, Some(name)) => {
+            let names = command.get_subcommands().map(Command::get_name);
+            unknown("command", name, nearest(name, names).map(str::to_owned))
+        }
+        _ => {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            let first = text.split("\n\n").next().unwrap_or(text);
+            let words: Vec<&str> = first.split_whitespace().collect();
+            format!("{} (see `{path} --help`)", words.join(" "))
+        }
+    }
+}
+
+/// The flag that a misspelt one most likely meant.
+fn nearest_flag(name: &str, root: &Command, command: &Command) -> Option<String> {
+    let name = name.trim_start_matches('-');
+    let longs = || {
+        let all = command.get_arguments().chain(root.get_arguments());
+        all.filter_map(clap::Arg::get_long)
+    };
+    let elsewhere = Key::called_elsewhere(name)
+        .map(|key| key.name.replace('_', "-"))
+        .filter(|ours| longs().any(|long| long == ours));
+    let ours = elsewhere.or_else(|| nearest(name, longs()).map(str::to_owned));
+    ours.map(|ours| format!("--{ours}"))
+}
+
+/// The innermost command that the arguments name, with the words that lead there.
+fn innermost<'c>(root: &'c Command, args: &[OsString]) -> (String, &'c Command) {
+    let (mut path, mut command) = (root.get_name().to_owned(), root);
+    for arg in args.iter().skip(1).filter_map(|arg| arg.to_str()) {
+        if let Some(inner) = command.find_subcommand(arg) {
+            path = format!("{path} {arg}");
+            command = inner;
+        }
+    }
+    (path, command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,286 @@
+//! Every command does what it says.
+
+use crate::place::{Outcome, Place, TINY};
+use serde_json::Value;
+use std::io::Write;
+use std::process::Stdio;
+
+#[test]
+fn train_tells_its_events_as_json() {
+    let place = Place::new();
+    let flags = "--eval-interval 2 --sample-interval 4 --checkpoint-interval 3 --out run";
+    let events = place.json(&format!("train {TINY} {flags}"));
+    let names: Vec<_> = events
+        .iter()
+        .map(|e| e["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names.join(" "),
+        "plan step step eval step checkpoint step eval sample step checkpoint eval sample done"
+    );
+    assert_eq!(events[0]["tokens_per_step"], 64);
+    for key in ["step", "loss", "lr", "grad_norm", "tokens_per_s"] {
+        assert!(events[1][key].is_number(), "{key}: {}", events[1]);
+    }
+    assert!(place.path(events[5]["path"].as_str().unwrap()).is_dir());
+    let done = &events[events.len() - 1];
+    assert_eq!((&done["steps"], &done["run"]), (&5.into(), &"run".into()));
+    for key in ["val_loss", "best_val_loss", "tokens_per_s", "peak_rss_mb"] {
+        assert!(
+            done[key].is_number() || done[key].is_null(),
+            "{key}: {done}"
+        );
+    }
+    // A key stands once in an object: some readers refuse to choose.
+    let line = place.output(&format!("train {TINY} --json --out again"));
+    let step = line.lines().nth(1).unwrap();
+    assert_eq!(step.matches("\"step\":").count(), 1, "{step}");
+}
+
+#[test]
+fn train_speaks_to_people_on_stderr_and_sums_up_on_stdout() {
+    let place = Place::new();
+    let outcome = place.run(&format!("train {TINY} -v"));
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains("validation loss"), "{outcome:?}");
+    for said in [
+        "parameters",
+        "predicted",
+        "loss",
+        "saved runs",
+        "next: cargo xtask generate",
+    ] {
+        assert!(outcome.stderr.contains(said), "{said}: {outcome:?}");
+    }
+    // Neither is a terminal: no colour, no bar.
+    assert!(!outcome.stderr.contains(['\x1b', '\r']), "{outcome:?}");
+    assert!(place.path("runs/baby-001/latest").is_file());
+    let quiet = place.run(&format!("train {TINY} --quiet"));
+    assert_eq!((quiet.status, quiet.stderr.as_str()), (Some(0), ""));
+    assert!(place.path("runs/baby-002/latest").is_file());
+}
+
+#[test]
+fn generate_streams_what_its_json_holds() {
+    let place = Place::new();
+    place.output(&format!("train {TINY} --quiet"));
+    let generate = "generate --prompt to --temperature 0 --max-new-tokens 40";
+    let text = place.output(generate);
+    assert_eq!(text, place.output(generate));
+    let samples = place.json(generate);
+    let sample = &samples[0];
+    assert_eq!(format!("{}\n", sample["text"].as_str().unwrap()), text);
+    assert_eq!(
+        (&sample["prompt_tokens"], &sample["new_tokens"]),
+        (&2.into(), &40.into())
+    );
+    assert_eq!(sample["ids"].as_array().unwrap().len(), 42);
+    assert!(sample["tokens_per_s"].as_f64().unwrap() > 0.0);
+
+    let draw = |seed: u32| {
+        let samples = place.json(&format!("generate --seed {seed} --num-samples 2 --top-k 5"));
+        samples
+            .into_iter()
+            .map(|mut s| s["text"].take())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(1), draw(2));
+    assert_ne!(draw(1)[0], draw(1)[1]);
+}
+
+#[test]
+fn generate_converses_line_by_line() {
+    let place = Place::new();
+    place.output(&format!("train {TINY} --quiet"));
+    let mut child = place
+        .command("generate --interactive --json --max-new-tokens 3")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A prompt that the model cannot read is no reason to stop.
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"to be\n#\nthat")
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let texts: Vec<Value> = stdout
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(texts.len(), 2);
+    assert!(texts[0]["text"].as_str().unwrap().starts_with("to be"));
+    assert!(texts[1]["text"].as_str().unwrap().starts_with("that"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.starts_with("error: unknown character '#'"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn logits_are_the_vocabularys_columns() {
+    let place = Place::new();
+    let plan = &place.json(&format!("train {TINY} --quiet"))[0];
+    let vocab_size = plan["vocab_size"].as_u64().unwrap();
+    let written = &place.json("logits --ids 1,2,3 --out l.safetensors")[0];
+    assert_eq!(written["shape"], Value::from(vec![3, vocab_size]));
+    assert_eq!(written["out"], "l.safetensors");
+    let bytes = std::fs::read(place.path("l.safetensors")).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..][..length]).unwrap();
+    assert_eq!(header["logits"]["shape"], written["shape"]);
+    assert_eq!(bytes.len() - 8 - length, 3 * vocab_size as usize * 4);
+    // Whatever comes later changes nothing before.
+    place.output("logits --ids 1,2 --out shorter.safetensors");
+    let shorter = std::fs::read(place.path("shorter.safetensors")).unwrap();
+    let row = vocab_size as usize * 4;
+    let values = |bytes: &[u8], rows: usize| -> Vec<f32> {
+        let end = bytes.len() - (rows - 2) * row;
+        let (quads, _) = bytes[end - 2 * row..end].as_chunks::<4>();
+        quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect()
+    };
+    for (a, b) in values(&bytes, 3).iter().zip(values(&shorter, 2)) {
+        // Logits of a fresh model are below 1; f32 keeps 6 digits through one block.
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+}
+
+#[test]
+fn the_phrasebook_trains_and_translates() {
+    let place = Place::new();
+    let flags = "--n-layer 1 --n-embd 16 --n-head 2 --batch-size 4 --eval-iters 1 --max-iters 2 \
+        --warmup-iters 1";
+    let events = place.json(&format!("train {flags}"));
+    let done = &events[events.len() - 1];
+    for key in ["exact_match", "exact_match_structures", "word_by_word"] {
+        assert!(done[key].is_number(), "{key}: {done}");
+    }
+    // A newer run of another kind is not the translator.
+    place.output(&format!("train {TINY} --quiet"));
+    let outcome = Outcome::of(
+        place
+            .command("translate --json")
+            .arg("le chat est sous la table"),
+    );
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    let translation: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(translation["method"], "gpt");
+    let (text, tokens) = (&translation["text"], &translation["tokens"]);
+    assert!(text.is_string() && tokens.is_array(), "{translation}");
+
+    let unknown = place.run("translate le chatt dort");
+    assert_eq!(unknown.status, Some(1));
+    assert!(
+        unknown.stderr.contains("\"chatt\" at line 1, column 4")
+            && unknown.stderr.contains("\"chat\"")
+    );
+}
+
+#[test]
+fn bench_times_steps() {
+    let place = Place::new();
+    let flags = "--n-layer 1 --n-embd 16 --n-head 2 --block-size 16 --seq-len 8 --batch-size 4";
+    let measured = &place.json(&format!("bench train --preset baby --steps 2 {flags}"))[0];
+    assert_eq!(measured["preset"], "baby");
+    assert_eq!(measured["backend"], "cpu");
+    // 65 characters and 16 positions of 16, one block of 12*16*16 + 13*16, a norm of 2*16.
+    assert_eq!(
+        measured["params"],
+        65 * 16 + 16 * 16 + 12 * 256 + 13 * 16 + 32
+    );
+    let ms = &measured["step_ms"];
+    let ms = |key: &str| ms[key].as_f64().unwrap();
+    assert!(0.0 < ms("min") && ms("min") <= ms("median") && ms("median") <= ms("max"));
+    for key in ["tokens_per_s", "mfu", "loss_first", "loss_last"] {
+        assert!(measured[key].as_f64().unwrap() > 0.0, "{key}: {measured}");
+    }
+    // After the warm-up every buffer is one that was there before.
+    assert_eq!(measured["allocations_per_step"], 0.0);
+    place.output(&format!("bench train {flags} --steps 1 --warmup 0"));
+}
+
+#[test]
+fn devices_and_corpora_are_listed() {
+    let place = Place::new();
+    let devices = place.json("devices --threads 2");
+    let cpu = devices.iter().find(|d| d["backend"] == "cpu").unwrap();
+    assert_eq!(
+        (&cpu["available"], &cpu["threads"]),
+        (&true.into(), &2.into())
+    );
+    let cuda = devices.iter().find(|d| d["backend"] == "cuda").unwrap();
+    assert!(
+        cuda["available"] == true || cuda["reason"].is_string(),
+        "{cuda}"
+    );
+    assert!(place.output("devices").starts_with("cpu "));
+
+    let corpora = place.json("data list");
+    assert_eq!(corpora[0]["name"], "phrasebook");
+    assert_eq!(corpora[0]["cached"], true);
+    let shakespeare = &corpora[1];
+    assert_eq!(shakespeare["bytes"], 1_115_394);
+    assert_eq!(shakespeare["cached"], false);
+    let cached = place.path("cache").join("shakespeare.txt");
+    assert_eq!(shakespeare["path"], cached.to_str().unwrap());
+    assert!(place.output("data list").contains("not cached"));
+}
+
+#[test]
+fn a_printed_configuration_is_read_back_and_flags_lie_over_it() {
+    let place = Place::new();
+    let print = "train --preset seed --n-layer 3 --tie --set train.beta2=0.98 --print-config";
+    let printed = place.output(print);
+    assert!(printed.starts_with("preset = \"seed\""), "{printed}");
+    for line in ["n_layer = 3 ", "tie = true ", "beta2 = 0.98 "] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+    std::fs::write(place.path("run.toml"), &printed).unwrap();
+    assert_eq!(
+        place.output("train --config run.toml --print-config"),
+        printed
+    );
+    let over = place.output("train --config run.toml --tie false --print-config");
+    assert!(
+        over.contains("n_layer = 3 ") && over.contains("tie = false "),
+        "{over}"
+    );
+    let as_json = &place.json("train --config run.toml --print-config")[0];
+    assert_eq!(as_json["model"]["n_layer"], 3);
+}
+
+#[test]
+fn help_names_what_works_and_nothing_else() {
+    let place = Place::new();
+    let help = place.output("--help");
+    let works = [
+        "train",
+        "generate",
+        "translate",
+        "logits",
+        "data",
+        "devices",
+        "bench",
+    ];
+    for command in works {
+        assert!(
+            help.contains(&format!("\n  {command} ")),
+            "{command}: {help}"
+        );
+        place.output(&format!("{command} --help"));
+    }
+    let train = place.output("train --help");
+    assert!(
+        train.contains("--learning-rate") && train.contains("Presets:"),
+        "{train}"
+    );
+    assert!(!train.contains("--resume"), "{train}");
+    assert!(place.output("--version").starts_with("latimer "));
+    assert_eq!(place.run("").status, Some(2));
+}

@@ -1,0 +1,8 @@
+//! The command as a user meets it: processes, exit statuses, files.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
+
+mod bad_input;
+mod commands;
+mod place;
+mod runs;

@@ -1,0 +1,103 @@
+//! What a run leaves behind: the same bytes, a checkpoint when interrupted.
+
+use crate::place::{Place, TINY};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+#[test]
+fn threads_change_no_bit() {
+    let place = Place::new();
+    for threads in [1, 2] {
+        let flags = "--dropout 0.1 --max-iters 20 --n-embd 64 --n-head 4 --batch-size 16 --quiet";
+        place.output(&format!(
+            "train {TINY} {flags} --threads {threads} --out {threads}"
+        ));
+    }
+    for file in [
+        "metrics.jsonl",
+        "samples.txt",
+        "config.toml",
+        "checkpoints/step-000020/model.safetensors",
+        "checkpoints/step-000020/optimizer.safetensors",
+        "checkpoints/step-000020/state.json",
+        "checkpoints/step-000020/config.json",
+        "checkpoints/step-000020/tokenizer.json",
+    ] {
+        let [one, two] = ["1", "2"].map(|run| fs::read(place.path(run).join(file)).unwrap());
+        assert!(one == two, "{file} differs");
+    }
+}
+
+#[test]
+fn overwrite_replaces_a_run() {
+    let place = Place::new();
+    place.output(&format!("train {TINY} --quiet --out run"));
+    place.output(&format!(
+        "train {TINY} --quiet --out run --overwrite --max-iters 3"
+    ));
+    let latest = fs::read_to_string(place.path("run/latest")).unwrap();
+    assert_eq!(latest, "checkpoints/step-000003\n");
+    assert!(!place.path("run/checkpoints/step-000005").exists());
+}
+
+/// A run without an end that has done a step.
+fn endless(place: &Place) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = place
+        .command(&format!(
+            "train {TINY} --max-iters 100000000 --json --out run"
+        ))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("\"step\"") {
+        line.clear();
+        assert!(
+            lines.read_line(&mut line).unwrap() > 0,
+            "it ended before its first step"
+        );
+    }
+    (child, lines)
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_is_saved() {
+    for signal in ["-INT", "-TERM"] {
+        let place = Place::new();
+        let (mut child, lines) = endless(&place);
+        let pid = child.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([signal, &pid])
+            .status();
+        assert!(sent.unwrap().success());
+        let last = lines.lines().map_while(Result::ok).last().unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(130), "{last}");
+        let done: serde_json::Value = serde_json::from_str(&last).unwrap();
+        assert_eq!(
+            (&done["event"], &done["interrupted"]),
+            (&"done".into(), &true.into())
+        );
+        place.output("generate --model run --max-new-tokens 2");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_ends_a_run_quietly() {
+    let place = Place::new();
+    let (child, lines) = endless(&place);
+    drop(lines);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !stderr.contains("panicked") && !stderr.contains("error"),
+        "{stderr}"
+    );
+    place.output("generate --model run --max-new-tokens 2");
+}
