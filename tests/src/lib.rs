@@ -119,3 +119,9 @@ impl Golden {
     /// The learning rate of the ten updates.
     pub const LR: f32 = 8e-3;
 }
+
+/// Runs the README's example as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;
