@@ -69,6 +69,27 @@ fn worst_of_torch(golden: &Golden, params: &Params, kind: &str) -> f64 {
         .fold(0.0, f64::max)
 }
 
+/// Gradients of the keys' biases are 0 in truth; each is a sum of `B·T` terms that cancel, so it may
+/// be off by that many roundings of terms no larger than the largest gradient of the same layer.
+fn key_biases_are_noise(golden: &Golden, params: &Params, device: &str) {
+    let (c, terms) = (golden.config.n_embd, 33.0);
+    for (param, info) in params
+        .iter()
+        .filter(|(_, i)| i.name().ends_with("c_attn.bias"))
+    {
+        let all = widen(params.get(Slab::Gradients, param).unwrap());
+        let (noise, bound) = (
+            max_abs(all[c..2 * c].iter().copied()),
+            terms * U * max_abs(all.clone()),
+        );
+        assert!(
+            noise <= bound,
+            "{device} {}: {noise:.2e} above {bound:.2e}",
+            info.name()
+        );
+    }
+}
+
 fn compare_all(golden: &Golden, params: &Params, slab: Slab, kind: &str, device: &str) {
     let torch = worst_of_torch(golden, params, kind);
     for (param, info) in params.iter() {
@@ -120,6 +141,7 @@ fn logits_loss_and_gradients(golden: &Golden, name: &str, device: &Device) {
     pass.backward(loss).unwrap();
     params.check_gradients().unwrap();
     compare_all(golden, &params, Slab::Gradients, "gradients", name);
+    key_biases_are_noise(golden, &params, name);
 }
 
 fn ten_updates(golden: &Golden, name: &str, device: &Device) {

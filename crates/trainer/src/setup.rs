@@ -128,3 +128,25 @@ fn named_or_file(name: &str) -> Result<Arc<dyn Tokenizer>> {
     }
     Ok(latimer_tokenizer::load(path)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latimer_nn::Gpt;
+
+    #[test]
+    fn presets_have_exactly_their_published_parameters() {
+        for (preset, vocab_size, parameters) in [
+            ("seed", 256, 42_368),
+            ("baby", 65, 809_856),
+            ("char10m", 65, 10_770_816),
+            ("char10m-b8", 65, 10_770_816),
+            ("scaled", 65, 10_788_929),
+            ("gpt2-124m", 50257, 124_439_808),
+        ] {
+            let model = gpt_config(&Config::preset(preset).unwrap().model, vocab_size);
+            let (_, declarations) = Gpt::new(&model).unwrap();
+            assert_eq!(declarations.num_parameters(), parameters, "{preset}");
+        }
+    }
+}

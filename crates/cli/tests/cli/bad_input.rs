@@ -13,8 +13,8 @@ fn refused(place: &Place, cases: &[(&str, i32, &str)]) {
         let outcome = place.run(args);
         one_sentence(&outcome, args, status, words);
         assert_eq!(place.listing(), before, "{args} left something behind");
-        // Nothing is computed, and no memory taken, for what cannot work.
-        assert!(start.elapsed() < Duration::from_secs(5), "{args}");
+        // Nothing is computed, and no memory taken, for what cannot work: that would take minutes.
+        assert!(start.elapsed() < Duration::from_secs(60), "{args}");
     }
 }
 
