@@ -6,6 +6,8 @@
 //! value, and PyTorch's is the worst over the tensors of a kind, since one small tensor's own
 //! error is an accident.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use latimer_autograd::{Mode, Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_nn::{Generator, Sampler, Sampling};

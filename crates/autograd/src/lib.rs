@@ -43,7 +43,10 @@
 //! # Ok::<(), latimer_autograd::Error>(())
 //! ```
 
+mod arithmetic;
 mod error;
+mod movement;
+mod norm;
 mod ops;
 mod optim;
 mod params;

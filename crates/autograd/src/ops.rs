@@ -1,4 +1,5 @@
-//! The differentiable operations, each a method of [`Pass`].
+//! The differentiable operations, each a method of [`Pass`]. Layer normalisation is
+//! in `norm.rs`, what only moves values in `movement.rs`, arithmetic in `arithmetic.rs`.
 //!
 //! A method builds the operation, gives it outputs from the pool, runs it, and remembers what its
 //! backward needs. Nothing is kept that backward does not read.
@@ -6,8 +7,8 @@
 use crate::{Error, Mode, Param, Pass, Result, Slot};
 use latimer_tensor::op::{
     Attention, AttentionBackward, AttentionDecode, Binary, BinaryKind, CrossEntropy, Dropout,
-    Embedding, EmbeddingBackward, LayerNorm, LayerNormBackward, Matmul, Over, Permute, Reduce,
-    ReduceKind, Softmax, SoftmaxBackward, Unary, UnaryBackward, UnaryKind,
+    Embedding, EmbeddingBackward, Matmul, Over, Reduce, ReduceKind, Softmax, SoftmaxBackward,
+    Unary, UnaryBackward, UnaryKind,
 };
 use latimer_tensor::{DType, Shape, Tensor, View};
 
@@ -39,15 +40,15 @@ pub struct AttentionSpec {
 }
 
 impl<'a> Pass<'a> {
-    fn empty(&self, shape: impl Into<Shape>) -> Result<Tensor> {
+    pub(crate) fn empty(&self, shape: impl Into<Shape>) -> Result<Tensor> {
         Ok(Tensor::empty(self.device(), shape, DType::F32)?)
     }
 
-    fn value(&self, param: Param) -> Result<View<'a>> {
+    pub(crate) fn value(&self, param: Param) -> Result<View<'a>> {
         self.params.value(param)
     }
 
-    fn value_of(&self, param: Option<Param>) -> Result<Option<View<'a>>> {
+    pub(crate) fn value_of(&self, param: Option<Param>) -> Result<Option<View<'a>>> {
         param.map(|p| self.value(p)).transpose()
     }
 
@@ -132,61 +133,6 @@ impl<'a> Pass<'a> {
         dims[..x.shape().rank()].copy_from_slice(x.dims());
         dims[x.shape().rank() - 1] = out;
         Ok(y.reshape(&dims[..x.shape().rank()])?)
-    }
-
-    /// Layer normalisation of the last axis: `[…, C]` to the same.
-    ///
-    /// # Errors
-    /// A width that does not fit.
-    pub fn layer_norm(&self, x: &Tensor, w: Param, b: Option<Param>, eps: f32) -> Result<Tensor> {
-        let wants = self.wants("layer_norm", "x", x)?;
-        let rows = x.shape().rows();
-        let mut y = self.empty(x.shape())?;
-        let (mut mean, mut rstd) = (self.empty([rows])?, self.empty([rows])?);
-        self.device().run(LayerNorm {
-            x: x.view(),
-            weight: self.value(w)?,
-            bias: self.value_of(b)?,
-            y: y.view_mut()?,
-            mean: mean.view_mut()?,
-            rstd: rstd.view_mut()?,
-            eps,
-        })?;
-        let x = x.clone();
-        self.record(&y, move |gradients, dy| {
-            // Without a taker the gradient is written all the same: the op makes all three at once.
-            let (mut dx, accumulate) = if wants {
-                gradients.target(&x)?
-            } else {
-                (
-                    Tensor::empty(gradients.device(), x.shape(), x.dtype())?,
-                    false,
-                )
-            };
-            let weight = gradients.value(w)?;
-            let target = dx.view_mut()?;
-            gradients.with_params([Some(w), b], |[dweight, dbias]| {
-                let Some(dweight) = dweight else {
-                    return Ok(());
-                };
-                Ok(gradients.device().run(LayerNormBackward {
-                    x: x.view(),
-                    weight,
-                    mean: mean.view(),
-                    rstd: rstd.view(),
-                    dy: dy.view(),
-                    dx: target,
-                    accumulate,
-                    dweight,
-                    dbias,
-                })?)
-            })?;
-            if wants {
-                gradients.put(&x, dx);
-            }
-            Ok(())
-        });
-        Ok(y)
     }
 
     /// `a + b`, shapes alike.
@@ -432,34 +378,6 @@ impl<'a> Pass<'a> {
                 scale,
             })?;
             gradients.give(&x, dx)
-        });
-        Ok(y)
-    }
-
-    /// The axes in another order, as [`Tensor::permute`].
-    ///
-    /// # Errors
-    /// No permutation.
-    pub fn permute(&self, x: &Tensor, axes: &[usize]) -> Result<Tensor> {
-        let wants = self.wants("permute", "x", x)?;
-        let y = x.permute(axes)?;
-        let mut back = [0, 1, 2, 3];
-        axes.iter()
-            .enumerate()
-            .for_each(|(to, &from)| back[from] = to);
-        let x = Slot::from(x);
-        self.record(&y, move |gradients, dy| {
-            if !wants {
-                return Ok(());
-            }
-            let mut dx = x.empty(gradients.device())?;
-            let y = dx.view_mut()?;
-            gradients.device().run(Permute {
-                x: dy.view(),
-                y,
-                axes: back,
-            })?;
-            gradients.give(x, dx)
         });
         Ok(y)
     }

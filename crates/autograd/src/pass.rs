@@ -75,16 +75,12 @@ impl<'a> Pass<'a> {
         x
     }
 
-    /// Whether `x` is known and wants a gradient; in evaluation nothing does.
+    /// Whether `x` is known and wants a gradient; in evaluation nothing does. What every method here
+    /// begins with, for each float operand; `op` and `operand` go into the message.
     ///
     /// # Errors
     /// [`Error::Untracked`] in training, when it is not known.
-    pub(crate) fn wants(
-        &self,
-        op: &'static str,
-        operand: &'static str,
-        x: &Tensor,
-    ) -> Result<bool> {
+    pub fn wants(&self, op: &'static str, operand: &'static str, x: &Tensor) -> Result<bool> {
         if self.is_training() {
             self.tape.borrow().wants(op, operand, x)
         } else {

@@ -1,5 +1,7 @@
 //! A gradient cannot get lost silently: every way to lose one is an error that names it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use latimer_autograd::{Declarations, Error, Head, Init, Mode, Param, Params, Pass};
 use latimer_tensor::op::UnaryKind;
 use latimer_tensor::{DType, Device, Scalars, Tensor};

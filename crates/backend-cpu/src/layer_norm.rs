@@ -1,11 +1,12 @@
-//! Layer normalisation, a row at a time: mean, then variance, then the result.
+//! Layer normalisation, a row at a time: mean, then variance, then the result. With a residual sum
+//! before it, the same rows are normalised as soon as they are summed, to the same bits.
 
 use crate::math::sum;
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut, scratch};
 use crate::reduce::chunk_rows;
 use crate::simd::{fma, simd};
-use latimer_tensor::op::{LayerNorm, LayerNormBackward};
+use latimer_tensor::op::{AddLayerNorm, LayerNorm, LayerNormBackward};
 use latimer_tensor::{Ran, Result};
 
 simd! {
@@ -66,6 +67,53 @@ pub(crate) fn forward(op: &mut LayerNorm<'_>, par: Par) -> Result<Ran> {
         rstd,
     )| {
         rows_forward(x.0, weight, bias, y.0, mean.0, rstd.0, eps);
+    });
+    Ok(Ran::Done)
+}
+
+simd! {
+    fn rows_add(x: &[f32], r: &[f32], s: &mut [f32]) {
+        for ((s, &x), &r) in s.iter_mut().zip(x).zip(r) {
+            *s = x + r;
+        }
+    }
+}
+
+/// Floats of a sum that are normalised while they lie in the nearest cache: 8 KiB.
+const NEAR: usize = 2048;
+
+pub(crate) fn add_forward(op: &mut AddLayerNorm<'_>, par: Par) -> Result<Ran> {
+    let name = "add_layer_norm";
+    let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
+    let x = read(op.x, name, "x")?;
+    let r = read(op.r, name, "r")?;
+    let weight = read(op.weight, name, "weight")?;
+    let bias = op
+        .bias
+        .map_or(Ok(&[][..]), |bias| read(bias, name, "bias"))?;
+    let s = write(op.s.reborrow(), name, "s")?;
+    let y = write(op.y.reborrow(), name, "y")?;
+    let mean = write(op.mean.reborrow(), name, "mean")?;
+    let rstd = write(op.rstd.reborrow(), name, "rstd")?;
+    let eps = op.eps;
+    let ins = (Rows(x, c), Rows(r, c));
+    let outs = (
+        RowsMut(s, c),
+        RowsMut(y, c),
+        RowsMut(mean, 1),
+        RowsMut(rstd, 1),
+    );
+    let ns = x.len() / 3 + rows * 10;
+    par.split(rows, ns, (ins, outs), &|((x, r), (s, y, mean, rstd))| {
+        let tall = (NEAR / c).max(1);
+        let wide = tall * c;
+        let sums = x.0.chunks(wide).zip(r.0.chunks(wide));
+        let results = s.0.chunks_mut(wide).zip(y.0.chunks_mut(wide));
+        let statistics = mean.0.chunks_mut(tall).zip(rstd.0.chunks_mut(tall));
+        for (((x, r), (s, y)), (mean, rstd)) in sums.zip(results).zip(statistics) {
+            rows_add(x, r, s);
+            rows_forward(s, weight, bias, y, mean, rstd, eps);
+        }
     });
     Ok(Ran::Done)
 }

@@ -182,6 +182,8 @@ fn run(op: &mut Op<'_>, par: Par) -> Result<Ran> {
         Op::Fill(op) => return movement::fill(op, par),
         Op::Cast(op) => return movement::cast(op, par),
         Op::Permute(op) => return movement::permute(op, par),
+        Op::Slice(op) => return movement::slice(op, par),
+        Op::Concat(op) => return movement::concat(op, par),
         _ => {}
     }
     if !is_native(op) {
@@ -198,6 +200,7 @@ fn run(op: &mut Op<'_>, par: Par) -> Result<Ran> {
         Op::Embedding(op) => embedding::forward(op, par),
         Op::EmbeddingBackward(op) => embedding::backward(op, par),
         Op::LayerNorm(op) => layer_norm::forward(op, par),
+        Op::AddLayerNorm(op) => layer_norm::add_forward(op, par),
         Op::LayerNormBackward(op) => layer_norm::backward(op, par),
         Op::Softmax(op) => softmax::forward(op, par),
         Op::SoftmaxBackward(op) => softmax::backward(op, par),

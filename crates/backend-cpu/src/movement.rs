@@ -1,10 +1,11 @@
-//! Operations that only move values: fill, cast, permute. They take other types than `f32`, too.
+//! Operations that only move values: fill, cast, permute, slice, concat. They take other types than `f32`, too.
 
 use crate::memory::{read, read_bytes, write, write_bytes};
 use crate::parallel::{Par, Rows, RowsMut};
 use half::{bf16, f16};
-use latimer_tensor::op::{Cast, Fill, Permute};
+use latimer_tensor::op::{Cast, Concat, Fill, Permute, Slice, SliceBlocks};
 use latimer_tensor::{DType, Element, Ran, Result, ViewMut};
+use std::ops::Range;
 
 /// Elements handed out together: a few cache lines of any type.
 const UNIT: usize = 256;
@@ -104,10 +105,7 @@ fn permute_of<E: Element>(op: &mut Permute<'_>, par: Par) -> Result<Ran> {
     let width = lengths[3];
     let ns = 4 * y.len();
     let parts = (0..to.rows(), RowsMut(y, width));
-    par.split(to.rows(), ns, parts, &|(rows, y): (
-        std::ops::Range<usize>,
-        _,
-    )| {
+    par.split(to.rows(), ns, parts, &|(rows, y): (Range<usize>, _)| {
         for (row, y) in rows.zip(y.0.chunks_mut(width)) {
             let at = [
                 row / lengths[2] / lengths[1],
@@ -122,6 +120,63 @@ fn permute_of<E: Element>(op: &mut Permute<'_>, par: Par) -> Result<Ran> {
                     *y = *x;
                 }
             }
+        }
+    });
+    Ok(Ran::Done)
+}
+
+pub(crate) fn slice(op: &mut Slice<'_>, par: Par) -> Result<Ran> {
+    let size = op.x.dtype().size();
+    let SliceBlocks {
+        outer,
+        block,
+        first,
+        length,
+    } = op.blocks();
+    let (block, first, length) = (block * size, first * size, length * size);
+    let x = read_bytes(op.x, "slice", "x")?;
+    let y = write_bytes(op.y.reborrow(), "slice", "y")?;
+    if y.is_empty() {
+        return Ok(Ran::Done);
+    }
+    if outer == 1 {
+        each(&x[first..][..length], y, par, |x, y| y.copy_from_slice(x));
+        return Ok(Ran::Done);
+    }
+    let parts = (0..outer, RowsMut(y, length));
+    let ns = outer * (4 + length / 10);
+    par.split(outer, ns, parts, &|(blocks, y): (Range<usize>, _)| {
+        for (i, y) in blocks.zip(y.0.chunks_exact_mut(length)) {
+            y.copy_from_slice(&x[i * block + first..][..length]);
+        }
+    });
+    Ok(Ran::Done)
+}
+
+pub(crate) fn concat(op: &mut Concat<'_>, par: Par) -> Result<Ran> {
+    let size = op.a.dtype().size();
+    let (outer, of_a, of_b) = op.blocks();
+    let (of_a, of_b) = (of_a * size, of_b * size);
+    let a = read_bytes(op.a, "concat", "a")?;
+    let b = read_bytes(op.b, "concat", "b")?;
+    let y = write_bytes(op.y.reborrow(), "concat", "y")?;
+    if y.is_empty() {
+        return Ok(Ran::Done);
+    }
+    if outer == 1 {
+        let (y_a, y_b) = y.split_at_mut(of_a);
+        each(a, y_a, par, |x, y| y.copy_from_slice(x));
+        each(b, y_b, par, |x, y| y.copy_from_slice(x));
+        return Ok(Ran::Done);
+    }
+    let width = of_a + of_b;
+    let ns = outer * (8 + width / 10);
+    let parts = (0..outer, RowsMut(y, width));
+    par.split(outer, ns, parts, &|(blocks, y): (Range<usize>, _)| {
+        for (i, y) in blocks.zip(y.0.chunks_exact_mut(width)) {
+            let (y_a, y_b) = y.split_at_mut(of_a);
+            y_a.copy_from_slice(&a[i * of_a..][..of_a]);
+            y_b.copy_from_slice(&b[i * of_b..][..of_b]);
         }
     });
     Ok(Ran::Done)

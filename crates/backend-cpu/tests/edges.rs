@@ -2,8 +2,8 @@
 //! and this backend's own promises.
 
 use latimer_backend_cpu::Cpu;
-use latimer_tensor::op::{Attention, AttentionBackward, Matmul};
-use latimer_tensor::{Backend, Device, Error, Host, Op, Result, Tensor};
+use latimer_tensor::op::{AddLayerNorm, Attention, AttentionBackward, LayerNorm, Matmul};
+use latimer_tensor::{Backend, DType, Device, Error, Host, Op, Result, Tensor};
 
 /// Rounding errors may add up to this many units of the reference's magnitudes: one for the terms
 /// it counts, one for fused operations' different order.
@@ -217,4 +217,46 @@ fn too_much_is_an_error() {
         );
     }
     assert!(cpu.alloc(0).is_ok());
+}
+
+/// A model may be written with the fused sum and norm or without: the bits are the same.
+#[test]
+fn a_fused_norm_has_the_bits_of_its_parts() -> Result<()> {
+    let device = cpu(2);
+    for (n, c) in [(1, 1), (37, 129), (200, 768), (3, 5000)] {
+        let (x, r) = (noise(&device, &[n, c], 1)?, noise(&device, &[n, c], 2)?);
+        let (weight, bias) = (noise(&device, &[c], 3)?, noise(&device, &[c], 4)?);
+        let empty = |columns| Tensor::empty(&device, [n, columns], DType::F32);
+        let run = |fused: bool| -> Result<[Vec<f32>; 4]> {
+            let (mut s, mut y) = (empty(c)?, empty(c)?);
+            let [mut mean, mut rstd] = [empty(1)?.reshape([n])?, empty(1)?.reshape([n])?];
+            if fused {
+                device.run(AddLayerNorm {
+                    x: x.view(),
+                    r: r.view(),
+                    weight: weight.view(),
+                    bias: Some(bias.view()),
+                    s: s.view_mut()?,
+                    y: y.view_mut()?,
+                    mean: mean.view_mut()?,
+                    rstd: rstd.view_mut()?,
+                    eps: 1e-5,
+                })?;
+            } else {
+                s = &x + &r;
+                device.run(LayerNorm {
+                    x: s.view(),
+                    weight: weight.view(),
+                    bias: Some(bias.view()),
+                    y: y.view_mut()?,
+                    mean: mean.view_mut()?,
+                    rstd: rstd.view_mut()?,
+                    eps: 1e-5,
+                })?;
+            }
+            Ok([s.to_vec()?, y.to_vec()?, mean.to_vec()?, rstd.to_vec()?])
+        };
+        assert_eq!(run(true)?, run(false)?, "[{n}, {c}]");
+    }
+    Ok(())
 }

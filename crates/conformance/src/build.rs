@@ -1,10 +1,12 @@
 //! From a case and its placed operands to the operation.
 
 use crate::case::{Attributes, Case};
+use crate::outsider::Outsider;
 use latimer_tensor::op::{
-    AdamW, ArgMax, Attention, AttentionBackward, AttentionDecode, Axpby, Binary, Cast, ClipScale,
-    CrossEntropy, Dropout, Embedding, EmbeddingBackward, Fill, LayerNorm, LayerNormBackward,
-    Matmul, Permute, Reduce, Softmax, SoftmaxBackward, SumSquares, Unary, UnaryBackward,
+    AdamW, AddLayerNorm, ArgMax, Attention, AttentionBackward, AttentionDecode, Axpby, Binary,
+    Cast, ClipScale, Concat, CrossEntropy, Custom, Dropout, Embedding, EmbeddingBackward, Fill,
+    LayerNorm, LayerNormBackward, Matmul, Permute, Reduce, Slice, Softmax, SoftmaxBackward,
+    SumSquares, Unary, UnaryBackward,
 };
 use latimer_tensor::{Op, View, ViewMut};
 
@@ -55,6 +57,20 @@ impl Case {
                 x: o.read("x"),
                 y: o.write("y"),
                 axes,
+            }
+            .into(),
+            Attributes::Slice { axis, first, .. } => Slice {
+                x: o.read("x"),
+                y: o.write("y"),
+                axis,
+                first,
+            }
+            .into(),
+            Attributes::Concat { axis, .. } => Concat {
+                a: o.read("a"),
+                b: o.read("b"),
+                y: o.write("y"),
+                axis,
             }
             .into(),
             Attributes::Unary { kind, .. } => Unary {
@@ -139,6 +155,18 @@ impl Case {
                 x: o.read("x"),
                 weight: o.read("weight"),
                 bias: o.maybe_read("bias"),
+                y: o.write("y"),
+                mean: o.write("mean"),
+                rstd: o.write("rstd"),
+                eps,
+            }
+            .into(),
+            Attributes::AddLayerNorm { eps, .. } => AddLayerNorm {
+                x: o.read("x"),
+                r: o.read("r"),
+                weight: o.read("weight"),
+                bias: o.maybe_read("bias"),
+                s: o.write("s"),
                 y: o.write("y"),
                 mean: o.write("mean"),
                 rstd: o.write("rstd"),
@@ -262,6 +290,12 @@ impl Case {
                 beta2,
                 eps,
                 weight_decay,
+            }
+            .into(),
+            Attributes::Custom { .. } => Custom {
+                kind: &Outsider,
+                inputs: ["input0", "input1"].map(|name| o.read(name)).into(),
+                outputs: ["output0", "output1"].map(|name| o.write(name)).into(),
             }
             .into(),
         }

@@ -120,6 +120,19 @@ pub enum Attributes {
         shape: Shape,
         axes: [usize; 4],
     },
+    /// `length` is `y`'s along the axis.
+    Slice {
+        shape: Shape,
+        axis: usize,
+        first: usize,
+        length: usize,
+    },
+    /// `shape` is `y`'s; `a` has `of_a` of it along the axis.
+    Concat {
+        shape: Shape,
+        axis: usize,
+        of_a: usize,
+    },
     Unary {
         kind: UnaryKind,
         shape: Shape,
@@ -184,6 +197,11 @@ pub enum Attributes {
         bias: bool,
         eps: f32,
     },
+    AddLayerNorm {
+        shape: Shape,
+        bias: bool,
+        eps: f32,
+    },
     LayerNormBackward {
         shape: Shape,
         bias: bool,
@@ -238,6 +256,10 @@ pub enum Attributes {
         eps: f32,
         weight_decay: f32,
     },
+    /// An operation from outside: `input0 · input1`, and `input1 / (1 + |input1|)`.
+    Custom {
+        shape: Shape,
+    },
 }
 
 /// What attention and its backward have in common.
@@ -265,6 +287,8 @@ impl Attributes {
             Self::Fill { .. } => "fill",
             Self::Cast { .. } => "cast",
             Self::Permute { .. } => "permute",
+            Self::Slice { .. } => "slice",
+            Self::Concat { .. } => "concat",
             Self::Unary { .. } => "unary",
             Self::UnaryBackward { .. } => "unary_backward",
             Self::Binary { .. } => "binary",
@@ -275,6 +299,7 @@ impl Attributes {
             Self::Embedding { .. } => "embedding",
             Self::EmbeddingBackward { .. } => "embedding_backward",
             Self::LayerNorm { .. } => "layer_norm",
+            Self::AddLayerNorm { .. } => "add_layer_norm",
             Self::LayerNormBackward { .. } => "layer_norm_backward",
             Self::Softmax { .. } => "softmax",
             Self::SoftmaxBackward { .. } => "softmax_backward",
@@ -286,6 +311,7 @@ impl Attributes {
             Self::SumSquares { .. } => "sum_squares",
             Self::ClipScale { .. } => "clip_scale",
             Self::AdamW { .. } => "adamw",
+            Self::Custom { .. } => "custom",
         }
     }
 

@@ -28,6 +28,7 @@ mod memory;
 mod misfits;
 mod operands;
 mod oracle;
+mod outsider;
 pub mod regressions;
 mod report;
 pub mod strategies;

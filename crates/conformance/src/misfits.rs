@@ -126,6 +126,20 @@ fn shape_fits_too(attributes: &Attributes, name: &str, shape: Shape, other: Shap
     match (attributes, name) {
         (Attributes::Fill { .. }, _) | (Attributes::SumSquares { .. }, "x") => true,
         (Attributes::Binary { shape, .. }, "b") => shape.dims().ends_with(other.dims()),
+        // Longer along the axis, and the part lies within it still.
+        (
+            &Attributes::Slice {
+                shape: x,
+                axis,
+                first,
+                ..
+            },
+            _,
+        ) => {
+            let along = same_rank
+                && (0..shape.rank()).all(|i| i == axis || other.dims()[i] == shape.dims()[i]);
+            along && (name == "x" || first + other.dims()[axis] <= x.dims()[axis])
+        }
         (Attributes::Reduce { over, .. }, "x") => match over {
             Over::Rows => other.columns() == shape.columns(),
             Over::Columns => other.rows() == shape.rows(),
@@ -192,14 +206,31 @@ fn misfits(attributes: &Attributes) -> Vec<Attributes> {
             first_position,
             ..
         } => *first_position += *spare + 1,
-        Attributes::LayerNorm { eps, .. } | Attributes::AdamW { eps, .. } => *eps = 0.0,
+        Attributes::LayerNorm { eps, .. }
+        | Attributes::AddLayerNorm { eps, .. }
+        | Attributes::AdamW { eps, .. } => *eps = 0.0,
         Attributes::AttentionDecode { position, room, .. } => *position = *room,
         Attributes::ClipScale { max_norm } => *max_norm = 0.0,
+        Attributes::Slice { shape, axis, .. } | Attributes::Concat { shape, axis, .. } => {
+            *axis = shape.rank();
+        }
         _ => {}
+    });
+    but(&|a| {
+        if let Attributes::Slice {
+            shape,
+            axis,
+            first,
+            length,
+        } = a
+        {
+            *first = shape.dims()[*axis] - *length + 1;
+        }
     });
     for wrong in [0, usize::MAX] {
         but(&|a| match a {
             Attributes::AttentionDecode { position, .. } if wrong > 0 => *position = wrong,
+            Attributes::Slice { first, .. } if wrong > 0 => *first = wrong,
             Attributes::Embedding {
                 positions: Some(_),
                 first_position,
@@ -224,6 +255,13 @@ fn misfits(attributes: &Attributes) -> Vec<Attributes> {
     but(&|a| match a {
         Attributes::Attention(a) | Attributes::AttentionBackward(a) => a.n_head = 0,
         Attributes::AdamW { weight_decay, .. } => *weight_decay = -1.0,
+        Attributes::Matmul { alpha, .. } => *alpha = f32::NAN,
+        Attributes::SoftmaxBackward { scale, .. } => *scale = f32::NAN,
+        Attributes::CrossEntropy { gradient, .. } => *gradient = Some(f32::NAN),
+        _ => {}
+    });
+    but(&|a| match a {
+        Attributes::Axpby { beta, .. } | Attributes::Matmul { beta, .. } => *beta = f32::NAN,
         _ => {}
     });
     found

@@ -35,6 +35,13 @@ fn statistics(dtype: DType) -> DType {
     }
 }
 
+/// `shape` with another length along `axis`.
+fn with_length(shape: Shape, axis: usize, length: usize) -> Shape {
+    let mut dims = shape.dims().to_vec();
+    dims[axis] = length;
+    Shape::new(&dims)
+}
+
 /// The operands made so far, and the stream that more are drawn from.
 struct Draw<'c> {
     case: &'c Case,
@@ -144,6 +151,13 @@ impl Draw<'_> {
         self.make(Role::In, name, self.case.dtype, shape, &values)
     }
 
+    /// An input of the case's type, floats or not.
+    fn moved(&mut self, name: &'static str, shape: Shape) -> Result<()> {
+        let dtype = self.case.dtype;
+        let values = self.anything(shape.numel(), dtype);
+        self.make(Role::In, name, dtype, shape, &values)
+    }
+
     fn ids_input(
         &mut self,
         name: &'static str,
@@ -236,10 +250,31 @@ impl Draw<'_> {
                 self.output("y", to, shape)
             }
             &Attributes::Permute { shape, axes } => {
-                let values = self.anything(shape.numel(), dtype);
-                self.make(Role::In, "x", dtype, shape, &values)?;
+                self.moved("x", shape)?;
                 let to: Vec<usize> = (0..shape.rank()).map(|i| shape.dims()[axes[i]]).collect();
                 self.output("y", dtype, &to[..])
+            }
+            &Attributes::Slice {
+                shape,
+                axis,
+                length,
+                ..
+            } => {
+                self.moved("x", shape)?;
+                self.output("y", dtype, with_length(shape, axis, length))
+            }
+            &Attributes::Concat { shape, axis, of_a } => {
+                let of_b = shape.dims()[axis] - of_a;
+                self.moved("a", with_length(shape, axis, of_a))?;
+                self.moved("b", with_length(shape, axis, of_b))?;
+                self.output("y", dtype, shape)
+            }
+            &Attributes::Custom { shape } => {
+                for name in ["input0", "input1"] {
+                    self.input(name, shape)?;
+                }
+                self.output("output0", dtype, shape)?;
+                self.output("output1", dtype, shape)
             }
             &Attributes::Unary { shape, .. } => {
                 self.input("x", shape)?;
@@ -362,8 +397,13 @@ impl Draw<'_> {
                     None => Ok(()),
                 }
             }
-            Attributes::LayerNorm { shape, bias, .. } => {
+            Attributes::LayerNorm { shape, bias, .. }
+            | Attributes::AddLayerNorm { shape, bias, .. } => {
                 self.input("x", shape)?;
+                if matches!(attributes, Attributes::AddLayerNorm { .. }) {
+                    self.input("r", shape)?;
+                    self.output("s", dtype, shape)?;
+                }
                 self.input("weight", [shape.columns()])?;
                 if bias {
                     self.input("bias", [shape.columns()])?;

@@ -24,7 +24,7 @@ pub fn cases(op: &str) -> BoxedStrategy<Case> {
     ];
     let dtype = match op {
         "adamw" | "clip_scale" => Just(DType::F32).boxed(),
-        "fill" | "cast" | "permute" => {
+        "fill" | "cast" | "permute" | "slice" | "concat" => {
             prop_oneof![3 => float, 1 => Just(DType::U32), 1 => Just(DType::I64)].boxed()
         }
         _ => float.boxed(),
@@ -124,6 +124,16 @@ fn shape() -> BoxedStrategy<Shape> {
         1 => select(vec![20_011, 70_001]).prop_map(|n| Shape::new(&[n])),
     ]
     .boxed()
+}
+
+/// Any shape of at least one axis, and one of its axes.
+fn axis() -> BoxedStrategy<(Shape, usize)> {
+    (shape(), any::<u8>())
+        .prop_map(|(shape, axis)| {
+            let shape = if shape.rank() == 0 { [1].into() } else { shape };
+            (shape, usize::from(axis) % shape.rank())
+        })
+        .boxed()
 }
 
 /// `[N, C]`, sometimes with one more axis, without rows, or `[C]`; `C` at least 1.
@@ -244,6 +254,25 @@ fn attributes(op: &str) -> BoxedStrategy<Attributes> {
                 Attributes::Permute { shape, axes }
             })
             .boxed(),
+        "slice" => (axis(), any::<u16>(), any::<u16>())
+            .prop_map(|((shape, axis), length, first)| {
+                let longest = shape.dims()[axis];
+                let length = usize::from(length) % (longest + 1);
+                Attributes::Slice {
+                    shape,
+                    axis,
+                    first: usize::from(first) % (longest - length + 1),
+                    length,
+                }
+            })
+            .boxed(),
+        "concat" => (axis(), any::<u16>())
+            .prop_map(|((shape, axis), of_a)| Attributes::Concat {
+                shape,
+                axis,
+                of_a: usize::from(of_a) % (shape.dims()[axis] + 1),
+            })
+            .boxed(),
         "unary" => (select(UnaryKind::ALL.to_vec()), shape())
             .prop_map(|(kind, shape)| Attributes::Unary { kind, shape })
             .boxed(),
@@ -295,6 +324,9 @@ fn attributes(op: &str) -> BoxedStrategy<Attributes> {
             .boxed(),
         "layer_norm" => (rows_of(columns()), any::<bool>(), select(vec![1e-5, 1e-3]))
             .prop_map(|(shape, bias, eps)| Attributes::LayerNorm { shape, bias, eps })
+            .boxed(),
+        "add_layer_norm" => (rows_of(columns()), any::<bool>(), select(vec![1e-5, 1e-3]))
+            .prop_map(|(shape, bias, eps)| Attributes::AddLayerNorm { shape, bias, eps })
             .boxed(),
         "layer_norm_backward" => (
             rows_of(columns()),
@@ -365,6 +397,9 @@ fn attributes(op: &str) -> BoxedStrategy<Attributes> {
                 eps,
                 weight_decay,
             })
+            .boxed(),
+        "custom" => shape()
+            .prop_map(|shape| Attributes::Custom { shape })
             .boxed(),
         _ => panic!(
             "the suite has no cases for {op}; the operations are {:?}",

@@ -22,9 +22,10 @@ macro_rules! suite {
             $crate::Subject::new(($device)()) $($(.same_bits(($other)()))*)?
         }
         $crate::suite! { @ops
-            fill cast permute unary unary_backward binary axpby matmul reduce arg_max embedding
-            embedding_backward layer_norm layer_norm_backward softmax softmax_backward attention
-            attention_backward attention_decode cross_entropy dropout sum_squares clip_scale adamw
+            fill cast permute slice concat unary unary_backward binary axpby matmul reduce arg_max
+            embedding embedding_backward layer_norm add_layer_norm layer_norm_backward softmax
+            softmax_backward attention attention_backward attention_decode cross_entropy dropout
+            sum_squares clip_scale adamw custom
         }
     };
     (@ops $($op:ident)*) => {

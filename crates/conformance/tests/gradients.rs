@@ -8,8 +8,9 @@
 
 use latimer_conformance::gradcheck::first_misfit;
 use latimer_tensor::op::{
-    Attention, AttentionBackward, CrossEntropy, Dropout, Embedding, EmbeddingBackward, LayerNorm,
-    LayerNormBackward, Matmul, Softmax, SoftmaxBackward, Unary, UnaryBackward, UnaryKind,
+    AddLayerNorm, Attention, AttentionBackward, CrossEntropy, Dropout, Embedding,
+    EmbeddingBackward, LayerNorm, LayerNormBackward, Matmul, Softmax, SoftmaxBackward, Unary,
+    UnaryBackward, UnaryKind,
 };
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{DType, Device, Result, Shape, Tensor};
@@ -167,6 +168,57 @@ fn layer_norm() -> Result<()> {
         assert_gradient("weight", |w| scalar(&x, w, &bias), &weight, &dweight);
         assert_gradient("bias", |b| scalar(&x, &weight, b), &bias, &dbias);
     }
+    Ok(())
+}
+
+/// The backward of the fused residual sum is the layer norm's own, added to what came to the sum.
+#[test]
+fn add_layer_norm() -> Result<()> {
+    let device = Device::reference();
+    let (n, c) = (3, 7);
+    let [x, r, ds, dy] = [0, 1, 2, 3].map(|site| normal(n * c, site));
+    let (weight, bias) = (normal(c, 4), normal(c, 5));
+    let forward = |x: &[f64], r: &[f64], weight: &[f64], bias: &[f64]| {
+        let [mut s, mut y] = [(); 2].map(|()| zeros(&device, [n, c]));
+        let [mut mean, mut rstd] = [(); 2].map(|()| zeros(&device, [n]));
+        let [x, r] = [x, r].map(|values| tensor(&device, values, [n, c]));
+        let [weight, bias] = [weight, bias].map(|values| tensor(&device, values, [c]));
+        let op = AddLayerNorm {
+            x: x.view(),
+            r: r.view(),
+            weight: weight.view(),
+            bias: Some(bias.view()),
+            s: s.view_mut().unwrap(),
+            y: y.view_mut().unwrap(),
+            mean: mean.view_mut().unwrap(),
+            rstd: rstd.view_mut().unwrap(),
+            eps: 1e-2,
+        };
+        device.run(op).unwrap();
+        (s, y, mean, rstd)
+    };
+    let (s, _, mean, rstd) = forward(&x, &r, &weight, &bias);
+    let mut dx = tensor(&device, &ds, [n, c]);
+    let [mut dweight, mut dbias] = [(); 2].map(|()| zeros(&device, [c]));
+    device.run(LayerNormBackward {
+        x: s.view(),
+        weight: tensor(&device, &weight, [c]).view(),
+        mean: mean.view(),
+        rstd: rstd.view(),
+        dy: tensor(&device, &dy, [n, c]).view(),
+        dx: dx.view_mut()?,
+        accumulate: true,
+        dweight: dweight.view_mut()?,
+        dbias: Some(dbias.view_mut()?),
+    })?;
+    let scalar = |x: &[f64], r: &[f64], w: &[f64], b: &[f64]| {
+        let (s, y, ..) = forward(x, r, w, b);
+        [terms(&s, &ds), terms(&y, &dy)].concat()
+    };
+    assert_gradient("x", |x| scalar(x, &r, &weight, &bias), &x, &dx);
+    assert_gradient("r", |r| scalar(&x, r, &weight, &bias), &r, &dx);
+    assert_gradient("weight", |w| scalar(&x, &r, w, &bias), &weight, &dweight);
+    assert_gradient("bias", |b| scalar(&x, &r, &weight, b), &bias, &dbias);
     Ok(())
 }
 

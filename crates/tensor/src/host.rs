@@ -77,7 +77,10 @@ impl<'h> Host<'h> {
         });
     }
 
-    /// Gives an output values that any implementation must match to the bit, copies and ids.
+    /// Gives an output values that any implementation must match to the bit: copies, ids, and what
+    /// one operation of the accumulation type makes, a sum of two say. Where the output is narrower
+    /// than that type (`F16`, `Bf16`), the value may be rounded to it directly or, as an
+    /// implementation does that works in `F32`, first to `F32` and then to the output.
     pub fn write_exact(&mut self, operand: &'static str, values: Vec<f64>) {
         let magnitudes = vec![0.0; values.len()];
         self.write(operand, values, magnitudes);

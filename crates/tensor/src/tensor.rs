@@ -3,9 +3,9 @@
 use crate::device::Storage;
 use crate::dtype::{Element, bytes_of, bytes_of_mut};
 use crate::op::{
-    ArgMax, Binary, BinaryKind, Cast, Fill, Matmul, Over, Permute, Reduce, ReduceKind,
+    ArgMax, Binary, BinaryKind, Cast, Concat, Fill, Matmul, Over, Permute, Reduce, ReduceKind,
 };
-use crate::op::{Softmax, Unary, UnaryKind};
+use crate::op::{Slice, Softmax, Unary, UnaryKind, axis_is, with_length};
 use crate::{DType, Device, Error, Result, Shape, View, ViewMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -248,6 +248,87 @@ impl Tensor {
             x: self.view(),
             y: y.view_mut()?,
             axes: all,
+        })?;
+        Ok(y)
+    }
+
+    /// `n` rows from row `first` on, rows being indices of the outermost axis: `[N, …]` to `[n, …]`.
+    ///
+    /// ```
+    /// use latimer_tensor::{Device, Tensor};
+    /// let x = Tensor::from_slice(&Device::reference(), &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], [3, 2])?;
+    /// assert_eq!(x.slice_rows(1, 2)?.to_vec::<f32>()?, [3.0, 4.0, 5.0, 6.0]);
+    /// # Ok::<(), latimer_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidAttribute`] when there are not as many rows, or no axis.
+    pub fn slice_rows(&self, first: usize, n: usize) -> Result<Self> {
+        self.slice(0, first, n)
+    }
+
+    /// `n` indices of any axis, from `first` on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAttribute`] when there is no such axis, or it is not as long.
+    pub fn slice(&self, axis: usize, first: usize, n: usize) -> Result<Self> {
+        axis_is("slice", axis, self.shape)?;
+        let mut y = self.output(with_length(self.shape, axis, n))?;
+        self.device().run(Slice {
+            x: self.view(),
+            y: y.view_mut()?,
+            axis,
+            first,
+        })?;
+        Ok(y)
+    }
+
+    /// Tensors one after the other along an axis; their other lengths are alike. A single one is
+    /// given back as it is.
+    ///
+    /// ```
+    /// use latimer_tensor::{Device, Tensor};
+    /// let device = Device::reference();
+    /// let a = Tensor::from_slice(&device, &[1.0f32, 2.0, 3.0, 4.0], [2, 2])?;
+    /// let b = Tensor::from_slice(&device, &[8.0f32, 9.0], [2, 1])?;
+    /// let y = Tensor::cat(&[&a, &b, &b], 1)?;
+    /// assert_eq!(y.dims(), [2, 4]);
+    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 2.0, 8.0, 8.0, 3.0, 4.0, 9.0, 9.0]);
+    /// # Ok::<(), latimer_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] and its like; [`Error::InvalidAttribute`] when there is no such
+    /// axis, or no tensor.
+    pub fn cat(tensors: &[&Self], axis: usize) -> Result<Self> {
+        match *tensors {
+            [] => Err(Error::InvalidAttribute {
+                op: "cat",
+                attribute: "tensors",
+                got: 0.0,
+                reason: "there must be one at least",
+            }),
+            [one] => {
+                axis_is("cat", axis, one.shape)?;
+                Ok(one.clone())
+            }
+            // In halves: each element is copied log₂ times, not once for every tensor.
+            _ => {
+                let (a, b) = tensors.split_at(tensors.len() / 2);
+                Self::cat(a, axis)?.concat(&Self::cat(b, axis)?, axis)
+            }
+        }
+    }
+
+    fn concat(&self, b: &Self, axis: usize) -> Result<Self> {
+        // What does not fit is said by the operation's check.
+        let of_b = b.dims().get(axis).copied().unwrap_or(0);
+        let mut y = self.output(with_length(self.shape, axis, self.dims()[axis] + of_b))?;
+        self.device().run(Concat {
+            a: self.view(),
+            b: b.view(),
+            y: y.view_mut()?,
+            axis,
         })?;
         Ok(y)
     }

@@ -3,7 +3,7 @@
 use super::embedding::check_id;
 use super::layer_norm::statistics;
 use super::softmax::softmax;
-use super::{Meaning, dtype_is, is_float, operands, shape_is, shape_such};
+use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
 use crate::{DType, Host, Result, View, ViewMut};
 
 /// `losses[i] = log Σ_j exp(logits[i, j]) - logits[i, targets[i]]`, in nats, over the valid columns.
@@ -20,7 +20,7 @@ pub struct CrossEntropy<'a> {
     pub losses: ViewMut<'a>,
     /// `V`: columns that are not padding.
     pub valid_columns: usize,
-    /// Factor of the gradient, `1/N` for a mean; `None` to leave the logits alone.
+    /// Factor of the gradient, `1/N` for a mean, finite; `None` to leave the logits alone.
     pub gradient: Option<f32>,
 }
 
@@ -47,7 +47,15 @@ impl Meaning for CrossEntropy<'_> {
             "it must be [N, C] with 1 <= valid_columns <= C",
         )?;
         shape_is(Self::NAME, "targets", self.targets.shape(), [logits.rows()])?;
-        shape_is(Self::NAME, "losses", self.losses.shape(), [logits.rows()])
+        shape_is(Self::NAME, "losses", self.losses.shape(), [logits.rows()])?;
+        let factor = self.gradient.unwrap_or(0.0);
+        attribute_such(
+            Self::NAME,
+            "gradient",
+            factor.into(),
+            factor.is_finite(),
+            "it must be finite",
+        )
     }
 
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {

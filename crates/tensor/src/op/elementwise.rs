@@ -348,11 +348,11 @@ impl Meaning for Binary<'_> {
 /// `y = alpha·x + beta·y`; with `beta` 0, `y` is not read.
 #[derive(Debug)]
 pub struct Axpby<'a> {
-    /// Factor of `x`.
+    /// Factor of `x`; not NaN.
     pub alpha: f32,
     /// Any shape.
     pub x: View<'a>,
-    /// Factor of the old `y`.
+    /// Factor of the old `y`; not NaN.
     pub beta: f32,
     /// As `x`.
     pub y: ViewMut<'a>,
@@ -365,13 +365,11 @@ impl Meaning for Axpby<'_> {
         is_float(Self::NAME, "x", self.x.dtype())?;
         dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
         shape_is(Self::NAME, "y", self.y.shape(), self.x.shape())?;
-        attribute_such(
-            Self::NAME,
-            "alpha",
-            self.alpha.into(),
-            !self.alpha.is_nan(),
-            "it is not a number",
-        )
+        for (name, factor) in [("alpha", self.alpha), ("beta", self.beta)] {
+            let reason = "it is not a number";
+            attribute_such(Self::NAME, name, factor.into(), !factor.is_nan(), reason)?;
+        }
+        Ok(())
     }
 
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {

@@ -77,42 +77,12 @@ impl Meaning for LayerNorm<'_> {
     }
 
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
-        let c = self.x.shape().columns();
         let (x, weight, bias) = (
             host.read(self.x)?,
             host.read(self.weight)?,
             host.read_some(self.bias)?,
         );
-        let n = c as f64;
-        let (mut y, mut y_sizes) = (Vec::new(), Vec::new());
-        let (mut means, mut mean_sizes, mut rstds, mut rstd_sizes) =
-            (vec![], vec![], vec![], vec![]);
-        for row in x.chunks(c) {
-            let mean = row.iter().sum::<f64>() / n;
-            let size = row.iter().map(|x| x.abs()).sum::<f64>() / n;
-            let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
-            let rstd = 1.0 / (variance + f64::from(self.eps)).sqrt();
-            // The mean errs by n·u·size; a deviation by that and its own rounding; the variance,
-            // a sum of squares of deviations, relative to itself by n·u and by twice the
-            // deviations' error against the standard deviation; rstd by half of that.
-            let mean_error = (n + 1.0) * size;
-            let row_error = mean_error + row.iter().map(|x| (x - mean).abs()).fold(0.0, f64::max);
-            let relative = 0.5 * n + 4.0 + row_error * rstd;
-            means.push(mean);
-            mean_sizes.push(mean_error);
-            rstds.push(rstd);
-            rstd_sizes.push(rstd * relative);
-            for (j, x) in row.iter().enumerate() {
-                let normal = (x - mean) * rstd;
-                let shift = bias.as_ref().map_or(0.0, |b| b[j]);
-                y.push(normal * weight[j] + shift);
-                let error = mean_error * rstd + normal.abs() * (relative + 3.0);
-                y_sizes.push(weight[j].abs() * error + shift.abs());
-            }
-        }
-        host.write("y", y, y_sizes);
-        host.write("mean", means, mean_sizes);
-        host.write("rstd", rstds, rstd_sizes);
+        Normalised::of(&x, 0.0, &weight, bias.as_deref(), self.eps).write(host);
         Ok(())
     }
 
@@ -121,6 +91,62 @@ impl Meaning for LayerNorm<'_> {
     }
 
     operands!(In x, In weight, MaybeIn bias, Out y, Out mean, Out rstd);
+}
+
+/// Normalised rows with their statistics, and the sizes of the roundings in each.
+#[derive(Default)]
+pub(crate) struct Normalised {
+    y: [Vec<f64>; 2],
+    mean: [Vec<f64>; 2],
+    rstd: [Vec<f64>; 2],
+}
+
+impl Normalised {
+    /// Of rows each element of which has been rounded `roundings` times on its way here.
+    pub(crate) fn of(
+        x: &[f64],
+        roundings: f64,
+        weight: &[f64],
+        bias: Option<&[f64]>,
+        eps: f32,
+    ) -> Self {
+        let n = weight.len() as f64;
+        let mut all = Self::default();
+        for row in x.chunks(weight.len()) {
+            let mean = row.iter().sum::<f64>() / n;
+            let size = row.iter().map(|x| x.abs()).sum::<f64>() / n;
+            let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+            let rstd = 1.0 / (variance + f64::from(eps)).sqrt();
+            // The mean errs by n·u·size; a deviation by that, its own rounding and those of x; the
+            // variance, a sum of squares of deviations, relative to itself by n·u and by twice the
+            // deviations' error against the standard deviation; rstd by half of that.
+            let mean_error = (n + 1.0 + roundings) * size;
+            let error_of = |x: f64| (x - mean).abs() + roundings * x.abs();
+            let row_error = mean_error + row.iter().map(|&x| error_of(x)).fold(0.0, f64::max);
+            let relative = 0.5 * n + 4.0 + row_error * rstd;
+            all.mean[0].push(mean);
+            all.mean[1].push(mean_error);
+            all.rstd[0].push(rstd);
+            all.rstd[1].push(rstd * relative);
+            for (j, x) in row.iter().enumerate() {
+                let normal = (x - mean) * rstd;
+                let shift = bias.map_or(0.0, |b| b[j]);
+                all.y[0].push(normal * weight[j] + shift);
+                let error = (mean_error + roundings * x.abs()) * rstd;
+                let error = error + normal.abs() * (relative + 3.0);
+                all.y[1].push(weight[j].abs() * error + shift.abs());
+            }
+        }
+        all
+    }
+
+    /// Writes `y`, `mean` and `rstd`.
+    pub(crate) fn write(self, host: &mut Host<'_>) {
+        let outputs = [("y", self.y), ("mean", self.mean), ("rstd", self.rstd)];
+        for (name, [values, sizes]) in outputs {
+            host.write(name, values, sizes);
+        }
+    }
 }
 
 /// With `n = (x - mean)·rstd` and `g = dy·weight`, per row:

@@ -1,6 +1,6 @@
 //! Products of matrices, one or a batch.
 
-use super::{Meaning, dtype_is, is_float, operands, shape_is, shape_such};
+use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
 use crate::{Host, Result, Shape, View, ViewMut};
 
 /// `y = alpha · a·b + bias + beta · y`, over a batch when the operands have three axes.
@@ -21,9 +21,9 @@ pub struct Matmul<'a> {
     pub trans_a: bool,
     /// Whether `b` is stored transposed.
     pub trans_b: bool,
-    /// Factor of the product.
+    /// Factor of the product; not NaN.
     pub alpha: f32,
-    /// Factor of the old `y`.
+    /// Factor of the old `y`; not NaN.
     pub beta: f32,
 }
 
@@ -154,7 +154,12 @@ impl Meaning for Matmul<'_> {
             dtype_is(Self::NAME, "bias", bias.dtype(), self.a.dtype())?;
             shape_is(Self::NAME, "bias", bias.shape(), [n])?;
         }
-        shape_is(Self::NAME, "y", self.y.shape(), of(m, n))
+        shape_is(Self::NAME, "y", self.y.shape(), of(m, n))?;
+        for (name, factor) in [("alpha", self.alpha), ("beta", self.beta)] {
+            let reason = "it is not a number";
+            attribute_such(Self::NAME, name, factor.into(), !factor.is_nan(), reason)?;
+        }
+        Ok(())
     }
 
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! An operation has named operands (views) and plain attributes. Its [`Meaning`] says which shapes
 //! fit ([`Meaning::check`]), what it computes, in f64, in the plainest loops
-//! ([`Meaning::reference`]), and what that costs ([`Meaning::cost`]). Everything else (devices,
+//! ([`Meaning::reference`]), and what that costs ([`Op::cost`]). Everything else (devices,
 //! fallback, planning, property tests) is written once, over [`Op`].
 //!
 //! Conventions: float operands of one op share a dtype; `d…` is a gradient; a backward op
@@ -10,8 +10,11 @@
 //! adds to parameter gradients.
 
 mod adamw;
+mod add_layer_norm;
 mod attention;
+mod concat;
 mod cross_entropy;
+mod custom;
 mod dropout;
 mod elementwise;
 mod embedding;
@@ -19,11 +22,15 @@ mod layer_norm;
 mod matmul;
 mod permute;
 mod reduce;
+mod slice;
 mod softmax;
 
 pub use adamw::{AdamW, ClipScale, SumSquares};
+pub use add_layer_norm::AddLayerNorm;
 pub use attention::{Attention, AttentionBackward, AttentionDecode, AttentionSizes};
+pub use concat::Concat;
 pub use cross_entropy::CrossEntropy;
+pub use custom::{Computed, Custom, CustomOp};
 pub use dropout::{Dropout, DropoutMask};
 pub use elementwise::{Axpby, Binary, BinaryKind, Cast, Fill, Unary, UnaryBackward, UnaryKind};
 pub use embedding::{Embedding, EmbeddingBackward};
@@ -31,6 +38,8 @@ pub use layer_norm::{LayerNorm, LayerNormBackward};
 pub use matmul::{Matmul, MatmulSizes};
 pub use permute::Permute;
 pub use reduce::{ArgMax, Over, Reduce, ReduceKind};
+pub use slice::{Slice, SliceBlocks};
+pub(crate) use slice::{axis_is, with_length};
 pub use softmax::{Softmax, SoftmaxBackward};
 
 use crate::{DType, Error, Host, Result, Shape, View, ViewMut};
@@ -59,6 +68,11 @@ pub struct Cost {
 pub trait Meaning {
     /// Its name in messages and tables, as in `layer_norm_backward`.
     const NAME: &'static str;
+
+    /// The same of a value: an operation from outside brings its own.
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
 
     /// Whether shapes, dtypes and attributes fit each other.
     ///
@@ -126,13 +140,13 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
     })*
 
     impl Op<'_> {
-        /// The names of all operations.
+        /// The names of all operations; those from outside are all `custom`.
         pub const NAMES: &'static [&'static str] = &[$(<$name<'static> as Meaning>::NAME),*];
 
-        /// See [`Meaning::NAME`].
+        /// See [`Meaning::name`].
         #[must_use]
         pub fn name(&self) -> &'static str {
-            match self { $(Op::$name(_) => <$name<'_> as Meaning>::NAME),* }
+            match self { $(Op::$name(op) => op.name()),* }
         }
 
         /// See [`Meaning::check`].
@@ -163,9 +177,10 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
 } }
 
 ops! {
-    Fill, Cast, Permute, Unary, UnaryBackward, Binary, Axpby, Matmul, Reduce, ArgMax, Embedding,
-    EmbeddingBackward, LayerNorm, LayerNormBackward, Softmax, SoftmaxBackward, Attention,
+    Fill, Cast, Permute, Slice, Concat, Unary, UnaryBackward, Binary, Axpby, Matmul, Reduce, ArgMax,
+    Embedding, EmbeddingBackward, LayerNorm, AddLayerNorm, LayerNormBackward, Softmax, SoftmaxBackward, Attention,
     AttentionBackward, AttentionDecode, CrossEntropy, Dropout, SumSquares, ClipScale, AdamW,
+    Custom,
 }
 
 impl Op<'_> {

@@ -13,7 +13,7 @@ pub struct Softmax<'a> {
     pub x: View<'a>,
     /// As `x`.
     pub y: ViewMut<'a>,
-    /// Factor of the scores: `1/√D`, or 1 over a temperature.
+    /// Factor of the scores: `1/√D`, or 1 over a temperature; finite.
     pub scale: f32,
     /// Whether later columns are masked.
     pub causal: bool,
@@ -120,7 +120,7 @@ pub struct SoftmaxBackward<'a> {
     pub dy: View<'a>,
     /// As `y`; overwritten.
     pub dx: ViewMut<'a>,
-    /// As in forward.
+    /// As in forward; finite.
     pub scale: f32,
 }
 
@@ -139,7 +139,14 @@ impl Meaning for SoftmaxBackward<'_> {
             "it has no columns",
         )?;
         shape_is(Self::NAME, "dy", self.dy.shape(), self.y.shape())?;
-        shape_is(Self::NAME, "dx", self.dx.shape(), self.y.shape())
+        shape_is(Self::NAME, "dx", self.dx.shape(), self.y.shape())?;
+        attribute_such(
+            Self::NAME,
+            "scale",
+            self.scale.into(),
+            self.scale.is_finite(),
+            "it must be finite",
+        )
     }
 
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {

@@ -1,0 +1,200 @@
+//! Operations from outside.
+
+use super::{Meaning, Operand, attribute_such, dtype_is, is_float, shape_is};
+use crate::{Error, Host, Result, View, ViewMut};
+use std::any::Any;
+use std::fmt::Debug;
+
+/// What an operation from outside is: what [`Meaning`] says of those here.
+///
+/// With that it runs on every device, by its meaning on the host. A backend that has a kernel for
+/// it looks at [`Custom::kind`] when [`crate::Backend::run`] meets an [`crate::Op::Custom`]: by
+/// [`CustomOp::name`], or as its own type, which holds its attributes, by
+/// `(op.kind as &dyn Any).downcast_ref()`.
+///
+/// ```
+/// use latimer_tensor::op::{Computed, Custom, CustomOp};
+/// use latimer_tensor::{Device, Result, Tensor};
+///
+/// /// `|a - b|`.
+/// #[derive(Debug)]
+/// struct Distance;
+///
+/// impl CustomOp for Distance {
+///     fn name(&self) -> &'static str {
+///         "distance"
+///     }
+///     fn check(&self, op: &Custom<'_>) -> Result<()> {
+///         op.has(2, 1)?;
+///         op.is_elementwise()
+///     }
+///     fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed> {
+///         let values = inputs[0].iter().zip(&inputs[1]).map(|(a, b)| (a - b).abs());
+///         vec![Computed::exact(values.collect())]
+///     }
+///     fn flops(&self, op: &Custom<'_>) -> u64 {
+///         2 * op.inputs[0].numel() as u64
+///     }
+/// }
+///
+/// let device = Device::reference();
+/// let a = Tensor::from_slice(&device, &[1.0f32, 5.0], [2])?;
+/// let b = Tensor::from_slice(&device, &[3.0f32, 4.0], [2])?;
+/// let mut y = Tensor::zeros(&device, [2], a.dtype())?;
+/// device.run(Custom {
+///     kind: &Distance,
+///     inputs: vec![a.view(), b.view()],
+///     outputs: vec![y.view_mut()?],
+/// })?;
+/// assert_eq!(y.to_vec::<f32>()?, [2.0, 1.0]);
+/// # Ok::<(), latimer_tensor::Error>(())
+/// ```
+pub trait CustomOp: Any + Debug + Send + Sync {
+    /// Its name in messages and tables.
+    fn name(&self) -> &'static str;
+
+    /// Whether the operands fit; [`Custom::has`] and [`Custom::is_elementwise`] say so in the
+    /// simplest cases. Called before anything else.
+    ///
+    /// # Errors
+    /// The first that does not.
+    fn check(&self, op: &Custom<'_>) -> Result<()>;
+
+    /// What it computes, in f64: the outputs' values from the inputs', in order.
+    fn reference(&self, op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed>;
+
+    /// Floating-point operations, not counting bytes.
+    fn flops(&self, op: &Custom<'_>) -> u64;
+}
+
+/// One output of [`CustomOp::reference`].
+#[derive(Clone, Debug)]
+pub struct Computed {
+    /// Its elements.
+    pub values: Vec<f64>,
+    /// Per element, the size of its rounding errors; see [`Host::write`].
+    pub magnitudes: Vec<f64>,
+}
+
+impl Computed {
+    /// Values that are rounded once; see [`Host::write_exact`].
+    #[must_use]
+    pub fn exact(values: Vec<f64>) -> Self {
+        let magnitudes = vec![0.0; values.len()];
+        Self { values, magnitudes }
+    }
+}
+
+/// An operation from outside over some operands. Inputs are read, outputs overwritten without being
+/// read; messages call them `input0`, `input1`, …, `output0`, ….
+#[derive(Debug)]
+pub struct Custom<'a> {
+    /// Which operation.
+    pub kind: &'a dyn CustomOp,
+    /// What it reads, at most [`Custom::MAX_OPERANDS`].
+    pub inputs: Vec<View<'a>>,
+    /// What it writes, at most [`Custom::MAX_OPERANDS`].
+    pub outputs: Vec<ViewMut<'a>>,
+}
+
+/// The operands' names.
+const INPUTS: [&str; Custom::MAX_OPERANDS] = [
+    "input0", "input1", "input2", "input3", "input4", "input5", "input6", "input7",
+];
+const OUTPUTS: [&str; Custom::MAX_OPERANDS] = [
+    "output0", "output1", "output2", "output3", "output4", "output5", "output6", "output7",
+];
+
+impl Custom<'_> {
+    /// The most inputs, and the most outputs.
+    pub const MAX_OPERANDS: usize = 8;
+
+    /// That there are so many of each.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAttribute`] if not.
+    pub fn has(&self, inputs: usize, outputs: usize) -> Result<()> {
+        let name = self.kind.name();
+        let reason = "it takes another number of them";
+        for (what, got, want) in [
+            ("inputs", self.inputs.len(), inputs),
+            ("outputs", self.outputs.len(), outputs),
+        ] {
+            attribute_such(name, what, got as f64, got == want, reason)?;
+        }
+        Ok(())
+    }
+
+    /// That all operands are floats of the first input's type and have its shape.
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] or [`Error::ShapeMismatch`] for the first that is not.
+    pub fn is_elementwise(&self) -> Result<()> {
+        let name = self.kind.name();
+        let Some(first) = self.inputs.first() else {
+            return Ok(());
+        };
+        is_float(name, INPUTS[0], first.dtype())?;
+        let inputs = INPUTS.into_iter().zip(&self.inputs);
+        let inputs = inputs.map(|(operand, view)| (operand, view.dtype(), view.shape()));
+        let outputs = OUTPUTS.into_iter().zip(&self.outputs);
+        let outputs = outputs.map(|(operand, view)| (operand, view.dtype(), view.shape()));
+        for (operand, dtype, shape) in inputs.chain(outputs) {
+            dtype_is(name, operand, dtype, first.dtype())?;
+            shape_is(name, operand, shape, first.shape())?;
+        }
+        Ok(())
+    }
+}
+
+impl Meaning for Custom<'_> {
+    const NAME: &'static str = "custom";
+
+    fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn check(&self) -> Result<()> {
+        let name = self.kind.name();
+        for (what, got, least) in [
+            ("inputs", self.inputs.len(), 0),
+            ("outputs", self.outputs.len(), 1),
+        ] {
+            let fits = (least..=Self::MAX_OPERANDS).contains(&got);
+            let reason = "there must be 1 to 8 outputs and at most 8 inputs";
+            attribute_such(name, what, got as f64, fits, reason)?;
+        }
+        self.kind.check(self)
+    }
+
+    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+        let inputs = self.inputs.iter().map(|&view| host.read(view));
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let mut computed = self.kind.reference(self, &inputs).into_iter();
+        for (view, name) in self.outputs.iter().zip(OUTPUTS) {
+            let output = computed.next().unwrap_or(Computed::exact(Vec::new()));
+            // Code from outside: what it gives is held to what it said.
+            for got in [output.values.len(), output.magnitudes.len()] {
+                if got != view.numel() {
+                    let shape = view.shape();
+                    return Err(Error::WrongLength { shape, got });
+                }
+            }
+            host.write(name, output.values, output.magnitudes);
+        }
+        Ok(())
+    }
+
+    fn flops(&self) -> u64 {
+        self.kind.flops(self)
+    }
+
+    fn operands<'s>(&'s mut self, visit: &mut dyn FnMut(&'static str, Operand<'s>)) {
+        for (view, name) in self.inputs.iter().zip(INPUTS) {
+            visit(name, Operand::In(*view));
+        }
+        for (view, name) in self.outputs.iter_mut().zip(OUTPUTS) {
+            visit(name, Operand::Out(view.reborrow()));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A part of a tensor along one axis.
+
+use super::{Meaning, attribute_such, dtype_is, operands, shape_is, shape_such};
+use crate::{Host, Result, Shape, View, ViewMut};
+
+/// `y[…, i, …] = x[…, first + i, …]`, `i` being the index along `axis`.
+///
+/// Along axis 0 the part is dense already, and a [`View::slice`] of it costs nothing; along any
+/// other it must be gathered, and that is this.
+#[derive(Debug)]
+pub struct Slice<'a> {
+    /// At least one axis.
+    pub x: View<'a>,
+    /// As `x`, but along `axis`, where its length says how much is taken.
+    pub y: ViewMut<'a>,
+    /// Counted from the outermost.
+    pub axis: usize,
+    /// Where the part begins along `axis`.
+    pub first: usize,
+}
+
+/// Elements of everything outside an axis, and of one index along it: `shape` is seen as
+/// `[outer, length, inner]`.
+pub(crate) fn around(shape: Shape, axis: usize) -> (usize, usize) {
+    let dims = shape.dims();
+    (
+        dims[..axis].iter().product(),
+        dims[axis + 1..].iter().product(),
+    )
+}
+
+/// `shape` with another length along `axis`.
+pub(crate) fn with_length(shape: Shape, axis: usize, length: usize) -> Shape {
+    let mut dims = [1; Shape::MAX_RANK];
+    dims[..shape.rank()].copy_from_slice(shape.dims());
+    dims[axis] = length;
+    Shape::new(&dims[..shape.rank()])
+}
+
+/// That there is such an axis.
+pub(crate) fn axis_is(op: &'static str, axis: usize, shape: Shape) -> Result<()> {
+    let reason = "there is no such axis";
+    attribute_such(op, "axis", axis as f64, axis < shape.rank(), reason)
+}
+
+impl Slice<'_> {
+    /// How the part lies: `x` is `outer` blocks of `block` elements, of each of which `length`
+    /// elements from `first` on are taken.
+    #[must_use]
+    pub fn blocks(&self) -> SliceBlocks {
+        let (outer, inner) = around(self.x.shape(), self.axis);
+        SliceBlocks {
+            outer,
+            block: self.x.shape().dims()[self.axis] * inner,
+            first: self.first * inner,
+            length: self.y.shape().dims()[self.axis] * inner,
+        }
+    }
+}
+
+/// See [`Slice::blocks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceBlocks {
+    /// How many blocks.
+    pub outer: usize,
+    /// Elements of a block of `x`.
+    pub block: usize,
+    /// Where in a block of `x` the part begins.
+    pub first: usize,
+    /// Elements of the part, a block of `y`.
+    pub length: usize,
+}
+
+impl Meaning for Slice<'_> {
+    const NAME: &'static str = "slice";
+
+    fn check(&self) -> Result<()> {
+        let (x, y) = (self.x.shape(), self.y.shape());
+        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
+        axis_is(Self::NAME, self.axis, x)?;
+        let ranks = x.rank() == y.rank();
+        shape_such(Self::NAME, "y", y, ranks, "it must have as many axes as x")?;
+        let length = y.dims()[self.axis];
+        shape_is(Self::NAME, "y", y, with_length(x, self.axis, length))?;
+        attribute_such(
+            Self::NAME,
+            "first",
+            self.first as f64,
+            self.first.saturating_add(length) <= x.dims()[self.axis],
+            "the part must lie within x",
+        )
+    }
+
+    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+        let x = host.read(self.x)?;
+        let SliceBlocks {
+            outer,
+            block,
+            first,
+            length,
+        } = self.blocks();
+        let parts = (0..outer).flat_map(|i| &x[i * block + first..][..length]);
+        host.write_exact("y", parts.copied().collect());
+        Ok(())
+    }
+
+    fn flops(&self) -> u64 {
+        0
+    }
+
+    operands!(In x, Out y);
+}
