@@ -1,6 +1,6 @@
 //! The command line, declared once: commands, common flags, and a flag for every key.
 
-use crate::commands::{bench, data, devices, generate, logits, train, translate};
+use crate::commands::{bench, data, devices, eval, generate, logits, train, translate};
 use crate::error::{Error, Result};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as Clap, FromArgMatches};
 use latimer_trainer::config::{Config, KEYS, KeyKind, PRESETS};
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Generate(generate::Args),
     /// Translate a French sentence
     Translate(translate::Args),
+    /// Measure how well a model predicts a text
+    Eval(eval::Args),
     /// Write a model's logits for some token ids to a file
     Logits(logits::Args),
     /// Corpora that have a name
@@ -85,6 +87,26 @@ pub(crate) struct ConfigArgs<const DATA: bool> {
 impl<const DATA: bool> ConfigArgs<DATA> {
     /// The whole configuration; `before` are keys laid under those of the command line.
     pub(crate) fn resolve(&self, before: &[(&str, &str)]) -> Result<Config> {
+        let overrides = self.overrides(before)?;
+        let (preset, file) = (self.preset.as_deref(), self.config.as_deref());
+        Ok(Config::resolve(preset, file, &overrides)?)
+    }
+
+    /// The configuration that a run is asked to be resumed under: a file describes it anew, flags
+    /// alone lie over the run's own.
+    pub(crate) fn resume(&self, run: &Config) -> Result<Config> {
+        if self.config.is_some() {
+            return self.resolve(&[]);
+        }
+        let mut config = run.with_overrides(&self.overrides(&[])?)?;
+        if let Some(preset) = &self.preset {
+            config.preset = Config::preset(preset)?.preset;
+        }
+        Ok(config)
+    }
+
+    /// Keys and values of the flags, after those of `before`.
+    fn overrides(&self, before: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
         let mut overrides: Vec<_> = before
             .iter()
             .map(|&(key, value)| (key.to_owned(), value.to_owned()))
@@ -98,8 +120,7 @@ impl<const DATA: bool> ConfigArgs<DATA> {
             overrides.push((key.trim().to_owned(), value.trim().to_owned()));
         }
         overrides.extend(self.keys.0.iter().cloned());
-        let (preset, file) = (self.preset.as_deref(), self.config.as_deref());
-        Ok(Config::resolve(preset, file, &overrides)?)
+        Ok(overrides)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a command can fail with, and the sentence and exit status it becomes.
 
+use crate::download::DownloadError;
 use crate::registry::RegistryError;
 use crate::terminal;
 use console::style;
@@ -31,6 +32,8 @@ pub(crate) enum Error {
     Model(#[from] latimer_nn::Error),
     #[error(transparent)]
     Tokenizer(#[from] latimer_tokenizer::Error),
+    #[error(transparent)]
+    Download(#[from] DownloadError),
     #[error("cannot write to stdout")]
     Stdout(#[source] io::Error),
     #[error("cannot read from stdin")]
@@ -72,6 +75,7 @@ impl Error {
             Self::Usage(_) | Self::Backend(RegistryError::Unknown { .. }) => USAGE,
             Self::Trainer(error) => match &**error {
                 latimer_trainer::Error::Config(error) if error.is_usage() => USAGE,
+                latimer_trainer::Error::BadStride { .. } => USAGE,
                 _ => FAILED,
             },
             Self::Stdout(source) if source.kind() == io::ErrorKind::BrokenPipe => BROKEN_PIPE,

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod args;
+mod bar;
 mod commands;
+mod download;
 mod error;
 mod format;
 mod progress;

@@ -24,6 +24,8 @@ pub(crate) struct Progress<'a> {
     last_line: Option<Instant>,
     /// Tokens and milliseconds since the last line.
     recent: (f64, f64),
+    /// Done before, by the run that is resumed.
+    first_step: u64,
     last_step: u64,
     /// Of the last sample.
     sampled_at: Option<u64>,
@@ -41,6 +43,7 @@ impl<'a> Progress<'a> {
             begin: Instant::now(),
             last_line: None,
             recent: (0.0, 0.0),
+            first_step: 0,
             last_step: 0,
             sampled_at: None,
             told_of_stop: false,
@@ -92,6 +95,7 @@ impl<'a> Progress<'a> {
             duration(plan.estimated_seconds),
         ));
         self.begin = Instant::now();
+        (self.first_step, self.last_step) = (plan.steps_done, plan.steps_done);
         let target = ProgressDrawTarget::stderr();
         // A terminal that cannot go back (TERM=dumb) gets lines too.
         if self.terminal.has_bar() && !target.is_hidden() {
@@ -154,7 +158,7 @@ impl<'a> Progress<'a> {
 
     /// Seconds to the last step, from the time that the steps so far took with all between them.
     fn left(&self) -> f64 {
-        let done = self.last_step.max(1) as f64;
+        let done = self.last_step.saturating_sub(self.first_step).max(1) as f64;
         self.begin.elapsed().as_secs_f64() / done * (self.steps - self.last_step) as f64
     }
 

@@ -25,6 +25,16 @@ impl Terminal {
         }
     }
 
+    /// For tests of what speaks on the way.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self {
+            json: false,
+            quiet: true,
+            verbosity: 0,
+        }
+    }
+
     /// Whether progress is shown as a bar that is drawn over and over.
     pub(crate) fn has_bar(&self) -> bool {
         !self.quiet && stderr().is_terminal()

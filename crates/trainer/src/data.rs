@@ -8,7 +8,7 @@ pub mod sampler;
 mod text;
 
 pub use phrases::Phrases;
-pub use text::TextTokens;
+pub use text::{TEXT_EXTENSIONS, TextTokens};
 
 use latimer_tensor::philox::Stream;
 use std::fmt::Debug;

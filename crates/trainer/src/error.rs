@@ -29,9 +29,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A folder was given as data.
-    #[error("{} is a folder: name the text files to train on", path.display())]
-    DataIsFolder {
+    /// A folder was given as data, and no text is in it.
+    #[error(
+        "the folder {} holds no text: of a folder, files that end in {} are read, and none of them \
+         has anything in it",
+        path.display(),
+        crate::data::TEXT_EXTENSIONS.map(|e| format!(".{e}")).join(", ")
+    )]
+    NoTextInFolder {
         /// The folder.
         path: PathBuf,
     },
@@ -64,6 +69,31 @@ pub enum Error {
         block_size: usize,
         /// ` or --val-fraction`, where that helps.
         hint: &'static str,
+    },
+    /// A text that is measured has too few tokens.
+    #[error(
+        "the text has {tokens} of the model's tokens: to predict one from another, it needs at least 2"
+    )]
+    NothingToPredict {
+        /// Its tokens.
+        tokens: usize,
+    },
+    /// A stride that would skip tokens, or never end.
+    #[error("the stride is {stride}, but must be from 1 to block_size = {block_size}")]
+    BadStride {
+        /// Tokens from one window to the next.
+        stride: usize,
+        /// The model's context.
+        block_size: usize,
+    },
+    /// A text that a model's tokenizer has no ids for.
+    #[error("the model cannot read {name}")]
+    Unreadable {
+        /// The text's file or corpus.
+        name: String,
+        /// What of it has no id.
+        #[source]
+        source: Box<latimer_tokenizer::Error>,
     },
     /// A line of the phrasebook needs more positions than the model has.
     #[error(
@@ -106,6 +136,12 @@ pub enum Error {
         name: String,
         /// The nearest corpus, as a question.
         hint: String,
+    },
+    /// A corpus without an end, where a text is needed.
+    #[error("the corpus {name} has no end: name a text file, or a corpus that is one")]
+    EndlessCorpus {
+        /// Its name.
+        name: &'static str,
     },
     /// A kind of tokenizer that this version lacks, or the data cannot have.
     #[error("tokenizer {name} {reason}")]
@@ -152,10 +188,62 @@ pub enum Error {
 
     // ---- folders
     /// The run's folder is in use.
-    #[error("{} already holds a run: choose another --out, or give --overwrite", path.display())]
+    #[error(
+        "{} already holds a run: choose another --out, go on with it by --resume, or give \
+         --overwrite",
+        path.display()
+    )]
     RunExists {
         /// The folder.
         path: PathBuf,
+    },
+    /// A folder without a run that could be gone on with.
+    #[error("{} holds no checkpoint to resume: leave out --resume to begin a run there", path.display())]
+    NothingToResume {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run is resumed under another configuration.
+    #[error(
+        "{} was begun otherwise ({differences}): resume it without these changes, or begin another \
+         run",
+        path.display()
+    )]
+    ChangedConfig {
+        /// The run's folder.
+        path: PathBuf,
+        /// Keys with their values then and now.
+        differences: String,
+    },
+    /// A run is resumed on another text.
+    #[error("{} was begun on other data ({what}): give it that data, or begin another run", path.display())]
+    ChangedData {
+        /// The run's folder.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A checkpoint's state is not to be understood.
+    #[error("{} cannot be resumed from: {reason}", path.display())]
+    BadState {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file of a run lost what was in it when the checkpoint was written.
+    #[error(
+        "{} has {got} bytes, but had {expected} when the checkpoint was written: put it back, or \
+         begin another run",
+        path.display()
+    )]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+        /// What the checkpoint says.
+        expected: u64,
+        /// What there is.
+        got: u64,
     },
     /// Something of a run could not be written.
     #[error("cannot write {}", path.display())]

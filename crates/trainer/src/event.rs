@@ -18,13 +18,15 @@ pub struct Plan {
     pub training_tokens: Option<usize>,
     /// Tokens of the validation split.
     pub validation_tokens: usize,
+    /// Steps done before, where a run is resumed.
+    pub steps_done: u64,
     /// Tokens an optimizer step sees.
     pub tokens_per_step: usize,
     /// Floating-point operations of an optimizer step.
     pub flops_per_step: u64,
     /// Device memory of a training step, in bytes, parameters and optimizer included.
     pub memory_bytes: u64,
-    /// Training time in seconds, estimated from the device's speed in one product.
+    /// Training time still to come in seconds, estimated from the device's speed in one product.
     pub estimated_seconds: f64,
     /// The device's name.
     pub device: String,

@@ -16,18 +16,17 @@ const LATEST: &str = "latest";
 pub(crate) const CONFIG_JSON: &str = "config.json";
 pub(crate) const TOKENIZER_JSON: &str = "tokenizer.json";
 pub(crate) const MODEL: &str = "model.safetensors";
+pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
+/// What a run appends to.
+pub(crate) const METRICS: &str = "metrics.jsonl";
+pub(crate) const TIMINGS: &str = "timings.jsonl";
+pub(crate) const SAMPLES: &str = "samples.txt";
 /// A run's configuration.
 pub(crate) const CONFIG_TOML: &str = "config.toml";
 /// Its checkpoints.
 const CHECKPOINTS: &str = "checkpoints";
 /// The files that make a folder a run's.
-const FILES: [&str; 5] = [
-    CONFIG_TOML,
-    LATEST,
-    "metrics.jsonl",
-    "timings.jsonl",
-    "samples.txt",
-];
+const FILES: [&str; 5] = [CONFIG_TOML, LATEST, METRICS, TIMINGS, SAMPLES];
 
 /// What to do with a folder that holds a run already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,6 +106,13 @@ impl RunFolder {
             .and_then(|()| fs::remove_file(&probe))
             .map_err(failed)?;
         Ok(run)
+    }
+
+    /// The folder of a run that is there already.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
     }
 
     /// Where it is.
@@ -301,16 +307,8 @@ fn read_tokenizer(path: &Path, config: &GptConfig) -> Result<Option<Arc<dyn Toke
 
 /// The folder with the files: the newest checkpoint of a run, or the folder itself.
 fn model_folder(path: &Path) -> Result<PathBuf> {
-    let latest = path.join(LATEST);
-    if latest.is_file() {
-        let text = fs::read_to_string(&latest).map_err(|source| Error::Read {
-            path: latest.clone(),
-            source,
-        })?;
-        let folder = path.join(text.trim());
-        if folder.join(CONFIG_JSON).is_file() {
-            return Ok(folder);
-        }
+    if let Some(folder) = latest_checkpoint(path)? {
+        return Ok(folder);
     }
     if path.join(CONFIG_JSON).is_file() && path.join(MODEL).is_file() {
         return Ok(path.to_owned());
@@ -318,6 +316,20 @@ fn model_folder(path: &Path) -> Result<PathBuf> {
     Err(Error::NoModel {
         path: path.to_owned(),
     })
+}
+
+/// The newest checkpoint of a run, if it is there.
+pub(crate) fn latest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
+    let latest = run.join(LATEST);
+    if !latest.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&latest).map_err(|source| Error::Read {
+        path: latest,
+        source,
+    })?;
+    let folder = run.join(text.trim());
+    Ok(folder.join(CONFIG_JSON).is_file().then_some(folder))
 }
 
 #[cfg(test)]

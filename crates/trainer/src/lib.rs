@@ -33,6 +33,7 @@ mod error;
 mod evaluate;
 pub mod event;
 mod folder;
+mod resume;
 mod run;
 pub mod schedule;
 mod setup;
@@ -40,8 +41,9 @@ mod step;
 mod translate;
 
 pub use error::{Error, Result};
-pub use evaluate::mean_loss;
+pub use evaluate::{mean_loss, text_loss};
 pub use folder::{Existing, LoadedModel, RunFolder, newest_run};
+pub use resume::Resume;
 pub use run::{Run, matmul_speed, peak_rss_mb};
 pub use setup::{corpus, gpt_config};
 pub use step::{StepNeeds, Training, check_memory, size};

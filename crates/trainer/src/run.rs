@@ -5,10 +5,13 @@ use crate::data::phrasebook::{Pair, TUTORIAL_SENTENCE, Unseen, unseen_pairs};
 use crate::data::{Source, corpora};
 use crate::evaluate::mean_loss;
 use crate::event::{Checkpoint, Done, DoneTiming, Eval, Event, Plan, Sample, StepTiming};
-use crate::folder::{CONFIG_JSON, CONFIG_TOML, MODEL, RunFolder, TOKENIZER_JSON, write_synced};
+use crate::folder::{
+    CONFIG_JSON, CONFIG_TOML, METRICS, MODEL, OPTIMIZER, RunFolder, SAMPLES, TIMINGS,
+    TOKENIZER_JSON, write_synced,
+};
+use crate::resume::{Resume, State};
 use crate::step::{Training, check_dtype, check_memory};
 use crate::{Error, Result, setup, translate};
-use latimer_autograd::Slab;
 use latimer_nn::{Generator, Sampler, Sampling, io};
 use latimer_tensor::op::Matmul;
 use latimer_tensor::{DType, Device, Tensor};
@@ -35,6 +38,9 @@ pub struct Run {
     source: Box<dyn Source>,
     training: Training,
     plan: Plan,
+    /// The state that training begins with, and what it was resumed from.
+    state: State,
+    resumed: Option<Resume>,
 }
 
 impl Run {
@@ -51,28 +57,50 @@ impl Run {
         check_memory(&needs, device)?;
         let training = Training::new(device, &model, &config.train)?;
         let flops_per_s = matmul_speed(device, 512)?;
-        let steps = config.train.max_iters as f64;
         let plan = Plan {
             parameters: training.params().num_parameters(),
             vocab_size: tokenizer.vocab_size(),
             training_tokens: source.training_tokens(),
             validation_tokens: source.validation_tokens(),
+            steps_done: 0,
             tokens_per_step: config.train.batch_size * config.train.grad_accum * model.block_size,
             flops_per_step: needs.flops,
             memory_bytes: needs.memory_bytes,
             // Small products and everything between them run below the speed of one large
             // product; an operation costs a few microseconds on top.
-            estimated_seconds: steps
+            estimated_seconds: config.train.max_iters as f64
                 * (needs.flops as f64 / (0.6 * flops_per_s) + 5e-6 * needs.ops as f64),
             device: device.info().name,
         };
+        let state = State::new(config, tokenizer.fingerprint(), &plan);
         Ok(Self {
             config: config.clone(),
             tokenizer,
             source,
             training,
             plan,
+            state,
+            resumed: None,
         })
+    }
+
+    /// Takes up a run where its newest checkpoint left it: [`Run::train`] on its folder then goes on,
+    /// and leaves what it would have left had it never been stopped.
+    ///
+    /// # Errors
+    /// [`Error::ChangedConfig`], [`Error::ChangedData`], and what reading the checkpoint gives.
+    pub fn resume(&mut self, resume: &Resume) -> Result<()> {
+        resume.check(&self.config)?;
+        resume.check_data(&self.state)?;
+        let (from, then) = (resume.checkpoint(), resume.state());
+        let (weights, moments) = (from.join(MODEL), from.join(OPTIMIZER));
+        self.training.restore(then.step, &weights, &moments)?;
+        let left = self.config.train.max_iters.saturating_sub(then.step) as f64;
+        self.plan.estimated_seconds *= left / self.config.train.max_iters.max(1) as f64;
+        self.plan.steps_done = then.step;
+        self.state.best_val_loss = then.best_val_loss;
+        self.resumed = Some(resume.clone());
+        Ok(())
     }
 
     /// What is known before the first step.
@@ -92,12 +120,21 @@ impl Run {
         observe: &mut dyn FnMut(&Event),
     ) -> Result<Done> {
         let begin = Instant::now();
-        let mut files = Files::create(folder, &self.config)?;
+        let resumed = self.resumed.take();
+        let mut files = match &resumed {
+            None => Files::create(folder, &self.config)?,
+            Some(resumed) => Files::go_on(folder, &self.config, resumed.state())?,
+        };
         files.tell(&Event::Plan(self.plan.clone()), observe)?;
         let config = self.config.train.clone();
-        let due = |interval: u64, step: u64| interval > 0 && step.is_multiple_of(interval);
-        let (mut train_seconds, mut best) = (0.0, None::<f32>);
-        let (mut last_checkpoint, mut interrupted) = (None, false);
+        let first = self.training.steps_done();
+        let mut train_seconds = 0.0;
+        let (mut last_checkpoint, mut interrupted) = (resumed.as_ref().map(|_| first), false);
+        let ended_here = |resumed: &Resume| resumed.config().train.max_iters == first;
+        if first < config.max_iters && resumed.as_ref().is_some_and(ended_here) {
+            // It was to end here, and did without what a longer run does on its way.
+            self.look(&mut files, first, observe)?;
+        }
         while self.training.steps_done() < config.max_iters && !interrupted {
             let start = Instant::now();
             let step = self.training.next_step(&*self.source)?;
@@ -112,29 +149,24 @@ impl Run {
             files.tell(&Event::Step(step, timing), observe)?;
             let last = at == config.max_iters;
             interrupted = stop.load(Ordering::Relaxed) && !last;
-            if due(config.eval_interval, at) && !last {
-                let eval = self.training.estimate(&*self.source)?;
-                keep_least(&mut best, eval.val_loss);
-                files.tell(&Event::Eval(eval), observe)?;
-            }
-            if due(config.sample_interval, at) && !last {
-                self.sample(&mut files, observe)?;
+            if !last {
+                self.look(&mut files, at, observe)?;
             }
             if due(config.checkpoint_interval, at) || last || interrupted {
-                let path = self.checkpoint(folder)?;
+                let path = self.checkpoint(folder, &files)?;
                 last_checkpoint = Some(at);
                 files.tell(&Event::Checkpoint(Checkpoint { step: at, path }), observe)?;
             }
         }
         if last_checkpoint.is_none() {
             // No step was asked for: the initial weights are a model too.
-            let (step, path) = (self.training.steps_done(), self.checkpoint(folder)?);
+            let (step, path) = (self.training.steps_done(), self.checkpoint(folder, &files)?);
             files.tell(&Event::Checkpoint(Checkpoint { step, path }), observe)?;
         }
-        let done = self.finish(&mut files, interrupted, best, observe)?;
+        let done = self.finish(&mut files, interrupted, observe)?;
         let steps = self.training.steps_done();
         let timing = DoneTiming {
-            tokens_per_s: (steps as usize * self.plan.tokens_per_step) as f64
+            tokens_per_s: ((steps - first) as usize * self.plan.tokens_per_step) as f64
                 / f64::max(train_seconds, 1e-9),
             train_seconds,
             seconds: begin.elapsed().as_secs_f64(),
@@ -145,19 +177,36 @@ impl Run {
         Ok(done)
     }
 
+    /// Evaluates and samples on the way, where that is due after a step.
+    fn look(
+        &mut self,
+        files: &mut Files,
+        step: u64,
+        observe: &mut dyn FnMut(&Event),
+    ) -> Result<()> {
+        if due(self.config.train.eval_interval, step) {
+            let eval = self.training.estimate(&*self.source)?;
+            keep_least(&mut self.state.best_val_loss, eval.val_loss);
+            files.tell(&Event::Eval(eval), observe)?;
+        }
+        if due(self.config.train.sample_interval, step) {
+            self.sample(files, observe)?;
+        }
+        Ok(())
+    }
+
     /// The last evaluation, over everything that was kept from training.
     fn finish(
         &mut self,
         files: &mut Files,
         interrupted: bool,
-        best: Option<f32>,
         observe: &mut dyn FnMut(&Event),
     ) -> Result<Done> {
         let mut done = Done {
             steps: self.training.steps_done(),
             interrupted,
             val_loss: None,
-            best_val_loss: best,
+            best_val_loss: self.state.best_val_loss,
             exact_match: None,
             exact_match_structures: None,
             word_by_word: None,
@@ -241,32 +290,29 @@ impl Run {
         Ok(())
     }
 
-    fn checkpoint(&self, folder: &RunFolder) -> Result<PathBuf> {
+    fn checkpoint(&self, folder: &RunFolder, files: &Files) -> Result<PathBuf> {
         let training = &self.training;
-        folder.checkpoint(training.steps_done(), |aside| {
+        let state = State {
+            step: training.steps_done(),
+            metrics_bytes: files.metrics.sync()?,
+            samples_bytes: files.samples.sync()?,
+            ..self.state.clone()
+        };
+        folder.checkpoint(state.step, |aside| {
             let config = io::config_to_json(training.gpt().config());
             write_synced(&aside.join(CONFIG_JSON), config.as_bytes())?;
             write_synced(
                 &aside.join(TOKENIZER_JSON),
                 self.tokenizer.to_json().as_bytes(),
             )?;
-            io::write_weights(training.params(), &aside.join(MODEL))?;
-            let moments = [(Slab::M, "m/"), (Slab::V, "v/")];
-            io::write_slabs(
-                training.params(),
-                &moments,
-                &aside.join("optimizer.safetensors"),
-            )?;
-            let state = serde_json::json!({
-                "format": "latimer-checkpoint",
-                "version": 1,
-                "step": training.steps_done(),
-                "tokenizer": format!("{:016x}", self.tokenizer.fingerprint()),
-                "config": self.config,
-            });
-            write_synced(&aside.join("state.json"), format!("{state:#}\n").as_bytes())
+            training.save(&aside.join(MODEL), &aside.join(OPTIMIZER))?;
+            state.write(aside)
         })
     }
+}
+
+fn due(interval: u64, step: u64) -> bool {
+    interval > 0 && step.is_multiple_of(interval)
 }
 
 fn french(pair: &Pair) -> &str {
@@ -324,15 +370,37 @@ struct Files {
 struct Log {
     path: PathBuf,
     file: File,
+    /// Bytes in it.
+    len: u64,
 }
 
 impl Log {
     fn create(path: PathBuf) -> Result<Self> {
-        let file = File::create(&path).map_err(|source| Error::Write {
+        Self::open(path, Some(0))
+    }
+
+    /// A file to append to, of which the first `kept` bytes are kept; all without a number.
+    fn open(path: PathBuf, kept: Option<u64>) -> Result<Self> {
+        let failed = |source| Error::Write {
             path: path.clone(),
             source,
-        })?;
-        Ok(Self { path, file })
+        };
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(failed)?;
+        let got = file.metadata().map_err(failed)?.len();
+        let len = kept.unwrap_or(got);
+        if got < len {
+            return Err(Error::CutShort {
+                path,
+                expected: len,
+                got,
+            });
+        }
+        file.set_len(len).map_err(failed)?;
+        Ok(Self { path, file, len })
     }
 
     fn write(&mut self, text: &str) -> Result<()> {
@@ -340,22 +408,45 @@ impl Log {
         written.map_err(|source| Error::Write {
             path: self.path.clone(),
             source,
-        })
+        })?;
+        self.len += text.len() as u64;
+        Ok(())
+    }
+
+    /// Waits until all is on the disk: how many bytes that are.
+    fn sync(&self) -> Result<u64> {
+        let synced = self.file.sync_data();
+        synced.map_err(|source| Error::Write {
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(self.len)
     }
 }
 
 impl Files {
     fn create(folder: &RunFolder, config: &Config) -> Result<Self> {
         let path = folder.path();
-        write_synced(
-            &path.join(CONFIG_TOML),
-            config.to_commented_toml().as_bytes(),
-        )?;
-        Ok(Self {
-            metrics: Log::create(path.join("metrics.jsonl"))?,
-            timings: Log::create(path.join("timings.jsonl"))?,
-            samples: Log::create(path.join("samples.txt"))?,
-        })
+        let files = Self {
+            metrics: Log::create(path.join(METRICS))?,
+            timings: Log::create(path.join(TIMINGS))?,
+            samples: Log::create(path.join(SAMPLES))?,
+        };
+        write_config(folder, config)?;
+        Ok(files)
+    }
+
+    /// The files of a run that goes on, cut to what they were at a checkpoint. What the clock said
+    /// of the steps that are done again is kept.
+    fn go_on(folder: &RunFolder, config: &Config, state: &State) -> Result<Self> {
+        let path = folder.path();
+        let files = Self {
+            metrics: Log::open(path.join(METRICS), Some(state.metrics_bytes))?,
+            timings: Log::open(path.join(TIMINGS), None)?,
+            samples: Log::open(path.join(SAMPLES), Some(state.samples_bytes))?,
+        };
+        write_config(folder, config)?;
+        Ok(files)
     }
 
     /// Writes an event to the files it belongs to and hands it on.
@@ -373,4 +464,9 @@ impl Files {
         observe(event);
         Ok(())
     }
+}
+
+fn write_config(folder: &RunFolder, config: &Config) -> Result<()> {
+    let text = config.to_commented_toml();
+    write_synced(&folder.path().join(CONFIG_TOML), text.as_bytes())
 }

@@ -65,15 +65,7 @@ pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<
         let phrases = Phrases::new(tokenizer.clone(), config.model.block_size)?;
         return Ok((tokenizer, Box::new(phrases)));
     }
-    let mut text = String::new();
-    for name in &config.data.data {
-        if name == corpora::PHRASEBOOK {
-            let name = name.clone();
-            let hint = ": the phrasebook cannot be joined with other data".to_owned();
-            return Err(Error::UnknownData { name, hint });
-        }
-        text.push_str(&corpora::load_text(name, cache)?);
-    }
+    let text = corpora::load_texts(&config.data.data, cache)?;
     let tokenizer = fit(&config.data, &text)?;
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
     let tokens = TextTokens::new(&text, &*tokenizer, fraction, block_size)?;

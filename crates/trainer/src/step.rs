@@ -5,10 +5,14 @@ use crate::data::{RowKey, Source, Split};
 use crate::event::{Eval, Step};
 use crate::schedule::learning_rate;
 use crate::{Error, Result};
-use latimer_autograd::{AdamW, Mode, Params, Pass};
-use latimer_nn::{Gpt, GptConfig};
+use latimer_autograd::{AdamW, Mode, Params, Pass, Slab};
+use latimer_nn::{Gpt, GptConfig, io};
 use latimer_tensor::dtype::bytes_of;
 use latimer_tensor::{DType, Device, DryRun, PoolStats, Scalars, StepValues, Tensor};
+use std::path::Path;
+
+/// AdamW's moments, and what their names begin with in files.
+const MOMENTS: [(Slab, &str); 2] = [(Slab::M, "m/"), (Slab::V, "v/")];
 
 /// A model in training: everything a step reads and writes.
 #[derive(Debug)]
@@ -144,6 +148,26 @@ impl Training {
     #[must_use]
     pub fn scalars(&self) -> &Scalars {
         &self.scalars
+    }
+
+    /// Takes the weights and moments after some step from the files of a checkpoint.
+    ///
+    /// # Errors
+    /// What reading the files gives.
+    pub(crate) fn restore(&mut self, step: u64, weights: &Path, moments: &Path) -> Result<()> {
+        io::read_weights(&mut self.params, weights)?;
+        io::read_slabs(&mut self.params, &MOMENTS, moments)?;
+        self.step = step;
+        Ok(())
+    }
+
+    /// Writes what [`Training::restore`] reads.
+    ///
+    /// # Errors
+    /// What writing the files gives.
+    pub(crate) fn save(&self, weights: &Path, moments: &Path) -> Result<()> {
+        io::write_weights(&self.params, weights)?;
+        Ok(io::write_slabs(&self.params, &MOMENTS, moments)?)
     }
 
     /// Steps done.

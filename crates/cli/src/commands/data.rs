@@ -1,7 +1,8 @@
 //! `latimer data`: corpora that have a name.
 
-use super::{Context, cache};
-use crate::error::Result;
+use super::{Context, cache, unknown};
+use crate::download;
+use crate::error::{Error, Result};
 use crate::format::thousands;
 use crate::terminal;
 use latimer_trainer::data::corpora::{CORPORA, Corpus, Published};
@@ -20,10 +21,16 @@ pub(crate) struct Args {
 enum What {
     /// Name every corpus, and say whether it is on this machine
     List,
+    /// Download a corpus, unless it is on this machine
+    Get {
+        /// Its name
+        name: String,
+    },
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    match args.what {
+    match &args.what {
+        What::Get { name } => get(context, name)?,
         What::List => list(context.terminal.json, &cache())?,
     }
     Ok(ExitCode::SUCCESS)
@@ -38,6 +45,42 @@ struct Listed {
     sha256: Option<&'static str>,
     url: Option<&'static str>,
     cached: bool,
+}
+
+/// The result of `get`.
+#[derive(Serialize)]
+struct Got<'a> {
+    name: &'static str,
+    path: &'a str,
+    bytes: u64,
+    sha256: &'static str,
+}
+
+fn get(context: &Context, name: &str) -> Result<()> {
+    let Some(corpus) = Corpus::find(name) else {
+        let names: Vec<&str> = CORPORA.iter().map(|corpus| corpus.name).collect();
+        return Err(unknown("corpus", name, &names));
+    };
+    let Some(published) = corpus.published else {
+        return Err(Error::Usage(format!(
+            "the corpus {name} is built in: there is nothing to download"
+        )));
+    };
+    let path = download::fetch(&published, &cache(), &context.terminal)?;
+    let path = path.display().to_string();
+    let Published { bytes, sha256, .. } = published;
+    if context.terminal.json {
+        return terminal::json_result(&Got {
+            name: corpus.name,
+            path: &path,
+            bytes,
+            sha256,
+        });
+    }
+    terminal::result(format_args!(
+        "{name} is in {path}\n{} bytes, SHA-256 {sha256}",
+        thousands(bytes)
+    ))
 }
 
 fn list(json: bool, cache: &Path) -> Result<()> {

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod data;
 pub(crate) mod devices;
+pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod logits;
 pub(crate) mod train;
@@ -35,6 +36,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Train(args) => train::run(context, &args),
         Command::Generate(args) => generate::run(context, &args),
         Command::Translate(args) => translate::run(context, &args),
+        Command::Eval(args) => eval::run(context, &args),
         Command::Logits(args) => logits::run(context, &args),
         Command::Data(args) => data::run(context, &args),
         Command::Devices(args) => devices::run(context, &args),

@@ -2,13 +2,14 @@
 
 use super::{Context, RUNS, cache};
 use crate::args::{ConfigArgs, presets};
+use crate::download;
 use crate::error::{Error, INTERRUPTED, Result};
 use crate::format::{count, duration, percent, thousands};
 use crate::progress::Progress;
 use crate::terminal::{self, dim};
 use latimer_trainer::config::{Config, diff};
 use latimer_trainer::event::{Done, DoneTiming, Event};
-use latimer_trainer::{Existing, Run, RunFolder};
+use latimer_trainer::{Existing, Resume, Run, RunFolder, newest_run};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,10 @@ pub(crate) struct Args {
     /// Folder of the run [default: runs/<preset>-<NNN>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Go on with the run that --out holds, else with the newest in ./runs (of --preset); it ends
+    /// up as if it had never been stopped
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
     /// Delete the run that --out holds
     #[arg(long)]
     overwrite: bool,
@@ -35,7 +40,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let terminal = &context.terminal;
-    let config = args.config.resolve(&[])?;
+    let resume = match args.resume {
+        true => Some(newest(args)?),
+        false => None,
+    };
+    let config = match &resume {
+        Some(resume) => args.config.resume(resume.config())?,
+        None => args.config.resolve(&[])?,
+    };
     if args.print_config {
         print_config(&config, terminal.json)?;
         return Ok(ExitCode::SUCCESS);
@@ -51,14 +63,31 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         true => Existing::Overwrite,
         false => Existing::Refuse,
     };
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => RunFolder::default_path(Path::new(RUNS), &config.preset),
+    let out = match (&resume, &args.out) {
+        (Some(resume), _) => resume.folder().path().to_owned(),
+        (None, Some(out)) => out.clone(),
+        (None, None) => RunFolder::default_path(Path::new(RUNS), &config.preset),
     };
-    RunFolder::check(&out, existing)?;
+    match &resume {
+        Some(resume) => resume.check(&config)?,
+        None => RunFolder::check(&out, existing)?,
+    }
     let device = context.device()?;
-    let mut run = Run::new(&config, &device, &cache())?;
-    let folder = RunFolder::create(&out, existing)?;
+    let cache = cache();
+    download::provide(&config.data.data, &cache, terminal)?;
+    let mut run = Run::new(&config, &device, &cache)?;
+    let folder = match &resume {
+        Some(resume) => {
+            run.resume(resume)?;
+            terminal.note(format_args!(
+                "resuming {} after step {}",
+                out.display(),
+                thousands(resume.step())
+            ));
+            resume.folder().clone()
+        }
+        None => RunFolder::create(&out, existing)?,
+    };
 
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(terminal, &config, &device.info());
@@ -98,9 +127,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     };
     if done.interrupted {
         terminal.note(format_args!(
-            "stopped after step {} of {}; the model so far is in {}",
+            "stopped after step {} of {}; the model so far is in {}\n\
+             to go on: latimer train --resume --out {}",
             thousands(done.steps),
             thousands(config.train.max_iters),
+            out.display(),
             out.display()
         ));
         return Ok(ExitCode::from(INTERRUPTED));
@@ -110,6 +141,24 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     terminal.note(dim(what_next(args.out.as_deref(), &out, &done)));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The run that is to be gone on with.
+fn newest(args: &Args) -> Result<Resume> {
+    let path = match &args.out {
+        Some(out) => out.clone(),
+        None => {
+            let runs = Path::new(RUNS);
+            let preset = match (&args.config.preset, &args.config.config) {
+                (Some(preset), _) => Some(Config::preset(preset)?.preset),
+                (None, Some(_)) => Some(args.config.resolve(&[])?.preset),
+                (None, None) => None,
+            };
+            newest_run(runs, preset.as_deref())
+                .map_err(|_| latimer_trainer::Error::NothingToResume { path: runs.into() })?
+        }
+    };
+    Ok(Resume::open(&path)?)
 }
 
 fn print_config(config: &Config, json: bool) -> Result<()> {

@@ -36,6 +36,7 @@ fn what_is_misspelt_is_guessed() {
         &[
             ("trian", 2, "did you mean `train`?"),
             ("data lst", 2, "did you mean `list`?"),
+            ("data get shakespere", 2, "did you mean `shakespeare`?"),
             ("train --n-layers 2", 2, "did you mean `--n-layer`?"),
             ("train --lr 0.1", 2, "did you mean `--learning-rate`?"),
             ("train --steps 3", 2, "did you mean `--max-iters`?"),
@@ -113,8 +114,10 @@ fn data_that_cannot_be_trained_on_says_why() {
                 1,
                 "not UTF-8 text: byte 3",
             ),
-            ("train --preset baby --data folder", 1, "is a folder"),
-            ("train --preset baby", 1, "not in the cache"),
+            ("train --preset baby --data folder", 1, "holds no text"),
+            ("train --preset baby --quiet", 1, "cannot download https"),
+            ("data get shakespeare", 1, "without a network"),
+            ("data get phrasebook", 2, "is built in"),
         ],
     );
 }
@@ -165,9 +168,29 @@ fn folders_that_cannot_be_used_say_why() {
         };
         fs::write(cut.join(file), &bytes[..kept]).unwrap();
     }
+    fs::write(place.path("one.txt"), "t").unwrap();
+    fs::write(place.path("foreign.txt"), "to be\nou né").unwrap();
     refused(
         &place,
         &[
+            (
+                "eval --model run --data foreign.txt",
+                1,
+                "cannot read foreign.txt: unknown character",
+            ),
+            ("eval --model run --data one.txt", 1, "at least 2"),
+            ("eval --model run --data none.txt", 1, "none.txt"),
+            (
+                "eval --model run --data text.txt --stride 17",
+                2,
+                "from 1 to block_size = 16",
+            ),
+            (
+                "eval --model run --data text.txt --max-tokens 0",
+                2,
+                "nothing to predict",
+            ),
+            ("eval --model run --data phrasebook", 1, "has no end"),
             (
                 &format!("train {TINY} --out text.txt/run"),
                 1,

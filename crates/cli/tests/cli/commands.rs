@@ -263,6 +263,7 @@ fn help_names_what_works_and_nothing_else() {
         "train",
         "generate",
         "translate",
+        "eval",
         "logits",
         "data",
         "devices",
@@ -280,7 +281,6 @@ fn help_names_what_works_and_nothing_else() {
         train.contains("--learning-rate") && train.contains("Presets:"),
         "{train}"
     );
-    assert!(!train.contains("--resume"), "{train}");
     assert!(place.output("--version").starts_with("latimer "));
     assert_eq!(place.run("").status, Some(2));
 }

@@ -4,5 +4,6 @@
 
 mod bad_input;
 mod commands;
+mod eval;
 mod place;
 mod runs;

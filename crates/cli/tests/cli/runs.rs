@@ -30,6 +30,39 @@ fn threads_change_no_bit() {
 }
 
 #[test]
+fn several_texts_and_folders_are_one_text() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("folder/inner")).unwrap();
+    let (one, two) = (
+        "to be or not to be\n".repeat(40),
+        "that is the question\n".repeat(40),
+    );
+    for (name, text) in [
+        ("one.txt", &one),
+        ("folder/two.md", &two),
+        ("folder/inner/one.txt", &one),
+        ("whole.txt", &(one.clone() + &one + &two)),
+    ] {
+        fs::write(place.path(name), text).unwrap();
+    }
+    let keys = TINY.replace("--data text.txt", "");
+    for (out, data) in [
+        ("a", "--data whole.txt"),
+        ("b", "--data one.txt folder/"),
+        (
+            "c",
+            "--data one.txt --data folder/inner/one.txt folder/two.md",
+        ),
+    ] {
+        place.output(&format!("train {keys} {data} --quiet --out {out}"));
+    }
+    let metrics = |run: &str| fs::read(place.path(run).join("metrics.jsonl")).unwrap();
+    assert!(metrics("a") == metrics("b") && metrics("a") == metrics("c"));
+    let loss = |data: &str| place.json(&format!("eval --model a --data {data}"))[0]["loss"].clone();
+    assert_eq!(loss("whole.txt"), loss("one.txt folder"));
+}
+
+#[test]
 fn overwrite_replaces_a_run() {
     let place = Place::new();
     place.output(&format!("train {TINY} --quiet --out run"));
@@ -83,6 +116,52 @@ fn an_interrupted_run_is_saved() {
             (&"done".into(), &true.into())
         );
         place.output("generate --model run --max-new-tokens 2");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_is_resumed_by_its_own_configuration() {
+    let place = Place::new();
+    let flags = "--schedule constant --dropout 0.2 --threads 2";
+    place.output(&format!(
+        "train {TINY} {flags} --quiet --max-iters 12 --out straight"
+    ));
+    // Elsewhere than in ./runs, and there.
+    place.output(&format!("train {TINY} {flags} --quiet"));
+    place.output("train --resume --out runs/baby-001 --max-iters 8 --quiet --threads 1");
+    place.output(&format!(
+        "train {TINY} {flags} --quiet --resume --max-iters 12"
+    ));
+    for file in [
+        "metrics.jsonl",
+        "samples.txt",
+        "config.toml",
+        "checkpoints/step-000012/state.json",
+        "checkpoints/step-000012/optimizer.safetensors",
+    ] {
+        let [a, b] =
+            ["straight", "runs/baby-001"].map(|run| fs::read(place.path(run).join(file)).unwrap());
+        assert!(a == b, "{file} differs");
+    }
+    for (args, status, words) in [
+        ("train --resume --n-layer 2", 1, "model.n_layer: 1 → 2"),
+        ("train --resume --preset seed", 1, "no checkpoint to resume"),
+        (
+            "train --resume --out text.txt",
+            1,
+            "no checkpoint to resume",
+        ),
+        ("train --resume --overwrite", 2, "cannot be used with"),
+        (
+            "train --resume --preset seed --out straight",
+            1,
+            "preset: baby → seed",
+        ),
+    ] {
+        let outcome = place.run(args);
+        assert_eq!(outcome.status, Some(status), "{args}: {outcome:?}");
+        assert!(outcome.stderr.contains(words), "{args}: {outcome:?}");
     }
 }
 

@@ -215,7 +215,7 @@ pub const KEYS: &[Key] = &[
     key!(
         data.data,
         TextList,
-        "corpus names or text files, joined in this order"
+        "corpus names, text files or folders of them, joined in this order"
     ),
     key!(
         data.tokenizer,

@@ -52,6 +52,18 @@ impl Config {
         Ok(config)
     }
 
+    /// This configuration under overrides, as [`Config::resolve`] lays them over a preset and a
+    /// file: for a run that is resumed, whose preset and file are in it already.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn with_overrides(&self, overrides: &[(String, String)]) -> Result<Self> {
+        let mut config = self.clone();
+        config.apply_overrides(overrides)?;
+        config.validate()?;
+        Ok(config)
+    }
+
     fn overlay(
         preset: Option<&str>,
         file: Option<(&Path, &str)>,
@@ -74,6 +86,11 @@ impl Config {
         for assignment in file.into_iter().flat_map(|file| file.assignments) {
             assignment.apply(&mut config)?;
         }
+        config.apply_overrides(overrides)?;
+        Ok(config)
+    }
+
+    fn apply_overrides(&mut self, overrides: &[(String, String)]) -> Result<()> {
         let mut gathered: Vec<&Key> = Vec::new();
         for (name, text) in overrides {
             let origin = flag_origin(name);
@@ -81,7 +98,7 @@ impl Config {
             let mut value = parse_flag(key.value, text);
             if let Some(Value::TextList(values)) = &mut value {
                 if gathered.iter().any(|seen| seen.name == key.name)
-                    && let Value::TextList(before) = key.get(&config)
+                    && let Value::TextList(before) = key.get(self)
                 {
                     values.splice(0..0, before);
                 }
@@ -93,9 +110,9 @@ impl Config {
                 text: text.clone(),
                 origin,
             }
-            .apply(&mut config)?;
+            .apply(self)?;
         }
-        Ok(config)
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Corpora that have a name: built in, or published and cached.
 
-use super::text::read_text;
+use super::text::{join, read_text};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -68,11 +68,14 @@ impl Published {
     }
 }
 
-/// The text of a published corpus or of a file; corpora come first, `./NAME` means a file.
+/// The text of a published corpus, a file or a folder of text files; corpora come first, `./NAME` means a file.
 ///
 /// # Errors
-/// [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`], and what reading gives.
+/// [`Error::EndlessCorpus`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`], and what reading gives.
 pub fn load_text(name: &str, cache: &Path) -> Result<String> {
+    if name == PHRASEBOOK {
+        return Err(Error::EndlessCorpus { name: PHRASEBOOK });
+    }
     let Some((corpus, published)) = Corpus::find(name).and_then(|c| Some((c, c.published?))) else {
         let path = Path::new(name);
         if path.exists() {
@@ -98,6 +101,20 @@ pub fn load_text(name: &str, cache: &Path) -> Result<String> {
         });
     }
     Ok(text)
+}
+
+/// The texts of several, in this order, each beginning on a line of its own.
+///
+/// # Errors
+/// As [`load_text`]; [`Error::UnknownData`] for the phrasebook among others.
+pub fn load_texts(names: &[String], cache: &Path) -> Result<String> {
+    if names.len() > 1 && names.iter().any(|name| name == PHRASEBOOK) {
+        return Err(Error::UnknownData {
+            name: PHRASEBOOK.to_owned(),
+            hint: ": the phrasebook cannot be joined with other data".to_owned(),
+        });
+    }
+    join(names.iter().map(|name| load_text(name, cache)))
 }
 
 /// A name that looks like a path is a missing file; any other may be a misspelt corpus.

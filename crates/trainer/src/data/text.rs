@@ -4,7 +4,8 @@ use super::sampler::window_start;
 use super::{RowKey, Source, Split, random_place, windows};
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// A text as ids, its last part kept for validation.
 #[derive(Debug)]
@@ -88,17 +89,79 @@ impl Source for TextTokens {
     }
 }
 
-/// Reads one text file.
+/// What the names of a folder's text files end in, in any case.
+pub const TEXT_EXTENSIONS: [&str; 4] = ["txt", "text", "md", "markdown"];
+
+/// Joins texts; each begins on a line of its own.
+pub(crate) fn join(texts: impl IntoIterator<Item = Result<String>>) -> Result<String> {
+    let mut joined = String::new();
+    for text in texts {
+        let text = text?;
+        if joined.is_empty() {
+            joined = text;
+            continue;
+        }
+        if !joined.ends_with('\n') {
+            joined.push('\n');
+        }
+        joined.push_str(&text);
+    }
+    Ok(joined)
+}
+
+/// Reads a text file, or of a folder and all folders in it every file whose name ends in one of
+/// [`TEXT_EXTENSIONS`] and that is not empty, in the order of their paths. What begins with a dot
+/// is left out, and links to folders are not followed.
 ///
 /// # Errors
-/// [`Error::DataIsFolder`], [`Error::ReadData`], [`Error::EmptyData`], [`Error::NotText`].
+/// [`Error::NoTextInFolder`], [`Error::ReadData`], [`Error::EmptyData`], [`Error::NotText`].
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    if path.is_dir() {
-        return Err(Error::DataIsFolder {
+    if !path.is_dir() {
+        return read_file(path);
+    }
+    let mut files = Vec::new();
+    find_texts(path, &mut files)?;
+    if files.is_empty() {
+        return Err(Error::NoTextInFolder {
             path: path.to_owned(),
         });
     }
-    let bytes = std::fs::read(path).map_err(|source| Error::ReadData {
+    files.sort();
+    join(files.iter().map(|file| read_file(file)))
+}
+
+fn find_texts(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::ReadData { path, source }
+    };
+    for entry in fs::read_dir(folder).map_err(failed(folder))? {
+        let entry = entry.map_err(failed(folder))?;
+        let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if entry.file_type().map_err(failed(&path))?.is_dir() {
+            find_texts(&path, files)?;
+        } else if is_text(&path) && fs::metadata(&path).map_err(failed(&path))?.len() > 0 {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn is_text(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let is = |extension: &str| {
+        TEXT_EXTENSIONS
+            .iter()
+            .any(|e| extension.eq_ignore_ascii_case(e))
+    };
+    path.is_file() && extension.is_some_and(is)
+}
+
+fn read_file(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|source| Error::ReadData {
         path: path.to_owned(),
         source,
     })?;
@@ -150,6 +213,35 @@ mod tests {
             .filter(|&s| row(s, 0, false) != row(s, 0, true))
             .count();
         assert!(differs > 30);
+    }
+
+    #[test]
+    fn a_folder_is_its_texts_by_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for inner in ["b", "b/c", ".git"] {
+            fs::create_dir(path(inner)).unwrap();
+        }
+        let refused = read_text(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("holds no text"), "{refused}");
+        assert!(refused.contains(".txt, .text, .md, .markdown"), "{refused}");
+        for (name, text) in [
+            ("z.TXT", "last"),
+            ("b/two.md", "two"),
+            ("b/c/one.markdown", "one\n"),
+            ("a.text", "first"),
+            ("empty.txt", ""),
+            ("b.rs", "code"),
+            (".hidden.txt", "hidden"),
+            (".git/x.txt", "hidden"),
+        ] {
+            fs::write(path(name), text).unwrap();
+        }
+        let text = read_text(folder.path()).unwrap();
+        assert_eq!(text, "first\none\ntwo\nlast");
+        fs::write(path("bad.md"), b"\xff").unwrap();
+        let refused = read_text(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("bad.md is not UTF-8"), "{refused}");
     }
 
     #[test]

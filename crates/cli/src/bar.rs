@@ -1,0 +1,74 @@
+//! A bar for a task whose length is known.
+
+use crate::format::percent;
+use crate::terminal::Terminal;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
+
+/// A bar is drawn for what takes longer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Without a bar, there is a line so often.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What is done of a task: a bar on a terminal, a line now and then elsewhere.
+pub(crate) struct Bar<'a> {
+    terminal: &'a Terminal,
+    what: &'static str,
+    len: u64,
+    begin: Instant,
+    last_line: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl<'a> Bar<'a> {
+    /// A task of `len` parts; `what` says what is being done.
+    pub(crate) fn new(terminal: &'a Terminal, what: &'static str, len: u64) -> Self {
+        let begin = Instant::now();
+        Self {
+            terminal,
+            what,
+            len,
+            begin,
+            last_line: begin,
+            bar: None,
+        }
+    }
+
+    /// So many parts are done.
+    pub(crate) fn set(&mut self, done: u64) {
+        if self.bar.is_none() && self.terminal.has_bar() && self.begin.elapsed() > PATIENCE {
+            self.bar = self.draw();
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        } else if !self.terminal.has_bar() && self.last_line.elapsed() > SILENCE {
+            self.last_line = Instant::now();
+            let share = done as f64 / self.len.max(1) as f64;
+            self.terminal
+                .note(format_args!("{}: {}", self.what, percent(share)));
+        }
+    }
+
+    fn draw(&self) -> Option<ProgressBar> {
+        let target = ProgressDrawTarget::stderr();
+        if target.is_hidden() {
+            return None;
+        }
+        let bar = ProgressBar::with_draw_target(Some(self.len), target)
+            .with_elapsed(self.begin.elapsed());
+        let template = "{msg} {bar:24} {human_pos}/{human_len}  {per_sec}  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(self.what);
+        Some(bar)
+    }
+}
+
+impl Drop for Bar<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A run that was stopped and resumed leaves what it would have left anyway.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
+
+use latimer_tensor::Device;
+use latimer_trainer::config::Config;
+use latimer_trainer::event::{Done, Event};
+use latimer_trainer::{Error, Existing, Result, Resume, Run, RunFolder};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let text = "to be, or not to be, that is the question: ".repeat(12);
+        fs::write(place.path("text.txt"), text).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn config(&self, flags: &[(&str, &str)]) -> Config {
+        let data = self.path("text.txt").display().to_string();
+        let keys = [
+            ("data", data.as_str()),
+            ("n_layer", "1"),
+            ("n_head", "2"),
+            ("n_embd", "8"),
+            ("block_size", "8"),
+            ("batch_size", "2"),
+            ("grad_accum", "2"),
+            ("dropout", "0.2"),
+            ("eval_iters", "2"),
+            ("warmup_iters", "3"),
+            ("eval_interval", "3"),
+            ("sample_interval", "5"),
+            ("checkpoint_interval", "6"),
+            ("max_iters", "20"),
+        ];
+        let all: Vec<_> = keys
+            .iter()
+            .chain(flags)
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        Config::resolve(Some("baby"), None, &all).unwrap()
+    }
+
+    /// Trains to the end, or as if Ctrl-C came in a step.
+    fn train(&self, config: &Config, out: &str, stop_at: Option<u64>) -> Done {
+        let mut run = Run::new(config, &Device::reference(), Path::new("no-cache")).unwrap();
+        let out = RunFolder::create(&self.path(out), Existing::Refuse).unwrap();
+        finish(&mut run, &out, stop_at)
+    }
+
+    #[allow(
+        clippy::result_large_err,
+        reason = "as the library's own functions have it"
+    )]
+    fn resume(&self, config: &Config, out: &str, stop_at: Option<u64>) -> Result<Done> {
+        let resume = Resume::open(&self.path(out))?;
+        let mut run = Run::new(config, &Device::reference(), Path::new("no-cache"))?;
+        run.resume(&resume)?;
+        assert_eq!(run.plan().steps_done, resume.step());
+        Ok(finish(&mut run, resume.folder(), stop_at))
+    }
+
+    /// Every file of two runs that may not differ.
+    fn same(&self, one: &str, two: &str, last: u64) {
+        let checkpoint = format!("checkpoints/step-{last:06}");
+        let mut files: Vec<PathBuf> = ["config.toml", "latest", "metrics.jsonl", "samples.txt"]
+            .iter()
+            .map(PathBuf::from)
+            .collect();
+        let names = fs::read_dir(self.path(one).join(&checkpoint)).unwrap();
+        files.extend(names.map(|entry| Path::new(&checkpoint).join(entry.unwrap().file_name())));
+        assert_eq!(files.len(), 4 + 5);
+        for file in files {
+            let [a, b] = [one, two].map(|run| fs::read(self.path(run).join(&file)).unwrap());
+            assert!(a == b, "{} differs", file.display());
+        }
+    }
+}
+
+fn finish(run: &mut Run, out: &RunFolder, stop_at: Option<u64>) -> Done {
+    let stop = AtomicBool::new(false);
+    run.train(out, &stop, &mut |event| {
+        if let Event::Step(step, _) = event
+            && Some(step.step) == stop_at
+        {
+            stop.store(true, Ordering::Relaxed);
+        }
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_run_stopped_twice_is_the_run_never_stopped() {
+    let place = Place::new();
+    let config = place.config(&[]);
+    let straight = place.train(&config, "straight", None);
+    let stopped = place.train(&config, "stopped", Some(7));
+    assert!(stopped.interrupted && stopped.steps == 7);
+    let again = place.resume(&config, "stopped", Some(15)).unwrap();
+    assert!(again.interrupted && again.steps == 15);
+    let done = place.resume(&config, "stopped", None).unwrap();
+    assert_eq!(done, straight);
+    assert!(done.best_val_loss.is_some());
+    place.same("straight", "stopped", 20);
+    // A run that is done is measured again, and stays as it is.
+    assert_eq!(place.resume(&config, "stopped", None).unwrap(), straight);
+    place.same("straight", "stopped", 20);
+}
+
+#[test]
+fn a_crash_after_a_checkpoint_loses_nothing_but_time() {
+    let place = Place::new();
+    let config = place.config(&[]);
+    place.train(&config, "straight", None);
+    place.train(&config, "crashed", None);
+    // As if the power had gone in step 20, after the last checkpoint on the way.
+    let crashed = place.path("crashed");
+    fs::write(crashed.join("latest"), "checkpoints/step-000018\n").unwrap();
+    fs::remove_dir_all(crashed.join("checkpoints/step-000020")).unwrap();
+    place.resume(&config, "crashed", None).unwrap();
+    place.same("straight", "crashed", 20);
+}
+
+#[test]
+fn a_constant_schedule_may_be_made_longer() {
+    let place = Place::new();
+    // 15 steps: both an evaluation and a sample are due where the shorter run ends.
+    let of = |steps| place.config(&[("schedule", "constant"), ("max_iters", steps)]);
+    place.train(&of("20"), "straight", None);
+    place.train(&of("15"), "longer", None);
+    place.resume(&of("20"), "longer", None).unwrap();
+    place.same("straight", "longer", 20);
+    let error = place.resume(&of("10"), "longer", None).unwrap_err();
+    assert!(
+        error.to_string().contains("train.max_iters: 20 → 10"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_not_the_same_run_is_refused_with_what_differs() {
+    let place = Place::new();
+    let config = place.config(&[]);
+    place.train(&config, "run", Some(7));
+    let refused = |flags: &[(&str, &str)]| {
+        let config = place.config(flags);
+        place.resume(&config, "run", None).unwrap_err().to_string()
+    };
+    let text = refused(&[("dropout", "0.1"), ("max_iters", "30")]);
+    for difference in ["model.dropout: 0.2 → 0.1", "train.max_iters: 20 → 30"] {
+        assert!(text.contains(difference), "{text}");
+    }
+    let text = fs::read_to_string(place.path("text.txt")).unwrap();
+    for (changed, words) in [
+        (text.replace("question", "quest!on"), "fingerprint"),
+        (text.clone() + "to be", "the data: "),
+    ] {
+        fs::write(place.path("text.txt"), changed).unwrap();
+        let said = refused(&[]);
+        assert!(said.contains(words), "{said}");
+    }
+    fs::write(place.path("text.txt"), text).unwrap();
+    let nothing = Resume::open(&place.path("none")).unwrap_err();
+    assert!(matches!(nothing, Error::NothingToResume { .. }));
+    // A file that lost what the checkpoint counts on.
+    fs::write(place.path("run/samples.txt"), "").unwrap();
+    let mut run = Run::new(&config, &Device::reference(), Path::new("no-cache")).unwrap();
+    let resume = Resume::open(&place.path("run")).unwrap();
+    run.resume(&resume).unwrap();
+    let stop = AtomicBool::new(false);
+    let error = run.train(resume.folder(), &stop, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, Error::CutShort { .. }), "{error}");
+    let state = place.path("run/checkpoints/step-000007/state.json");
+    fs::write(
+        state,
+        "{\"format\": \"latimer-checkpoint\", \"version\": 1}",
+    )
+    .unwrap();
+    let old = Resume::open(&place.path("run")).unwrap_err().to_string();
+    assert!(old.contains("version 2"), "{old}");
+}
