@@ -1,7 +1,9 @@
 //! The checks a commit must pass.
 
-use crate::run::{Outcome, cargo, succeed};
+use crate::run::{Outcome, cargo, succeed, target_folder};
+use crate::tidy;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -20,20 +22,58 @@ pub(crate) fn test(args: &[OsString]) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Format, lints, tests, docs; warnings are errors.
+/// Tidiness, format, lints, features, tests, docs, and the projects outside the workspace; warnings
+/// are errors.
 pub(crate) fn ci() -> Outcome {
+    let start = Instant::now();
+    tidy::tidy()?;
     succeed(cargo().args(["fmt", "--all", "--check"]))?;
-    let lints = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ];
-    succeed(cargo().args(lints))?;
+    lint(&["--workspace", "--all-targets"])?;
+    // Every feature apart; there is one, and it is on by default.
+    lint(&["--package", "latimer", "--no-default-features"])?;
     test(&[])?;
     let docs = ["doc", "--workspace", "--no-deps"];
     succeed(cargo().args(docs).env("RUSTDOCFLAGS", "--deny warnings"))?;
+    outside()?;
+    eprintln!(
+        "all checks passed in {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lint(what: &[&str]) -> Result<(), String> {
+    succeed(
+        cargo()
+            .arg("clippy")
+            .args(what)
+            .args(["--", "--deny", "warnings"]),
+    )
+}
+
+/// Builds, runs and tests every project of `tests/outside`, each as a user's own: with its own
+/// workspace, through public interfaces only. They share one target folder.
+pub(crate) fn outside() -> Outcome {
+    let folder = Path::new("tests/outside");
+    let target = target_folder()?.join("outside");
+    for project in tidy::entries(folder)? {
+        let manifest = project.join("Cargo.toml");
+        if !manifest.is_file() {
+            continue;
+        }
+        // The workspace's versions, so that a new release elsewhere changes nothing here.
+        std::fs::copy("Cargo.lock", project.join("Cargo.lock"))
+            .map_err(|error| format!("cannot write to {}: {error}", project.display()))?;
+        for task in ["run", "test"] {
+            eprintln!("{}: cargo {task}", project.display());
+            let command = [task, "--quiet", "--manifest-path"];
+            succeed(
+                cargo()
+                    .args(command)
+                    .arg(&manifest)
+                    .env("CARGO_TARGET_DIR", &target),
+            )?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@
 
 mod ci;
 mod run;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -13,7 +14,9 @@ usage: cargo xtask COMMAND [ARGS]
 
 developers' tasks:
   test [ARGS]   build and run every test of the workspace; ARGS go to cargo test
-  ci            what must hold before a commit: format, lints, tests, docs
+  ci            what must hold before a commit: tidy, format, lints, features, tests, docs, outside
+  tidy          finds long files, notes left in sources, missing READMEs, paths of one machine
+  outside       builds, runs and tests the projects of tests/outside, one for each crate alone
 
 everything else is the latimer command, built in release mode:
 ";
@@ -24,7 +27,9 @@ fn main() -> ExitCode {
     let rest: Vec<_> = args.collect();
     let outcome = match command.as_ref().and_then(|c| c.to_str()) {
         Some("test") => ci::test(&rest),
-        Some("ci") => ci::ci(),
+        Some("ci") => run::to_root().and_then(|()| ci::ci()),
+        Some("tidy") => run::to_root().and_then(|()| tidy::tidy()),
+        Some("outside") => run::to_root().and_then(|()| ci::outside()),
         None | Some("help" | "--help" | "-h") => {
             eprint!("{HELP}");
             run::latimer(["--help".into()])

@@ -12,6 +12,12 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// Goes to the workspace's root: tasks that look at files work from any folder below it.
+pub(crate) fn to_root() -> Result<(), String> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    std::env::set_current_dir(root).map_err(|error| format!("cannot enter {root}: {error}"))
+}
+
 /// Runs a command to its end; an error unless it succeeds.
 pub(crate) fn succeed(command: &mut Command) -> Result<(), String> {
     let name = format!("{command:?}");
@@ -55,7 +61,7 @@ fn binary(name: &str) -> impl AsRef<OsStr> + AsRef<std::path::Path> {
 }
 
 /// This program lies in `<target>/debug`.
-fn target_folder() -> Result<PathBuf, String> {
+pub(crate) fn target_folder() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
     let folder = own.parent().and_then(|profile| profile.parent());
     folder

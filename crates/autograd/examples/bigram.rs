@@ -1,0 +1,66 @@
+//! Which word follows which: the smallest language model, trained.
+//!
+//! `cargo run -p latimer-autograd --example bigram`
+#![expect(clippy::print_stdout, reason = "an example prints")]
+
+use latimer_autograd::{AdamW, Declarations, Head, Init, Mode, Params, Pass, Result};
+use latimer_tensor::{Device, Scalars, StepValues, Tensor};
+
+const WORDS: [&str; 6] = ["le", "chat", "est", "sous", "la", "table"];
+
+fn main() -> Result<()> {
+    let (n, width) = (WORDS.len(), 8);
+    let mut declarations = Declarations::new();
+    let mut root = declarations.root();
+    let normal = Init::Normal { std: 0.5 };
+    let table = root.param("table", [n, width], normal);
+    let head = Head {
+        weight: root.param("head", [n, width], normal),
+        bias: None,
+        valid_columns: n,
+    };
+    let device = Device::reference();
+    let mut params = Params::new(&device, declarations, 1)?;
+    params.enable_training()?;
+    let mut scalars = Scalars::new(&device)?;
+    let adamw = AdamW {
+        beta1: 0.9,
+        beta2: 0.99,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        decay_all: false,
+        grad_clip: 1.0,
+    };
+
+    // "le chat est sous la table": each word's target is the next.
+    let ids: Vec<u32> = (0..n as u32).collect();
+    let x = Tensor::from_slice(&device, &ids[..n - 1], [1, n - 1])?; // [B, T]
+    let y = Tensor::from_slice(&device, &ids[1..], [1, n - 1])?; // [B, T]
+    for step in 1..=30 {
+        let [bias1, bias2] = adamw.bias_corrections(step);
+        scalars.set(&StepValues {
+            lr: 0.1,
+            bias1,
+            bias2,
+            seed: 1,
+            step,
+        })?;
+        params.zero_gradients()?;
+        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let h = pass.embedding(&x, table, None, 0)?; // [B, T, C]
+        let loss = pass.lm_loss(&h, head, &y)?; // [1]
+        if step % 10 == 0 {
+            println!("step {step}: loss {:.4}", loss.to_vec::<f32>()?[0]);
+        }
+        pass.backward(loss)?;
+        params.check_gradients()?; // every parameter has one
+        adamw.update(&mut params, &mut scalars)?;
+    }
+    let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+    let h = pass.embedding(&x, table, None, 0)?; // [B, T, C]
+    let next = pass.logits(&h, 0, head)?.argmax()?.to_vec::<u32>()?; // [B * T]
+    for (word, id) in WORDS.iter().zip(next) {
+        println!("after {word:>5}: {}", WORDS[id as usize]);
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! What a backend runs natively, and what the suite says of an operation that is wrong.
+//!
+//! `cargo run -p latimer-conformance --example what_is_native`
+#![expect(clippy::print_stdout, reason = "an example prints")]
+
+use latimer_conformance::{Subject, Support, check};
+use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Op, Ran, Reference};
+use latimer_tensor::{Result, View, ViewMut};
+
+/// The reference backend, but it thinks it knows a faster softmax: it forgets to compute one.
+#[derive(Debug)]
+struct Hasty(Reference);
+
+impl Backend for Hasty {
+    fn info(&self) -> DeviceInfo {
+        self.0.info()
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Box<dyn Buffer>> {
+        self.0.alloc(bytes)
+    }
+
+    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
+        self.0.upload(src, dst)
+    }
+
+    fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
+        self.0.download(src, dst)
+    }
+
+    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+        match op {
+            Op::Softmax(_) => Ok(Ran::Done),
+            _ => Ok(Ran::Unsupported),
+        }
+    }
+}
+
+fn main() {
+    let device = Device::new(Hasty(Reference));
+    println!("{}", Support::of(&device));
+    let subject = Subject::new(device);
+    for op in ["softmax", "matmul"] {
+        match check::agrees(op, &subject) {
+            Ok(()) => println!("{op} agrees with its meaning"),
+            Err(failure) => println!("{failure}"),
+        }
+    }
+}

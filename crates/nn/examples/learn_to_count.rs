@@ -1,0 +1,71 @@
+//! A GPT learns to count modulo ten, by ones, twos and threes, and goes on from three numbers.
+//!
+//! `cargo run --release -p latimer-nn --example learn_to_count`
+#![expect(clippy::print_stdout, reason = "an example prints")]
+
+use latimer_autograd::{AdamW, Mode, Params, Pass};
+use latimer_nn::{Generator, Gpt, GptConfig, Result, Sampler, Sampling};
+use latimer_tensor::{Device, Scalars, StepValues, Tensor};
+
+const T: u32 = 8;
+
+/// `T` numbers from `first` in steps of `by`.
+fn count(first: u32, by: u32) -> Vec<u32> {
+    (0..T).map(|i| (first + i * by) % 10).collect()
+}
+
+fn main() -> Result<()> {
+    let (gpt, declarations) = Gpt::new(&GptConfig::gpt2(10, T as usize, 1, 2, 16))?;
+    println!("{} parameters", declarations.num_parameters());
+    let device = Device::reference();
+    let mut params = Params::new(&device, declarations, 1)?;
+    params.enable_training()?;
+    let mut scalars = Scalars::new(&device)?;
+    let adamw = AdamW {
+        beta1: 0.9,
+        beta2: 0.99,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        decay_all: false,
+        grad_clip: 1.0,
+    };
+    // Ten starts and three steps: 30 rows, the targets one number further.
+    let starts = || (0..30).map(|i| (i / 3, 1 + i % 3));
+    let ids: Vec<u32> = starts().flat_map(|(first, by)| count(first, by)).collect();
+    let targets: Vec<u32> = starts()
+        .flat_map(|(first, by)| count(first + by, by))
+        .collect();
+    let x = Tensor::from_slice(&device, &ids, [30, T as usize])?; // [B, T]
+    let y = Tensor::from_slice(&device, &targets, [30, T as usize])?; // [B, T]
+    for step in 1..=120 {
+        let [bias1, bias2] = adamw.bias_corrections(step);
+        scalars.set(&StepValues {
+            lr: 0.02,
+            bias1,
+            bias2,
+            seed: 1,
+            step,
+        })?;
+        params.zero_gradients()?;
+        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let loss = gpt.loss(&pass, &x, &y)?; // [1]
+        if step % 40 == 0 {
+            println!("step {step:>3}: loss {:.3}", loss.to_vec::<f32>()?[0]);
+        }
+        pass.backward(loss)?;
+        adamw.update(&mut params, &mut scalars)?;
+    }
+    let greedy = Sampling {
+        temperature: 0.0,
+        ..Sampling::default()
+    };
+    let mut sampler = Sampler::new(greedy, 0)?;
+    for prompt in [[0, 1, 2], [1, 3, 5], [9, 2, 5]] {
+        let mut generator = Generator::new(&gpt, &params, &prompt)?;
+        for _ in 0..5 {
+            generator.next_id(&mut sampler)?;
+        }
+        println!("{prompt:?} goes on {:?}", &generator.ids()[3..]);
+    }
+    Ok(())
+}
