@@ -1,5 +1,4 @@
 //! A backend from outside: the four required methods over memory of its own, and a GPT trains.
-
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 use latimer_autograd::{Mode, Pass};
 use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Result, View, ViewMut};

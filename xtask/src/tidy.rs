@@ -8,7 +8,7 @@ use std::process::ExitCode;
 const LONGEST_FILE: usize = 700;
 
 /// Where a path of one machine begins. What every system has (`/tmp`, `/proc`, `/usr`) is no harm.
-const MACHINES: [&str; 6] = ["/home/", "/Users/", "/work/", "/root/", "/mnt/", "C:\\"];
+const MACHINES: [&str; 5] = ["/home/", "/Users/", "/root/", "/mnt/", "C:\\"];
 
 /// Folders in which nothing is ours.
 const FOREIGN: [&str; 5] = ["target", "runs", ".git", ".venv", "__pycache__"];
@@ -63,7 +63,7 @@ fn look(file: &Path, text: &str, findings: &mut Vec<String>) {
 fn machine_path(line: &str) -> Option<&str> {
     let starts = MACHINES.iter().flat_map(|start| line.match_indices(start));
     starts.map(|(at, _)| at).find_map(|at| {
-        // Not within a longer path or an address: `docs/work/`, `https://example.org/home/`.
+        // Not within a longer path or an address: `docs/home/`, `https://example.org/home/`.
         let before = line[..at].chars().next_back();
         let begins = before.is_none_or(|c| !c.is_alphanumeric() && !"./-_~}$>".contains(c));
         begins.then(|| line[at..].split([' ', '`', ')', '"', '>']).next())?
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_is_tidy_is_left_alone() {
-        assert!(found("docs/a.md", "https://a.org/home/b, /tmp/x, docs/work/").is_empty());
+        assert!(found("docs/a.md", "https://a.org/home/b, /tmp/x, docs/home/").is_empty());
         assert!(found("crates/a.rs", "let path = \"/home/ada\";").is_empty());
         assert!(found("docs/a.md", &"\n".repeat(2 * LONGEST_FILE)).is_empty());
     }
