@@ -256,7 +256,10 @@ impl Training {
                 pass.backward(loss.clone())?;
                 let loss = loss.to_vec::<f32>()?[0];
                 if micro_step + 1 == micro_steps && loss.is_finite() {
-                    self.finish_step(step)?;
+                    if step == 1 && row.is_some() {
+                        self.params.check_gradients()?;
+                    }
+                    self.adamw.update(&mut self.params, &mut self.scalars)?;
                 }
                 Ok(loss)
             })?;
@@ -268,14 +271,6 @@ impl Training {
             lr,
             grad_norm: self.scalars.grad_norm()?,
         })
-    }
-
-    fn finish_step(&mut self, step: u64) -> Result<()> {
-        let dry = self.params.device().info().backend == "dry-run";
-        if step == 1 && !dry {
-            self.params.check_gradients()?;
-        }
-        Ok(self.adamw.update(&mut self.params, &mut self.scalars)?)
     }
 
     /// Means over `eval_iters` batches of each split, the tutorial's rule.

@@ -99,7 +99,7 @@ mod tests {
                 .collect();
             starts.sort_unstable();
             let gap = starts.windows(2).map(|p| p[1] - p[0]).max().unwrap_or(0);
-            // Three distance theorem: gaps of a golden rotation are at most 1/φ of the mean's double.
+            // Random places would leave a gap of about ln(12) = 2.5 times the mean.
             assert!(
                 gap < 2 * tokens / rows as usize,
                 "a gap of {gap} in {starts:?}"
