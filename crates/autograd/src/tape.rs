@@ -3,7 +3,7 @@
 use crate::{Error, Param, Params, Result};
 use latimer_tensor::op::Axpby;
 use latimer_tensor::{DType, Device, Scalars, Shape, Tensor, TensorId, View, ViewMut};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Which gradient: the name, shape and type of a tensor, without holding its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,9 @@ pub struct Gradients<'p> {
     params: &'p Params,
     scalars: &'p Scalars,
     wanted: HashMap<TensorId, bool>,
-    pending: HashMap<TensorId, Tensor>,
+    /// Gradients on their way. A tree, because things come and go: a hash table's room would hang
+    /// on its random keys, and a step's allocations are the same every time.
+    pending: BTreeMap<TensorId, Tensor>,
     pub(crate) seed: TensorId,
 }
 
@@ -72,7 +74,7 @@ impl<'p> Gradients<'p> {
             params,
             scalars,
             wanted,
-            pending: HashMap::from([(loss.id(), seed)]),
+            pending: BTreeMap::from([(loss.id(), seed)]),
             seed: id,
         }
     }

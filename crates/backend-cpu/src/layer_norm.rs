@@ -3,7 +3,7 @@
 
 use crate::math::sum;
 use crate::memory::{read, write};
-use crate::parallel::{Par, Rows, RowsMut, scratch};
+use crate::parallel::{Par, Rows, RowsMut, op_scratch};
 use crate::reduce::chunk_rows;
 use crate::simd::{fma, simd};
 use latimer_tensor::op::{AddLayerNorm, LayerNorm, LayerNormBackward};
@@ -193,7 +193,7 @@ pub(crate) fn backward(op: &mut LayerNormBackward<'_>, par: Par) -> Result<Ran> 
     let accumulate = op.accumulate;
     let tall = chunk_rows(rows);
     let chunks = rows.div_ceil(tall);
-    scratch(chunks * 2 * c, |partial| {
+    op_scratch(chunks * 2 * c, |partial| {
         let wide = tall * c;
         let ins = (
             Rows(x, wide),

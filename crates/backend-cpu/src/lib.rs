@@ -46,6 +46,7 @@ use machine::Machine;
 use memory::{Budget, Memory};
 use parallel::Par;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The processor as a device.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct Cpu {
     threads: usize,
     machine: Machine,
     budget: Arc<Budget>,
+    /// The scratch memory that every thread of the pool has, in floats.
+    warmed: AtomicUsize,
 }
 
 /// More threads than this are taken for a mistake.
@@ -104,6 +107,7 @@ impl Cpu {
             threads,
             machine,
             budget,
+            warmed: AtomicUsize::new(0),
         })
     }
 }
@@ -152,10 +156,14 @@ impl Backend for Cpu {
     }
 
     fn enter(&self, work: &mut (dyn FnMut() + Send)) {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
+        let Some(pool) = &self.pool else {
+            return work();
+        };
+        let largest = parallel::largest_scratch();
+        if self.warmed.fetch_max(largest, Ordering::Relaxed) < largest {
+            pool.broadcast(|_| parallel::warm());
         }
+        pool.install(work);
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// How many threads an operation may use.
 #[derive(Clone, Copy, Debug)]
@@ -128,22 +130,57 @@ tuples!(A a, B b, C c, D d, E e);
 tuples!(A a, B b, C c, D d, E e, F f);
 
 thread_local! {
-    /// Scratch memory that nobody is using.
+    /// Scratch memory of this thread that nobody is using.
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends scratch memory of `len` floats, aligned to 64 bytes, its content unspecified.
+/// The most that a piece of work asked for yet, in floats.
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+/// Scratch memory of whole operations that none is using.
+static SHARED: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+
+/// Lends one piece of work scratch memory of `len` floats, aligned to 64 bytes, its content
+/// unspecified. It is the thread's own and kept for the next piece.
 ///
-/// It is kept for the next call, so a training step stops allocating after its first runs. Calls
-/// may nest: a thread that waits in a join may run other work that needs scratch, too.
+/// Which thread does which piece is chance, so a thread could meet its largest one late in a run.
+/// Every thread therefore asks for the largest that any has met, in [`warm`].
 pub(crate) fn scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    const LINE: usize = 16;
+    if LARGEST.load(Ordering::Relaxed) < len {
+        LARGEST.fetch_max(len, Ordering::Relaxed);
+    }
     let mut memory = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let result = lend(&mut memory, len, work);
+    FREE.with_borrow_mut(|free| free.push(memory));
+    result
+}
+
+/// The same for a whole operation, whose pieces share it. It comes from one place for all threads,
+/// because any of them may be the one that drives a step.
+pub(crate) fn op_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    // The list is whole whenever the lock is free, also after a panic.
+    let shared = || SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut memory = shared().pop().unwrap_or_default();
+    let result = lend(&mut memory, len, work);
+    shared().push(memory);
+    result
+}
+
+fn lend<R>(memory: &mut Vec<f32>, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    const LINE: usize = 16;
     if memory.len() < len + LINE {
         memory.resize(len + LINE, 0.0);
     }
     let first = memory.as_ptr().align_offset(64).min(LINE);
-    let result = work(&mut memory[first..first + len]);
-    FREE.with_borrow_mut(|free| free.push(memory));
-    result
+    work(&mut memory[first..first + len])
+}
+
+/// The largest [`scratch`] yet, in floats.
+pub(crate) fn largest_scratch() -> usize {
+    LARGEST.load(Ordering::Relaxed)
+}
+
+/// Gives the calling thread scratch memory as large as any thread has needed.
+pub(crate) fn warm() {
+    scratch(largest_scratch(), |_| ());
 }

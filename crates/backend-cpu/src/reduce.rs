@@ -5,7 +5,7 @@
 
 use crate::math::{dot, max, sum};
 use crate::memory::{read, write};
-use crate::parallel::{Par, Rows, RowsMut, scratch};
+use crate::parallel::{Par, Rows, RowsMut, op_scratch};
 use crate::simd::simd;
 use latimer_tensor::op::{ArgMax, Over, Reduce, ReduceKind, SumSquares};
 use latimer_tensor::{Ran, Result};
@@ -85,7 +85,7 @@ pub(crate) fn reduce(op: &mut Reduce<'_>, par: Par) -> Result<Ran> {
             let tall = chunk_rows(rows);
             let chunks = rows.div_ceil(tall);
             let by_max = kind == ReduceKind::Max;
-            scratch(chunks * columns, |partial| {
+            op_scratch(chunks * columns, |partial| {
                 let parts = (Rows(x, tall * columns), RowsMut(&mut *partial, columns));
                 par.split(chunks, ns, parts, &|(x, partial): (
                     Rows<'_>,
@@ -161,7 +161,7 @@ pub(crate) fn sum_squares(op: &mut SumSquares<'_>, par: Par) -> Result<Ran> {
     let x = read(op.x, "sum_squares", "x")?;
     let y = write(op.y.reborrow(), "sum_squares", "y")?;
     let chunks = x.len().div_ceil(SQUARES);
-    let total = scratch(chunks, |partial| {
+    let total = op_scratch(chunks, |partial| {
         let parts = (Rows(x, SQUARES), RowsMut(&mut *partial, 1));
         par.split(chunks, x.len() / 12, parts, &|(x, partial): (
             Rows<'_>,

@@ -55,8 +55,8 @@ impl Run {
         let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
         let needs = Training::needs(&model, &config.train)?;
         check_memory(&needs, device)?;
-        let training = Training::new(device, &model, &config.train)?;
         let flops_per_s = matmul_speed(device, 512)?;
+        let training = Training::new(device, &model, &config.train)?;
         let plan = Plan {
             parameters: training.params().num_parameters(),
             vocab_size: tokenizer.vocab_size(),
@@ -325,14 +325,15 @@ fn keep_least(best: &mut Option<f32>, loss: Option<f32>) {
     }
 }
 
-/// FLOP/s of one product of two `n x n` matrices, the better of a few.
+/// FLOP/s of one product of two `n x n` matrices, the better of a few. Their memory is given back, so
+/// that a step finds the pool as its plan counts on.
 ///
 /// # Errors
 /// The device's failure.
 pub fn matmul_speed(device: &Device, n: usize) -> Result<f64> {
-    let a = Tensor::full(device, [n, n], DType::F32, 0.5)?;
-    let mut y = Tensor::empty(device, [n, n], DType::F32)?;
     let seconds = device.enter(|| -> Result<f64> {
+        let a = Tensor::full(device, [n, n], DType::F32, 0.5)?;
+        let mut y = Tensor::empty(device, [n, n], DType::F32)?;
         let mut best = f64::INFINITY;
         for _ in 0..4 {
             let start = Instant::now();
@@ -342,6 +343,7 @@ pub fn matmul_speed(device: &Device, n: usize) -> Result<f64> {
         }
         Ok(best)
     })?;
+    device.trim();
     Ok(2.0 * (n * n * n) as f64 / seconds)
 }
 

@@ -17,7 +17,7 @@ pub(crate) use kernel::{Left, Output, Product, Right, product};
 pub(crate) use transpose::transpose;
 
 use crate::memory::{Shared, read, write};
-use crate::parallel::{Par, scratch};
+use crate::parallel::{Par, op_scratch};
 use crate::simd::simd;
 use kernel::{PANEL, row_unit};
 use latimer_tensor::op::Matmul;
@@ -124,7 +124,7 @@ impl Gemm<'_> {
         let columns = (PACK / depth.max(1))
             .next_multiple_of(PANEL)
             .min(self.n.next_multiple_of(PANEL));
-        scratch(depth * columns, |packed| {
+        op_scratch(depth * columns, |packed| {
             for first in (0..self.n).step_by(columns) {
                 let across = first..(first + columns).min(self.n);
                 if self.k == 0 {

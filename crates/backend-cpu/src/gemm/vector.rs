@@ -4,7 +4,7 @@
 use super::Gemm;
 use crate::math::dot;
 use crate::memory::Shared;
-use crate::parallel::{Par, scratch};
+use crate::parallel::{Par, op_scratch, scratch};
 use crate::simd::{fma, simd};
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub(super) fn run(gemm: &Gemm<'_>, y: &mut [f32], par: Par) {
     let y = Shared::new(y);
     let ns = n * k / 3;
     let units = n.div_ceil(UNIT);
-    scratch(m * k, |a| {
+    op_scratch(m * k, |a| {
         for (i, row) in a.chunks_exact_mut(k).enumerate() {
             if gemm.trans_a {
                 for (l, a) in row.iter_mut().enumerate() {
