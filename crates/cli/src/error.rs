@@ -24,6 +24,15 @@ pub(crate) enum Error {
     /// The command was wrongly used.
     #[error("{0}")]
     Usage(String),
+    /// An operation's operands do not fit.
+    #[error(
+        "these operands need {needed}, but {device} has {available}: give smaller sizes with --shape"
+    )]
+    OperandsTooLarge {
+        needed: String,
+        device: String,
+        available: String,
+    },
     #[error(transparent)]
     Backend(#[from] RegistryError),
     #[error(transparent)]

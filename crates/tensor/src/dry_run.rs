@@ -25,6 +25,9 @@ struct Nothing;
 impl Buffer for Nothing {}
 
 impl DryRun {
+    /// The backend's name, in [`DeviceInfo::backend`].
+    pub const NAME: &'static str = "dry-run";
+
     /// What the operations so far would cost.
     #[must_use]
     pub fn cost(&self) -> Cost {
@@ -44,7 +47,7 @@ impl DryRun {
 impl Backend for DryRun {
     fn info(&self) -> DeviceInfo {
         DeviceInfo {
-            backend: "dry-run".into(),
+            backend: Self::NAME.into(),
             name: "dry run".into(),
             ..DeviceInfo::default()
         }

@@ -92,6 +92,20 @@ fn wrong_usage_is_status_2() {
             ("generate --temperature -1", 2, "temperature"),
             ("generate --top-p 0", 2, "top_p"),
             ("bench train --steps 0", 2, "nothing to time"),
+            ("bench op matmull", 2, "did you mean `matmul`?"),
+            ("bench op matmul --dtype f31", 2, "there is: f32"),
+            (
+                "bench op matmul --shape 3,4",
+                2,
+                "matmul takes --shape M,K,N",
+            ),
+            ("bench op matmul --shape 3,0,4", 2, "at least 1"),
+            (
+                "bench op adamw --shape 999999999999",
+                1,
+                "give smaller sizes with --shape",
+            ),
+            ("bench op matmul --runs 0", 2, "nothing to time"),
         ],
     );
 }

@@ -202,7 +202,49 @@ fn bench_times_steps() {
     }
     // After the warm-up every buffer is one that was there before.
     assert_eq!(measured["allocations_per_step"], 0.0);
+    assert_eq!(measured["pool_mb"], measured["predicted_mb"]);
+    assert!(
+        measured["dispatch_ms"].as_f64().unwrap() > 0.0,
+        "{measured}"
+    );
     place.output(&format!("bench train {flags} --steps 1 --warmup 0"));
+}
+
+#[test]
+fn bench_times_every_operation_it_lists() {
+    let place = Place::new();
+    let listed = place.json("bench op");
+    assert_eq!(place.output("bench op").lines().count(), listed.len());
+    for row in listed {
+        let name = row["op"].as_str().unwrap();
+        // Small sizes, so that the whole table takes a second.
+        let shape = vec!["3"; row["shape"].as_array().unwrap().len()].join(",");
+        let bench = format!("bench op {name} --shape {shape} --runs 2 --warmup 1");
+        let measured = &place.json(&bench)[0];
+        assert_eq!(
+            (&measured["op"], &measured["runs"]),
+            (&name.into(), &2.into())
+        );
+        assert_eq!(measured["native"], true, "{measured}");
+        let number = |key: &str| measured[key].as_f64().unwrap();
+        assert!(0.0 < number("min_us") && number("min_us") <= number("median_us"));
+        assert!(number("gb_s") > 0.0, "{measured}");
+    }
+    // [2, 3] by [3, 4]: 2·3·4 fused multiply-adds, on 6 + 12 + 8 numbers of 4 bytes.
+    let measured = &place.json("bench op matmul --shape 2,3,4 --runs 1")[0];
+    let number = |key: &str| measured[key].as_f64().unwrap();
+    let seconds = number("median_us") * 1e-6;
+    assert!(
+        (number("gflops") * seconds * 1e9 - 48.0).abs() < 1e-6,
+        "{measured}"
+    );
+    assert!(
+        (number("gb_s") * seconds * 1e9 - 104.0).abs() < 1e-6,
+        "{measured}"
+    );
+    // Other number types are the f64 meaning's on this backend, and that is said.
+    let slow = place.output("bench op softmax --shape 2,3 --dtype bf16 --runs 1");
+    assert!(slow.contains("no version of its own"), "{slow}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Meaning for SumSquares<'_> {
         2 * self.x.numel() as u64
     }
 
-    operands!(In x, InOut y);
+    operands!(In x, InOutIf(|op| op.accumulate) y);
 }
 
 /// `clip = min(1, max_norm / (norm + 1e-6))` with `norm = √sum_squares`, into the scalar block, as

@@ -398,7 +398,7 @@ impl Meaning for Axpby<'_> {
         2 * self.x.numel() as u64
     }
 
-    operands!(In x, InOut y);
+    operands!(In x, InOutIf(|op| op.beta != 0.0) y);
 }
 
 #[cfg(test)]

@@ -275,5 +275,5 @@ impl Meaning for LayerNormBackward<'_> {
         15 * self.x.numel() as u64
     }
 
-    operands!(In x, In weight, In mean, In rstd, In dy, InOut dx, InOut dweight, MaybeInOut dbias);
+    operands!(In x, In weight, In mean, In rstd, In dy, InOutIf(|op| op.accumulate) dx, InOut dweight, MaybeInOut dbias);
 }

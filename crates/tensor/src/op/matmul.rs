@@ -210,5 +210,5 @@ impl Meaning for Matmul<'_> {
         2 * (batch * m * n * k) as u64
     }
 
-    operands!(In a, In b, MaybeIn bias, InOut y);
+    operands!(In a, In b, MaybeIn bias, InOutIf(|op| op.beta != 0.0) y);
 }

@@ -94,14 +94,17 @@ pub trait Meaning {
     fn operands<'s>(&'s mut self, visit: &mut dyn FnMut(&'static str, Operand<'s>));
 }
 
-/// Writes [`Meaning::operands`] for a struct: `operands!(In x, MaybeIn bias, Out y)`.
+/// Writes [`Meaning::operands`] for a struct: `operands!(In x, MaybeIn bias, Out y)`. With
+/// `InOutIf(|op| condition) y`, `y` is read only if that holds.
 macro_rules! operands {
-    ($($kind:ident $name:ident),* $(,)?) => {
+    ($($kind:ident $((|$op:ident| $reads:expr))? $name:ident),* $(,)?) => {
         fn operands<'s>(
             &'s mut self,
             visit: &mut dyn FnMut(&'static str, $crate::op::Operand<'s>),
         ) {
-            $( $crate::op::visit_operand!($kind, self.$name, stringify!($name), visit); )*
+            $( $crate::op::visit_operand!(
+                $kind, $({ let $op = &*self; $reads },)? self.$name, stringify!($name), visit
+            ); )*
         }
     };
 }
@@ -114,6 +117,13 @@ macro_rules! visit_operand {
     (MaybeIn, $view:expr, $name:expr, $visit:ident) => {
         if let Some(view) = $view {
             $visit($name, $crate::op::Operand::In(view));
+        }
+    };
+    (InOutIf, $reads:expr, $view:expr, $name:expr, $visit:ident) => {
+        if $reads {
+            $visit($name, $crate::op::Operand::InOut($view.reborrow()))
+        } else {
+            $visit($name, $crate::op::Operand::Out($view.reborrow()))
         }
     };
     (MaybeInOut, $view:expr, $name:expr, $visit:ident) => {

@@ -103,7 +103,7 @@ impl Meaning for Reduce<'_> {
         self.x.numel() as u64
     }
 
-    operands!(In x, InOut y);
+    operands!(In x, InOutIf(|op| op.accumulate) y);
 }
 
 /// The greater, NaN if either is.

@@ -1,35 +1,24 @@
-//! `latimer bench`: how fast things are.
+//! `latimer bench train`: steps on random tokens.
 
-use super::{Context, unknown};
+use super::{Times, Watch, Watched, mib};
 use crate::args::ConfigArgs;
+use crate::commands::{Context, unknown};
 use crate::error::{Error, Result};
 use crate::format::{percent, thousands};
 use crate::terminal;
+use latimer_tensor::Device;
 use latimer_tensor::philox::Stream;
 use latimer_trainer::config::Config;
 use latimer_trainer::data::{Phrases, RowKey, Source};
 use latimer_trainer::{Training, check_memory, gpt_config, matmul_speed, peak_rss_mb, size};
 use serde::Serialize;
-use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// What to measure.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum What {
-    /// Time training steps on random tokens
-    Train(TrainArgs),
-}
 
 /// Which steps to time. Vocabularies are the presets' own (65 characters for Shakespeare), dropout
 /// is 0 unless --dropout says otherwise.
 #[derive(Debug, clap::Args)]
-struct TrainArgs {
+pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArgs<false>,
     /// Steps to time
@@ -55,29 +44,22 @@ struct Measured<'a> {
     batch_size: usize,
     seq_len: usize,
     step_ms: Times,
+    /// Of a step, what is not spent in operations, where these are done when the backend returns:
+    /// checks, requests to the pool, the tape, rows on their way in.
+    dispatch_ms: f64,
     tokens_per_s: f64,
     /// The step's operations per second as a share of the device's speed in one large product.
     mfu: Option<f64>,
     /// Of the first step, warm-up included.
     loss_first: f32,
     loss_last: f32,
+    /// Of the device's pool, in MiB: as counted before the first step, and after the last.
+    predicted_mb: f64,
+    pool_mb: f64,
+    /// Resident memory of the process at the end of the timed steps, at its highest so far.
     peak_rss_mb: Option<f64>,
     /// Buffers that the device's pool asked its backend for, per timed step.
     allocations_per_step: f64,
-}
-
-#[derive(Serialize)]
-struct Times {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Train(args) => train(context, args)?,
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Rows of random ids: a function of the seed, the step and the row.
@@ -122,10 +104,31 @@ fn vocab_size(preset: &str) -> Result<usize> {
     })
 }
 
+/// The median time outside operations of a few more steps, up to a fifth as many as were timed.
+fn dispatch_ms(
+    training: &mut Training,
+    source: &RandomIds,
+    watch: &Watch,
+    steps: u64,
+) -> Result<f64> {
+    let mut times = Vec::new();
+    watch.on.store(true, Ordering::Relaxed);
+    for _ in 0..steps.div_ceil(5) {
+        watch.nanoseconds.store(0, Ordering::Relaxed);
+        let start = Instant::now();
+        training.next_step(source)?;
+        let all = start.elapsed().as_secs_f64();
+        let within = watch.nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9;
+        times.push((all - within) * 1e3);
+    }
+    watch.on.store(false, Ordering::Relaxed);
+    Ok(Times::of(&mut times).median)
+}
+
 /// Sizes of the product that the device's speed is measured with.
 const PRODUCT: usize = 1024;
 
-fn train(context: &Context, args: &TrainArgs) -> Result<()> {
+pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::Usage("--steps 0 leaves nothing to time".to_owned()));
     }
@@ -138,7 +141,8 @@ fn train(context: &Context, args: &TrainArgs) -> Result<()> {
             &["f32"],
         ));
     }
-    let device = context.device()?;
+    let watch = Watch::default();
+    let device = Device::new(Watched(context.device()?, watch.clone()));
     let info = device.info();
     let terminal = &context.terminal;
     let vocab_size = vocab_size(&config.preset)?;
@@ -185,10 +189,11 @@ fn train(context: &Context, args: &TrainArgs) -> Result<()> {
         );
     }
     let misses = device.pool_stats().misses - misses;
+    let dispatch_ms = dispatch_ms(&mut training, &source, &watch, args.steps)?;
+    let (pool, resident) = (device.pool_stats().held_bytes, peak_rss_mb());
     let peak = before.max(matmul_speed(&device, PRODUCT)?);
-    times.sort_by(f64::total_cmp);
-    let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
-    let (min, max) = (times[0], times[times.len() - 1]);
+    let step_ms = Times::of(&mut times);
+    let Times { median, min, max } = step_ms;
     let tokens_per_s = tokens as f64 / (median * 1e-3);
     let mfu = needs.flops as f64 / (median * 1e-3) / peak;
     let allocations = misses as f64 / args.steps as f64;
@@ -202,24 +207,30 @@ fn train(context: &Context, args: &TrainArgs) -> Result<()> {
             params: training.params().num_parameters(),
             batch_size: train.batch_size * train.grad_accum,
             seq_len,
-            step_ms: Times { median, min, max },
+            step_ms,
+            dispatch_ms,
             tokens_per_s,
             mfu: mfu.is_finite().then_some(mfu),
             loss_first: first,
             loss_last: last,
-            peak_rss_mb: peak_rss_mb(),
+            predicted_mb: mib(needs.memory_bytes),
+            pool_mb: mib(pool as u64),
+            peak_rss_mb: resident,
             allocations_per_step: allocations,
         });
     }
     terminal::result(format_args!(
         "step      {median:.2} ms (median of {}; {min:.2} to {max:.2})\n\
          speed     {} tokens/s, {} of the device's speed in one product ({:.1} GFLOP/s)\n\
+         dispatch  {dispatch_ms:.3} ms of a step outside operations ({})\n\
          loss      {first:.4} at first, {last:.4} at last\n\
-         memory    {}, {allocations} new buffers a step",
+         memory    {}, {} of it in buffers, {allocations} new ones a step",
         times.len(),
         thousands(tokens_per_s as u64),
         percent(mfu),
         peak * 1e-9,
-        peak_rss_mb().map_or("unknown".to_owned(), |mb| format!("{mb:.0} MiB at most")),
+        percent(dispatch_ms / median),
+        resident.map_or("unknown".to_owned(), |mb| format!("{mb:.0} MiB at most")),
+        size(pool as u64),
     ))
 }

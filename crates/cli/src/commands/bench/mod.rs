@@ -1,0 +1,60 @@
+//! `latimer bench`: how fast things are.
+
+mod op;
+mod operands;
+mod train;
+mod watched;
+
+use super::Context;
+use crate::error::Result;
+use serde::Serialize;
+use std::process::ExitCode;
+use watched::{Watch, Watched};
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Time training steps on random tokens
+    Train(train::Args),
+    /// Time a single operation
+    Op(op::Args),
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Train(args) => train::run(context, args)?,
+        What::Op(args) => op::run(context, args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Repeated times.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Times {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Times {
+    /// Of at least one.
+    fn of(times: &mut [f64]) -> Self {
+        times.sort_by(f64::total_cmp);
+        Self {
+            median: f64::midpoint(times[(times.len() - 1) / 2], times[times.len() / 2]),
+            min: times[0],
+            max: times[times.len() - 1],
+        }
+    }
+}
+
+/// Bytes in MiB.
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

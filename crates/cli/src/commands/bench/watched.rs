@@ -1,0 +1,54 @@
+//! A device that can say how long its operations take.
+
+use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// The backend of a device, watched.
+#[derive(Debug)]
+pub(super) struct Watched(pub(super) Device, pub(super) Watch);
+
+/// Whether operations are timed, and how long they took since the last reset.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watch {
+    pub(super) on: Arc<AtomicBool>,
+    pub(super) nanoseconds: Arc<AtomicU64>,
+}
+
+impl Backend for Watched {
+    fn info(&self) -> DeviceInfo {
+        self.0.info()
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Box<dyn Buffer>> {
+        self.0.backend().alloc(bytes)
+    }
+
+    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
+        self.0.backend().upload(src, dst)
+    }
+
+    fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
+        self.0.backend().download(src, dst)
+    }
+
+    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+        if !self.1.on.load(Ordering::Relaxed) {
+            return self.0.backend().run(op);
+        }
+        let start = Instant::now();
+        let ran = self.0.backend().run(op);
+        let took = start.elapsed().as_nanos() as u64;
+        self.1.nanoseconds.fetch_add(took, Ordering::Relaxed);
+        ran
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        self.0.backend().synchronize()
+    }
+
+    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
+        self.0.backend().enter(work);
+    }
+}
