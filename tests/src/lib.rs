@@ -34,6 +34,39 @@ impl Golden {
         Self::open("relu_untied", config)
     }
 
+    /// One of the small files, by its name: the activation, `tied` or `untied`, `biased` or
+    /// `unbiased`. Biases are all on (the head's too, where it is untied) or all off.
+    ///
+    /// # Panics
+    /// When the name is put together from other words.
+    #[must_use]
+    pub fn small(name: &str) -> Self {
+        let (rest, bias) = match name.rsplit_once('_') {
+            Some((rest, "biased")) => (rest, true),
+            Some((rest, "unbiased")) => (rest, false),
+            _ => panic!("{name}: biased or unbiased?"),
+        };
+        let (activation, tie) = match rest.rsplit_once('_') {
+            Some((activation, "tied")) => (activation, true),
+            Some((activation, "untied")) => (activation, false),
+            _ => panic!("{name}: tied or untied?"),
+        };
+        let config = GptConfig {
+            activation: match activation {
+                "gelu" => Activation::GeluTanh,
+                "gelu_erf" => Activation::Gelu,
+                "relu" => Activation::Relu,
+                _ => panic!("{name}: which activation?"),
+            },
+            bias,
+            qkv_bias: bias,
+            tie,
+            head_bias: bias && !tie,
+            ..GptConfig::gpt2(17, 7, 2, 2, 10)
+        };
+        Self::open(name, config)
+    }
+
     fn open(name: &str, config: GptConfig) -> Self {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
         let bytes = std::fs::read(folder.join(format!("{name}.safetensors")));
@@ -49,15 +82,23 @@ impl Golden {
     /// When the file has no such tensor.
     #[must_use]
     pub fn get(&self, name: &str) -> Vec<f64> {
+        self.find(name)
+            .unwrap_or_else(|| panic!("golden file has no {name}"))
+    }
+
+    /// A tensor's values, widened, where the file has it: not all have all.
+    ///
+    /// # Panics
+    /// When the file is damaged.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Vec<f64>> {
         let file = SafeTensors::deserialize(&self.bytes).expect("golden files are well formed");
-        let tensor = file
-            .tensor(name)
-            .unwrap_or_else(|_| panic!("golden file has no {name}"));
+        let tensor = file.tensor(name).ok()?;
         let (fours, eights) = (
             tensor.data().as_chunks::<4>().0,
             tensor.data().as_chunks::<8>().0,
         );
-        match tensor.dtype() {
+        Some(match tensor.dtype() {
             Dtype::F32 => fours
                 .iter()
                 .map(|&b| f64::from(f32::from_le_bytes(b)))
@@ -68,7 +109,7 @@ impl Golden {
                 .map(|&b| i64::from_le_bytes(b) as f64)
                 .collect(),
             other => panic!("golden file holds {other:?}"),
-        }
+        })
     }
 
     /// Token ids.
