@@ -1,5 +1,5 @@
-//! Logits, loss, every named gradient and ten AdamW updates of ten small GPTs, against PyTorch:
-//! every combination of activation, tied and untied head, biases on and off.
+//! Attention weights, logits, loss, every named gradient and ten AdamW updates of ten small GPTs,
+//! against PyTorch: every combination of activation, tied and untied head, biases on and off.
 //!
 //! The golden files hold each number twice: as PyTorch computed it in f32, and in f64 from the same
 //! f32 weights. The bound is flash-attention's rule: our error against f64 may be at most twice
@@ -11,7 +11,7 @@
 
 use latimer_autograd::{Mode, Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
-use latimer_nn::{Generator, Sampler, Sampling};
+use latimer_nn::{Generator, Sampler, Sampling, attention_weights};
 use latimer_tensor::{Device, Scalars, StepValues, Tensor};
 use latimer_tests::Golden;
 
@@ -125,10 +125,35 @@ fn batch(golden: &Golden, device: &Device) -> (Tensor, Tensor) {
 fn check(golden: &Golden) {
     for (name, device) in devices() {
         device.enter(|| {
+            weights_of_attention(golden, name, &device);
             logits_loss_and_gradients(golden, name, &device);
             ten_updates(golden, name, &device);
             greedy(golden, name, &device);
         });
+    }
+}
+
+/// The weights of each layer, which the small files hold.
+fn weights_of_attention(golden: &Golden, name: &str, device: &Device) {
+    if golden.find("attention/0").is_none() {
+        return;
+    }
+    let (gpt, params) = golden.model(device);
+    let (ids, _) = batch(golden, device);
+    let want = |layer| golden.get(&format!("f64/attention/{layer}"));
+    let torch = (0..golden.config.n_layer)
+        .map(|layer| relative_error(&golden.get(&format!("attention/{layer}")), &want(layer)))
+        .fold(0.0, f64::max);
+    let all = attention_weights(&gpt, &params, &ids).unwrap();
+    assert_eq!(all.len(), golden.config.n_layer);
+    for (layer, weights) in all.iter().enumerate() {
+        let got = widen(weights.to_vec().unwrap());
+        assert_close(
+            &format!("{name} attention/{layer}"),
+            &got,
+            &want(layer),
+            torch,
+        );
     }
 }
 

@@ -73,4 +73,27 @@ impl CausalSelfAttention {
             self.proj_site,
         ) // [B, T, C]
     }
+
+    /// How much each position looks at each other, `softmax(q·kᵀ/√D)` by head: `x: [B, T, C]` to
+    /// `[B, NH, T, T]`, rows of queries. [`Self::forward`] fuses these steps and keeps no weights;
+    /// dropout, which it applies to them in training, is not part of them.
+    ///
+    /// # Errors
+    /// An `x` of another rank or width; the device's failure.
+    pub fn weights(&self, pass: &Pass<'_>, x: &Tensor) -> Result<Tensor> {
+        let qkv = self.c_attn.forward(pass, x)?; // [B, T, 3C]
+        // Another rank becomes zeros, which no reshape takes.
+        let [batch, seq_len, width] = qkv.dims().try_into().unwrap_or([0; 3]);
+        let n_head = self.spec.n_head;
+        let head_dim = width / 3 / n_head.max(1);
+        let heads = qkv.reshape([batch, seq_len, 3 * n_head, head_dim])?;
+        let heads = pass.permute(&heads, &[0, 2, 1, 3])?; // [B, 3NH, T, D]
+        let matrices = [batch * n_head, seq_len, head_dim];
+        let q = pass.slice(&heads, 1, 0, n_head)?.reshape(matrices)?; // [B * NH, T, D]
+        let k = pass.slice(&heads, 1, n_head, n_head)?; // [B, NH, T, D]
+        let scores = pass.matmul(&q, &k.reshape(matrices)?, true)?; // [B * NH, T, T]
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        let weights = pass.softmax(&scores, scale, self.spec.causal)?; // [B * NH, T, T]
+        Ok(weights.reshape([batch, n_head, seq_len, seq_len])?)
+    }
 }

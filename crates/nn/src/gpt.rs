@@ -116,26 +116,25 @@ impl Gpt {
         ids: &Tensor,
         mut cache: Option<&mut KvCache>,
     ) -> Result<Tensor> {
-        let (first, block_size) = (
-            cache.as_ref().map_or(0, |c| c.len()),
-            self.config.block_size,
-        );
-        let seq_len = ids.shape().columns();
-        if first + seq_len > block_size {
-            return Err(Error::TooLong {
-                got: first + seq_len,
-                block_size,
-            });
-        }
-        let x = pass.embedding(ids, self.wte, self.wpe, first)?; // [B, T, C]
-        let mut x = pass.dropout(&x, self.config.dropout, self.embedding_site)?;
+        let mut x = self.embed(pass, ids, cache.as_ref().map_or(0, |c| c.len()))?; // [B, T, C]
         for (layer, block) in self.h.iter().enumerate() {
             x = block.forward(pass, &x, cache.as_mut().map(|c| c.layer(layer)))?; // [B, T, C]
         }
         if let Some(cache) = cache {
-            cache.advance(seq_len)?;
+            cache.advance(ids.shape().columns())?;
         }
         Ok(normed(pass, self.ln_f, &x)?) // [B, T, C]
+    }
+
+    /// What the first block sees: `ids: [B, T]` (`U32`), at positions from `first` on, to
+    /// `[B, T, C]`.
+    pub(crate) fn embed(&self, pass: &Pass<'_>, ids: &Tensor, first: usize) -> Result<Tensor> {
+        let (got, block_size) = (first + ids.shape().columns(), self.config.block_size);
+        if got > block_size {
+            return Err(Error::TooLong { got, block_size });
+        }
+        let x = pass.embedding(ids, self.wte, self.wpe, first)?; // [B, T, C]
+        Ok(pass.dropout(&x, self.config.dropout, self.embedding_site)?)
     }
 
     /// Mean cross-entropy in nats of `targets` (`[B, T]`, `U32`) after `ids` (`[B, T]`, `U32`), as

@@ -1,7 +1,7 @@
 //! The parts of a GPT, its weights on disk, and sampling from it.
 //!
 //! Read [`Gpt`], then [`Block`], [`CausalSelfAttention`], [`Mlp`]: top to bottom, shapes in the
-//! comments. Models name no backend.
+//! comments. Models name no backend. [`attention_weights`] shows what a model looks at.
 //!
 //! ```
 //! use latimer_autograd::Params;
@@ -20,6 +20,7 @@
 //! ```
 
 mod attention;
+mod attention_weights;
 mod block;
 mod config;
 mod error;
@@ -33,6 +34,7 @@ mod mlp;
 mod sample;
 
 pub use attention::CausalSelfAttention;
+pub use attention_weights::attention_weights;
 pub use block::Block;
 pub use config::{Activation, GptConfig, WeightInit};
 pub use error::{Error, Result};
