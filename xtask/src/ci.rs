@@ -22,8 +22,8 @@ pub(crate) fn test(args: &[OsString]) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tidiness, format, lints, features, tests, docs, and the projects outside the workspace; warnings
-/// are errors.
+/// Tidiness, format, lints, features, tests, docs, the projects outside the workspace, and the
+/// packages; warnings are errors.
 pub(crate) fn ci() -> Outcome {
     let start = Instant::now();
     tidy::tidy()?;
@@ -35,6 +35,8 @@ pub(crate) fn ci() -> Outcome {
     let docs = ["doc", "--workspace", "--no-deps"];
     succeed(cargo().args(docs).env("RUSTDOCFLAGS", "--deny warnings"))?;
     outside()?;
+    // Each crate as strangers get it, built from its package alone.
+    succeed(cargo().args(["package", "--workspace", "--allow-dirty", "--quiet"]))?;
     eprintln!(
         "all checks passed in {:.0} s",
         start.elapsed().as_secs_f64()
