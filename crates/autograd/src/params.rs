@@ -17,6 +17,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Elements in 256 bytes of `F32`.
 const ALIGNMENT: usize = 64;
 
+/// Floats that gradients are looked at together.
+const PIECE: usize = 1 << 16;
+
 /// Which use of randomness initial weights are, see [`Stream::new`].
 const INIT_SITE: u32 = 0x1417_0000;
 
@@ -306,12 +309,20 @@ impl Params {
     /// # Errors
     /// [`Error::NoGradients`], or the device's failure.
     pub fn get(&self, slab: Slab, param: Param) -> Result<Vec<f32>> {
+        let mut values = vec![0.0f32; self.info(param).shape.numel()];
+        self.copy_to(slab, param, bytes_of_mut(&mut values))?;
+        Ok(values)
+    }
+
+    /// Copies one parameter's part of a slab, in its logical shape, to as many bytes.
+    ///
+    /// # Errors
+    /// As [`Params::get`]; also when there are not four bytes for each element.
+    pub fn copy_to(&self, slab: Slab, param: Param, bytes: &mut [u8]) -> Result<()> {
         let info = self.info(param);
-        let mut values = vec![0.0f32; info.shape.numel()];
         let slab = self.slab(slab)?;
         let view = slab.tensor().view().slice(info.first, info.shape)?;
-        self.device.download(view, bytes_of_mut(&mut values))?;
-        Ok(values)
+        Ok(self.device.download(view, bytes)?)
     }
 
     /// Overwrites one parameter's part of a slab, given in its logical shape.
@@ -347,18 +358,28 @@ impl Params {
     /// # Errors
     /// [`Error::BadGradient`] names the first that has not.
     pub fn check_gradients(&self) -> Result<()> {
-        for (param, info) in self.iter() {
-            let gradient = self.get(Slab::Gradients, param)?;
+        // Piece by piece: the largest parameter's copy would show in the peak of a run's memory.
+        let mut piece = vec![0.0f32; PIECE];
+        let slab = self.slab(Slab::Gradients)?;
+        for info in &self.infos {
             let bad = |what| {
                 Err(Error::BadGradient {
                     name: info.name.clone(),
                     what,
                 })
             };
-            if let Some(at) = gradient.iter().position(|g| !g.is_finite()) {
-                return bad(format!("{} at element {at}", gradient[at]));
+            let (n, mut all_zero) = (info.shape.numel(), true);
+            for first in (0..n).step_by(PIECE) {
+                let piece = &mut piece[..PIECE.min(n - first)];
+                let view = slab.tensor().view();
+                let view = view.slice(info.first + first, [piece.len()])?;
+                self.device.download(view, bytes_of_mut(piece))?;
+                if let Some(at) = piece.iter().position(|g| !g.is_finite()) {
+                    return bad(format!("{} at element {}", piece[at], first + at));
+                }
+                all_zero &= piece.iter().all(|&g| g == 0.0);
             }
-            if gradient.iter().all(|&g| g == 0.0) {
+            if all_zero {
                 return bad("zero everywhere".into());
             }
         }
