@@ -169,7 +169,10 @@ simd! {
             // dx = rstd·(g - g_mean - normal·gn_mean)
             for (((dx, &x), &dy), &w) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
                 let normal = (x - mean) * rstd;
-                let value = rstd * fma::<FMA>(-normal, gn_mean, fma::<FMA>(dy, w, -g_mean));
+                // g as it was summed, rounded: fused with the difference it would leave its own
+                // rounding behind where all of a row are alike and nothing should be left.
+                let g = dy * w;
+                let value = rstd * fma::<FMA>(-normal, gn_mean, g - g_mean);
                 *dx = if accumulate { *dx + value } else { value };
             }
         }
