@@ -26,6 +26,7 @@ pub mod check;
 pub mod gradcheck;
 mod memory;
 mod misfits;
+mod naive;
 mod operands;
 mod oracle;
 mod outsider;

@@ -1,9 +1,10 @@
-//! The meaning of a case, in f64, and roundings by the reference.
+//! The meaning of a case, in f64, its naive evaluation, and roundings by the reference.
 
 use crate::case::{Case, Layout};
 use crate::memory::Memory;
+use crate::naive;
 use crate::operands::Operand;
-use latimer_tensor::{DType, Device, Host, Result, Tensor, Written};
+use latimer_tensor::{DType, Device, Host, Op, Result, Tensor, Written};
 use std::sync::OnceLock;
 
 /// The device of the meaning.
@@ -14,14 +15,29 @@ pub(crate) fn reference() -> &'static Device {
 
 /// What the operation writes, unrounded, with magnitudes.
 pub(crate) fn meaning(case: &Case, operands: &[Operand]) -> Result<Vec<Written>> {
+    placed(case, operands, |op, mut host| {
+        op.reference(&mut host)?;
+        Ok(host.into_written())
+    })
+}
+
+/// What the naive evaluation writes, unrounded but for what it does in `f32`; see [`naive`].
+pub(crate) fn naive(case: &Case, operands: &[Operand]) -> Result<Vec<naive::Output>> {
+    placed(case, operands, |op, host| naive::outputs(op, &host))
+}
+
+/// The checked operation over its operands in the reference's memory.
+fn placed<R>(
+    case: &Case,
+    operands: &[Operand],
+    work: impl FnOnce(&Op<'_>, Host<'_>) -> Result<R>,
+) -> Result<R> {
     let layout = Layout::Apart { lead: 1 };
     let mut memory = Memory::place(reference(), operands, layout, 0, None)?;
     memory.with(operands, |bound| {
         let op = case.op(bound);
         op.check()?;
-        let mut host = Host::new(reference().backend());
-        op.reference(&mut host)?;
-        Ok(host.into_written())
+        work(&op, Host::new(reference().backend()))
     })
 }
 

@@ -218,6 +218,20 @@ planted! {
         backend.write(&mut op.y, &sums)
     };
 
+    // Five bits of an exponential lost in long rows: within the bound for the worst signs.
+    coarse_exponential in softmax breaks AsPreciseAsNaive: |backend, op| {
+        fallback::run(backend, op)?;
+        let Op::Softmax(op) = op else { return Ok(()) };
+        if op.y.dtype() != DType::F32 || op.x.shape().columns() < 129 { return Ok(()) }
+        let y = backend.read(op.y.as_view())?;
+        let long = |row: usize| op.reach(row) >= 129;
+        let columns = op.x.shape().columns();
+        let coarse = 1.0 + 32.0 * DType::F32.unit_roundoff();
+        let y = y.iter().enumerate().map(|(i, y)| if long(i / columns) { y * coarse } else { *y });
+        let y: Vec<f64> = y.collect();
+        backend.write(&mut op.y, &y)
+    };
+
     rows_numbered_in_the_local_batch in dropout breaks Agrees: |backend, op| {
         let Op::Dropout(inner) = op else { return Ok(()) };
         let (words, first_row) = (inner.random, inner.random.offset() + 12);

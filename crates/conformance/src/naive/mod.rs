@@ -1,0 +1,71 @@
+//! The naive evaluation of the operations that add up or take exponentials: the equation of each
+//! as it stands, in `f32`, every sum from left to right.
+//!
+//! It is no second meaning, and nothing is held to it. It says what the equation loses in the
+//! precision that backends accumulate in when nobody takes any pains, and a backend may lose twice
+//! that: see [`crate::tolerance::Spread`].
+//!
+//! Operands narrower than `f32` are widened; results are rounded once more by whoever compares.
+//! Elementary functions are `f64`'s rounded once, so right to half a unit on every machine.
+
+mod attention;
+mod matrices;
+mod rows;
+
+use latimer_tensor::{Host, Op, Result, View};
+
+/// One output: the operand's name and its values.
+pub(crate) type Output = (&'static str, Vec<f32>);
+
+/// What the operation writes, or nothing for operations that have no sum and no exponential.
+pub(crate) fn outputs(op: &Op<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
+    match op {
+        Op::Unary(op) => rows::unary(op, host),
+        Op::UnaryBackward(op) => rows::unary_backward(op, host),
+        Op::Matmul(op) => matrices::matmul(op, host),
+        Op::Reduce(op) => matrices::reduce(op, host),
+        Op::EmbeddingBackward(op) => matrices::embedding_backward(op, host),
+        Op::LayerNorm(op) => rows::layer_norm(op, host),
+        Op::AddLayerNorm(op) => rows::add_layer_norm(op, host),
+        Op::LayerNormBackward(op) => rows::layer_norm_backward(op, host),
+        Op::Softmax(op) => rows::softmax(op, host),
+        Op::SoftmaxBackward(op) => rows::softmax_backward(op, host),
+        Op::CrossEntropy(op) => rows::cross_entropy(op, host),
+        Op::Attention(op) => attention::forward(op, host),
+        Op::AttentionBackward(op) => attention::backward(op, host),
+        Op::AttentionDecode(op) => attention::decode(op, host),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The elements of a view; all that is read here is an `f32` or narrower.
+fn read(host: &Host<'_>, view: View<'_>) -> Result<Vec<f32>> {
+    Ok(host.read(view)?.into_iter().map(|x| x as f32).collect())
+}
+
+fn exp(x: f32) -> f32 {
+    f64::from(x).exp() as f32
+}
+
+fn ln(x: f32) -> f32 {
+    f64::from(x).ln() as f32
+}
+
+/// From left to right; not `Iterator::sum`, whose order is nobody's promise.
+fn sum(terms: impl Iterator<Item = f32>) -> f32 {
+    terms.fold(0.0, |sum, x| sum + x)
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    sum(a.iter().zip(b).map(|(a, b)| a * b))
+}
+
+/// Probabilities of scaled scores, and `log Σ exp`.
+fn probabilities(x: &[f32], scale: f32) -> (Vec<f32>, f32) {
+    let scores: Vec<f32> = x.iter().map(|x| x * scale).collect();
+    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let terms: Vec<f32> = scores.iter().map(|x| exp(x - most)).collect();
+    let total = sum(terms.iter().copied());
+    let p = terms.into_iter().map(|e| e / total).collect();
+    (p, most + ln(total))
+}
