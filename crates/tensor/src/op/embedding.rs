@@ -39,7 +39,7 @@ impl Meaning for Embedding<'_> {
                 "wpe",
                 shape,
                 fits,
-                "it must be [P, C] with a row for every position",
+                "it must be [P, C] with P >= first_position + T",
             )?;
         }
         shape_is(
@@ -142,7 +142,7 @@ impl Meaning for EmbeddingBackward<'_> {
                 "dwpe",
                 shape,
                 fits,
-                "it must be [P, C] with a row for every position",
+                "it must be [P, C] with P >= T",
             )?;
         }
         shape_is(
