@@ -11,7 +11,9 @@
 //! 4. the devices that promise the same bits (other thread counts) keep the promise, inside
 //!    [`Device::enter`] too, where a backend has its threads at hand.
 //!
-//! And for operands or attributes that do not fit: an error, and no panic (`refuses`).
+//! And for operands or attributes that do not fit: no panic, and the error that says what does not
+//! fit (`refuses`): of the right kind, with the operation, and blaming what was changed or what is
+//! measured by it.
 
 use crate::case::Case;
 use crate::memory::{Left, Memory};
@@ -71,7 +73,7 @@ pub enum Property {
     Repeats,
     /// The same bits on another device that promises them.
     SameBits,
-    /// An error for what does not fit.
+    /// The right error for what does not fit.
     Refuses,
 }
 

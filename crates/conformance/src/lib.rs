@@ -9,7 +9,7 @@
 //!
 //! which makes, for every operation of [`latimer_tensor::Op`], a module of its name with three
 //! tests: it agrees with its meaning, it spreads NaN and infinity as its meaning does, it refuses
-//! operands that do not fit.
+//! operands that do not fit, with the error that says which.
 //!
 //! | if you want to | read |
 //! |---|---|
@@ -20,6 +20,7 @@
 //! | know what is native on a device | [`Support`] |
 //! | check a gradient by differences | [`gradcheck`] |
 
+mod blame;
 mod build;
 pub mod case;
 pub mod check;

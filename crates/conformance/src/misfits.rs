@@ -1,5 +1,7 @@
-//! Operands and attributes that do not fit, made from a case that does.
+//! Operands and attributes that do not fit, made from a case that does. Which error is the right
+//! answer to each is [`crate::blame`]'s.
 
+use crate::blame::Change;
 use crate::case::{Attributes, Case, Layout};
 use crate::check::{Failure, Property};
 use crate::memory::Memory;
@@ -22,30 +24,34 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<(), Box<Failur
     };
     let operands = case.operands().map_err(|error| fail(error.to_string()))?;
     let refused =
-        |case: &Case, operands: &[Operand], foreign: Option<(usize, &Device)>, what| match attempt(
-            device, case, operands, foreign,
-        ) {
-            Err(_) => Ok(()),
-            Ok(()) => Err(fail(what)),
+        |case: &Case, operands: &[Operand], foreign: Option<(usize, &Device)>, change: Change| {
+            let (op, result) = attempt(device, case, operands, foreign);
+            match result {
+                Err(error) if change.is_told_by(&error, op, operands) => Ok(()),
+                Err(error) => Err(fail(format!("{change} is answered with `{error}`"))),
+                Ok(()) => Err(fail(format!("{change} is accepted"))),
+            }
         };
     for (i, operand) in operands.iter().enumerate() {
         let (name, shape, dtype) = (operand.name, operand.shape, operand.dtype);
-        for other in other_shapes(shape) {
-            if !shape_fits_too(&case.attributes, name, shape, other) {
-                let changed = with(&operands, i, other, dtype);
-                let what = format!("{name} of shape {other} is accepted for {shape}");
-                refused(case, &changed, None, what)?;
+        for to in other_shapes(shape) {
+            if !shape_fits_too(&case.attributes, name, shape, to) {
+                let change = Change::Shape {
+                    operand: name,
+                    from: shape,
+                    to,
+                };
+                refused(case, &with(&operands, i, to, dtype), None, change)?;
             }
         }
-        for other in [DType::F32, DType::Bf16, DType::U32] {
-            if other != dtype && !dtype_fits_too(case, name, other) {
-                let changed = with(&operands, i, shape, other);
-                refused(
-                    case,
-                    &changed,
-                    None,
-                    format!("{name} of type {other} is accepted"),
-                )?;
+        for to in [DType::F32, DType::Bf16, DType::U32] {
+            if to != dtype && !dtype_fits_too(case, name, to) {
+                let change = Change::DType {
+                    operand: name,
+                    from: dtype,
+                    to,
+                };
+                refused(case, &with(&operands, i, shape, to), None, change)?;
             }
         }
         // An operand without elements, or one that this use does not read, may go unnoticed.
@@ -53,42 +59,54 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<(), Box<Failur
             && matches!(case.attributes, Attributes::Dropout { rate, .. } if rate == 0.0);
         if operands.iter().all(|o| o.shape.numel() > 0) && !idle {
             let other = Device::new(DryRun::default());
-            let what = format!("{name} in another device's memory is accepted");
-            refused(case, &operands, Some((i, &other)), what)?;
+            let change = Change::Memory { operand: name };
+            refused(case, &operands, Some((i, &other)), change)?;
         }
     }
-    for attributes in misfits(&case.attributes) {
+    for (attributes, attribute) in misfits(&case.attributes) {
         let changed = Case {
             attributes,
             ..case.clone()
         };
-        let what = format!("{:?} is accepted", changed.attributes);
-        refused(&changed, &operands, None, what)?;
+        refused(&changed, &operands, None, Change::Attribute { attribute })?;
     }
-    if let Some((name, first_illegal)) = ids(&case.attributes) {
+    if let Some((name, id)) = ids(&case.attributes) {
         let mut changed = operands.clone();
         let found = changed.iter_mut().find(|operand| operand.name == name);
         if let Some(operand) = found.filter(|operand| !operand.bytes.is_empty()) {
             let last = operand.bytes.len() - 4;
-            operand.bytes[last..].copy_from_slice(&(first_illegal as u32).to_ne_bytes());
-            let what = format!("id {first_illegal} is accepted among {name}");
-            refused(case, &changed, None, what)?;
+            operand.bytes[last..].copy_from_slice(&(id as u32).to_ne_bytes());
+            let change = Change::Id {
+                operand: name,
+                id,
+                position: last / 4,
+            };
+            refused(case, &changed, None, change)?;
         }
     }
     Ok(())
 }
 
-/// Runs the operation and waits for it.
+/// Runs the operation and waits for it; gives the name that it goes by in messages too.
 fn attempt(
     device: &Device,
     case: &Case,
     operands: &[Operand],
     foreign: Option<(usize, &Device)>,
-) -> Result<()> {
-    let mut memory = Memory::place(device, operands, case.layout, 0, foreign)?;
-    memory.with(operands, |bound| device.run(case.op(bound)))?;
-    device.synchronize()?;
-    memory.left(operands).map(|_| ())
+) -> (&'static str, Result<()>) {
+    let mut name = case.name();
+    let mut run = || {
+        let mut memory = Memory::place(device, operands, case.layout, 0, foreign)?;
+        memory.with(operands, |bound| {
+            let op = case.op(bound);
+            name = op.name();
+            device.run(op)
+        })?;
+        device.synchronize()?;
+        memory.left(operands).map(drop)
+    };
+    let result = run();
+    (name, result)
 }
 
 /// The operands with one of another shape or type, its elements all zero.
@@ -183,86 +201,107 @@ fn ids(attributes: &Attributes) -> Option<(&'static str, usize)> {
     }
 }
 
-/// The attributes with one that is out of its range.
-fn misfits(attributes: &Attributes) -> Vec<Attributes> {
+/// The attributes with one that is out of its range, and its name.
+fn misfits(attributes: &Attributes) -> Vec<(Attributes, &'static str)> {
     let mut found = Vec::new();
-    let mut but = |change: &dyn Fn(&mut Attributes)| {
+    let mut but = |change: &dyn Fn(&mut Attributes) -> Option<&'static str>| {
         let mut changed = attributes.clone();
-        change(&mut changed);
-        if changed != *attributes {
-            found.push(changed);
+        if let Some(name) = change(&mut changed) {
+            found.push((changed, name));
         }
     };
+    /// Sets a field, and gives its name.
+    macro_rules! set {
+        ($field:ident = $wrong:expr) => {{
+            *$field = $wrong;
+            Some(stringify!($field))
+        }};
+        ($a:ident.$field:ident = $wrong:expr) => {{
+            $a.$field = $wrong;
+            Some(stringify!($field))
+        }};
+    }
     but(&|a| match a {
-        Attributes::Permute { shape, axes } if shape.rank() > 1 => axes[1] = axes[0],
+        Attributes::Permute { shape, axes } if shape.rank() > 1 => {
+            axes[1] = axes[0];
+            Some("axes")
+        }
         Attributes::Reduce {
             kind: ReduceKind::Max,
             accumulate,
             ..
-        } => *accumulate = true,
-        Attributes::Axpby { alpha, .. } => *alpha = f32::NAN,
+        } => set!(accumulate = true),
+        Attributes::Axpby { alpha, .. } => set!(alpha = f32::NAN),
         Attributes::Embedding {
             positions: Some(spare),
             first_position,
             ..
-        } => *first_position += *spare + 1,
+        } => set!(first_position = *first_position + *spare + 1),
         Attributes::LayerNorm { eps, .. }
         | Attributes::AddLayerNorm { eps, .. }
-        | Attributes::AdamW { eps, .. } => *eps = 0.0,
-        Attributes::AttentionDecode { position, room, .. } => *position = *room,
-        Attributes::ClipScale { max_norm } => *max_norm = 0.0,
+        | Attributes::AdamW { eps, .. } => set!(eps = 0.0),
+        Attributes::AttentionDecode { position, room, .. } => set!(position = *room),
+        Attributes::ClipScale { max_norm } => set!(max_norm = 0.0),
         Attributes::Slice { shape, axis, .. } | Attributes::Concat { shape, axis, .. } => {
-            *axis = shape.rank();
+            set!(axis = shape.rank())
         }
-        _ => {}
+        _ => None,
     });
-    but(&|a| {
-        if let Attributes::Slice {
+    but(&|a| match a {
+        Attributes::Slice {
             shape,
             axis,
             first,
             length,
-        } = a
-        {
-            *first = shape.dims()[*axis] - *length + 1;
-        }
+        } => set!(first = shape.dims()[*axis] - *length + 1),
+        Attributes::AdamW { beta2, .. } => set!(beta2 = 1.0),
+        _ => None,
+    });
+    but(&|a| match a {
+        Attributes::AttentionDecode { position, .. } => set!(position = usize::MAX),
+        Attributes::Slice { first, .. } => set!(first = usize::MAX),
+        Attributes::Embedding {
+            positions: Some(_),
+            first_position,
+            ..
+        } => set!(first_position = usize::MAX),
+        _ => None,
     });
     for wrong in [0, usize::MAX] {
         but(&|a| match a {
-            Attributes::AttentionDecode { position, .. } if wrong > 0 => *position = wrong,
-            Attributes::Slice { first, .. } if wrong > 0 => *first = wrong,
-            Attributes::Embedding {
-                positions: Some(_),
-                first_position,
-                ..
-            } if wrong > 0 => *first_position = wrong,
             Attributes::ArgMax { valid_columns, .. }
             | Attributes::Softmax { valid_columns, .. }
-            | Attributes::CrossEntropy { valid_columns, .. } => *valid_columns = wrong,
-            _ => {}
+            | Attributes::CrossEntropy { valid_columns, .. } => set!(valid_columns = wrong),
+            _ => None,
         });
     }
     for wrong in [f32::NAN, 1.0, -0.1] {
         but(&|a| match a {
-            Attributes::Dropout { rate, .. } => *rate = wrong,
-            Attributes::Attention(a) | Attributes::AttentionBackward(a) => a.rate = wrong,
-            Attributes::AdamW { beta1, .. } => *beta1 = wrong,
-            Attributes::Softmax { scale, .. } if wrong.is_nan() => *scale = wrong,
-            Attributes::AttentionDecode { scale, .. } if wrong.is_nan() => *scale = wrong,
-            _ => {}
+            Attributes::Dropout { rate, .. } => set!(rate = wrong),
+            Attributes::Attention(a) | Attributes::AttentionBackward(a) => set!(a.rate = wrong),
+            Attributes::AdamW { beta1, .. } => set!(beta1 = wrong),
+            _ => None,
+        });
+    }
+    for wrong in [f32::NAN, f32::INFINITY] {
+        but(&|a| match a {
+            Attributes::Softmax { scale, .. }
+            | Attributes::SoftmaxBackward { scale, .. }
+            | Attributes::AttentionDecode { scale, .. } => set!(scale = wrong),
+            Attributes::Attention(a) | Attributes::AttentionBackward(a) => set!(a.scale = wrong),
+            Attributes::CrossEntropy { gradient, .. } => set!(gradient = Some(wrong)),
+            _ => None,
         });
     }
     but(&|a| match a {
-        Attributes::Attention(a) | Attributes::AttentionBackward(a) => a.n_head = 0,
-        Attributes::AdamW { weight_decay, .. } => *weight_decay = -1.0,
-        Attributes::Matmul { alpha, .. } => *alpha = f32::NAN,
-        Attributes::SoftmaxBackward { scale, .. } => *scale = f32::NAN,
-        Attributes::CrossEntropy { gradient, .. } => *gradient = Some(f32::NAN),
-        _ => {}
+        Attributes::Attention(a) | Attributes::AttentionBackward(a) => set!(a.n_head = 0),
+        Attributes::AdamW { weight_decay, .. } => set!(weight_decay = -1.0),
+        Attributes::Matmul { alpha, .. } => set!(alpha = f32::NAN),
+        _ => None,
     });
     but(&|a| match a {
-        Attributes::Axpby { beta, .. } | Attributes::Matmul { beta, .. } => *beta = f32::NAN,
-        _ => {}
+        Attributes::Axpby { beta, .. } | Attributes::Matmul { beta, .. } => set!(beta = f32::NAN),
+        _ => None,
     });
     found
 }

@@ -317,6 +317,24 @@ planted! {
         }
     };
 
+    another_position_reported in cross_entropy breaks Refuses: |backend, op| {
+        match fallback::run(backend, op) {
+            Err(Error::IdOutOfRange { op, operand, id, last, .. }) => {
+                Err(Error::IdOutOfRange { op, operand, id, last, position: 1000 })
+            }
+            other => other,
+        }
+    };
+
+    foreign_operand_without_its_name in layer_norm breaks Refuses: |backend, op| {
+        match fallback::run(backend, op) {
+            Err(Error::ForeignBuffer { .. }) => {
+                Err(Error::ForeignBuffer { op: "download", operand: "src" })
+            }
+            other => other,
+        }
+    };
+
     panic_on_an_empty_range in adamw breaks Runs: |backend, op| {
         if let Op::AdamW(op) = op { assert!(op.param.numel() > 0, "planted") }
         fallback::run(backend, op)
