@@ -21,7 +21,7 @@ use crate::operands::{Operand, Role};
 use crate::tolerance::Spread;
 use crate::{misfits, oracle, regressions, strategies, tolerance};
 use latimer_tensor::{DType, Device, Error, Written};
-use proptest::strategy::BoxedStrategy;
+use proptest::strategy::{BoxedStrategy, Just, Strategy};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
 use std::fmt;
@@ -115,11 +115,7 @@ fn cases() -> u32 {
 /// # Errors
 /// The smallest case found that does not.
 pub fn agrees(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
-    let kept = regressions::all();
-    for case in kept.iter().filter(|case| case.name() == op) {
-        one(subject, case)?;
-    }
-    hold(strategies::cases(op), cases(), |case| one(subject, case))
+    agreeing(op, |case| held(subject, case).map(drop))
 }
 
 /// NaN and infinity in an input go where the meaning lets them go.
@@ -127,9 +123,7 @@ pub fn agrees(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
 /// # Errors
 /// The smallest case found where they do not.
 pub fn spreads(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
-    hold(strategies::nonfinite(op), cases(), |case| {
-        one(subject, case)
-    })
+    spreading(op, |case| held(subject, case).map(drop))
 }
 
 /// What does not fit is an error.
@@ -137,17 +131,47 @@ pub fn spreads(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
 /// # Errors
 /// The smallest case found where it is none.
 pub fn refuses(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
-    // Each case is changed in every way there is, so a few cases are many runs.
-    hold(strategies::cases(op), cases().div_ceil(6), |case| {
-        misfits::all_refused(subject.device(), case)
+    refusing(op, |case| {
+        misfits::all_refused(subject.device(), case).map(drop)
     })
 }
 
-fn hold(
-    strategy: BoxedStrategy<Case>,
-    cases: u32,
+// ---- the cases of each, so that others may look at them as well
+
+type Test<'t> = &'t dyn Fn(&Case) -> Result<(), Box<Failure>>;
+
+pub(crate) fn agreeing(
+    op: &str,
     test: impl Fn(&Case) -> Result<(), Box<Failure>>,
 ) -> Result<(), Box<Failure>> {
+    let kept = regressions::all();
+    for case in kept.iter().filter(|case| case.name() == op) {
+        guarded(case, &test)?;
+    }
+    hold(strategies::cases(op), cases(), &test)
+}
+
+pub(crate) fn spreading(
+    op: &str,
+    test: impl Fn(&Case) -> Result<(), Box<Failure>>,
+) -> Result<(), Box<Failure>> {
+    hold(strategies::nonfinite(op), cases(), &test)
+}
+
+pub(crate) fn refusing(
+    op: &str,
+    test: impl Fn(&Case) -> Result<(), Box<Failure>>,
+) -> Result<(), Box<Failure>> {
+    // Each case is changed in every way there is, so a few cases are many runs.
+    hold(strategies::cases(op), cases().div_ceil(6), &test)
+}
+
+/// Tests one case; a panic is a failure like others.
+fn guarded(case: &Case, test: Test<'_>) -> Result<(), Box<Failure>> {
+    hold(Just(case.clone()).boxed(), 1, test)
+}
+
+fn hold(strategy: BoxedStrategy<Case>, cases: u32, test: Test<'_>) -> Result<(), Box<Failure>> {
     let config = Config {
         cases,
         max_shrink_iters: 512,

@@ -18,12 +18,14 @@
 //! | know how close is close enough | [`tolerance`] |
 //! | run one case again, or keep it | [`Case`], [`regressions`] |
 //! | know what is native on a device | [`Support`] |
+//! | know what was drawn, and how close it came | [`Coverage`] |
 //! | check a gradient by differences | [`gradcheck`] |
 
 mod blame;
 mod build;
 pub mod case;
 pub mod check;
+mod coverage;
 pub mod gradcheck;
 mod memory;
 mod misfits;
@@ -39,6 +41,7 @@ pub mod tolerance;
 
 pub use case::{Attributes, Case, Layout, Special, Values};
 pub use check::{Failure, Property, Subject};
+pub use coverage::{Coverage, Row};
 pub use report::Support;
 
 /// What [`suite!`] names, so that its callers need not.

@@ -8,9 +8,10 @@ use crate::memory::Memory;
 use crate::operands::{Operand, Role};
 use latimer_tensor::op::{Over, ReduceKind};
 use latimer_tensor::{DType, Device, DryRun, Result, Shape};
+use std::cell::Cell;
 
-/// Changes the case in every way that must be answered with an error.
-pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<(), Box<Failure>> {
+/// Changes the case in every way that must be answered with an error, and says how many those are.
+pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Failure>> {
     let case = &Case {
         layout: Layout::Apart { lead: 8 },
         ..case.clone()
@@ -23,8 +24,10 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<(), Box<Failur
         })
     };
     let operands = case.operands().map_err(|error| fail(error.to_string()))?;
+    let tried = Cell::new(0);
     let refused =
         |case: &Case, operands: &[Operand], foreign: Option<(usize, &Device)>, change: Change| {
+            tried.set(tried.get() + 1);
             let (op, result) = attempt(device, case, operands, foreign);
             match result {
                 Err(error) if change.is_told_by(&error, op, operands) => Ok(()),
@@ -84,7 +87,7 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<(), Box<Failur
             refused(case, &changed, None, change)?;
         }
     }
-    Ok(())
+    Ok(tried.get())
 }
 
 /// Runs the operation and waits for it; gives the name that it goes by in messages too.
@@ -240,7 +243,9 @@ fn misfits(attributes: &Attributes) -> Vec<(Attributes, &'static str)> {
         Attributes::LayerNorm { eps, .. }
         | Attributes::AddLayerNorm { eps, .. }
         | Attributes::AdamW { eps, .. } => set!(eps = 0.0),
-        Attributes::AttentionDecode { position, room, .. } => set!(position = *room),
+        Attributes::AttentionDecode {
+            position, room, t, ..
+        } => set!(position = *room + 1 - *t),
         Attributes::ClipScale { max_norm } => set!(max_norm = 0.0),
         Attributes::Slice { shape, axis, .. } | Attributes::Concat { shape, axis, .. } => {
             set!(axis = shape.rank())

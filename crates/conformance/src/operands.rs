@@ -50,27 +50,36 @@ struct Draw<'c> {
     floats: usize,
     /// Which of them gets the special value.
     target: Option<(usize, Special)>,
+    /// Shapes and types are asked for only.
+    blank: bool,
     made: Vec<Operand>,
 }
 
 impl Case {
     /// The operands, in any order.
     pub(crate) fn operands(&self) -> Result<Vec<Operand>> {
-        let (operands, floats) = self.draw(None)?;
+        let (operands, floats) = self.draw(None, false)?;
         match self.special {
             Some(special) if floats > 0 => {
-                Ok(self.draw(Some((special.operand % floats, special)))?.0)
+                let target = Some((special.operand % floats, special));
+                Ok(self.draw(target, false)?.0)
             }
             _ => Ok(operands),
         }
     }
 
-    fn draw(&self, target: Option<(usize, Special)>) -> Result<(Vec<Operand>, usize)> {
+    /// The operands without their values: names, shapes and types.
+    pub(crate) fn outline(&self) -> Result<Vec<Operand>> {
+        Ok(self.draw(None, true)?.0)
+    }
+
+    fn draw(&self, target: Option<(usize, Special)>, blank: bool) -> Result<(Vec<Operand>, usize)> {
         let mut draw = Draw {
             case: self,
             stream: Stream::new(self.seed, 0, 0),
             floats: 0,
             target,
+            blank,
             made: Vec::new(),
         };
         draw.all()?;
@@ -82,6 +91,7 @@ impl Draw<'_> {
     // ---- values
 
     fn floats(&mut self, n: usize) -> Vec<f64> {
+        let n = if self.blank { 0 } else { n };
         let large = self.case.attributes.large();
         let level = self.stream.normal();
         let mut values: Vec<f64> = (0..n)
@@ -133,7 +143,10 @@ impl Draw<'_> {
         shape: Shape,
         values: &[f64],
     ) -> Result<()> {
-        let bytes = rounded(values, dtype)?;
+        let bytes = match self.blank {
+            true => Vec::new(),
+            false => rounded(values, dtype)?,
+        };
         self.made.push(Operand {
             name,
             role,
@@ -213,6 +226,9 @@ impl Draw<'_> {
         dtype: DType,
         shape: impl Into<Shape>,
     ) -> Result<()> {
+        if self.blank {
+            return self.make(Role::In, name, dtype, shape.into(), &[]);
+        }
         let case = Case {
             attributes: forward.clone(),
             special: None,
@@ -220,7 +236,7 @@ impl Draw<'_> {
         };
         // Its inputs are those made so far, its outputs those that it would have made itself.
         let mut operands: Vec<Operand> = self.made.clone();
-        for operand in case.draw(None)?.0 {
+        for operand in case.draw(None, false)?.0 {
             if operand.role == Role::Out || !operands.iter().any(|o| o.name == operand.name) {
                 operands.retain(|o| o.name != operand.name);
                 operands.push(operand);

@@ -106,6 +106,11 @@ fn columns() -> impl Strategy<Value = usize> + Clone {
     select(vec![1, 2, 3, 7, 16, 17, 33, 64, 65, 129, 769, 1025])
 }
 
+/// Now and then none instead of some.
+fn or_none(some: impl Strategy<Value = usize> + 'static) -> BoxedStrategy<usize> {
+    prop_oneof![15 => some, 1 => Just(0)].boxed()
+}
+
 /// A length of a matrix product.
 fn side() -> BoxedStrategy<usize> {
     prop_oneof![1 => Just(0), 24 => select(vec![1, 2, 3, 5, 8, 13, 17, 33, 65, 129])].boxed()
@@ -171,6 +176,7 @@ fn scores() -> BoxedStrategy<(Shape, bool)> {
             (Shape::new(&[s, dims[0], dims[1]]), causal)
         }),
         1 => columns().prop_map(|c| (Shape::new(&[c]), false)),
+        1 => (columns(), any::<bool>()).prop_map(|(c, causal)| (Shape::new(&[0, c]), causal)),
     ]
     .boxed()
 }
@@ -202,7 +208,12 @@ fn attention() -> BoxedStrategy<AttentionAttributes> {
     let t = select(vec![1, 2, 3, 7, 16, 17, 33, 65, 70, 129]);
     let d = select(vec![1, 2, 3, 8, 16, 17, 32, 64, 128]);
     (
-        (select(vec![1, 2]), t, select(vec![1, 2, 3]), d),
+        (
+            or_none(select(vec![1, 2])),
+            or_none(t),
+            select(vec![1, 2, 3]),
+            d,
+        ),
         scale(),
         any::<bool>(),
         rate(),
@@ -291,7 +302,7 @@ fn attributes(op: &str) -> BoxedStrategy<Attributes> {
             .boxed(),
         "matmul" => matmul(),
         "reduce" => reduce(),
-        "arg_max" => (long(), columns(), any::<u16>())
+        "arg_max" => (or_none(long()), columns(), any::<u16>())
             .prop_map(|(rows, columns, choice)| Attributes::ArgMax {
                 rows,
                 columns,
@@ -363,7 +374,7 @@ fn attributes(op: &str) -> BoxedStrategy<Attributes> {
         "attention_decode" => decode(),
         "cross_entropy" => {
             let gradient = option::of(select(vec![1.0, 0.125, -0.3]));
-            (short(), columns(), any::<u16>(), gradient)
+            (or_none(short()), columns(), any::<u16>(), gradient)
                 .prop_map(
                     |(rows, columns, choice, gradient)| Attributes::CrossEntropy {
                         rows,
@@ -457,14 +468,14 @@ fn reduce() -> BoxedStrategy<Attributes> {
 fn sizes() -> BoxedStrategy<(usize, usize, usize, usize)> {
     let v = select(vec![1, 2, 3, 29, 65, 257]);
     let c = select(vec![1, 2, 3, 16, 17, 33, 65]);
-    (select(vec![1, 2, 3]), long(), v, c).boxed()
+    (or_none(select(vec![1, 2, 3])), or_none(long()), v, c).boxed()
 }
 
 fn decode() -> BoxedStrategy<Attributes> {
     (
         (
-            select(vec![1, 2, 3]),
-            select(vec![1, 2, 5]),
+            or_none(select(vec![1, 2, 3])),
+            or_none(select(vec![1, 2, 5])),
             select(vec![1, 2, 3]),
         ),
         select(vec![1, 2, 3, 8, 17, 32, 64, 128]),

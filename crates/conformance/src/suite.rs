@@ -54,6 +54,7 @@ macro_rules! suite {
             let held = [$(stringify!($op)),*];
             assert_eq!($crate::tensor::Op::NAMES, held, "the suite lacks an operation");
             println!("{}", $crate::Support::of(conformance_subject().device()));
+            println!("{}", $crate::Coverage::drawn());
         }
     };
 }

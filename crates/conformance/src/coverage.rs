@@ -1,0 +1,240 @@
+//! What the suite draws and what it found, in figures.
+
+use crate::case::Case;
+use crate::check::{self, Failure, Subject};
+use crate::operands::Operand;
+use crate::{misfits, oracle, strategies};
+use latimer_tensor::{DType, Op};
+use std::cell::RefCell;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// A table: for every operation, how many cases, of which element types, at which edges; and for a
+/// device that was held to them, how close it came to what is allowed, and how long it took.
+///
+/// ```
+/// use latimer_conformance::Coverage;
+/// use latimer_tensor::DType;
+/// let drawn = Coverage::drawn();
+/// let matmul = drawn.row("matmul").expect("an operation");
+/// assert!(matmul.of_type(DType::Bf16) > 0 && matmul.empty > 0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Coverage {
+    device: Option<String>,
+    rows: Vec<Row>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// Its name.
+    pub op: &'static str,
+    /// Cases that must agree with the meaning: finite ones, and with a NaN or an infinity.
+    pub cases: usize,
+    /// Wrong operands and attributes that must be refused; 0 where no device was held.
+    pub misfits: usize,
+    /// Cases with an operand without elements.
+    pub empty: usize,
+    /// Cases with an axis of length 1.
+    pub one: usize,
+    /// Cases with an axis of an odd prime length.
+    pub prime: usize,
+    /// Cases with an axis one longer than a multiple of 16, which is one past a tile.
+    pub past_tile: usize,
+    /// The most that was used of what the rule of the same precision allows (see
+    /// [`crate::tolerance::Spread`]); above 1 for a single unlucky draw only.
+    pub used: Option<f64>,
+    /// How long it took, if a device was held.
+    pub time: Duration,
+    dtypes: [usize; Coverage::DTYPES.len()],
+}
+
+impl Row {
+    /// Cases with main operands of this type.
+    #[must_use]
+    pub fn of_type(&self, dtype: DType) -> usize {
+        let at = Coverage::DTYPES.iter().position(|d| *d == dtype);
+        at.map_or(0, |at| self.dtypes[at])
+    }
+
+    fn count(&mut self, case: &Case, operands: &[Operand]) {
+        self.cases += 1;
+        let dtypes = self.dtypes.iter_mut().zip(Coverage::DTYPES);
+        for (count, dtype) in dtypes {
+            *count += usize::from(dtype == case.dtype);
+        }
+        let axis = |such: fn(usize) -> bool| {
+            let mut axes = operands.iter().flat_map(|o| o.shape.dims());
+            usize::from(axes.any(|&n| such(n)))
+        };
+        self.empty += usize::from(operands.iter().any(|o| o.shape.numel() == 0));
+        self.one += axis(|n| n == 1);
+        self.prime += axis(is_odd_prime);
+        self.past_tile += axis(|n| n > 16 && n % 16 == 1);
+    }
+}
+
+fn is_odd_prime(n: usize) -> bool {
+    let divides = |d: usize| n.is_multiple_of(d);
+    n > 2 && !(2..n).take_while(|d| d * d <= n).any(divides)
+}
+
+impl Coverage {
+    /// The columns of element types.
+    pub const DTYPES: [DType; 6] = [
+        DType::F32,
+        DType::Bf16,
+        DType::F16,
+        DType::F64,
+        DType::U32,
+        DType::I64,
+    ];
+
+    /// What is drawn, without running it.
+    ///
+    /// # Panics
+    /// When a case cannot be outlined, which the suite's own tests exclude.
+    #[must_use]
+    pub fn drawn() -> Self {
+        let rows = Op::NAMES.iter().map(|&op| {
+            let row = RefCell::new(Row {
+                op,
+                ..Row::default()
+            });
+            let note = |case: &Case| {
+                counted(case, &row);
+                Ok(())
+            };
+            let drawn = check::agreeing(op, note).and_then(|()| check::spreading(op, note));
+            drawn.unwrap_or_else(|failure| panic!("{failure}"));
+            row.into_inner()
+        });
+        Self {
+            device: None,
+            rows: rows.collect(),
+        }
+    }
+
+    /// Holds a device to everything, as [`crate::suite!`] does, and counts.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn of(subject: &Subject) -> Result<Self, Box<Failure>> {
+        let mut rows = Vec::new();
+        for &op in Op::NAMES {
+            let start = Instant::now();
+            let row = RefCell::new(Row {
+                op,
+                ..Row::default()
+            });
+            let held = |case: &Case| {
+                let used = check::held(subject, case)?;
+                counted(case, &row);
+                let mut row = row.borrow_mut();
+                row.used = row.used.into_iter().chain(used).reduce(f64::max);
+                Ok(())
+            };
+            check::agreeing(op, held)?;
+            check::spreading(op, held)?;
+            check::refusing(op, |case| {
+                row.borrow_mut().misfits += misfits::all_refused(subject.device(), case)?;
+                Ok(())
+            })?;
+            rows.push(Row {
+                time: start.elapsed(),
+                ..row.into_inner()
+            });
+        }
+        Ok(Self {
+            device: Some(subject.device().info().name),
+            rows,
+        })
+    }
+
+    /// Whether an operation takes main operands of this type, by its own check.
+    #[must_use]
+    pub fn takes(op: &str, dtype: DType) -> bool {
+        let case = Case {
+            dtype,
+            ..Case::new(strategies::smallest(op))
+        };
+        let meant = case.operands().and_then(|o| oracle::meaning(&case, &o));
+        meant.is_ok()
+    }
+
+    /// All rows, in the order of [`Op::NAMES`].
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The row of an operation.
+    #[must_use]
+    pub fn row(&self, op: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.op == op)
+    }
+
+    /// How many pairs of an operation and an element type are met.
+    #[must_use]
+    pub fn pairs(&self) -> usize {
+        let counts = self.rows.iter().flat_map(|row| row.dtypes);
+        counts.filter(|count| *count > 0).count()
+    }
+}
+
+fn counted(case: &Case, row: &RefCell<Row>) {
+    let operands = case.outline();
+    let operands = operands.unwrap_or_else(|error| panic!("{case:?}: {error}"));
+    row.borrow_mut().count(case, &operands);
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let device = self.device.as_deref().unwrap_or("cases drawn");
+        write!(f, "{device}\n{:<20} {:>6}", "", "cases")?;
+        for dtype in Self::DTYPES {
+            write!(f, " {:>5}", dtype.to_string())?;
+        }
+        write!(
+            f,
+            "  {:>5} {:>5} {:>5} {:>5}",
+            "empty", "one", "prime", "tile+1"
+        )?;
+        let held = self.device.is_some();
+        if held {
+            write!(f, "  {:>7} {:>5} {:>7}", "misfits", "used", "s")?;
+        }
+        for row in &self.rows {
+            write!(f, "\n{:<20} {:>6}", row.op, row.cases)?;
+            for count in row.dtypes {
+                write!(f, " {count:>5}")?;
+            }
+            let Row {
+                empty,
+                one,
+                prime,
+                past_tile,
+                ..
+            } = row;
+            write!(f, "  {empty:>5} {one:>5} {prime:>5} {past_tile:>6}")?;
+            if held {
+                let used = row.used.map_or("-".into(), |used| format!("{used:.2}"));
+                let seconds = row.time.as_secs_f64();
+                write!(f, "  {:>7} {used:>5} {seconds:>7.3}", row.misfits)?;
+            }
+        }
+        let cases: usize = self.rows.iter().map(|row| row.cases).sum();
+        let (operations, pairs) = (self.rows.len(), self.pairs());
+        write!(
+            f,
+            "\n{operations} operations, {pairs} with their types, {cases} cases"
+        )?;
+        if held {
+            let misfits: usize = self.rows.iter().map(|row| row.misfits).sum();
+            let time: Duration = self.rows.iter().map(|row| row.time).sum();
+            write!(f, ", {misfits} misfits, {:.1} s", time.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
