@@ -1,9 +1,200 @@
-//! Cases that failed once on some backend; every suite runs them first.
+//! Cases that every suite runs first: the smallest that show a classic fault, and those that failed
+//! once on some backend.
 
-use crate::Case;
+use crate::case::{AttentionAttributes, Attributes, Case, Layout, Special, Values};
+use latimer_tensor::DType;
+use latimer_tensor::op::{Over, ReduceKind};
 
 /// All kept cases. To keep one, paste what the failing test printed and say what it showed.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    Vec::new()
+    let mut all = classics();
+    all.extend(found());
+    all
+}
+
+/// Faults that everyone makes once, each at the smallest size at which it shows.
+fn classics() -> Vec<Case> {
+    let attention = |t, rate| AttentionAttributes {
+        b: 2,
+        t,
+        n_head: 1,
+        d: 2,
+        scale: 0.5,
+        causal: true,
+        rate,
+        site: 3,
+    };
+    let softmax = |columns, causal, valid_columns| Attributes::Softmax {
+        shape: [2, columns].into(),
+        scale: 1.0,
+        causal,
+        valid_columns,
+    };
+    let loss = |columns, valid_columns| Attributes::CrossEntropy {
+        rows: 2,
+        columns,
+        valid_columns,
+        gradient: Some(0.5),
+    };
+    let matmul = |trans_a, trans_b| Attributes::Matmul {
+        batch: Some(2),
+        m: 2,
+        n: 3,
+        k: 4,
+        trans_a,
+        trans_b,
+        alpha: 0.5,
+        beta: 1.0,
+        bias: true,
+    };
+    vec![
+        // A causal mask one column early or late: query 0 sees itself and nothing else.
+        Case::new(softmax(2, true, 2)),
+        Case::new(Attributes::Attention(attention(2, 0.0))),
+        Case::new(Attributes::AttentionBackward(attention(2, 0.0))),
+        // The mask of more columns than rows is aligned at the end, not at the start.
+        Case::new(softmax(3, true, 3)),
+        // Padding taken for a column: where it begins and where a causal row ends are both limits.
+        Case::new(softmax(3, true, 2)),
+        Case::new(loss(3, 2)),
+        Case::new(Attributes::ArgMax {
+            rows: 2,
+            columns: 3,
+            valid_columns: 2,
+        }),
+        // Exponentials without the greatest subtracted: logits of some thousand.
+        with(loss(3, 3), |case| case.values = Values::Large),
+        with(softmax(3, false, 3), |case| case.values = Values::Large),
+        // A row of nothing but -infinity is NaN, not 0 and not evenly spread.
+        with(softmax(1, false, 1), |case| {
+            case.special = Some(special(0, f64::NEG_INFINITY));
+        }),
+        // An infinite score behind the mask must not reach the result.
+        with(softmax(2, true, 2), |case| {
+            case.special = Some(special(1, f64::INFINITY));
+        }),
+        // A NaN behind the mask multiplied by a weight of 0: position 1's first key.
+        with(Attributes::Attention(attention(2, 0.0)), |case| {
+            case.special = Some(special(8, f64::NAN));
+        }),
+        // A dropout counted from the row, not from the tensor: rows of 3, blocks of 4; and the
+        // words' own first row forgotten.
+        Case::new(Attributes::Dropout {
+            shape: [7, 3].into(),
+            rate: 0.9,
+            site: 3,
+        }),
+        Case::new(Attributes::Attention(attention(5, 0.5))),
+        Case::new(Attributes::AttentionBackward(attention(5, 0.5))),
+        // A sum that overwrites what it should be added to.
+        Case::new(Attributes::Reduce {
+            kind: ReduceKind::Mean,
+            over: Over::Rows,
+            shape: [3, 2].into(),
+            accumulate: true,
+        }),
+        Case::new(Attributes::SumSquares {
+            shape: [3].into(),
+            accumulate: true,
+        }),
+        Case::new(Attributes::LayerNormBackward {
+            shape: [2, 3].into(),
+            bias: true,
+            accumulate: true,
+            f32_gradients: false,
+        }),
+        // All three of a product's sizes differ, and both operands may be stored transposed.
+        Case::new(matmul(false, false)),
+        Case::new(matmul(true, false)),
+        Case::new(matmul(false, true)),
+        Case::new(matmul(true, true)),
+        // Vector loads that take 16 or 32 bytes' alignment for granted.
+        with(matmul(false, false), |case| {
+            case.layout = Layout::Slab { lead: 2 };
+        }),
+        with(
+            Attributes::Axpby {
+                shape: [33].into(),
+                alpha: 0.5,
+                beta: 1.0,
+            },
+            |case| {
+                case.layout = Layout::Slab { lead: 2 };
+            },
+        ),
+        with(
+            Attributes::LayerNorm {
+                shape: [2, 33].into(),
+                bias: true,
+                eps: 1e-5,
+            },
+            |case| case.layout = Layout::Slab { lead: 2 },
+        ),
+        // Repeated ids added once: five ids of two rows; a position's row counted by the batch.
+        Case::new(Attributes::EmbeddingBackward {
+            b: 2,
+            t: 5,
+            v: 2,
+            c: 3,
+            positions: Some(1),
+            f32_gradients: false,
+        }),
+        // New keys written at row 0, or a query that sees the cache's unused rows.
+        Case::new(Attributes::AttentionDecode {
+            b: 2,
+            t: 2,
+            n_head: 2,
+            d: 2,
+            room: 6,
+            position: 3,
+            scale: 1.0,
+        }),
+        // One parameter: no vector is full. And a decay that goes through the moments.
+        Case::new(Attributes::AdamW {
+            n: 1,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.1,
+        }),
+        // A norm of nothing: no division by zero, and nothing is clipped.
+        with(Attributes::ClipScale { max_norm: 1.0 }, |case| {
+            case.values = Values::Zeros
+        }),
+        // Rounding to bf16 by cutting off.
+        Case::new(Attributes::Cast {
+            shape: [9].into(),
+            to: DType::Bf16,
+        }),
+    ]
+}
+
+/// Once wrong on a backend of this workspace.
+fn found() -> Vec<Case> {
+    vec![
+        // CPU: with one column nothing is left of a gradient, but a fused product left its own
+        // rounding, times up to 1/√eps.
+        Case::new(Attributes::LayerNormBackward {
+            shape: [515, 1].into(),
+            bias: false,
+            accumulate: false,
+            f32_gradients: false,
+        }),
+    ]
+}
+
+fn with(attributes: Attributes, change: impl FnOnce(&mut Case)) -> Case {
+    let mut case = Case::new(attributes);
+    change(&mut case);
+    case
+}
+
+/// Of the first operand.
+fn special(element: usize, value: f64) -> Special {
+    Special {
+        operand: 0,
+        element,
+        value,
+    }
 }
