@@ -1,17 +1,25 @@
 //! Gradients that a pass composes, against central differences.
 //!
 //! The backward operations themselves are checked in f64 by `latimer-conformance`; what is checked
-//! here is that a method wires them rightly. So f32 is enough: with steps of 1/64 and losses
-//! around 10, differences err by some 1e-4.
+//! here is that a method wires them rightly. A pass computes in f32, so the steps are wide. What
+//! they cost is measured (the difference over twice the step is off by four times as much), and
+//! what rounding costs is counted: the reference device rounds each operation once, so a term of
+//! the loss carries [`ROUNDINGS`] at most, over the step; the slope itself is rounded as often, at
+//! sizes as those of the terms.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use latimer_autograd::{Declarations, Init, Mode, Param, Params, Pass, Result, Slab};
+use latimer_autograd::{
+    AttentionSpec, Declarations, Head, Init, Mode, Param, Params, Pass, Result, Slab,
+};
+use latimer_tensor::op::UnaryKind;
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{Device, Scalars, Shape, Tensor};
+use latimer_tensor::{DType, Device, Scalars, Shape, Tensor};
 
 const STEP: f32 = 1.0 / 64.0;
-const ALLOWED: f32 = 2e-3;
+
+/// Operations one after the other on the way to a term of the loss: fewer than this in every test.
+const ROUNDINGS: f64 = 8.0;
 
 /// A parameter as a tensor of a pass: the identity matrix times it.
 fn tensor_of(pass: &Pass<'_>, shape: Shape, param: Param) -> Result<Tensor> {
@@ -23,13 +31,86 @@ fn tensor_of(pass: &Pass<'_>, shape: Shape, param: Param) -> Result<Tensor> {
     Ok(pass.linear(&eye, param, None)?.reshape(shape)?)
 }
 
-/// `Σ weight·y` with fixed weights, as the loss.
-fn loss_of(pass: &Pass<'_>, y: &Tensor) -> Result<Tensor> {
+/// `Σ weight·y` with fixed weights, as the loss, and its terms.
+fn loss_of(pass: &Pass<'_>, y: &Tensor) -> Result<(Tensor, Vec<f64>)> {
     let n = y.shape().numel();
     let mut stream = Stream::new(3, 1, 0);
     let weights: Vec<f32> = (0..n).map(|_| stream.normal() as f32).collect();
+    let values = y.to_vec::<f32>()?;
+    let terms = values.iter().zip(&weights);
+    let terms = terms.map(|(y, w)| f64::from(*y) * f64::from(*w)).collect();
     let weights = pass.constant(Tensor::from_slice(pass.device(), &weights, [n, 1])?);
-    pass.matmul(&y.reshape([1, n])?, &weights, false)
+    let loss = pass.matmul(&y.reshape([1, n])?, &weights, false)?;
+    Ok((loss, terms))
+}
+
+/// Checks the gradients of parameters of these shapes, of which those beyond `used` may have none.
+/// `model` gives a loss and the terms that it is the sum of.
+fn check_params<const N: usize>(
+    what: &str,
+    shapes: [Shape; N],
+    used: usize,
+    model: impl Fn(&Pass<'_>, [Param; N]) -> Result<(Tensor, Vec<f64>)>,
+) {
+    let mut declarations = Declarations::new();
+    let mut root = declarations.root();
+    let mut number = 0;
+    let all = shapes.map(|shape| {
+        number += 1;
+        root.param(&format!("p{number}"), shape, Init::Normal { std: 1.0 })
+    });
+    let device = Device::reference();
+    let mut params = Params::new(&device, declarations, 1).unwrap();
+    params.enable_training().unwrap();
+    let scalars = Scalars::new(&device).unwrap();
+    // Away from 0, for quotients and for what bends there.
+    for param in all.into_iter().take(used) {
+        let mut values: Vec<f32> = params.get(Slab::Values, param).unwrap();
+        values.iter_mut().for_each(|x| *x += x.signum());
+        params.set(Slab::Values, param, &values).unwrap();
+    }
+    let run = |params: &Params, train: bool| {
+        let pass = Pass::new(params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let (loss, terms) = model(&pass, all).unwrap();
+        if train {
+            pass.backward(loss).unwrap();
+        }
+        terms
+    };
+    params.zero_gradients().unwrap();
+    run(&params, true);
+    let gradients: [Vec<f32>; N] = all.map(|param| params.get(Slab::Gradients, param).unwrap());
+    for (p, (param, gradient)) in all.into_iter().zip(gradients).enumerate() {
+        let values: Vec<f32> = params.get(Slab::Values, param).unwrap();
+        for (i, &got) in gradient.iter().enumerate() {
+            let (mut size, mut all_terms, got) = (0.0f64, 0.0f64, f64::from(got));
+            let [near, far] = [STEP, 2.0 * STEP].map(|step| {
+                let [high, low] = [values[i] + step, values[i] - step];
+                let [up, down] = [high, low].map(|x| {
+                    let mut moved = values.clone();
+                    moved[i] = x;
+                    params.set(Slab::Values, param, &moved).unwrap();
+                    run(&params, false)
+                });
+                all_terms = all_terms.max(up.iter().map(|term| term.abs()).sum());
+                // Term by term: what the coordinate does not reach cancels exactly.
+                let reached = || up.iter().zip(&down).filter(|(up, down)| up != down);
+                size = size.max(reached().map(|(up, down)| up.abs() + down.abs()).sum());
+                let rise: f64 = reached().map(|(up, down)| up - down).sum();
+                rise / (f64::from(high) - f64::from(low))
+            });
+            let rounding = ROUNDINGS * DType::F32.unit_roundoff();
+            let allowed = (far - near).abs() + rounding * (size / f64::from(STEP) + all_terms);
+            assert!(
+                (got - near).abs() <= allowed,
+                "{what}: slope {i} of p{} is {got}, differences give {near} within {allowed:e}",
+                p + 1
+            );
+        }
+        params.set(Slab::Values, param, &values).unwrap();
+        let any = gradient.iter().any(|x| *x != 0.0);
+        assert!(any || p >= used, "{what}: all slopes of p{} are 0", p + 1);
+    }
 }
 
 /// Checks the gradients of two tensors of these shapes under a model, which may also use a parameter
@@ -41,62 +122,29 @@ fn check<A: Into<Shape>, B: Into<Shape>>(
     model: impl Fn(&Pass<'_>, [&Tensor; 2], Param) -> Result<Tensor>,
 ) {
     let shapes = [a.into(), b.into()];
-    let mut declarations = Declarations::new();
-    let mut root = declarations.root();
-    let normal = Init::Normal { std: 1.0 };
     // The store keeps matrices.
-    let names = ["a", "b"];
-    let both = [0, 1].map(|i| {
-        let shape = [shapes[i].rows(), shapes[i].columns()];
-        root.param(names[i], shape, normal)
+    let [a, b] = shapes.map(|shape| Shape::new(&[shape.rows(), shape.columns()]));
+    let norm = Shape::new(&[shapes[0].columns()]);
+    check_params(what, [a, b, norm], 2, |pass, [a, b, norm]| {
+        let (a, b) = (
+            tensor_of(pass, shapes[0], a)?,
+            tensor_of(pass, shapes[1], b)?,
+        );
+        loss_of(pass, &model(pass, [&a, &b], norm)?)
     });
-    let norm = root.param("norm", [shapes[0].columns()], normal);
-    let device = Device::reference();
-    let mut params = Params::new(&device, declarations, 1).unwrap();
-    params.enable_training().unwrap();
-    let scalars = Scalars::new(&device).unwrap();
-    // Away from 0, for quotients.
-    for param in both {
-        let mut values: Vec<f32> = params.get(Slab::Values, param).unwrap();
-        values.iter_mut().for_each(|x| *x += x.signum());
-        params.set(Slab::Values, param, &values).unwrap();
-    }
-    let run = |params: &Params, train: bool| -> f32 {
-        let mode = Mode::Train { loss_scale: 1.0 };
-        let pass = Pass::new(params, &scalars, mode);
-        let [a, b] = [0, 1].map(|i| tensor_of(&pass, shapes[i], both[i]).unwrap());
-        let y = model(&pass, [&a, &b], norm).unwrap();
-        let loss = loss_of(&pass, &y).unwrap();
-        let value = loss.to_vec::<f32>().unwrap()[0];
-        if train {
-            params.zero_gradients().unwrap();
-            pass.backward(loss).unwrap();
-        }
-        value
-    };
-    run(&params, true);
-    for (param, name) in [both[0], both[1], norm].into_iter().zip(["a", "b", "norm"]) {
-        let gradient: Vec<f32> = params.get(Slab::Gradients, param).unwrap();
-        let values: Vec<f32> = params.get(Slab::Values, param).unwrap();
-        let mut any = false;
-        for (i, &got) in gradient.iter().enumerate() {
-            let mut at = |x: f32| {
-                let mut moved = values.clone();
-                moved[i] = x;
-                params.set(Slab::Values, param, &moved).unwrap();
-                run(&params, false)
-            };
-            let want = (at(values[i] + STEP) - at(values[i] - STEP)) / (2.0 * STEP);
-            let allowed = ALLOWED * (1.0 + want.abs());
-            assert!(
-                (got - want).abs() <= allowed,
-                "{what}: slope {i} of {name} is {got}, differences give {want}"
-            );
-            any |= got != 0.0;
-        }
-        params.set(Slab::Values, param, &values).unwrap();
-        assert!(any || param == norm, "{what}: all slopes of {name} are 0");
-    }
+}
+
+/// Checks the gradient of one tensor.
+fn check_one(
+    what: &str,
+    shape: impl Into<Shape>,
+    model: impl Fn(&Pass<'_>, &Tensor) -> Result<Tensor>,
+) {
+    let shape = shape.into();
+    let matrix = Shape::new(&[shape.rows(), shape.columns()]);
+    check_params(what, [matrix], 1, |pass, [x]| {
+        loss_of(pass, &model(pass, &tensor_of(pass, shape, x)?)?)
+    });
 }
 
 #[test]
@@ -173,5 +221,141 @@ fn arithmetic() {
         let sums = pass.mul(&pass.sum(a)?, &b.reshape([6])?)?;
         let all = pass.mean(&a.reshape([24])?)?;
         pass.sub(&sums, &all.reshape([0; 0])?)
+    });
+}
+
+#[test]
+fn sums_of_two() {
+    check("add", [3, 4], [3, 4], |pass, [a, b], _| pass.add(a, b));
+    // The same on both sides, and a result used twice.
+    check("twice", [3, 4], [3, 4], |pass, [a, b], _| {
+        let s = pass.add(a, a)?;
+        pass.add(&s, &pass.add(&s, b)?)
+    });
+}
+
+#[test]
+fn functions() {
+    for kind in UnaryKind::ALL {
+        check_one(&format!("{kind:?}"), [3, 4], |pass, x| pass.unary(kind, x));
+    }
+}
+
+#[test]
+fn products() {
+    for (a, b, trans_b) in [
+        (Shape::new(&[2, 3]), Shape::new(&[3, 4]), false),
+        (Shape::new(&[2, 3]), Shape::new(&[4, 3]), true),
+        (Shape::new(&[2, 2, 3]), Shape::new(&[2, 3, 4]), false),
+        (Shape::new(&[2, 2, 3]), Shape::new(&[2, 4, 3]), true),
+    ] {
+        check("matmul", a, b, |pass, [a, b], _| pass.matmul(a, b, trans_b));
+    }
+}
+
+/// Of more than two axes, with a bias and without.
+#[test]
+fn linear_maps() {
+    let shapes = [[6, 3], [3, 4]].map(|dims| Shape::new(&dims));
+    let bias = Shape::new(&[4]);
+    check_params(
+        "linear",
+        [shapes[0], shapes[1], bias],
+        3,
+        |pass, [x, w, b]| {
+            let x = tensor_of(pass, [2, 3, 3].into(), x)?;
+            let y = pass.linear(&x, w, Some(b))?;
+            assert_eq!(y.dims(), [2, 3, 4]);
+            loss_of(pass, &pass.add(&y, &pass.linear(&x, w, None)?)?)
+        },
+    );
+}
+
+#[test]
+fn orders_of_axes() {
+    for axes in [[0, 1, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]] {
+        check_one("permute", [2, 3, 4], |pass, x| pass.permute(x, &axes));
+    }
+    check_one("permute 4", [2, 3, 2, 2], |pass, x| {
+        pass.permute(x, &[0, 2, 1, 3])
+    });
+}
+
+#[test]
+fn probabilities() {
+    for (scale, causal) in [(1.0, false), (0.5, true), (-0.75, true)] {
+        check_one("softmax", [2, 3, 4], |pass, x| {
+            pass.softmax(x, scale, causal)
+        });
+    }
+}
+
+#[test]
+fn dropouts() {
+    check_one("dropout", [4, 7], |pass, x| {
+        let y = pass.dropout(x, 0.5, 3)?;
+        pass.mul(&y, &pass.dropout(x, 0.25, 4)?)
+    });
+}
+
+#[test]
+fn attentions() {
+    for (causal, dropout) in [(false, 0.0), (true, 0.0), (true, 0.4)] {
+        let spec = AttentionSpec {
+            n_head: 2,
+            causal,
+            dropout,
+            site: 5,
+        };
+        check_one("attention", [2, 3, 12], |pass, qkv| {
+            pass.attention(qkv, spec)
+        });
+    }
+}
+
+/// Repeated ids, and rows that no id or position names.
+#[test]
+fn embeddings() {
+    let tables = [[5, 3], [4, 3]].map(|dims| Shape::new(&dims));
+    check_params("embedding", tables, 2, |pass, [wte, wpe]| {
+        let ids = Tensor::from_slice(pass.device(), &[4u32, 0, 4, 1, 4, 3], [2, 3])?;
+        let y = pass.embedding(&ids, wte, Some(wpe), 0)?;
+        loss_of(pass, &pass.add(&y, &pass.embedding(&ids, wte, None, 0)?)?)
+    });
+}
+
+/// With padded columns; and the table shared with the embedding, as GPT-2's is.
+#[test]
+fn losses() {
+    let shapes = [[4, 3], [7, 3]].map(|dims| Shape::new(&dims));
+    let bias = Shape::new(&[7]);
+    let one = |loss: Tensor| {
+        let value = f64::from(loss.to_vec::<f32>()?[0]);
+        Ok((loss, vec![value]))
+    };
+    let targets = |pass: &Pass<'_>| Tensor::from_slice(pass.device(), &[0u32, 5, 2, 2], [2, 2]);
+    check_params(
+        "lm_loss",
+        [shapes[0], shapes[1], bias],
+        3,
+        |pass, [x, weight, bias]| {
+            let x = tensor_of(pass, [2, 2, 3].into(), x)?;
+            let head = Head {
+                weight,
+                bias: Some(bias),
+                valid_columns: 6,
+            };
+            one(pass.lm_loss(&x, head, &targets(pass)?)?)
+        },
+    );
+    check_params("tied", [shapes[1]], 1, |pass, [weight]| {
+        let ids = Tensor::from_slice(pass.device(), &[1u32, 1, 6, 0], [2, 2])?;
+        let x = pass.embedding(&ids, weight, None, 0)?;
+        let head = Head {
+            weight,
+            bias: None,
+            valid_columns: 6,
+        };
+        one(pass.lm_loss(&x, head, &targets(pass)?)?)
     });
 }
