@@ -2,9 +2,12 @@
 //! differences in f64.
 //!
 //! Every test fixes an incoming gradient `dy` (called weights here) and differentiates
-//! `Σ dy·forward(x)`, operand by operand.
+//! `Σ dy·forward(x)`, operand by operand. Operations without a backward of their own are in
+//! `composed.rs`, with the operations that their gradients are made of.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod composed;
 
 use latimer_conformance::gradcheck::first_misfit;
 use latimer_tensor::op::{
