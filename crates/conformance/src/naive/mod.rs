@@ -69,3 +69,58 @@ fn probabilities(x: &[f32], scale: f32) -> (Vec<f32>, f32) {
     let p = terms.into_iter().map(|e| e / total).collect();
     (p, most + ln(total))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::agreeing;
+    use crate::oracle::{meaning, naive, rounded};
+    use crate::tolerance::first_misfit;
+    use latimer_tensor::DType;
+    use std::cell::Cell;
+
+    /// The operations that the rule of the same precision is for.
+    const OPS: [&str; 14] = [
+        "unary",
+        "unary_backward",
+        "matmul",
+        "reduce",
+        "embedding_backward",
+        "layer_norm",
+        "add_layer_norm",
+        "layer_norm_backward",
+        "softmax",
+        "softmax_backward",
+        "attention",
+        "attention_backward",
+        "attention_decode",
+        "cross_entropy",
+    ];
+
+    /// If it lost more than it must, the rule that it is the measure of would ask for nothing.
+    #[test]
+    fn is_within_the_first_order_bound_itself() {
+        for &op in Op::NAMES {
+            let compared = Cell::new(0);
+            let held = agreeing(op, |case| {
+                if case.dtype == DType::F64 || case.special.is_some() {
+                    return Ok(());
+                }
+                let operands = case.operands().unwrap();
+                let want = meaning(case, &operands).unwrap();
+                for (name, values) in naive(case, &operands).unwrap() {
+                    let want = want.iter().find(|want| want.operand == name).unwrap();
+                    let dtype = operands.iter().find(|o| o.name == name).unwrap().dtype;
+                    let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+                    let got = rounded(&values, dtype).unwrap();
+                    let misfit = first_misfit(want, &got, dtype, case.dtype).unwrap();
+                    assert_eq!(misfit, None, "{case:?}");
+                    compared.set(compared.get() + 1);
+                }
+                Ok(())
+            });
+            held.unwrap_or_else(|failure| panic!("{failure}"));
+            assert_eq!(compared.get() > 0, OPS.contains(&op), "{op}");
+        }
+    }
+}
