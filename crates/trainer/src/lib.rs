@@ -44,7 +44,7 @@ pub use error::{Error, Result};
 pub use evaluate::{mean_loss, text_loss};
 pub use folder::{Existing, LoadedModel, RunFolder, newest_run};
 pub use resume::Resume;
-pub use run::{Run, matmul_speed, peak_rss_mb};
+pub use run::{Observe, Run, matmul_speed, peak_rss_mb};
 pub use setup::{corpus, gpt_config};
 pub use step::{StepNeeds, Training, check_memory, size};
 pub use translate::{Accuracy, accuracy, translate};

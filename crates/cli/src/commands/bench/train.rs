@@ -5,7 +5,7 @@ use crate::args::ConfigArgs;
 use crate::commands::{Context, unknown};
 use crate::error::{Error, Result};
 use crate::format::{percent, thousands};
-use crate::terminal;
+use crate::terminal::{self, Terminal};
 use latimer_tensor::Device;
 use latimer_tensor::philox::Stream;
 use latimer_trainer::config::Config;
@@ -104,6 +104,52 @@ fn vocab_size(preset: &str) -> Result<usize> {
     })
 }
 
+/// What the timed steps gave.
+struct Timed {
+    losses: Vec<f32>,
+    /// Milliseconds.
+    times: Vec<f64>,
+    /// Buffers that the pool asked for during the timed steps.
+    misses: u64,
+    dispatch_ms: f64,
+}
+
+fn time(
+    training: &mut Training,
+    source: &RandomIds,
+    watch: &Watch,
+    args: &Args,
+    terminal: &Terminal,
+) -> Result<Timed> {
+    let device = training.params().device().clone();
+    let (mut losses, mut times) = (Vec::new(), Vec::new());
+    let mut misses = device.pool_stats().misses;
+    for step in 0..args.warmup + args.steps {
+        if step == args.warmup {
+            misses = device.pool_stats().misses;
+        }
+        let start = Instant::now();
+        let done = training.next_step(source)?;
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        losses.push(done.loss);
+        let timed = step >= args.warmup;
+        if timed {
+            times.push(ms);
+        }
+        let what = if timed { "step" } else { "warm-up" };
+        terminal.detail(
+            1,
+            format_args!("{what} {}: {ms:.2} ms, loss {:.4}", step + 1, done.loss),
+        );
+    }
+    Ok(Timed {
+        losses,
+        times,
+        misses: device.pool_stats().misses - misses,
+        dispatch_ms: dispatch_ms(training, source, watch, args.steps)?,
+    })
+}
+
 /// The median time outside operations of a few more steps, up to a fifth as many as were timed.
 fn dispatch_ms(
     training: &mut Training,
@@ -168,28 +214,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let source = RandomIds {
         vocab_size: vocab_size as u64,
     };
-    let (mut losses, mut times) = (Vec::new(), Vec::new());
-    let mut misses = device.pool_stats().misses;
-    for step in 0..args.warmup + args.steps {
-        if step == args.warmup {
-            misses = device.pool_stats().misses;
-        }
-        let start = Instant::now();
-        let done = training.next_step(&source)?;
-        let ms = start.elapsed().as_secs_f64() * 1e3;
-        losses.push(done.loss);
-        let timed = step >= args.warmup;
-        if timed {
-            times.push(ms);
-        }
-        let what = if timed { "step" } else { "warm-up" };
-        terminal.detail(
-            1,
-            format_args!("{what} {}: {ms:.2} ms, loss {:.4}", step + 1, done.loss),
-        );
-    }
-    let misses = device.pool_stats().misses - misses;
-    let dispatch_ms = dispatch_ms(&mut training, &source, &watch, args.steps)?;
+    // Inside the device's threads, as a run trains.
+    let Timed {
+        losses,
+        mut times,
+        misses,
+        dispatch_ms,
+    } = device.enter(|| time(&mut training, &source, &watch, args, terminal))?;
     let (pool, resident) = (device.pool_stats().held_bytes, peak_rss_mb());
     let peak = before.max(matmul_speed(&device, PRODUCT)?);
     let step_ms = Times::of(&mut times);
