@@ -72,7 +72,7 @@ impl Cpu {
     ///
     /// # Errors
     /// [`Error::InvalidAttribute`] for more than 1024, [`Error::Device`] when the system refuses
-    /// to start them.
+    /// to start them, or when `LATIMER_SIMD` names no instruction set (see the README).
     pub fn new(threads: usize) -> Result<Self> {
         if threads > MAX_THREADS {
             return Err(Error::InvalidAttribute {
@@ -83,6 +83,10 @@ impl Cpu {
             });
         }
         let machine = Machine::detect();
+        simd::most_asked().map_err(|message| Error::Device {
+            device: machine.name.clone(),
+            message,
+        })?;
         let threads = match threads {
             0 => std::thread::available_parallelism()
                 .map_or(1, std::num::NonZero::get)

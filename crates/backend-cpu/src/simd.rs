@@ -5,6 +5,7 @@
 //! a body `FMA` says whether `a·b + c` is one instruction; where it is not, the library call that
 //! emulates it would be slower than everything else.
 
+use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What the processor can do, from least to most.
@@ -35,9 +36,34 @@ pub(crate) fn level() -> Level {
 
 #[cold]
 fn detect() -> Level {
-    let level = best();
+    let most = most_asked().ok().flatten();
+    let level = best().min(most.unwrap_or(Level::Avx512));
     LEVEL.store(level as u8, Ordering::Relaxed);
     level
+}
+
+/// Set to a name of [`NAMES`], no higher level is used: so tests reach the code of lesser machines.
+const VARIABLE: &str = "LATIMER_SIMD";
+
+const NAMES: [(&str, Level); 3] = [
+    ("portable", Level::Portable),
+    ("avx2", Level::Avx2),
+    ("avx512", Level::Avx512),
+];
+
+/// The highest level that `LATIMER_SIMD` allows, if it is set; a sentence if it says nothing known.
+pub(crate) fn most_asked() -> Result<Option<Level>, String> {
+    std::env::var_os(VARIABLE)
+        .map(|asked| named(&asked))
+        .transpose()
+}
+
+fn named(asked: &OsStr) -> Result<Level, String> {
+    let found = NAMES.iter().find(|(name, _)| asked == *name);
+    found.map(|(_, level)| *level).ok_or_else(|| {
+        let (asked, names) = (asked.display(), NAMES.map(|(name, _)| name).join(", "));
+        format!("{VARIABLE} is {asked}, which is none of {names}: change it or unset it")
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -124,3 +150,15 @@ macro_rules! simd {
     };
 }
 pub(crate) use simd;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_names_and_nothing_else_is_one() {
+        assert_eq!(named("avx2".as_ref()), Ok(Level::Avx2));
+        let said = named("AVX2".as_ref()).unwrap_err();
+        assert!(said.starts_with("LATIMER_SIMD is AVX2, which is none of portable, avx2, avx512"));
+    }
+}
