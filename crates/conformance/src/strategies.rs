@@ -127,6 +127,8 @@ fn shape() -> BoxedStrategy<Shape> {
         2 => vec(select(vec![1, 2, 3, 5, 7]), 4).prop_map(|dims| Shape::new(&dims)),
         1 => (short(), short()).prop_map(|(a, c)| Shape::new(&[a, 0, c])),
         1 => select(vec![20_011, 70_001]).prop_map(|n| Shape::new(&[n])),
+        // As much, where one operand may be repeated or an axis cut.
+        1 => select(vec![[1025, 67], [67, 1025], [23_333, 3]]).prop_map(|dims| Shape::new(&dims)),
     ]
     .boxed()
 }
@@ -426,6 +428,8 @@ fn matmul() -> BoxedStrategy<Attributes> {
         28 => (side(), side(), side()),
         3 => (few(), few(), select(vec![257, 1025, 1100])),
         1 => (select(vec![1, 5, 50]), Just(1030), Just(1100)),
+        // Enough work for several threads, which cut along either side.
+        6 => (select(vec![33, 50, 97, 129]), select(vec![65, 129, 257]), select(vec![65, 257])),
     ];
     (
         option::of(select(vec![1, 2, 3])),
