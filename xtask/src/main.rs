@@ -4,6 +4,7 @@
 //! release mode and then takes this process's place.
 
 mod ci;
+mod faults;
 mod run;
 mod tidy;
 
@@ -18,6 +19,7 @@ developers' tasks:
                 packages
   tidy          finds long files, notes left in sources, missing READMEs, paths of one machine
   outside       builds, runs and tests the projects of tests/outside, one for each crate alone
+  faults [NAME] plants faults in the CPU backend, each of which its suite must catch (minutes)
 
 everything else is the latimer command, built in release mode:
 ";
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Some("test") => ci::test(&rest),
         Some("ci") => run::to_root().and_then(|()| ci::ci()),
         Some("tidy") => run::to_root().and_then(|()| tidy::tidy()),
+        Some("faults") => run::to_root().and_then(|()| faults::faults(&rest)),
         Some("outside") => run::to_root().and_then(|()| ci::outside()),
         None | Some("help" | "--help" | "-h") => {
             eprint!("{HELP}");

@@ -1,0 +1,339 @@
+//! Faults planted in `backend-cpu`, one at a time, each of which the conformance suite must catch.
+//!
+//! A suite that has never failed proves little. Here a copy of the workspace (the tree itself is
+//! never touched) gets one fault after the other from [`list::FAULTS`], is built, and must then fail
+//! the suite of the fault's operation, in the property that the list names. A fault whose text is no
+//! longer found, or that does not compile, is a mistake of the list; the copy without a fault must
+//! pass.
+//!
+//! Kernels that a better processor would skip are reached through `LATIMER_SIMD`; faults in kernels
+//! that this processor cannot run are left out, and said to be.
+
+mod list;
+
+use crate::run::{Outcome, cargo, target_folder};
+use crate::tidy::entries;
+use list::{FAULTS, Fault};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// What `cargo` needs to see a workspace.
+const TREE: [&str; 7] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "clippy.toml",
+    "crates",
+    "xtask",
+    "tests",
+    "benches",
+];
+
+/// Where the faults are.
+const SOURCES: &str = "crates/backend-cpu/src";
+
+/// Plants the faults of these names, or all.
+pub(crate) fn faults(names: &[OsString]) -> Outcome {
+    let chosen = choose(names)?;
+    let start = Instant::now();
+    let copy = Copy::make()?;
+    let (reached, missed): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|fault| is_reached(fault.simd));
+    copy.pass_unchanged(&reached)?;
+    let mut rows = Vec::new();
+    let mut mistakes = 0;
+    for fault in &reached {
+        let found = copy.plant(fault);
+        mistakes += u32::from(found.is_err());
+        eprintln!(
+            "{}: {}",
+            fault.name,
+            found.as_ref().unwrap_or_else(|message| message)
+        );
+        rows.push((*fault, found.unwrap_or_else(|_| "NOT AS IT SHOULD".into())));
+    }
+    eprintln!("| fault | operation | simd | caught by |\n|---|---|---|---|");
+    for (fault, found) in &rows {
+        eprintln!(
+            "| {} | {} | {} | {found} |",
+            fault.about, fault.op, fault.simd
+        );
+    }
+    for fault in &missed {
+        let level = fault.simd;
+        eprintln!("left out, as this processor lacks {level}: {}", fault.about);
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    eprintln!(
+        "{} of {} faults caught in {seconds:.0} s",
+        rows.len() as u32 - mistakes,
+        rows.len()
+    );
+    match mistakes {
+        0 => Ok(ExitCode::SUCCESS),
+        n => Err(format!("{n} planted faults were not caught as they should")),
+    }
+}
+
+fn choose(names: &[OsString]) -> Result<Vec<&'static Fault>, String> {
+    if names.is_empty() {
+        return Ok(FAULTS.iter().collect());
+    }
+    let find = |name: &OsString| {
+        let found = FAULTS.iter().find(|fault| name == fault.name);
+        found.ok_or_else(|| {
+            let all: Vec<_> = FAULTS.iter().map(|fault| fault.name).collect();
+            let (name, all) = (name.display(), all.join(", "));
+            format!("there is no fault {name}; the faults are {all}")
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// Whether this processor runs kernels of a level; every one runs `portable` and `any`.
+#[cfg(target_arch = "x86_64")]
+fn is_reached(simd: &str) -> bool {
+    let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
+    match simd {
+        "avx512" => fma && wide,
+        "avx2" => fma,
+        _ => true,
+    }
+}
+
+/// Whether this processor runs kernels of a level.
+#[cfg(not(target_arch = "x86_64"))]
+fn is_reached(simd: &str) -> bool {
+    !simd.starts_with("avx")
+}
+
+/// A copy of the workspace with its own target folder; both are kept, so that little is built again.
+struct Copy {
+    tree: PathBuf,
+    target: PathBuf,
+}
+
+impl Copy {
+    fn make() -> Result<Self, String> {
+        let folder = target_folder()?.join("faults");
+        let copy = Self {
+            tree: folder.join("tree"),
+            target: folder.join("target"),
+        };
+        fs::create_dir_all(&copy.tree)
+            .map_err(|error| format!("cannot create {}: {error}", copy.tree.display()))?;
+        for name in TREE {
+            follow(Path::new(name), &copy.tree.join(name))?;
+        }
+        Ok(copy)
+    }
+
+    fn cargo_test(&self, simd: &str) -> Command {
+        let mut command = cargo();
+        command
+            .current_dir(&self.tree)
+            .args(["test", "--quiet", "--locked"])
+            .args(["--package", "latimer-backend-cpu", "--test", "conformance"])
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("RUST_BACKTRACE", "0");
+        if simd != "any" {
+            command.env("LATIMER_SIMD", simd);
+        }
+        command
+    }
+
+    /// Without a fault, every operation of the list passes on every level of the list.
+    fn pass_unchanged(&self, faults: &[&Fault]) -> Result<(), String> {
+        for simd in ["any", "avx512", "avx2", "portable"] {
+            let mut ops: Vec<_> = faults
+                .iter()
+                .filter(|f| f.simd == simd)
+                .map(|f| f.op)
+                .collect();
+            ops.sort_unstable();
+            ops.dedup();
+            if ops.is_empty() {
+                continue;
+            }
+            eprintln!("unchanged ({simd}): {}", ops.join(" "));
+            let mut command = self.cargo_test(simd);
+            command
+                .args(["--", "--exact"])
+                .args(ops.iter().flat_map(|op| tests_of(op)));
+            let said = output(&mut command)?;
+            if !said.passed {
+                return Err(format!(
+                    "without a fault the suite fails already:\n{}",
+                    end(&said.text)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Plants one fault; which properties the suite saw broken, or why that is not enough.
+    fn plant(&self, fault: &Fault) -> Result<String, String> {
+        let file = self.tree.join(SOURCES).join(fault.file);
+        let text = read(&file)?;
+        write(&file, fault.planted(&text)?.as_bytes())?;
+        let found = self.judge(fault);
+        write(&file, text.as_bytes())?;
+        found
+    }
+
+    fn judge(&self, fault: &Fault) -> Result<String, String> {
+        let built = output(self.cargo_test(fault.simd).arg("--no-run"))?;
+        if !built.passed {
+            return Err(format!("it does not compile:\n{}", end(&built.text)));
+        }
+        let mut command = self.cargo_test(fault.simd);
+        command.args(["--", "--exact"]).args(tests_of(fault.op));
+        let said = output(&mut command)?;
+        if said.passed {
+            return Err("the suite passes".into());
+        }
+        let broken = broken_properties(fault.op, &said.text);
+        if broken.contains(&fault.breaks) {
+            return Ok(broken.join(", "));
+        }
+        let expected = fault.breaks;
+        Err(format!(
+            "{expected} was to break, but the suite said:\n{}",
+            end(&said.text)
+        ))
+    }
+}
+
+/// The tests that `latimer_conformance::suite!` makes for an operation.
+fn tests_of(op: &str) -> [String; 3] {
+    [
+        "agrees_with_its_meaning",
+        "spreads_nan_and_infinity",
+        "refuses_misfits",
+    ]
+    .map(|test| format!("{op}::{test}"))
+}
+
+/// What the suite's failures name: `softmax (Agrees): y[3] is …`, each once.
+fn broken_properties<'t>(op: &str, said: &'t str) -> Vec<&'t str> {
+    let mut found = Vec::new();
+    for line in said.lines() {
+        let rest = line
+            .strip_prefix(op)
+            .and_then(|rest| rest.strip_prefix(" ("));
+        if let Some((property, _)) = rest.and_then(|rest| rest.split_once("): "))
+            && !found.contains(&property)
+        {
+            found.push(property);
+        }
+    }
+    found
+}
+
+impl Fault {
+    /// The file with the fault in it.
+    fn planted(&self, text: &str) -> Result<String, String> {
+        match text.matches(self.old).count() {
+            1 => Ok(text.replacen(self.old, self.new, 1)),
+            n => Err(format!(
+                "{} has the fault's old text {n} times, not once",
+                self.file
+            )),
+        }
+    }
+}
+
+/// Makes `to` what `from` is, and leaves what is the same alone: its time, too, is what cargo
+/// looks at.
+fn follow(from: &Path, to: &Path) -> Result<(), String> {
+    if !from.is_dir() {
+        let bytes = fs::read(from).map_err(|e| format!("cannot read {}: {e}", from.display()))?;
+        return match fs::read(to) {
+            Ok(same) if same == bytes => Ok(()),
+            _ => write(to, &bytes),
+        };
+    }
+    fs::create_dir_all(to).map_err(|e| format!("cannot create {}: {e}", to.display()))?;
+    let wanted: Vec<_> = entries(from)?
+        .into_iter()
+        .filter(|entry| entry.file_name().is_some_and(|name| name != "target"))
+        .collect();
+    for old in entries(to)? {
+        if !wanted.iter().any(|new| new.file_name() == old.file_name()) {
+            let removed = if old.is_dir() {
+                fs::remove_dir_all(&old)
+            } else {
+                fs::remove_file(&old)
+            };
+            removed.map_err(|e| format!("cannot remove {}: {e}", old.display()))?;
+        }
+    }
+    for entry in wanted {
+        let name = entry.file_name().unwrap_or_default();
+        follow(&entry, &to.join(name))?;
+    }
+    Ok(())
+}
+
+/// The last lines of a long text.
+fn end(text: &str) -> String {
+    const LINES: usize = 30;
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+struct Said {
+    passed: bool,
+    text: String,
+}
+
+/// Runs a command and keeps what it says.
+fn output(command: &mut Command) -> Result<Said, String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot start {command:?}: {error}"))?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok(Said {
+        passed: output.status.success(),
+        text: String::from_utf8_lossy(&text).into_owned(),
+    })
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(file, bytes).map_err(|error| format!("cannot write {}: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sources change; a list that no longer fits them is noticed with the ordinary tests.
+    #[test]
+    fn every_fault_still_fits_its_file() {
+        crate::run::to_root().unwrap();
+        for (i, fault) in FAULTS.iter().enumerate() {
+            let text = read(&Path::new(SOURCES).join(fault.file)).unwrap();
+            let planted = fault
+                .planted(&text)
+                .unwrap_or_else(|error| panic!("{}: {error}", fault.name));
+            assert_ne!(planted, text, "{}", fault.name);
+            let twice = FAULTS[..i].iter().any(|other| other.name == fault.name);
+            assert!(!twice, "{} is listed twice", fault.name);
+        }
+    }
+
+    #[test]
+    fn properties_are_read_from_what_the_suite_says() {
+        let said = "test x ... FAILED\nthread panicked at a.rs:1:2:\nsoftmax (Agrees): y[0] is 1\n\
+            softmax (Agrees): y[1] is 2\nsoftmax_backward (Repeats): no\nsoftmax (SameBits): dx\n";
+        assert_eq!(broken_properties("softmax", said), ["Agrees", "SameBits"]);
+        assert!(broken_properties("matmul", said).is_empty());
+    }
+}

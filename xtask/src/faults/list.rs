@@ -1,0 +1,286 @@
+//! The faults: what each is, where it goes, and which operation's suite must see it.
+//!
+//! To add one, take a line that a tired person could get wrong. Prefer kernels whose mistakes are
+//! quiet: a wrong edge, a stale buffer, an order that hangs on the thread count.
+
+/// One mistake.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) name: &'static str,
+    /// What is wrong, in one line.
+    pub(super) about: &'static str,
+    /// Below the backend's `src`.
+    pub(super) file: &'static str,
+    /// What is replaced; the file has it once.
+    pub(super) old: &'static str,
+    pub(super) new: &'static str,
+    /// The operation whose suite must fail.
+    pub(super) op: &'static str,
+    /// The property (`latimer_conformance::Property`) that must be seen to break.
+    pub(super) breaks: &'static str,
+    /// The kernels it is in, by their name in `LATIMER_SIMD`; `any` for what all processors run.
+    pub(super) simd: &'static str,
+}
+
+macro_rules! faults { ($($name:ident: $about:literal
+    in $file:literal ($simd:ident), $op:ident breaks $breaks:ident,
+    $old:literal => $new:literal;
+)*) => {
+    pub(super) const FAULTS: &[Fault] = &[$(Fault {
+        name: stringify!($name),
+        about: $about,
+        file: $file,
+        old: $old,
+        new: $new,
+        op: stringify!($op),
+        breaks: stringify!($breaks),
+        simd: stringify!($simd),
+    }),*];
+} }
+
+faults! {
+    attention_sees_one_key_ahead: "the causal mask hides one key too few"
+        in "attention/forward.rs" (any), attention breaks Agrees,
+        "let sees = (hidden + j as isize) as i32;"
+        => "let sees = (hidden + j as isize - 1) as i32;";
+
+    attention_scale_missing: "scores are not scaled"
+        in "attention/forward.rs" (any), attention breaks Agrees,
+        "pack(q, queries, d, lanes, head.scale, packed)"
+        => "pack(q, queries, d, lanes, 1.0, packed)";
+
+    attention_never_shrinks: "what was summed under an older maximum is not rescaled"
+        in "attention/forward.rs" (any), attention breaks Agrees,
+        "if first > 0 {\n                // SAFETY: these rows of y"
+        => "if first > usize::MAX / 2 {\n                // SAFETY: these rows of y";
+
+    attention_adds_to_old_output: "the first tile adds to the output's old content"
+        in "attention/forward.rs" (any), attention breaks Repeats,
+        "Product::plain(queries, d, keys, first > 0)"
+        => "Product::plain(queries, d, keys, true)";
+
+    attention_sum_skips_a_key: "the narrower kernel's sums leave the first key of a tile out"
+        in "attention/columns.rs" (avx2), attention breaks Agrees,
+        "for row in tile.chunks_exact(lanes) {\n                for (total, &x) in total"
+        => "for row in tile.chunks_exact(lanes).skip(1) {\n                for (total, &x) in total";
+
+    packing_forgets_the_factor: "the portable transpose copies without the factor"
+        in "gemm/transpose.rs" (portable), attention breaks Agrees,
+        "scale * unsafe { *from.add(i * row + x) }"
+        => "unsafe { *from.add(i * row + x) }";
+
+    backward_swaps_dk_and_dv: "gradients of keys and values are swapped"
+        in "attention/backward.rs" (any), attention_backward breaks Agrees,
+        "dk: gradient(1),\n                dv: gradient(2),"
+        => "dk: gradient(2),\n                dv: gradient(1),";
+
+    backward_without_delta: "the softmax's own term is missing from its gradient"
+        in "attention/backward.rs" (any), attention_backward breaks Agrees,
+        "scores[i] = p * (scores[i] - delta_here[i]) * scale;"
+        => "scores[i] = p * scores[i] * scale;";
+
+    backward_adds_to_old_gradients: "the block that should overwrite dk and dv adds to them"
+        in "attention/backward.rs" (any), attention_backward breaks Repeats,
+        "let adds = if head.causal { first < top } else { top > 0 };"
+        => "let adds = if head.causal { first <= top } else { top > 0 };";
+
+    decode_forgets_the_position: "new keys go to the front of the cache"
+        in "attention/decode.rs" (any), attention_decode breaks Agrees,
+        "old.get_mut(position + i, d)"
+        => "old.get_mut(i, d)";
+
+    decode_reaches_one_key_less: "a position does not see itself"
+        in "attention/forward.rs" (any), attention_decode breaks Agrees,
+        "(i + offset + 1).min(self.keys)"
+        => "(i + offset).min(self.keys)";
+
+    softmax_mask_left_as_it_was: "masked columns are not set to 0"
+        in "softmax.rs" (any), softmax breaks Agrees,
+        "            masked.fill(0.0);\n"
+        => "";
+
+    softmax_without_maximum: "exponentials overflow: the maximum is not subtracted"
+        in "softmax.rs" (any), softmax breaks Agrees,
+        "*y = exp::<FMA>(*y - most);"
+        => "*y = exp::<FMA>(*y);";
+
+    softmax_backward_unscaled: "the scores' factor is missing from their gradient"
+        in "softmax.rs" (any), softmax_backward breaks Agrees,
+        "*dx = scale * y * (dy - mean);"
+        => "*dx = y * (dy - mean);";
+
+    layer_norm_eps_outside_the_root: "eps is added to the deviation, not to the variance"
+        in "layer_norm.rs" (any), layer_norm breaks Agrees,
+        "1.0 / (variance + eps).sqrt()"
+        => "1.0 / (variance.sqrt() + eps)";
+
+    layer_norm_backward_stale_scratch: "partial sums begin with what scratch memory held"
+        in "layer_norm.rs" (any), layer_norm_backward breaks Agrees,
+        "        sums.fill(0.0);\n        let (dweight, dbias)"
+        => "        let (dweight, dbias)";
+
+    layer_norm_backward_first_chunk_only: "weights' gradients leave all rows after the first chunk out"
+        in "layer_norm.rs" (any), layer_norm_backward breaks Agrees,
+        "for sums in partial.chunks_exact(2 * c) {"
+        => "for sums in partial.chunks_exact(2 * c).take(1) {";
+
+    tile_writes_one_past_the_end: "a ragged tile's mask is one lane too wide"
+        in "gemm/kernel.rs" (avx512), matmul breaks StaysInside,
+        "let mask: __mmask16 = u16::MAX >> (LANES * VECTORS - p.n);"
+        => "let mask: __mmask16 = u16::MAX >> (LANES * VECTORS - p.n).saturating_sub(1);";
+
+    matmul_bias_with_every_block: "the bias is added again with every block of a long sum"
+        in "gemm/mod.rs" (any), matmul breaks Agrees,
+        "Some(bias) if is_first => bias[first..].as_ptr(),"
+        => "Some(bias) => bias[first..].as_ptr(),";
+
+    matmul_beta_with_every_block: "a long sum's blocks each multiply the output by beta"
+        in "gemm/mod.rs" (any), matmul breaks Agrees,
+        "beta: if is_first { self.beta } else { 1.0 },"
+        => "beta: self.beta,";
+
+    matmul_ignores_the_transpose: "a few rows are read along the wrong axis"
+        in "gemm/vector.rs" (any), matmul breaks Agrees,
+        "*a = gemm.a[l * m + i];"
+        => "*a = gemm.a[i * k + l];";
+
+    matmul_stale_scratch: "a few rows are added to what scratch memory held"
+        in "gemm/vector.rs" (any), matmul breaks Agrees,
+        "        sums.fill(0.0);\n        let mut l = 0;"
+        => "        let mut l = 0;";
+
+    matmul_cut_between_tiles: "threads cut a product where the library's tiles do not end"
+        in "gemm/kernel.rs" (avx2), matmul breaks SameBits,
+        "{ 4 } else { 48 }"
+        => "{ 4 } else { 7 }";
+
+    cross_entropy_padding_left: "padded columns keep their logits for gradients"
+        in "cross_entropy.rs" (any), cross_entropy breaks Agrees,
+        "                    padding.fill(0.0);\n"
+        => "";
+
+    cross_entropy_target_unscaled: "the target's own term is not scaled"
+        in "cross_entropy.rs" (any), cross_entropy breaks Agrees,
+        "row[target as usize] -= scale;"
+        => "row[target as usize] -= 1.0;";
+
+    embedding_position_of_the_row: "the position is taken along the batch"
+        in "embedding.rs" (any), embedding breaks Agrees,
+        "(first + at % t) * c"
+        => "(first + at / t) * c";
+
+    embedding_id_unclamped: "the first id past the table is let through"
+        in "embedding.rs" (any), embedding breaks Runs,
+        "(most as usize) < rows"
+        => "(most as usize) <= rows";
+
+    embedding_backward_overwrites: "a repeated token keeps its last gradient only"
+        in "embedding.rs" (any), embedding_backward breaks Agrees,
+        "*y += x;"
+        => "*y = x;";
+
+    adamw_without_bias_correction: "the first moment is not corrected for its start at 0"
+        in "adamw.rs" (any), adamw breaks Agrees,
+        "(lr / f64::from(block[Scalars::BIAS1])) as f32"
+        => "lr as f32";
+
+    adamw_decay_without_rate: "weight decay is not multiplied by the learning rate"
+        in "adamw.rs" (any), adamw breaks Agrees,
+        "(1.0 - lr * f64::from(op.weight_decay)) as f32"
+        => "(1.0 - f64::from(op.weight_decay)) as f32";
+
+    mean_over_the_wrong_axis: "a mean over rows divides by the columns"
+        in "reduce.rs" (any), reduce breaks Agrees,
+        "value / rows as f32"
+        => "value / columns as f32";
+
+    maximum_drops_nan: "a maximum over rows passes over NaN"
+        in "reduce.rs" (any), reduce breaks Agrees,
+        "*most = if x.is_nan() || x > *most { x } else { *most };"
+        => "*most = if x > *most { x } else { *most };";
+
+    arg_max_takes_the_last: "of equal maxima the last is taken"
+        in "reduce.rs" (any), arg_max breaks Agrees,
+        "row.iter().position(|&x| x == most)"
+        => "row.iter().rposition(|&x| x == most)";
+
+    sum_squares_cut_by_threads: "partial sums are as many as there are threads"
+        in "reduce.rs" (any), sum_squares breaks SameBits,
+        r#"    let chunks = x.len().div_ceil(SQUARES);
+    let total = scratch(chunks, |partial| {
+        let parts = (Rows(x, SQUARES), RowsMut(&mut *partial, 1));
+        par.split(chunks, x.len() / 12, parts, &|(x, partial): (
+            Rows<'_>,
+            RowsMut<'_>,
+        )| {
+            for (sum, x) in partial.0.iter_mut().zip(x.0.chunks(SQUARES)) {"#
+        => r#"    let wide = x.len().div_ceil(par.pieces(4 * SQUARES)).max(1);
+    let chunks = x.len().div_ceil(wide);
+    let total = scratch(chunks, |partial| {
+        let parts = (Rows(x, wide), RowsMut(&mut *partial, 1));
+        par.split(chunks, x.len() / 12, parts, &|(x, partial): (
+            Rows<'_>,
+            RowsMut<'_>,
+        )| {
+            for (sum, x) in partial.0.iter_mut().zip(x.0.chunks(wide)) {"#;
+
+    dropout_counter_late: "Philox's counter lags behind by the elements before a whole block"
+        in "dropout.rs" (any), dropout breaks Agrees,
+        "let mut block = (first + skip as u64) / 4;"
+        => "let mut block = first / 4;";
+
+    dropped_infinity_is_nan: "what is dropped is multiplied by 0"
+        in "dropout.rs" (any), dropout breaks Agrees,
+        "*y = if *y == 0.0 { 0.0 } else { kept };"
+        => "*y = kept;";
+
+    gelu_slope_wrong: "a factor 3 is missing from GELU's derivative"
+        in "elementwise.rs" (any), unary_backward breaks Agrees,
+        "fma::<FMA>(3.0 * GELU[1] * near, near, GELU[0])"
+        => "fma::<FMA>(GELU[1] * near, near, GELU[0])";
+
+    relu_slope_at_zero: "ReLU's derivative at 0 is 1"
+        in "elementwise.rs" (any), unary_backward breaks Agrees,
+        "let above = if x <= 0.0 { 0.0 } else { 1.0 };"
+        => "let above = if x < 0.0 { 0.0 } else { 1.0 };";
+
+    axpby_reads_what_it_overwrites: "with beta 0 the output's old content is read"
+        in "elementwise.rs" (any), axpby breaks Agrees,
+        "        if beta == 0.0 {"
+        => "        if beta.is_nan() {";
+
+    binary_cut_within_a_repetition: "threads cut a repeated operand in its middle"
+        in "elementwise.rs" (any), binary breaks SameBits,
+        "let width = b.len() * UNIT.div_ceil(b.len());"
+        => "let width = UNIT;";
+
+    cast_truncates: "bfloat16 is truncated, not rounded to nearest"
+        in "movement.rs" (any), cast breaks Agrees,
+        "convert(op, par, bf16::from_f32)"
+        => "convert(op, par, |x: f32| bf16::from_bits((x.to_bits() >> 16) as u16))";
+
+    permute_strides_of_the_output: "strides are those of the output's axes"
+        in "movement.rs" (any), permute breaks Runs,
+        "from.dims()[op.axes[axis] + 1..]"
+        => "from.dims()[axis + 1..]";
+
+    slice_steps_by_its_own_length: "blocks are as far apart as they are long"
+        in "movement.rs" (any), slice breaks Agrees,
+        "&x[i * block + first..][..length]"
+        => "&x[i * length + first..][..length]";
+
+    concat_repeats_the_first_block: "the second operand's first block is taken every time"
+        in "movement.rs" (any), concat breaks Agrees,
+        "&b[i * of_b..][..of_b]"
+        => "&b[..of_b]";
+
+    halves_lose_their_place: "rows of a second half are numbered from its middle"
+        in "parallel.rs" (any), softmax breaks SameBits,
+        "let middle = self.start + at;"
+        => "let middle = at;";
+
+    clip_lengthens: "short gradients are made longer"
+        in "adamw.rs" (any), clip_scale breaks Agrees,
+        "if clip >= 1.0 { 1.0 } else { clip as f32 }"
+        => "clip as f32";
+}
