@@ -94,6 +94,15 @@ pub struct GptConfig {
     pub layer_norm: bool,
 }
 
+/// Blocks at most. GPT-3 has 96; and what a model declares must fit in memory.
+const MAX_LAYERS: usize = 1024;
+/// Vocabulary, context, heads and width at most.
+const MAX_SIZE: usize = 1 << 24;
+/// Elements of all parameters at most, 8 TiB: sizes multiply without overflow.
+const MAX_PARAMETERS: u128 = 1 << 41;
+/// Rows that padding may add to any vocabulary; a larger one may double.
+const PADDING: usize = 1024;
+
 impl GptConfig {
     /// GPT-2's architecture in these sizes. Radford et al. 2019.
     #[must_use]
@@ -156,12 +165,19 @@ impl GptConfig {
         ] {
             must(got > 0, key, got.to_string(), "it must be at least 1")?;
             must(
-                got <= 1 << 24,
+                got <= MAX_SIZE,
                 key,
                 got.to_string(),
                 "no model is that large",
             )?;
         }
+        let reason = format!("it must be at most {MAX_LAYERS}");
+        must(
+            self.n_layer <= MAX_LAYERS,
+            "n_layer",
+            self.n_layer.to_string(),
+            &reason,
+        )?;
         let reason = format!("it must be divisible by n_head = {}", self.n_head);
         must(
             self.n_embd.is_multiple_of(self.n_head),
@@ -170,12 +186,13 @@ impl GptConfig {
             &reason,
         )?;
         let padded = self.padded_vocab_size;
-        let fits = (self.vocab_size..=1 << 25).contains(&padded);
+        let most = self.vocab_size + self.vocab_size.max(PADDING);
+        let reason = format!("it must be from vocab_size = {} to {most}", self.vocab_size);
         must(
-            fits,
+            (self.vocab_size..=most).contains(&padded),
             "padded_vocab_size",
             padded.to_string(),
-            "it must be at least vocab_size",
+            &reason,
         )?;
         let factor = self.ff_factor;
         let reason = "it must be at most 64, and 0 or 1 without ff_proj";
@@ -185,6 +202,14 @@ impl GptConfig {
             factor.to_string(),
             reason,
         )?;
+        let most = self.most_parameters();
+        let reason = format!("that makes some {most} parameters, and no model is that large");
+        must(
+            most <= MAX_PARAMETERS,
+            "n_embd",
+            self.n_embd.to_string(),
+            &reason,
+        )?;
         let rate = self.dropout;
         must(
             (0.0..1.0).contains(&rate),
@@ -192,5 +217,13 @@ impl GptConfig {
             rate.to_string(),
             "it must be at least 0 and below 1",
         )
+    }
+    /// At least as many elements as all parameters have together, with every part switched on.
+    fn most_parameters(&self) -> u128 {
+        let [c, v, t] = [self.n_embd, self.padded_vocab_size, self.block_size].map(|n| n as u128);
+        let [layers, factor] = [self.n_layer, self.ff_factor].map(|n| n as u128);
+        // q, k, v and their projection; in and out of the inner layer; biases and norms.
+        let block = (4 + 2 * factor) * c * c + (9 + factor) * c;
+        2 * v * c + v + t * c + layers * block + 2 * c
     }
 }

@@ -266,8 +266,7 @@ impl LoadedModel {
         let path = model_folder(path)?;
         let config = io::read_config(&path.join(CONFIG_JSON))?;
         let (gpt, declarations) = Gpt::new(&config)?;
-        let mut params = Params::zeroed(device, declarations)?;
-        io::read_weights(&mut params, &path.join(MODEL))?;
+        let params = io::load_weights(device, declarations, &path.join(MODEL))?;
         let tokenizer = read_tokenizer(&path, &config)?;
         Ok(Self {
             gpt,

@@ -169,17 +169,19 @@ impl Keys<'_> {
             .get("tie_word_embeddings")
             .and_then(Value::as_bool)
             .unwrap_or(true);
-        let n_inner = self
-            .0
-            .get("n_inner")
-            .and_then(Value::as_u64)
-            .unwrap_or(4 * config.n_embd as u64);
-        let ff_factor = n_inner as usize / config.n_embd.max(1);
-        if ff_factor * config.n_embd != n_inner as usize {
-            return Err(format!(
-                "its n_inner is {n_inner}, not a multiple of n_embd"
-            ));
-        }
+        // Null or missing: four times the width, as `GptConfig::gpt2` has it.
+        let ff_factor = match self.0.get("n_inner").and_then(Value::as_u64) {
+            None => config.ff_factor,
+            Some(n_inner) => {
+                let width = config.n_embd.max(1) as u64;
+                if n_inner % width != 0 {
+                    return Err(format!(
+                        "its n_inner is {n_inner}, not a multiple of n_embd"
+                    ));
+                }
+                usize::try_from(n_inner / width).unwrap_or(usize::MAX)
+            }
+        };
         Ok(GptConfig {
             activation,
             tie,
@@ -213,6 +215,37 @@ mod tests {
             "n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024, "vocab_size": 50257}"#;
         let read = config_from_json(text, Path::new("config.json")).unwrap();
         assert_eq!(read, GptConfig::gpt2(50257, 1024, 12, 12, 768));
+    }
+
+    /// Any number may stand in a file; none may overflow, or ask for memory without end.
+    #[test]
+    fn sizes_that_no_model_has_are_refused() {
+        let say = |change: &dyn Fn(&mut GptConfig)| {
+            let mut config = GptConfig::gpt2(65, 256, 6, 6, 384);
+            change(&mut config);
+            let read = config_from_json(&config_to_json(&config), Path::new("config.json"));
+            read.unwrap_err().to_string()
+        };
+        let said = say(&|c| c.n_layer = 1 << 20);
+        assert_eq!(said, "n_layer is 1048576, but it must be at most 1024");
+        let said = say(&|c| c.padded_vocab_size = 1 << 20);
+        assert!(
+            said.starts_with("padded_vocab_size is 1048576, but"),
+            "{said}"
+        );
+        let said = say(&|c| (c.n_layer, c.n_embd, c.n_head) = (1024, 1 << 24, 1));
+        assert!(
+            said.contains("parameters, and no model is that large"),
+            "{said}"
+        );
+        let text = r#"{"model_type": "gpt2", "n_embd": 9223372036854775807, "n_head": 1,
+            "n_layer": 1, "n_positions": 8, "vocab_size": 5}"#;
+        let said = config_from_json(text, Path::new("config.json")).unwrap_err();
+        assert!(
+            said.to_string()
+                .starts_with("n_embd is 9223372036854775807"),
+            "{said}"
+        );
     }
 
     #[test]
