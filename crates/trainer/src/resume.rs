@@ -81,7 +81,10 @@ impl State {
                 "it is not of the format {FORMAT}, version {VERSION}"
             )));
         }
-        serde_json::from_value(value).map_err(|error| bad(error.to_string()))
+        let state: Self = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
+        let sound = state.config.validate();
+        sound.map_err(|error| bad(format!("its configuration is unsound: {error}")))?;
+        Ok(state)
     }
 }
 

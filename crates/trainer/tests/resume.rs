@@ -180,6 +180,13 @@ fn what_is_not_the_same_run_is_refused_with_what_differs() {
     let error = run.train(resume.folder(), &stop, &mut |_| ()).unwrap_err();
     assert!(matches!(error, Error::CutShort { .. }), "{error}");
     let state = place.path("run/checkpoints/step-000007/state.json");
+    // A configuration that could not be trained is no better for standing in a checkpoint.
+    let sound = fs::read_to_string(&state).unwrap();
+    let broken = sound.replace("\"batch_size\": 2", "\"batch_size\": 0");
+    assert_ne!(broken, sound);
+    fs::write(&state, broken).unwrap();
+    let unsound = Resume::open(&place.path("run")).unwrap_err().to_string();
+    assert!(unsound.contains("train.batch_size = 0"), "{unsound}");
     fs::write(
         state,
         "{\"format\": \"latimer-checkpoint\", \"version\": 1}",
