@@ -70,7 +70,9 @@ impl Source for TextTokens {
         let first = if key.estimate || key.split == Split::Validation {
             random_place(tokens.len() - ids.len() + 1, seed, key)
         } else {
-            let row = key.step.saturating_sub(1) * u64::from(key.rows) + u64::from(key.row);
+            // Wraps: steps that no run reaches are rows like any other.
+            let before = key.step.saturating_sub(1).wrapping_mul(key.rows.into());
+            let row = before.wrapping_add(key.row.into());
             window_start(tokens.len(), ids.len() - 1, seed, row)
         };
         ids.copy_from_slice(&tokens[first..][..ids.len()]);
@@ -207,6 +209,8 @@ mod tests {
             ids
         };
         assert_eq!(row(3, 5, false), row(3, 5, false));
+        // Any row of any step, as `Source` says; this one used to overflow.
+        assert_eq!(row(u64::MAX, 7, false), row(u64::MAX, 7, false));
         let starts: std::collections::HashSet<u32> = (0..40).map(|s| row(s, 0, false)[0]).collect();
         assert!(starts.len() > 15, "{starts:?}");
         let differs = (0..40)
