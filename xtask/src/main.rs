@@ -5,6 +5,7 @@
 
 mod ci;
 mod faults;
+mod fuzz;
 mod run;
 mod tidy;
 
@@ -20,6 +21,8 @@ developers' tasks:
   tidy          finds long files, notes left in sources, missing READMEs, paths of one machine
   outside       builds, runs and tests the projects of tests/outside, one for each crate alone
   faults [NAME] plants faults in the CPU backend, each of which its suite must catch (minutes)
+  fuzz [TARGET] [--runs N]
+                gives every file reader, or one, a million made-up files (minutes each; nightly)
 
 everything else is the latimer command, built in release mode:
 ";
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Some("ci") => run::to_root().and_then(|()| ci::ci()),
         Some("tidy") => run::to_root().and_then(|()| tidy::tidy()),
         Some("faults") => run::to_root().and_then(|()| faults::faults(&rest)),
+        Some("fuzz") => run::to_root().and_then(|()| fuzz::fuzz(&rest)),
         Some("outside") => run::to_root().and_then(|()| ci::outside()),
         None | Some("help" | "--help" | "-h") => {
             eprint!("{HELP}");

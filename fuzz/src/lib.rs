@@ -1,0 +1,64 @@
+//! What the fuzz targets share: a folder in memory, and the smallest run that there is.
+
+use latimer_backend_cpu::Cpu;
+use latimer_tensor::Device;
+use latimer_trainer::config::Config;
+use latimer_trainer::{Existing, Run, RunFolder};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// A folder of this process in memory, where the system has such, for readers that want a path.
+pub fn folder() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let root = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
+    let folder = root.join(format!("latimer-fuzz-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder in memory can be made");
+    folder
+}
+
+/// The processor on one thread.
+pub fn device() -> Device {
+    Device::new(Cpu::new(1).expect("the calling thread is there"))
+}
+
+/// A run of one step of a model of a few parameters, and what was trained.
+pub struct TinyRun {
+    pub run: Run,
+    /// The run's folder.
+    pub path: PathBuf,
+}
+
+impl TinyRun {
+    /// Trains it in a new folder.
+    pub fn train() -> Self {
+        let folder = folder();
+        let text = folder.join("text.txt");
+        std::fs::write(&text, "abab baab\n".repeat(4)).expect("the text can be written");
+        let toml = format!(
+            "[model]\nn_layer = 1\nn_head = 1\nn_embd = 1\nblock_size = 4\nff_factor = 0\n\
+             positions = false\nlayer_norm = false\nattn_proj = false\nbias = false\n\
+             qkv_bias = false\n[train]\nmax_iters = 1\nbatch_size = 1\neval_interval = 0\n\
+             eval_iters = 1\nsample_interval = 0\n[data]\ndata = [{:?}]\ntokenizer = \"char\"\n",
+            text.display().to_string()
+        );
+        let config = Config::from_toml(&toml, Path::new("tiny.toml")).expect("it is a sound run");
+        let path = folder.join("run");
+        let out = RunFolder::create(&path, Existing::Overwrite).expect("its folder is made");
+        let mut run = Run::new(&config, &device(), &folder).expect("it is set up");
+        run.train(&out, &AtomicBool::new(false), &mut |_| ()).expect("it is trained");
+        Self { run, path }
+    }
+
+    /// The files that a run is resumed and its model read from.
+    pub fn files(&self) -> [PathBuf; 6] {
+        let checkpoint = self.path.join("checkpoints").join("step-000001");
+        [
+            self.path.join("latest"),
+            checkpoint.join("state.json"),
+            checkpoint.join("config.json"),
+            checkpoint.join("tokenizer.json"),
+            checkpoint.join("model.safetensors"),
+            checkpoint.join("optimizer.safetensors"),
+        ]
+    }
+}
