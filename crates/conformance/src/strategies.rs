@@ -29,10 +29,15 @@ pub fn cases(op: &str) -> BoxedStrategy<Case> {
         }
         _ => float.boxed(),
     };
+    // Functions have corners at 0, and rows have ties: zeros among others show what happens there.
+    let mixed = match op {
+        "unary" | "unary_backward" | "arg_max" => 9,
+        _ => 2,
+    };
     let values = prop_oneof![
         6 => Just(Values::Normal),
         2 => Just(Values::Large),
-        2 => Just(Values::Mixed),
+        mixed => Just(Values::Mixed),
         1 => select(vec![
             Values::Zeros, Values::Equal, Values::Small, Values::Tiny, Values::Denormal,
         ]),
