@@ -6,6 +6,7 @@
 mod ci;
 mod faults;
 mod fuzz;
+mod miri;
 mod run;
 mod tidy;
 
@@ -23,6 +24,8 @@ developers' tasks:
   faults [NAME] plants faults in the CPU backend, each of which its suite must catch (minutes)
   fuzz [TARGET] [--runs N]
                 gives every file reader, or one, a million made-up files (minutes each; nightly)
+  miri          runs tests of the CPU's memory code in an interpreter that sees undefined
+                behaviour (minutes; nightly)
 
 everything else is the latimer command, built in release mode:
 ";
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Some("tidy") => run::to_root().and_then(|()| tidy::tidy()),
         Some("faults") => run::to_root().and_then(|()| faults::faults(&rest)),
         Some("fuzz") => run::to_root().and_then(|()| fuzz::fuzz(&rest)),
+        Some("miri") => run::to_root().and_then(|()| miri::miri(&rest)),
         Some("outside") => run::to_root().and_then(|()| ci::outside()),
         None | Some("help" | "--help" | "-h") => {
             eprint!("{HELP}");

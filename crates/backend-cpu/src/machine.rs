@@ -9,7 +9,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn detect() -> Self {
-        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpu = text("/proc/cpuinfo");
         let name = after(&cpu, "model name")
             .map(|rest| rest.trim_start_matches([' ', '\t', ':']).trim().to_owned())
             .filter(|name| !name.is_empty())
@@ -21,6 +21,14 @@ impl Machine {
     }
 }
 
+/// A file of the system; empty where there is none, and in an interpreter, which has no such.
+fn text(path: &str) -> String {
+    if cfg!(miri) {
+        return String::new();
+    }
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
 /// The rest of the first line that begins with `key`.
 fn after<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(key))
@@ -28,7 +36,7 @@ fn after<'t>(text: &'t str, key: &str) -> Option<&'t str> {
 
 /// The machine's memory, or what the control group allows if that is less.
 fn memory() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let info = text("/proc/meminfo");
     let total = after(&info, "MemTotal:")
         .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
         .map(|kib| kib * 1024);
@@ -37,13 +45,7 @@ fn memory() -> Option<u64> {
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
     ]
     .iter()
-    .filter_map(|path| {
-        std::fs::read_to_string(path)
-            .ok()?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    })
+    .filter_map(|path| text(path).trim().parse::<u64>().ok())
     .min();
     match (total, allowed) {
         (Some(a), Some(b)) => Some(a.min(b)),

@@ -16,7 +16,8 @@ pub(crate) struct Par {
 }
 
 /// Work below this many nanoseconds stays on one core: handing a half over costs about 1.5 µs.
-const SPLIT_NS: usize = 6_000;
+/// In an interpreter that looks for races, small work is split, too.
+const SPLIT_NS: usize = if cfg!(miri) { 60 } else { 6_000 };
 
 impl Par {
     /// Work on the calling thread.

@@ -329,6 +329,35 @@ fn by_luck(device: &Device, case: &Case) -> latimer_tensor::Result<bool> {
     Ok(2 * broken <= tolerance::DRAWS)
 }
 
+/// Runs one case once on the device and on each of those that promise the same bits, and holds them
+/// to that; without the f64 meaning, which takes most of the time of [`one`]. For interpreters,
+/// which see for themselves what is read and written.
+///
+/// # Errors
+/// [`Property::Runs`], [`Property::StaysInside`], [`Property::SameBits`].
+pub fn runs(subject: &Subject, case: &Case) -> Result<(), Box<Failure>> {
+    let fail = |property, detail: String| {
+        Box::new(Failure {
+            property,
+            case: case.clone(),
+            detail,
+        })
+    };
+    let broken = |error: Error| fail(Property::Runs, error.to_string());
+    let operands = case.operands().map_err(broken)?;
+    let left = run_inside(&subject.device, case, &operands).map_err(broken)?;
+    if let Some(damage) = left.damage {
+        return Err(fail(Property::StaysInside, damage));
+    }
+    for other in &subject.same_bits {
+        let other = run_inside(other, case, &operands).map_err(broken)?;
+        if let Some(detail) = difference(&operands, &left.operands, &other.operands) {
+            return Err(fail(Property::SameBits, detail));
+        }
+    }
+    Ok(())
+}
+
 fn run(
     device: &Device,
     case: &Case,

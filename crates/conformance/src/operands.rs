@@ -94,8 +94,17 @@ impl Draw<'_> {
         let n = if self.blank { 0 } else { n };
         let large = self.case.attributes.large();
         let level = self.stream.normal();
+        // Where all are alike nothing is drawn: an interpreter would spend its time on that.
+        let alike = match self.case.values {
+            Values::Zeros => Some(0.0),
+            Values::Equal => Some(level),
+            _ => None,
+        };
         let mut values: Vec<f64> = (0..n)
             .map(|_| {
+                if let Some(value) = alike {
+                    return value;
+                }
                 let x = self.stream.normal();
                 match self.case.values {
                     Values::Normal => x,
