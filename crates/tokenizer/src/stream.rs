@@ -66,7 +66,7 @@ impl<'a> StreamDecoder<'a> {
     pub fn push(&mut self, id: u32) -> Result<&str> {
         self.tokenizer
             .decode_next(self.previous, id, &mut self.pending)?;
-        self.previous = Some(id);
+        self.previous = Some(self.tokenizer.remember(self.previous, id));
         self.text.clear();
         let mut left = self.pending.len();
         let mut unfinished = 0;

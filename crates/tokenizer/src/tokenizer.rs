@@ -9,14 +9,14 @@ use crate::file;
 /// A vocabulary of `vocab_size` tokens, ids `0..vocab_size`, with the rule that cuts text into
 /// tokens.
 ///
-/// Decoding is a fold that remembers one id: [`decode_next`](Self::decode_next) says which bytes an
-/// id adds after the id before it. Whole texts and streams are both made from it, so that they
+/// Decoding is a fold that remembers one number, mostly the last id:
+/// [`decode_next`](Self::decode_next) says which bytes an id adds after it. Whole texts and streams are both made from it, so that they
 /// agree.
 ///
 /// A text never yields a special id such as an unknown-word token unless whoever made the tokenizer
 /// asked for it.
 pub trait Tokenizer: Debug + Send + Sync {
-    /// The kind, as in the file's `"kind"`: `"char"`, `"word"`.
+    /// The kind, as in the file's `"kind"`: `"char"`, `"word"`, `"ngram"`.
     fn kind(&self) -> &'static str;
 
     /// The number of ids, special ones included. Models may pad their tables beyond it; the
@@ -30,14 +30,23 @@ pub trait Tokenizer: Debug + Send + Sync {
     /// When a part of the text has no id; `ids` is then as it was.
     fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<()>;
 
-    /// Appends the bytes that `id` adds to a text whose last token was `previous`; `None` at its
-    /// start. The bytes may be a part of a character (see [`StreamDecoder`](crate::StreamDecoder)).
+    /// Appends the bytes that `id` adds to a text whose last token was `previous`, an id or what
+    /// [`remember`](Self::remember) gave for it; `None` at its start. The bytes may be a part of a
+    /// character (see [`StreamDecoder`](crate::StreamDecoder)).
     ///
     /// # Errors
     ///
     /// [`UnknownId`](crate::Error::UnknownId) if `id` or `previous` has no token; `bytes` is then
     /// as it was.
     fn decode_next(&self, previous: Option<u32>, id: u32, bytes: &mut Vec<u8>) -> Result<()>;
+
+    /// What decoding remembers of `id`, as the `previous` of the next
+    /// [`decode_next`](Self::decode_next): the id itself, unless an id may mean one thing or
+    /// another and only those before it tell. A kind with such ids gives a number above all its
+    /// ids, which its `decode_next` understands. `previous` is what was remembered before.
+    fn remember(&self, _previous: Option<u32>, id: u32) -> u32 {
+        id
+    }
 
     /// Whether `decode(encode(text)) == text` for *every* text that encodes. If not, the kind's own
     /// documentation says for which.
@@ -66,7 +75,7 @@ pub trait Tokenizer: Debug + Send + Sync {
         for &id in ids {
             self.decode_next(previous, id, bytes)
                 .inspect_err(|_| bytes.truncate(kept))?;
-            previous = Some(id);
+            previous = Some(self.remember(previous, id));
         }
         Ok(())
     }
