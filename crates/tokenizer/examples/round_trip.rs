@@ -5,7 +5,9 @@
 
 use std::process::ExitCode;
 
-use latimer_tokenizer::{CharTokenizer, Result, StreamDecoder, Tokenizer, WordTokenizer};
+use latimer_tokenizer::{
+    CharTokenizer, NgramOptions, NgramTokenizer, Result, StreamDecoder, Tokenizer, WordTokenizer,
+};
 
 const TEXT: &str = "le chat est sous la table = the cat is under the table\n\
                     l'eau n'est pas froide = the water is not cold\n";
@@ -22,8 +24,14 @@ fn main() -> ExitCode {
 }
 
 fn show(sentence: &str) -> Result<()> {
-    let kinds: [Box<dyn Tokenizer>; 2] = [
+    // A small vocabulary, mostly of pieces, so that words are seen to be cut.
+    let ngrams = NgramOptions {
+        pct_bpe: 0.8,
+        ..NgramOptions::language_model(50)
+    };
+    let kinds: [Box<dyn Tokenizer>; 3] = [
         Box::new(WordTokenizer::fit(TEXT)?),
+        Box::new(NgramTokenizer::fit_with([TEXT], ngrams)?),
         Box::new(CharTokenizer::fit(TEXT)?),
     ];
     for tokenizer in &kinds {

@@ -52,7 +52,66 @@ pub enum Error {
         vocab_size: usize,
     },
 
+    /// An id between or after the vocabularies, in a row of ids.
+    #[error("row {row}, position {position}: no word or sub-word has the id {id}")]
+    NoSuchToken {
+        /// The id.
+        id: u32,
+        /// The row, from 0.
+        row: usize,
+        /// Its place in the row, from 0.
+        position: usize,
+    },
+    /// Sub-words and their marks do not match, where only matching ones were asked for.
+    #[error("row {row}, position {position}: {fault} (id {id})")]
+    Unbalanced {
+        /// The id that does not match.
+        id: u32,
+        /// The row, from 0.
+        row: usize,
+        /// Its place in the row, from 0.
+        position: usize,
+        /// What is wrong.
+        fault: &'static str,
+    },
+
     // Making a vocabulary.
+    /// A setting is outside its range.
+    #[error("the setting {name} must be {expected}, not {found}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// A vocabulary lacks a token that its kind cannot do without.
+    #[error(
+        "the vocabulary has no {}, which a {kind} tokenizer needs",
+        quoted(token)
+    )]
+    MissingToken {
+        /// The token.
+        token: String,
+        /// The kind of tokenizer.
+        kind: &'static str,
+    },
+    /// The ids of a vocabulary are not consecutive.
+    #[error(
+        "the ids of \"{vocabulary}\" must count up without a gap: {} has {id}, not {expected}",
+        quoted(token)
+    )]
+    ScatteredId {
+        /// Which vocabulary.
+        vocabulary: &'static str,
+        /// The token.
+        token: String,
+        /// Its id, as found.
+        id: String,
+        /// The id that it should have, or the least.
+        expected: usize,
+    },
     /// There is nothing to number.
     #[error("the vocabulary is empty: a {kind} tokenizer needs a text with at least one token")]
     EmptyVocabulary {
@@ -152,6 +211,14 @@ pub enum Error {
         kind: String,
         /// The known kind of nearly the same spelling, if there is one.
         nearest: Option<&'static str>,
+    },
+    /// Another program's format cannot say what this tokenizer does.
+    #[error("the format of {format} has no place for {what}")]
+    NotInFormat {
+        /// The program.
+        format: &'static str,
+        /// What it cannot say.
+        what: &'static str,
     },
     /// A field is missing or has the wrong type.
     #[error("the field \"{name}\" must be {expected}")]

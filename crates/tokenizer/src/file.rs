@@ -27,7 +27,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, nearest};
-use crate::{CharTokenizer, Tokenizer, WordTokenizer};
+use crate::ngram::is_python;
+use crate::{CharTokenizer, NgramTokenizer, Tokenizer, WordTokenizer};
 
 /// The `"format"` of every tokenizer file of this crate.
 pub const FORMAT: &str = "latimer-tokenizer";
@@ -44,6 +45,9 @@ const KINDS: &[(&str, Read)] = &[
     }),
     (WordTokenizer::KIND, |fields| {
         Ok(Arc::new(WordTokenizer::from_fields(fields)?))
+    }),
+    (NgramTokenizer::KIND, |fields| {
+        Ok(Arc::new(NgramTokenizer::from_fields(fields)?))
     }),
 ];
 
@@ -70,7 +74,8 @@ pub fn load(path: &Path) -> Result<Arc<dyn Tokenizer>> {
     })
 }
 
-/// Makes the tokenizer that [`Tokenizer::to_json`] wrote.
+/// Makes the tokenizer that [`Tokenizer::to_json`] wrote, or the one in the JSON of the Python
+/// package `bpe` (see [`NgramTokenizer::from_python_json`]).
 ///
 /// ```
 /// use latimer_tokenizer::{Tokenizer, WordTokenizer, from_json};
@@ -91,6 +96,9 @@ pub fn from_json(json: &str) -> Result<Arc<dyn Tokenizer>> {
     let Value::Object(map) = value else {
         return Err(Error::ForeignFile { found: None });
     };
+    if is_python(&map) {
+        return Ok(Arc::new(NgramTokenizer::from_python(&map)?));
+    }
     match map.get("format") {
         Some(Value::String(format)) if format == FORMAT => {}
         Some(Value::String(other)) => {
@@ -153,6 +161,10 @@ impl Fields {
             }),
             None => Ok(()),
         }
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
+        self.map.get(name)
     }
 
     pub(crate) fn strings(&self, name: &'static str) -> Result<Vec<&str>> {

@@ -1,4 +1,4 @@
-//! Tokenizers: characters, words, and one file format for all.
+//! Tokenizers: characters, words, words with n-grams, and one file format for all.
 //!
 //! A language model reads and writes numbers. A *tokenizer* is the list of pieces of text that have
 //! a number (the *vocabulary*) and the rule that cuts a text into them and joins them again. Every
@@ -20,6 +20,7 @@
 //! | [`Tokenizer`] | what every kind can do |
 //! | [`CharTokenizer`] | one token a character: nothing to choose, nothing lost |
 //! | [`WordTokenizer`] | one token a word, mark or line end: short sequences, small languages |
+//! | [`NgramTokenizer`] | frequent words, and pieces for the others: the Python package `bpe`, id for id |
 //! | [`StreamDecoder`] | text from ids as they are made, never half a character |
 //! | [`load`], [`from_json`], [`Tokenizer::save`] | the file `tokenizer.json` |
 //! | [`Error`] | everything that can go wrong, with what to do |
@@ -29,6 +30,7 @@
 mod char;
 mod error;
 mod file;
+mod ngram;
 mod split;
 mod stream;
 mod tokenizer;
@@ -37,6 +39,7 @@ mod word;
 pub use crate::char::CharTokenizer;
 pub use crate::error::{Error, Place, Result};
 pub use crate::file::{FORMAT, VERSION, from_json, kinds, load};
+pub use crate::ngram::{LINE, NgramOptions, NgramTokenizer};
 pub use crate::stream::StreamDecoder;
 pub use crate::tokenizer::Tokenizer;
 pub use crate::word::{UNKNOWN, WordOptions, WordTokenizer};
