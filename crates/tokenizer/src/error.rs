@@ -155,6 +155,11 @@ pub enum Error {
         expected: &'static str,
     },
 
+    // Byte-pair encoding.
+    /// What is special to this kind.
+    #[error(transparent)]
+    Bpe(#[from] crate::bpe::BpeError),
+
     // Files.
     /// The file system refused.
     #[error("cannot {action} {}", path.display())]

@@ -27,8 +27,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, nearest};
+use crate::format::hf;
 use crate::ngram::is_python;
-use crate::{CharTokenizer, NgramTokenizer, Tokenizer, WordTokenizer};
+use crate::{BpeTokenizer, CharTokenizer, NgramTokenizer, Tokenizer, WordTokenizer};
 
 /// The `"format"` of every tokenizer file of this crate.
 pub const FORMAT: &str = "latimer-tokenizer";
@@ -53,7 +54,10 @@ const KINDS: &[(&str, Read)] = &[
 
 /// The names of the kinds that [`load`] knows.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|(kind, _)| *kind)
+    KINDS
+        .iter()
+        .map(|(kind, _)| *kind)
+        .chain([BpeTokenizer::KIND])
 }
 
 /// Reads a tokenizer file of any kind.
@@ -99,6 +103,10 @@ pub fn from_json(json: &str) -> Result<Arc<dyn Tokenizer>> {
     if is_python(&map) {
         return Ok(Arc::new(NgramTokenizer::from_python(&map)?));
     }
+    // Byte-pair encoding is kept in Hugging Face's format.
+    if hf::is_hf(&map) {
+        return Ok(Arc::new(hf::read(&map)?));
+    }
     match map.get("format") {
         Some(Value::String(format)) if format == FORMAT => {}
         Some(Value::String(other)) => {
@@ -137,7 +145,7 @@ pub fn from_json(json: &str) -> Result<Arc<dyn Tokenizer>> {
     let Some((kind, read)) = KINDS.iter().find(|(known, _)| *known == kind) else {
         return Err(Error::UnknownKind {
             kind: kind.to_owned(),
-            nearest: nearest(kind, kinds()),
+            nearest: nearest(kind, KINDS.iter().map(|(kind, _)| *kind)),
         });
     };
     read(&Fields { kind, map })

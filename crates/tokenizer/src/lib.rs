@@ -21,25 +21,32 @@
 //! | [`CharTokenizer`] | one token a character: nothing to choose, nothing lost |
 //! | [`WordTokenizer`] | one token a word, mark or line end: short sequences, small languages |
 //! | [`NgramTokenizer`] | frequent words, and pieces for the others: the Python package `bpe`, id for id |
+//! | [`BpeTokenizer`], [`Pattern`] | byte-pair encoding: any text, other models' vocabularies |
 //! | [`StreamDecoder`] | text from ids as they are made, never half a character |
 //! | [`load`], [`from_json`], [`Tokenizer::save`] | the file `tokenizer.json` |
 //! | [`Error`] | everything that can go wrong, with what to do |
 //!
 //! The crate knows nothing of tensors or models and can be used alone.
 
+mod bpe;
 mod char;
 mod error;
 mod file;
+mod format;
 mod ngram;
+mod special;
 mod split;
 mod stream;
 mod tokenizer;
 mod word;
 
+pub use crate::bpe::{BpeError, BpeTokenizer, Pattern};
 pub use crate::char::CharTokenizer;
 pub use crate::error::{Error, Place, Result};
 pub use crate::file::{FORMAT, VERSION, from_json, kinds, load};
+pub use crate::format::Encoding;
 pub use crate::ngram::{LINE, NgramOptions, NgramTokenizer};
+pub use crate::special::AllowedSpecial;
 pub use crate::stream::StreamDecoder;
 pub use crate::tokenizer::Tokenizer;
 pub use crate::word::{UNKNOWN, WordOptions, WordTokenizer};

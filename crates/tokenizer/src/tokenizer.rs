@@ -16,7 +16,7 @@ use crate::file;
 /// A text never yields a special id such as an unknown-word token unless whoever made the tokenizer
 /// asked for it.
 pub trait Tokenizer: Debug + Send + Sync {
-    /// The kind, as in the file's `"kind"`: `"char"`, `"word"`, `"ngram"`.
+    /// The kind, as in the file's `"kind"`: `"char"`, `"word"`, `"ngram"`; `"bpe"`.
     fn kind(&self) -> &'static str;
 
     /// The number of ids, special ones included. Models may pad their tables beyond it; the

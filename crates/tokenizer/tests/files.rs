@@ -120,7 +120,7 @@ fn each_fault_has_its_sentence() {
             format!("{foreign} missing, expected \"latimer-tokenizer\""),
         ),
         (
-            r#"{"model":{"type":"BPE"}}"#.to_owned(),
+            r#"{"model":"BPE"}"#.to_owned(),
             format!("{foreign} missing, expected \"latimer-tokenizer\""),
         ),
         (

@@ -1,0 +1,157 @@
+//! Encoding: the ways in, all over the same merging of pieces.
+
+use std::ops::Range;
+
+use super::error::BpeError;
+use super::pattern::Piece;
+use super::tokenizer::BpeTokenizer;
+use super::words::Workspace;
+use crate::error::Result;
+use crate::special::AllowedSpecial;
+use crate::tokenizer::Tokenizer;
+
+impl BpeTokenizer {
+    /// Appends the ids of a piece.
+    #[inline]
+    fn piece(&self, piece: Piece<'_>, workspace: &mut Workspace, ids: &mut Vec<u32>) {
+        workspace.ids(piece, ids, |bytes, room, ids| {
+            // Longer than every token: no need to hash it.
+            let whole = (bytes.len() <= self.longest)
+                .then(|| self.whole.get(&self.tokens, bytes))
+                .flatten();
+            match whole {
+                Some(id) => ids.push(id),
+                None => self.merges.merge(bytes, room, ids),
+            }
+        });
+    }
+
+    pub(super) fn encode_text(&self, text: &str, ids: &mut Vec<u32>) {
+        ids.reserve(text.len() / 4);
+        self.pool.with(|workspace| {
+            self.pattern.pieces(text, |piece| {
+                self.piece(piece, workspace, ids);
+                true
+            });
+        });
+    }
+
+    /// The ids of any bytes. Those of valid UTF-8 are [`encode`](Tokenizer::encode)'s; otherwise
+    /// each valid stretch is encoded as a text of its own and each invalid sequence as a piece,
+    /// except that [`Pattern::None`](super::Pattern::None) takes everything as one piece.
+    #[must_use]
+    pub fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(bytes.len() / 4);
+        self.pool.with(|workspace| {
+            self.pattern.byte_pieces(bytes, |piece| {
+                self.piece(piece, workspace, &mut ids);
+                true
+            });
+        });
+        ids
+    }
+
+    /// The ids of a text in which the allowed special tokens stand for themselves. Of several that
+    /// start at one place the longest counts; what is between them is encoded as texts of their
+    /// own. Other special tokens are text like any other.
+    ///
+    /// ```
+    /// use latimer_tokenizer::{AllowedSpecial, BpeTokenizer, Pattern};
+    ///
+    /// let tokenizer = BpeTokenizer::from_merges(Pattern::Gpt2, &[], &["<|end|>"])?;
+    /// let ids = |allowed| tokenizer.encode_with_special("a<|end|>", allowed);
+    /// assert_eq!(ids(AllowedSpecial::All)?, [97, 256]);
+    /// assert_eq!(ids(AllowedSpecial::None)?.len(), 8);
+    /// # Ok::<(), latimer_tokenizer::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownSpecial`](BpeError::UnknownSpecial) for an allowed name that the vocabulary lacks.
+    pub fn encode_with_special(&self, text: &str, allowed: AllowedSpecial<'_>) -> Result<Vec<u32>> {
+        let finder = self
+            .specials
+            .finder(allowed)
+            .map_err(|token| BpeError::UnknownSpecial {
+                token: token.to_owned(),
+            })?;
+        let mut ids = Vec::new();
+        let mut from = 0;
+        while let Some((start, end, id)) = finder.next(text, from) {
+            self.encode_text(&text[from..start], &mut ids);
+            ids.push(id);
+            from = end;
+        }
+        self.encode_text(&text[from..], &mut ids);
+        Ok(ids)
+    }
+
+    /// The ids of a text, each with the bytes it stands for. A token may be a part of a character,
+    /// so that the ends need not be `char` boundaries.
+    #[must_use]
+    pub fn encode_with_offsets(&self, text: &str) -> Vec<(u32, Range<usize>)> {
+        let mut ids = Vec::new();
+        self.encode_text(text, &mut ids);
+        let mut end = 0;
+        ids.into_iter()
+            .map(|id| {
+                let start = end;
+                end += self.token_bytes(id).map_or(0, <[u8]>::len);
+                (id, start..end)
+            })
+            .collect()
+    }
+
+    /// The number of tokens of a text, without keeping them.
+    #[must_use]
+    pub fn count(&self, text: &str) -> usize {
+        self.count_while(text, |_, _| true)
+    }
+
+    /// The number of tokens of a text if it is at most `limit`. A text that has more is read no
+    /// further than needed to see that, up to the end of the piece.
+    #[must_use]
+    pub fn count_up_to(&self, text: &str, limit: usize) -> Option<usize> {
+        let count = self.count_while(text, |count, next| {
+            // No token is longer than the longest, so that many are to come at least.
+            count + next.div_ceil(self.longest) <= limit
+        });
+        (count <= limit).then_some(count)
+    }
+
+    /// Counts while `go_on(tokens so far, bytes of the next piece)`; if it stops, more than that.
+    fn count_while(&self, text: &str, go_on: impl Fn(usize, usize) -> bool) -> usize {
+        let mut count = 0;
+        let mut ids = Vec::new();
+        self.pool.with(|workspace| {
+            let all = self.pattern.pieces(text, |piece| {
+                if !go_on(count, piece.end - piece.start) {
+                    return false;
+                }
+                ids.clear();
+                self.piece(piece, workspace, &mut ids);
+                count += ids.len();
+                true
+            });
+            if all { count } else { usize::MAX }
+        })
+    }
+
+    /// The ids of many texts, in their order; with the feature `rayon` on its threads (as many as
+    /// the pool has that this is called in), else one after the other.
+    #[must_use]
+    pub fn encode_batch<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Vec<Vec<u32>> {
+        let one = |text: &S| {
+            let mut ids = Vec::new();
+            self.encode_text(text.as_ref(), &mut ids);
+            ids
+        };
+        #[cfg(feature = "rayon")]
+        {
+            use rayon::prelude::*;
+            texts.par_iter().map(one).collect()
+        }
+        #[cfg(not(feature = "rayon"))]
+        texts.iter().map(one).collect()
+    }
+}

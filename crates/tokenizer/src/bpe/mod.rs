@@ -1,0 +1,23 @@
+//! Byte-pair encoding over bytes: GPT's tokenizer.
+//!
+//! A text is cut into pieces by a [`Pattern`]; in each piece, which starts as its bytes, the two
+//! neighbours that were merged first in training are merged, again and again, until no two
+//! neighbours are a known pair. Every text has ids, and nothing is lost.
+
+mod class;
+mod encode;
+mod error;
+mod hash;
+mod merge;
+mod pairs;
+mod pattern;
+mod split;
+mod tokenizer;
+mod words;
+
+pub use error::BpeError;
+pub use pattern::Pattern;
+pub use tokenizer::BpeTokenizer;
+
+pub(crate) use error::shown;
+pub(crate) use tokenizer::{Parts, ranks_to_merges};

@@ -1,0 +1,94 @@
+//! Which two tokens merge: a table from pairs of ids to ranks.
+
+use super::hash;
+
+/// No rank, no id.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What becomes of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Merged {
+    /// The place in the order of merges, [`NONE`] if the pair does not merge.
+    pub(super) rank: u32,
+    /// The token that is made.
+    pub(super) id: u32,
+}
+
+pub(super) const APART: Merged = Merged {
+    rank: NONE,
+    id: NONE,
+};
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    key: u64,
+    merged: Merged,
+}
+
+/// No pair: ids stay below [`NONE`].
+const FREE: u64 = u64::MAX;
+
+/// An open hash table at most half full, fixed once it is made.
+#[derive(Debug, Clone)]
+pub(super) struct Pairs {
+    slots: Vec<Slot>,
+    shift: u32,
+}
+
+#[inline]
+fn key(left: u32, right: u32) -> u64 {
+    u64::from(left) << 32 | u64::from(right)
+}
+
+impl Pairs {
+    /// Room for `len` pairs.
+    pub(super) fn with_capacity(len: usize) -> Self {
+        let size = (2 * len).next_power_of_two().max(2);
+        Self {
+            slots: vec![
+                Slot {
+                    key: FREE,
+                    merged: APART,
+                };
+                size
+            ],
+            shift: 64 - size.trailing_zeros(),
+        }
+    }
+
+    /// Adds a pair, which gives `false` if it was there. There must be room.
+    pub(super) fn insert(&mut self, left: u32, right: u32, merged: Merged) -> bool {
+        let key = key(left, right);
+        let mask = self.slots.len() - 1;
+        let mut at = (hash::number(key) >> self.shift) as usize;
+        loop {
+            let slot = &mut self.slots[at];
+            if slot.key == FREE {
+                *slot = Slot { key, merged };
+                return true;
+            }
+            if slot.key == key {
+                return false;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// What becomes of `left` and `right`.
+    #[inline]
+    pub(super) fn get(&self, left: u32, right: u32) -> Merged {
+        let key = key(left, right);
+        let mask = self.slots.len() - 1;
+        let mut at = (hash::number(key) >> self.shift) as usize;
+        loop {
+            let slot = &self.slots[at & mask];
+            if slot.key == key {
+                return slot.merged;
+            }
+            if slot.key == FREE {
+                return APART;
+            }
+            at += 1;
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! The vocabulary: tokens, merges and special tokens, checked and made ready.
+
+use std::fmt;
+
+use super::error::{BpeError, shown};
+use super::merge::{Merges, Room};
+use super::pairs::{Merged, NONE, Pairs};
+use super::pattern::Pattern;
+use super::words::{Index, Pool, Tokens};
+use crate::error::{Error, Result};
+use crate::special::Specials;
+use crate::tokenizer::Tokenizer;
+
+/// A byte-level BPE tokenizer: that of GPT-2, of GPT-4 and of most models since.
+///
+/// Text never yields a special token: `<|endoftext|>` in a text is encoded as the characters it
+/// has. [`encode_with_special`](Self::encode_with_special) allows what its caller names.
+///
+/// ```
+/// use latimer_tokenizer::{BpeTokenizer, Pattern, Tokenizer};
+///
+/// // "th" and then "the", after the 256 bytes, and a special token after those.
+/// let merges = [(u32::from(b't'), u32::from(b'h')), (256, u32::from(b'e'))];
+/// let tokenizer = BpeTokenizer::from_merges(Pattern::Gpt2, &merges, &["<|endoftext|>"])?;
+/// assert_eq!(tokenizer.encode("the hat")?, [257, 32, 104, 97, 116]);
+/// assert_eq!(tokenizer.decode(&[257, 258])?, "the<|endoftext|>");
+/// assert_eq!(tokenizer.vocab_size(), 259);
+/// # Ok::<(), latimer_tokenizer::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct BpeTokenizer {
+    pub(super) pattern: Pattern,
+    /// Special ones included.
+    pub(super) tokens: Tokens,
+    /// Left, right and made token in the order of ranks.
+    list: Vec<[u32; 3]>,
+    pub(super) merges: Merges,
+    /// Pieces that are one token.
+    pub(super) whole: Index,
+    pub(super) specials: Specials,
+    /// Whether a piece that is a token is that token, even if merging makes another list of it.
+    ignore_merges: bool,
+    /// The first token that merging its bytes does not give.
+    unmade: Option<u32>,
+    /// Bytes of the longest token.
+    pub(super) longest: usize,
+    pub(super) pool: Pool,
+}
+
+/// What a vocabulary is made of, as a file has it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parts {
+    pub(crate) pattern: Option<Pattern>,
+    /// Tokens with their ids, in any order.
+    pub(crate) tokens: Vec<(u32, Vec<u8>)>,
+    /// Left, right and made token in the order of ranks.
+    pub(crate) merges: Vec<[u32; 3]>,
+    pub(crate) specials: Vec<(String, u32)>,
+    pub(crate) ignore_merges: bool,
+}
+
+impl BpeTokenizer {
+    /// The `"kind"`.
+    pub const KIND: &'static str = "bpe";
+
+    /// The tokenizer whose ids 0 to 255 are the bytes, 256 and up the merges in their order, and
+    /// after those the special tokens.
+    ///
+    /// # Errors
+    ///
+    /// A merge of an id that is not made yet or of a pair that is merged already, two merges that
+    /// make the same token, a special token that is empty or given twice.
+    pub fn from_merges(pattern: Pattern, merges: &[(u32, u32)], specials: &[&str]) -> Result<Self> {
+        let mut tokens: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        let mut list = Vec::with_capacity(merges.len());
+        for (rank, &(left, right)) in merges.iter().enumerate() {
+            let part = |id: u32| {
+                tokens.get(id as usize).ok_or(BpeError::MergeOfUnknown {
+                    rank,
+                    token: format!("of id {id}"),
+                })
+            };
+            let token = [part(left)?.as_slice(), part(right)?.as_slice()].concat();
+            list.push([left, right, tokens.len() as u32]);
+            tokens.push(token);
+        }
+        let first = tokens.len() as u32;
+        Self::from_parts(Parts {
+            pattern: Some(pattern),
+            tokens: (0..).zip(tokens).collect(),
+            merges: list,
+            specials: (first..)
+                .zip(specials)
+                .map(|(id, name)| ((*name).to_owned(), id))
+                .collect(),
+            ignore_merges: false,
+        })
+    }
+
+    /// Checks the parts and makes the tables.
+    pub(crate) fn from_parts(parts: Parts) -> Result<Self> {
+        let tokens = table(&parts.tokens, &parts.specials)?;
+        let mut is_special = vec![false; tokens.len()];
+        for (_, id) in &parts.specials {
+            is_special[*id as usize] = true;
+        }
+        let plain = |id: u32| {
+            let known = is_special.get(id as usize) == Some(&false);
+            tokens.get(id).filter(|_| known)
+        };
+
+        // Every byte and every string of bytes has at most one id.
+        let mut all = Index::with_capacity(tokens.len());
+        for id in (0..tokens.len() as u32).filter(|id| plain(*id).is_some()) {
+            if let Some(first) = all.insert(&tokens, id) {
+                return Err(BpeError::DuplicateBytes {
+                    token: shown(tokens.get(id).unwrap_or_default()),
+                    first,
+                    second: id,
+                }
+                .into());
+            }
+        }
+        let mut bytes = [NONE; 256];
+        for (byte, id) in (0..=255u8).zip(&mut bytes) {
+            *id = all
+                .get(&tokens, &[byte])
+                .ok_or(BpeError::MissingByte { byte })?;
+        }
+
+        let mut pairs = Pairs::with_capacity(parts.merges.len());
+        for (rank, &[left, right, made]) in parts.merges.iter().enumerate() {
+            let part = |id: u32| {
+                plain(id).ok_or_else(|| BpeError::MergeOfUnknown {
+                    rank,
+                    token: format!("of id {id}"),
+                })
+            };
+            let whole = [part(left)?, part(right)?].concat();
+            if part(made)? != whole {
+                return Err(BpeError::MergeOfUnknown {
+                    rank,
+                    token: shown(&whole),
+                }
+                .into());
+            }
+            let merged = Merged {
+                rank: rank as u32,
+                id: made,
+            };
+            if !pairs.insert(left, right, merged) {
+                return Err(BpeError::DuplicateMerge { rank }.into());
+            }
+        }
+        let lens = (0..tokens.len() as u32)
+            .map(|id| tokens.get(id).map_or(0, <[u8]>::len))
+            .collect::<Vec<_>>();
+        let longest = lens.iter().copied().max().unwrap_or(1);
+        let merges = Merges::new(bytes, pairs, lens.iter().map(|len| *len as u32).collect());
+
+        let mut whole = Index::with_capacity(tokens.len());
+        let mut unmade = None;
+        let mut room = Room::default();
+        let mut made = Vec::new();
+        for id in 0..tokens.len() as u32 {
+            let Some(token) = plain(id) else { continue };
+            made.clear();
+            merges.merge(token, &mut room, &mut made);
+            if made != [id] {
+                unmade = unmade.or(Some(id));
+            }
+            if made == [id] || parts.ignore_merges {
+                whole.insert(&tokens, id);
+            }
+        }
+        Ok(Self {
+            pattern: parts.pattern.unwrap_or(Pattern::None),
+            tokens,
+            list: parts.merges,
+            merges,
+            whole,
+            specials: Specials::new(parts.specials),
+            ignore_merges: parts.ignore_merges,
+            unmade,
+            longest,
+            pool: Pool::default(),
+        })
+    }
+
+    /// How text is cut into pieces.
+    #[must_use]
+    pub fn pattern(&self) -> Pattern {
+        self.pattern
+    }
+
+    /// The merges in their order: left and right token, and the token that is made.
+    pub fn merges(&self) -> impl ExactSizeIterator<Item = (u32, u32, u32)> {
+        self.list
+            .iter()
+            .map(|&[left, right, made]| (left, right, made))
+    }
+
+    /// The special tokens and their ids, in the order of ids.
+    pub fn special_tokens(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.specials.iter()
+    }
+
+    /// The id of the token with exactly these bytes, special ones aside; `None` also for a token
+    /// that no text yields.
+    #[must_use]
+    pub fn id(&self, bytes: &[u8]) -> Option<u32> {
+        self.whole.get(&self.tokens, bytes)
+    }
+
+    pub(crate) fn ignore_merges(&self) -> bool {
+        self.ignore_merges
+    }
+
+    pub(crate) fn unmade(&self) -> Option<u32> {
+        self.unmade
+    }
+
+    pub(crate) fn is_special(&self, id: u32) -> bool {
+        self.specials.iter().any(|(_, special)| special == id)
+    }
+
+    pub(super) fn unknown(&self, id: u32) -> Error {
+        Error::UnknownId {
+            id,
+            vocab_size: self.tokens.len(),
+        }
+    }
+}
+
+/// The tokens by id, checked: each id once, each special token once.
+fn table(tokens: &[(u32, Vec<u8>)], specials: &[(String, u32)]) -> Result<Tokens, BpeError> {
+    let count = tokens.len() + specials.len();
+    // Vocabularies have gaps, but not larger ones than themselves; a table has a place for each id.
+    let limit = (4 * count + (1 << 16)).min(NONE as usize / 2) as u32;
+    let all = || {
+        let plain = tokens.iter().map(|(id, token)| (*id, token.as_slice()));
+        plain.chain(specials.iter().map(|(name, id)| (*id, name.as_bytes())))
+    };
+    let highest = all().map(|(id, _)| id).max().unwrap_or(0);
+    if highest > limit {
+        return Err(BpeError::IdTooHigh {
+            id: highest,
+            tokens: count,
+            limit,
+        });
+    }
+    let mut by_id: Vec<&[u8]> = vec![&[]; highest as usize + 1];
+    for (id, token) in all() {
+        let place = &mut by_id[id as usize];
+        if token.is_empty() {
+            return Err(BpeError::EmptySpecial { id });
+        }
+        if !place.is_empty() {
+            return Err(BpeError::DuplicateId {
+                id,
+                first: shown(place),
+                second: shown(token),
+            });
+        }
+        *place = token;
+    }
+    let mut names: Vec<&str> = specials.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
+        return Err(BpeError::DuplicateSpecial {
+            token: twice[0].to_owned(),
+        });
+    }
+    Ok(Tokens::new(by_id))
+}
+
+/// The merges that ranks stand for, by replay: each token of several bytes is the two parts that
+/// the merges of lower rank leave of it.
+///
+/// With these merges every text has the ids that tiktoken gives it, which merges any two neighbours
+/// that together are a token: such neighbours are always the two parts. (Nothing has crossed the
+/// borders of the token so far, so its bytes went through what they went through in the replay.)
+pub(crate) fn ranks_to_merges(tokens: &[(u32, Vec<u8>)]) -> Result<Vec<[u32; 3]>, BpeError> {
+    let mut order: Vec<&(u32, Vec<u8>)> = tokens.iter().collect();
+    order.sort_by_key(|(rank, _)| *rank);
+    let mut bytes = [NONE; 256];
+    let mut lens = vec![];
+    for (place, (_, token)) in (0u32..).zip(&order) {
+        lens.push(token.len() as u32);
+        if let [byte] = token.as_slice() {
+            bytes[usize::from(*byte)] = place;
+        }
+    }
+    if let Some(byte) = (0..=255u8).find(|byte| bytes[usize::from(*byte)] == NONE) {
+        return Err(BpeError::MissingByte { byte });
+    }
+    // Places in the order of ranks stand for the ranks meanwhile.
+    let mut merges = Merges::new(bytes, Pairs::with_capacity(order.len()), lens);
+    let mut list = Vec::new();
+    let mut room = Room::default();
+    let mut parts = Vec::new();
+    for (place, (rank, token)) in (0u32..).zip(&order) {
+        if token.len() == 1 {
+            continue;
+        }
+        parts.clear();
+        merges.merge(token, &mut room, &mut parts);
+        let &[left, right] = parts.as_slice() else {
+            return Err(BpeError::NotByMerges {
+                rank: *rank,
+                token: shown(token),
+                parts: parts.len(),
+            });
+        };
+        merges.insert(
+            left,
+            right,
+            Merged {
+                rank: place,
+                id: place,
+            },
+        );
+        list.push([order[left as usize].0, order[right as usize].0, *rank]);
+    }
+    Ok(list)
+}
+
+impl fmt::Debug for BpeTokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BpeTokenizer")
+            .field("pattern", &self.pattern)
+            .field("vocab_size", &self.tokens.len())
+            .field("merges", &self.list.len())
+            .field("specials", &self.specials.iter().count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tokenizer for BpeTokenizer {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.tokens.len()
+    }
+
+    fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        self.encode_text(text, ids);
+        Ok(())
+    }
+
+    fn decode_next(&self, previous: Option<u32>, id: u32, bytes: &mut Vec<u8>) -> Result<()> {
+        for id in previous.into_iter().chain([id]) {
+            self.tokens.get(id).ok_or_else(|| self.unknown(id))?;
+        }
+        bytes.extend_from_slice(self.tokens.get(id).unwrap_or_default());
+        Ok(())
+    }
+
+    fn is_lossless(&self) -> bool {
+        true
+    }
+
+    fn special(&self, name: &str) -> Option<u32> {
+        self.specials.id(name)
+    }
+
+    fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+        self.tokens.get(id)
+    }
+
+    fn to_json(&self) -> String {
+        crate::format::hf::write(self)
+    }
+
+    fn decode_into(&self, ids: &[u32], bytes: &mut Vec<u8>) -> Result<()> {
+        let kept = bytes.len();
+        bytes.reserve(4 * ids.len());
+        for &id in ids {
+            match self.tokens.get(id) {
+                Some(token) => bytes.extend_from_slice(token),
+                None => {
+                    bytes.truncate(kept);
+                    return Err(self.unknown(id));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! Other programs' files of byte-level BPE, read and written.
+
+pub(crate) mod alphabet;
+pub(crate) mod gpt2;
+pub(crate) mod hf;
+pub(crate) mod tiktoken;
+
+pub use tiktoken::Encoding;
