@@ -21,7 +21,7 @@
 //! | [`CharTokenizer`] | one token a character: nothing to choose, nothing lost |
 //! | [`WordTokenizer`] | one token a word, mark or line end: short sequences, small languages |
 //! | [`NgramTokenizer`] | frequent words, and pieces for the others: the Python package `bpe`, id for id |
-//! | [`BpeTokenizer`], [`Pattern`] | byte-pair encoding: any text, other models' vocabularies |
+//! | [`BpeTokenizer`], [`BpeTrainer`], [`Pattern`] | byte-pair encoding: any text, other models' vocabularies |
 //! | [`StreamDecoder`] | text from ids as they are made, never half a character |
 //! | [`load`], [`from_json`], [`Tokenizer::save`] | the file `tokenizer.json` |
 //! | [`Error`] | everything that can go wrong, with what to do |
@@ -40,7 +40,7 @@ mod stream;
 mod tokenizer;
 mod word;
 
-pub use crate::bpe::{BpeError, BpeTokenizer, Pattern};
+pub use crate::bpe::{BpeError, BpeTokenizer, BpeTrainer, Pattern, TieRule, TrainProgress};
 pub use crate::char::CharTokenizer;
 pub use crate::error::{Error, Place, Result};
 pub use crate::file::{FORMAT, VERSION, from_json, kinds, load};

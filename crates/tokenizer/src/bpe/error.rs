@@ -1,6 +1,6 @@
 //! What can go wrong with byte-pair encoding, as data.
 
-use super::Pattern;
+use super::{Pattern, TieRule};
 
 /// Why a vocabulary, a file or a training run was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +20,12 @@ pub enum BpeError {
         name: String,
         /// The names there are.
         known: String,
+    },
+    /// No such rule for ties.
+    #[error("unknown tie rule {name:?}: the known ones are {}", TieRule::ALL.map(TieRule::name).join(", "))]
+    UnknownTieRule {
+        /// The name given.
+        name: String,
     },
     /// A special token was named that the vocabulary does not have.
     #[error("{token:?} is not a special token of this vocabulary")]

@@ -1,7 +1,8 @@
-//! Hashing for the tables of this module: a few multiplications.
+//! Hashing for the tables of this module: a few multiplications, no protection of its own.
 //!
-//! There is no protection against chosen keys: the keys of these tables are a vocabulary's, and a
-//! text that is looked up meets no more of them than stand in a row.
+//! Tables whose keys come from a text take a random seed; nothing that is computed depends on it.
+
+use std::hash::{BuildHasher, RandomState};
 
 const K0: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 / golden ratio, odd
 const K1: u64 = 0xd6e8_feb8_6659_fd93; // a random odd number
@@ -36,4 +37,9 @@ pub(super) fn bytes(bytes: &[u8], seed: u64) -> u64 {
     let rest = words.remainder();
     last[..rest.len()].copy_from_slice(rest);
     fold(hash ^ u64::from_le_bytes(last), K0)
+}
+
+/// A number that nobody outside can guess.
+pub(super) fn seed() -> u64 {
+    RandomState::new().hash_one(0)
 }

@@ -13,11 +13,13 @@ mod pairs;
 mod pattern;
 mod split;
 mod tokenizer;
+mod train;
 mod words;
 
 pub use error::BpeError;
 pub use pattern::Pattern;
 pub use tokenizer::BpeTokenizer;
+pub use train::{BpeTrainer, TieRule, TrainProgress};
 
 pub(crate) use error::shown;
 pub(crate) use tokenizer::{Parts, ranks_to_merges};

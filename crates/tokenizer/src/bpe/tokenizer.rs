@@ -128,6 +128,19 @@ impl BpeTokenizer {
                 .ok_or(BpeError::MissingByte { byte })?;
         }
 
+        // Files that know tokens by their spelling could not tell these apart.
+        for (name, second) in &parts.specials {
+            let spelled = crate::format::alphabet::to_bytes(name).unwrap_or_default();
+            if let Some(first) = all.get(&tokens, &spelled) {
+                return Err(BpeError::DuplicateBytes {
+                    token: format!("{name:?}"),
+                    first,
+                    second: *second,
+                }
+                .into());
+            }
+        }
+
         let mut pairs = Pairs::with_capacity(parts.merges.len());
         for (rank, &[left, right, made]) in parts.merges.iter().enumerate() {
             let part = |id: u32| {
@@ -305,6 +318,13 @@ pub(crate) fn ranks_to_merges(tokens: &[(u32, Vec<u8>)]) -> Result<Vec<[u32; 3]>
         }
         parts.clear();
         merges.merge(token, &mut room, &mut parts);
+        if let &[first] = parts.as_slice() {
+            return Err(BpeError::DuplicateBytes {
+                token: shown(token),
+                first: order[first as usize].0,
+                second: *rank,
+            });
+        }
         let &[left, right] = parts.as_slice() else {
             return Err(BpeError::NotByMerges {
                 rank: *rank,

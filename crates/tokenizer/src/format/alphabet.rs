@@ -37,6 +37,13 @@ pub(crate) fn to_text(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// The bytes in the order of their characters, in which Hugging Face numbers them.
+pub(crate) fn ordered() -> [u8; 256] {
+    let mut bytes: [u8; 256] = std::array::from_fn(|byte| byte as u8);
+    bytes.sort_by_key(|byte| CHARACTERS[usize::from(*byte)]);
+    bytes
+}
+
 fn byte(c: char) -> Option<u8> {
     match u32::from(c) {
         code @ 0..0x100 => Some(code as u8).filter(|byte| is_visible(*byte)),
@@ -71,5 +78,7 @@ mod tests {
         }
         assert!(to_bytes("a b").is_err());
         assert!(to_bytes("\u{144}").is_err());
+        assert_eq!(ordered()[0], b'!');
+        assert_eq!(ordered()[188], 0);
     }
 }
