@@ -1,4 +1,4 @@
-//! Tokenizers: characters, words, words with n-grams, and one file format for all.
+//! Tokenizers: characters, words, n-grams, byte-pair encoding, and one way to load them all.
 //!
 //! A language model reads and writes numbers. A *tokenizer* is the list of pieces of text that have
 //! a number (the *vocabulary*) and the rule that cuts a text into them and joins them again. Every

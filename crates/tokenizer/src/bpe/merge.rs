@@ -42,6 +42,7 @@ pub(super) struct Room {
     heap: BinaryHeap<Reverse<u64>>,
     window: Vec<u32>,
     next_window: Vec<u32>,
+    last_window: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -225,6 +226,9 @@ impl Merges {
         // The tokens of a window that starts where the settled ones in `ids` end.
         let mut tokens = std::mem::take(&mut room.window);
         let mut others = std::mem::take(&mut room.next_window);
+        // Of a run of one letter all windows are alike: the last one is kept.
+        let mut last = std::mem::take(&mut room.last_window);
+        let mut last_bytes: &[u8] = &[];
         let mut start = 0;
         let mut end = size.min(piece.len());
         tokens.clear();
@@ -242,7 +246,13 @@ impl Merges {
             others.clear();
             let other_end = (border.1 + size).min(piece.len());
             if border.0 > 0 {
-                self.window(&piece[border.1..other_end], room, &mut others);
+                let bytes = &piece[border.1..other_end];
+                if bytes != last_bytes {
+                    last.clear();
+                    self.window(bytes, room, &mut last);
+                    last_bytes = bytes;
+                }
+                others.extend_from_slice(&last);
             }
             match self.agreement(&tokens, border, &others) {
                 Some((i, j, at)) => {
@@ -264,6 +274,7 @@ impl Merges {
         ids.extend_from_slice(&tokens);
         room.window = tokens;
         room.next_window = others;
+        room.last_window = last;
     }
 
     /// The first token that stands in both lists at the same place: `tokens` from the one at

@@ -25,14 +25,22 @@ struct Slot {
     merged: Merged,
 }
 
+/// Bits of the filter for each slot: with two slots or more to a pair, at most one in 16 is set.
+const FILTER_BITS: usize = 8;
+
 /// No pair: ids stay below [`NONE`].
 const FREE: u64 = u64::MAX;
 
-/// An open hash table at most half full, fixed once it is made.
+/// An open hash table at most half full.
+///
+/// Most pairs that are asked for do not merge, and the table is larger than the near caches. So a
+/// small filter comes first, in which one bit says whether any pair with
+/// these bits of the hash is in the table.
 #[derive(Debug, Clone)]
 pub(super) struct Pairs {
     slots: Vec<Slot>,
     shift: u32,
+    filter: Vec<u64>,
 }
 
 #[inline]
@@ -53,14 +61,25 @@ impl Pairs {
                 size
             ],
             shift: 64 - size.trailing_zeros(),
+            filter: vec![0; (size * FILTER_BITS / 64).next_power_of_two()],
         }
+    }
+
+    /// The word and the bit of the filter.
+    #[inline]
+    fn filter_at(&self, hash: u64) -> (usize, u64) {
+        let word = hash as usize >> 6 & (self.filter.len() - 1);
+        (word, 1 << (hash & 63))
     }
 
     /// Adds a pair, which gives `false` if it was there. There must be room.
     pub(super) fn insert(&mut self, left: u32, right: u32, merged: Merged) -> bool {
         let key = key(left, right);
         let mask = self.slots.len() - 1;
-        let mut at = (hash::number(key) >> self.shift) as usize;
+        let hash = hash::number(key);
+        let (word, bit) = self.filter_at(hash);
+        self.filter[word] |= bit;
+        let mut at = (hash >> self.shift) as usize;
         loop {
             let slot = &mut self.slots[at];
             if slot.key == FREE {
@@ -78,8 +97,13 @@ impl Pairs {
     #[inline]
     pub(super) fn get(&self, left: u32, right: u32) -> Merged {
         let key = key(left, right);
+        let hash = hash::number(key);
+        let (word, bit) = self.filter_at(hash);
+        if self.filter[word] & bit == 0 {
+            return APART;
+        }
         let mask = self.slots.len() - 1;
-        let mut at = (hash::number(key) >> self.shift) as usize;
+        let mut at = (hash >> self.shift) as usize;
         loop {
             let slot = &self.slots[at & mask];
             if slot.key == key {

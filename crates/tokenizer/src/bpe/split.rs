@@ -77,7 +77,10 @@ pub(super) fn gpt2(classes: &Classes, text: &[u8], at: usize) -> usize {
             return end;
         }
     }
-    classes.skip(text, start + len, class & (LETTER | NUMBER | OTHER))
+    if class & LETTER != 0 {
+        return classes.skip_letters(text, start + len);
+    }
+    classes.skip(text, start + len, class & (NUMBER | OTHER))
 }
 
 /// `'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,DIGITS}| ?[^\s\p{L}\p{N}]+[\r\n]*|`
@@ -88,9 +91,13 @@ pub(super) fn gpt4<const DIGITS: usize, const WHOLE_END: bool>(
     text: &[u8],
     at: usize,
 ) -> usize {
+    // A space and a letter, as most pieces start: the general way below says the same.
+    if text[at] == b' ' && text.get(at + 1).is_some_and(u8::is_ascii_alphabetic) {
+        return classes.skip_letters(text, at + 2);
+    }
     let (class, len) = classes.at(text, at);
     if class & LETTER != 0 {
-        return classes.skip(text, at + len, LETTER);
+        return classes.skip_letters(text, at + len);
     }
     if class & NUMBER != 0 {
         return digits(classes, text, at + len, DIGITS - 1);
@@ -102,7 +109,7 @@ pub(super) fn gpt4<const DIGITS: usize, const WHOLE_END: bool>(
         }
         let next = classes.at(text, at + len);
         if next.0 & LETTER != 0 {
-            return classes.skip(text, at + len + next.1, LETTER);
+            return classes.skip_letters(text, at + len + next.1);
         }
         if class & OTHER != 0 || text[at] == b' ' && next.0 & OTHER != 0 {
             let end = classes.skip(text, at + len, OTHER);

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use memmap2::MmapMut;
+
 use super::hash;
 use super::merge::Room;
 use super::pairs::NONE;
@@ -89,22 +91,42 @@ impl Index {
 
 /// The longest piece that is remembered, in bytes: with its length it fills a `u128`.
 const SHORT: usize = 15;
-/// Pieces remembered: 2^15 times 32 bytes stay in the second level of cache.
-const SLOTS_LOG2: u32 = 15;
+/// Places for pieces, of two pieces each. Memory that no piece has come to is never touched.
+const SETS_LOG2: u32 = 17;
+/// Bytes of a place, one line of cache.
+const SET: usize = 64;
 
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    /// The bytes and their number; 0 is no piece.
-    key: u128,
-    /// Filled up with [`NONE`].
-    ids: [u32; 4],
+/// The lowest bytes, by their number.
+const MASKS: [u128; SHORT + 1] = {
+    let mut masks = [0; SHORT + 1];
+    let mut len = 0;
+    while len <= SHORT {
+        masks[len] = (1 << (8 * len)) - 1;
+        len += 1;
+    }
+    masks
+};
+
+/// The longest piece in the second table, in bytes, and its most ids.
+const MIDDLE: usize = 48;
+const MIDDLE_IDS: usize = 18;
+/// Pieces in the second table, of 128 bytes each.
+const MIDDLE_SLOTS_LOG2: u32 = 15;
+
+/// A piece of a length between [`SHORT`] and [`MIDDLE`] and its ids.
+#[derive(Debug, Clone)]
+struct SeenMiddle {
+    bytes: [u8; MIDDLE],
+    len: u8,
+    ids_len: u8,
+    ids: [u32; MIDDLE_IDS],
 }
 
-/// Pieces seen lately with their ids. Each has one place, which the next with the same hash takes.
-#[derive(Debug)]
-struct Cache(Vec<Seen>);
+/// A piece and its ids: the bytes and their number as two words, then up to four ids, each one
+/// more than it is, so that 0 is no piece and no id.
+type Seen = [u64; 4];
 
-/// The piece as a number, if it is short.
+/// The piece as a number, if it is short. No piece is 0: its length is in it.
 #[inline]
 fn key(piece: Piece<'_>) -> Option<u128> {
     let len = piece.end - piece.start;
@@ -112,10 +134,7 @@ fn key(piece: Piece<'_>) -> Option<u128> {
         return None;
     }
     let bytes = match piece.text.get(piece.start..piece.start + 16) {
-        Some(bytes) => {
-            let all = u128::from_le_bytes(bytes.try_into().unwrap_or_default());
-            all & ((1 << (8 * len)) - 1)
-        }
+        Some(bytes) => u128::from_le_bytes(bytes.try_into().unwrap_or_default()) & MASKS[len],
         None => {
             let mut bytes = [0; 16];
             bytes[..len].copy_from_slice(piece.bytes());
@@ -128,25 +147,33 @@ fn key(piece: Piece<'_>) -> Option<u128> {
 /// What one thread needs to encode: memory of pieces and room for merging.
 #[derive(Debug)]
 pub(super) struct Workspace {
-    cache: Cache,
+    /// Pieces seen lately: in each place the last one that came to it, and the one before. Memory
+    /// from the system starts at a page, so that each place is one line of cache, and may be had in
+    /// large pages. Without it nothing is remembered.
+    seen: Option<MmapMut>,
+    /// The same for longer ones; made when the first comes.
+    seen_middle: Vec<SeenMiddle>,
     pub(super) room: Room,
 }
 
 impl Workspace {
     fn new() -> Self {
-        let none = Seen {
-            key: 0,
-            ids: [NONE; 4],
-        };
+        let seen = MmapMut::map_anon(SET << SETS_LOG2).ok();
+        #[cfg(target_os = "linux")]
+        if let Some(seen) = &seen {
+            // Only faster: a system that refuses is as good.
+            let _: std::io::Result<()> = seen.advise(memmap2::Advice::HugePage);
+        }
         Self {
-            cache: Cache(vec![none; 1 << SLOTS_LOG2]),
+            seen,
+            seen_middle: Vec::new(),
             room: Room::default(),
         }
     }
 
     /// Appends the ids of a piece: the remembered ones, or those of `find`, which is then
     /// remembered.
-    #[inline]
+    #[inline(always)]
     pub(super) fn ids(
         &mut self,
         piece: Piece<'_>,
@@ -154,27 +181,113 @@ impl Workspace {
         find: impl FnOnce(&[u8], &mut Room, &mut Vec<u32>),
     ) {
         let Some(key) = key(piece) else {
-            find(piece.bytes(), &mut self.room, ids);
+            self.middle_ids(piece.bytes(), ids, find);
             return;
         };
-        let slot = (hash::wide(key) >> (64 - SLOTS_LOG2)) as usize;
-        let seen = &mut self.cache.0[slot];
-        if seen.key == key {
-            if seen.ids[1] == NONE {
-                ids.push(seen.ids[0]);
-            } else {
-                let len = seen.ids.iter().position(|&id| id == NONE).unwrap_or(4);
-                ids.extend_from_slice(&seen.ids[..len]);
+        let (low, high) = (key as u64, (key >> 64) as u64);
+        let place = (hash::wide(key) >> (64 - SETS_LOG2)) as usize;
+        let at = SET * place..SET * (place + 1);
+        let found = self.seen.as_mut().and_then(|all| all.get_mut(at.clone()));
+        let Some(set) = found else {
+            self.unseen_ids(piece.bytes(), [low, high], ids, find);
+            return;
+        };
+        let ([low0, high0, two0, more0], [low1, high1, two1, more1]) = (read(set, 0), read(set, 1));
+        if low0 == low && high0 == high {
+            push(two0, more0, ids);
+        } else if low1 == low && high1 == high {
+            push(two1, more1, ids);
+            set.rotate_left(SET / 2);
+        } else {
+            let new = self.unseen_ids(piece.bytes(), [low, high], ids, find);
+            if let Some(new) = new
+                && let Some(set) = self.seen.as_mut().and_then(|all| all.get_mut(at))
+            {
+                set.copy_within(..SET / 2, SET / 2);
+                for (bytes, word) in set.chunks_exact_mut(8).zip(new) {
+                    bytes.copy_from_slice(&word.to_ne_bytes());
+                }
             }
+        }
+    }
+
+    /// The way of few pieces, kept apart from that of most: what to remember.
+    #[cold]
+    #[inline(never)]
+    fn unseen_ids(
+        &mut self,
+        piece: &[u8],
+        [low, high]: [u64; 2],
+        ids: &mut Vec<u32>,
+        find: impl FnOnce(&[u8], &mut Room, &mut Vec<u32>),
+    ) -> Option<Seen> {
+        let start = ids.len();
+        find(piece, &mut self.room, ids);
+        let found = &ids[start..];
+        let id = |i: usize| found.get(i).map_or(0, |id| u64::from(*id) + 1);
+        (found.len() <= 4).then(|| [low, high, id(0) | id(1) << 32, id(2) | id(3) << 32])
+    }
+}
+
+/// One of the two pieces of a place.
+#[inline(always)]
+fn read(set: &[u8], which: usize) -> Seen {
+    std::array::from_fn(|i| {
+        let bytes = set.get(32 * which + 8 * i..).and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
+    })
+}
+
+/// Appends the ids of a piece that was seen.
+#[inline(always)]
+fn push(two: u64, more: u64, ids: &mut Vec<u32>) {
+    ids.push((two as u32).wrapping_sub(1));
+    if two >> 32 != 0 {
+        ids.push((two >> 32) as u32 - 1);
+        for id in [more as u32, (more >> 32) as u32] {
+            if id != 0 {
+                ids.push(id - 1);
+            }
+        }
+    }
+}
+
+impl Workspace {
+    /// As [`ids`](Self::ids), for pieces longer than [`SHORT`].
+    #[inline(never)]
+    fn middle_ids(
+        &mut self,
+        piece: &[u8],
+        ids: &mut Vec<u32>,
+        find: impl FnOnce(&[u8], &mut Room, &mut Vec<u32>),
+    ) {
+        if piece.len() > MIDDLE {
+            find(piece, &mut self.room, ids);
+            return;
+        }
+        if self.seen_middle.is_empty() {
+            let none = SeenMiddle {
+                bytes: [0; MIDDLE],
+                len: 0,
+                ids_len: 0,
+                ids: [0; MIDDLE_IDS],
+            };
+            self.seen_middle = vec![none; 1 << MIDDLE_SLOTS_LOG2];
+        }
+        let slot = (hash::bytes(piece, 0) >> (64 - MIDDLE_SLOTS_LOG2)) as usize;
+        let seen = &mut self.seen_middle[slot];
+        if seen.bytes[..usize::from(seen.len)] == *piece {
+            ids.extend_from_slice(&seen.ids[..usize::from(seen.ids_len)]);
             return;
         }
         let start = ids.len();
-        find(piece.bytes(), &mut self.room, ids);
+        find(piece, &mut self.room, ids);
         let found = &ids[start..];
-        if found.len() <= 4 {
-            seen.key = key;
-            seen.ids = [NONE; 4];
+        if found.len() <= MIDDLE_IDS {
+            seen.bytes[..piece.len()].copy_from_slice(piece);
+            seen.len = piece.len() as u8;
             seen.ids[..found.len()].copy_from_slice(found);
+            seen.ids_len = found.len() as u8;
         }
     }
 }
