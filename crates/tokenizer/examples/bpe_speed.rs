@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! bpe_speed train CORPUS VOCAB_SIZE PATTERN TIES [MERGES_OUT]
+//! bpe_speed train-documents CORPUS VOCAB_SIZE PATTERN TIES [MERGES_OUT]
 //! bpe_speed encode RANKS ENCODING CORPUS MB REPETITIONS [IDS_OUT]
 //! bpe_speed odd RANKS ENCODING BYTES [FOLDER_OUT]
 //! ```
 //!
-//! `encode` takes the first `MB` megabytes, cut into documents of about 8 KiB at line ends; `odd`
+//! `train` maps the corpus as one text; `train-documents` reads it and cuts it as `encode` does, as
+//! programs that take lists of texts are given it. `encode` takes the first `MB` megabytes, cut into documents of about 8 KiB at line ends; `odd`
 //! makes its inputs (or, if the folder has a file of that name, takes it) and encodes each once with
 //! a tokenizer that has seen nothing. Results are written for a comparison: merges in hexadecimal,
 //! ids as 32-bit little-endian numbers. Memory is the peak of the whole process, in MiB.
@@ -19,7 +21,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use latimer_tokenizer::{BpeTokenizer, BpeTrainer, Encoding, Pattern, TieRule, Tokenizer};
+use latimer_tokenizer::{
+    BpeTokenizer, BpeTrainer, Encoding, Pattern, TieRule, Tokenizer, TrainProgress,
+};
 use serde_json::json;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -28,8 +32,16 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["train", corpus, size, pattern, ties, out @ ..] => {
-            train(corpus, size, pattern, ties, out.first().copied())
+        [
+            kind @ ("train" | "train-documents"),
+            corpus,
+            size,
+            pattern,
+            ties,
+            out @ ..,
+        ] => {
+            let is_cut = *kind == "train-documents";
+            train(corpus, is_cut, size, pattern, ties, out.first().copied())
         }
         [
             "encode",
@@ -60,16 +72,34 @@ fn main() -> ExitCode {
     }
 }
 
-fn train(corpus: &str, size: &str, pattern: &str, ties: &str, out: Option<&str>) -> Result<()> {
+fn train(
+    corpus: &str,
+    is_cut: bool,
+    size: &str,
+    pattern: &str,
+    ties: &str,
+    out: Option<&str>,
+) -> Result<()> {
     let trainer = BpeTrainer::new(size.parse()?, Pattern::from_name(pattern)?)
         .ties(TieRule::from_name(ties)?);
+    let text = if is_cut {
+        fs::read_to_string(corpus)?
+    } else {
+        String::new()
+    };
+    let documents = documents(&text, 8192);
     let start = Instant::now();
     let mut counted = None;
-    let tokenizer = trainer.train_files(&[corpus], &mut |progress| {
-        if let latimer_tokenizer::TrainProgress::Merging { merges: 0, .. } = progress {
+    let mut progress = |progress| {
+        if let TrainProgress::Merging { merges: 0, .. } = progress {
             counted = Some(start.elapsed().as_secs_f64());
         }
-    })?;
+    };
+    let tokenizer = if is_cut {
+        trainer.train(&documents, &mut progress)?
+    } else {
+        trainer.train_files(&[corpus], &mut progress)?
+    };
     let seconds = start.elapsed().as_secs_f64();
     println!(
         "{}",
