@@ -57,6 +57,9 @@ pub(crate) struct Parts {
     pub(crate) merges: Vec<[u32; 3]>,
     pub(crate) specials: Vec<(String, u32)>,
     pub(crate) ignore_merges: bool,
+    /// Whether every token is known to be what merging its bytes gives. So it is after training and
+    /// after a replay of ranks, in which the bytes of each token went through all earlier merges.
+    pub(crate) is_made_by_merges: bool,
 }
 
 impl BpeTokenizer {
@@ -94,6 +97,7 @@ impl BpeTokenizer {
                 .map(|(id, name)| ((*name).to_owned(), id))
                 .collect(),
             ignore_merges: false,
+            is_made_by_merges: false,
         })
     }
 
@@ -177,6 +181,10 @@ impl BpeTokenizer {
         let mut made = Vec::new();
         for id in 0..tokens.len() as u32 {
             let Some(token) = plain(id) else { continue };
+            if parts.is_made_by_merges {
+                whole.insert(&tokens, id);
+                continue;
+            }
             made.clear();
             merges.merge(token, &mut room, &mut made);
             if made != [id] {

@@ -203,6 +203,7 @@ pub(super) fn parts(
         merges,
         specials,
         ignore_merges: false,
+        is_made_by_merges: false,
     })
 }
 

@@ -117,6 +117,7 @@ impl BpeTokenizer {
                 .map(|(name, id)| ((*name).to_owned(), *id))
                 .collect(),
             ignore_merges: false,
+            is_made_by_merges: true,
         })
     }
 

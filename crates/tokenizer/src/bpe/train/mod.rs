@@ -272,6 +272,7 @@ impl BpeTrainer {
                 .map(|(id, name)| (name.clone(), id))
                 .collect(),
             ignore_merges: false,
+            is_made_by_merges: true,
         })
     }
 }
