@@ -242,6 +242,10 @@ impl Tokenizer for CharTokenizer {
         Ok(())
     }
 
+    fn cut(&self, text: &str) -> usize {
+        text.len()
+    }
+
     fn is_lossless(&self) -> bool {
         true
     }

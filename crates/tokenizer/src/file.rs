@@ -29,7 +29,9 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result, nearest};
 use crate::format::hf;
 use crate::ngram::is_python;
-use crate::{BpeTokenizer, CharTokenizer, NgramTokenizer, Tokenizer, WordTokenizer};
+use crate::{
+    BpeTokenizer, CharTokenizer, Encoding, NgramTokenizer, Pattern, Tokenizer, WordTokenizer,
+};
 
 /// The `"format"` of every tokenizer file of this crate.
 pub const FORMAT: &str = "latimer-tokenizer";
@@ -60,22 +62,63 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
         .chain([BpeTokenizer::KIND])
 }
 
-/// Reads a tokenizer file of any kind.
+/// Reads a tokenizer of any kind: a file that [`from_json`] reads; a folder with a `tokenizer.json`,
+/// or with GPT-2's `vocab.json` and `merges.txt`; a rank file of tiktoken's under the name of its
+/// encoding, `cl100k_base.tiktoken` say.
 ///
 /// # Errors
 ///
-/// [`Io`](Error::Io) if it cannot be read, [`File`](Error::File) around the error of [`from_json`]
+/// [`Io`](Error::Io) if it cannot be read, [`File`](Error::File) around the error of the format
 /// if it is not a tokenizer; both name the path.
 pub fn load(path: &Path) -> Result<Arc<dyn Tokenizer>> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Io {
+    if path.is_dir() {
+        let whole = path.join("tokenizer.json");
+        let (vocab, merges) = (path.join("vocab.json"), path.join("merges.txt"));
+        if whole.exists() || !(vocab.exists() && merges.exists()) {
+            return load(&whole);
+        }
+        let (vocab, merges) = (read_text(&vocab)?, read_text(&merges)?);
+        let read = BpeTokenizer::from_vocab_and_merges(&vocab, &merges, Pattern::Gpt2);
+        return Ok(Arc::new(read.map_err(|source| in_file(path, source))?));
+    }
+    if path.extension().is_some_and(|e| e == "tiktoken") {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let read = Encoding::from_name(&stem)
+            .map_err(Error::from)
+            .and_then(|encoding| {
+                let (pattern, specials) = (encoding.pattern(), encoding.special_tokens());
+                BpeTokenizer::from_tiktoken(&read_bytes(path)?, pattern, specials)
+            });
+        return match read {
+            Ok(tokenizer) => Ok(Arc::new(tokenizer)),
+            Err(error @ Error::Io { .. }) => Err(error),
+            Err(source) => Err(in_file(path, source)),
+        };
+    }
+    from_json(&read_text(path)?).map_err(|source| in_file(path, source))
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|source| Error::Io {
         action: "read",
         path: path.to_owned(),
         source,
-    })?;
-    from_json(&text).map_err(|source| Error::File {
+    })
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|source| Error::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn in_file(path: &Path, source: Error) -> Error {
+    Error::File {
         path: path.to_owned(),
         source: Box::new(source),
-    })
+    }
 }
 
 /// Makes the tokenizer that [`Tokenizer::to_json`] wrote, or the one in the JSON of the Python

@@ -1,5 +1,6 @@
 //! The trait: what a trainer, a sampler or a server needs from any vocabulary.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::path::Path;
 
@@ -10,12 +11,14 @@ use crate::file;
 /// tokens.
 ///
 /// Decoding is a fold that remembers one number, mostly the last id:
-/// [`decode_next`](Self::decode_next) says which bytes an id adds after it. Whole texts and streams are both made from it, so that they
-/// agree.
+/// [`decode_next`](Self::decode_next) says which bytes an id adds after it. Whole texts and streams
+/// are both made from it, so that they agree.
+///
+/// A `dyn Tokenizer` is also a `dyn Any`, so that a kind can be asked for what only it can do.
 ///
 /// A text never yields a special id such as an unknown-word token unless whoever made the tokenizer
 /// asked for it.
-pub trait Tokenizer: Debug + Send + Sync {
+pub trait Tokenizer: Any + Debug + Send + Sync {
     /// The kind, as in the file's `"kind"`: `"char"`, `"word"`, `"ngram"`; `"bpe"`.
     fn kind(&self) -> &'static str;
 
@@ -46,6 +49,14 @@ pub trait Tokenizer: Debug + Send + Sync {
     /// ids, which its `decode_next` understands. `previous` is what was remembered before.
     fn remember(&self, _previous: Option<u32>, id: u32) -> u32 {
         id
+    }
+
+    /// A place in `text`, as far back as is easily found, where it can be cut in two that encode, one
+    /// after the other, to the ids of the whole; 0 where none is known. Long texts are encoded in
+    /// parts by it.
+    fn cut(&self, text: &str) -> usize {
+        let _ = text;
+        0
     }
 
     /// Whether `decode(encode(text)) == text` for *every* text that encodes. If not, the kind's own

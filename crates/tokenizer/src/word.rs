@@ -280,6 +280,11 @@ impl Tokenizer for WordTokenizer {
         Ok(())
     }
 
+    fn cut(&self, text: &str) -> usize {
+        // A line's end is a token of its own.
+        text.rfind('\n').map_or(0, |at| at + 1)
+    }
+
     fn is_lossless(&self) -> bool {
         false
     }

@@ -386,6 +386,19 @@ impl Tokenizer for BpeTokenizer {
         Ok(())
     }
 
+    fn cut(&self, text: &str) -> usize {
+        if self.pattern == Pattern::None {
+            return 0;
+        }
+        // Between a letter or digit and white space a piece ends, whatever stands around and
+        // whichever the pattern.
+        let bytes = text.as_bytes();
+        (1..bytes.len())
+            .rev()
+            .find(|&at| bytes[at - 1].is_ascii_alphanumeric() && matches!(bytes[at], b' ' | b'\n'))
+            .unwrap_or(0)
+    }
+
     fn is_lossless(&self) -> bool {
         true
     }

@@ -313,6 +313,11 @@ impl Tokenizer for NgramTokenizer {
         self.decode_text(ids, bytes)
     }
 
+    fn cut(&self, text: &str) -> usize {
+        // A line's end stands in no word.
+        text.rfind('\n').map_or(0, |at| at + 1)
+    }
+
     fn is_lossless(&self) -> bool {
         false
     }
