@@ -4,10 +4,14 @@
 pub mod corpora;
 pub mod phrasebook;
 mod phrases;
+mod prepare;
 pub mod sampler;
+pub(crate) mod shard;
 mod text;
 
 pub use phrases::Phrases;
+pub use prepare::{Prepared, prepare};
+pub use shard::{ShardTokens, is_prepared};
 pub use text::{TEXT_EXTENSIONS, TextTokens};
 
 use latimer_tensor::philox::Stream;
@@ -69,6 +73,34 @@ fn random_place(n: usize, seed: u64, key: RowKey) -> usize {
     let step = (key.step as u32 & 0x3FFF_FFFF) | estimate;
     let mut stream = Stream::new(seed, ROW_SITE.wrapping_add(key.row), step);
     stream.below(n as u64) as usize
+}
+
+/// That each split that is wanted has a row.
+fn check_length(
+    train: usize,
+    validation: usize,
+    val_fraction: f64,
+    block_size: usize,
+) -> crate::Result<()> {
+    for (split, tokens, wanted) in [
+        ("training", train, true),
+        ("validation", validation, val_fraction > 0.0),
+    ] {
+        if wanted && tokens <= block_size {
+            let hint = if split == "validation" {
+                ", or raise --val-fraction"
+            } else {
+                ""
+            };
+            return Err(crate::Error::TooShort {
+                split,
+                tokens,
+                block_size,
+                hint,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A text as windows of `block_size` predictions side by side, the last one shorter: every token

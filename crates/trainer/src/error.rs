@@ -143,6 +143,37 @@ pub enum Error {
         /// Its name.
         name: &'static str,
     },
+    /// A folder to prepare data in holds some already.
+    #[error(
+        "{} already holds prepared data: give another --out, or remove it first",
+        path.display()
+    )]
+    PreparedExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file of tokens is not whole, or none.
+    #[error("{} is not a file of tokens: {reason}; prepare the data again", path.display())]
+    BadShard {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of tokens was made with another tokenizer.
+    #[error(
+        "{} was made with another tokenizer (fingerprint {got:016x}, not {expected:016x}): \
+         use the tokenizer.json beside it, or prepare the data again",
+        path.display()
+    )]
+    OtherTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// The fingerprint of the tokenizer in use.
+        expected: u64,
+        /// The one that the file names.
+        got: u64,
+    },
     /// A kind of tokenizer that this version lacks, or the data cannot have.
     #[error("tokenizer {name} {reason}")]
     UnusableTokenizer {

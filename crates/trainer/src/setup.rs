@@ -1,16 +1,25 @@
 //! From a configuration to everything a run needs.
 
 use crate::config::{self, Config};
-use crate::data::{Phrases, Source, TextTokens, corpora};
+use crate::data::{Phrases, ShardTokens, Source, TextTokens, corpora, is_prepared, shard};
 use crate::{Error, Result};
 use latimer_nn::{Activation, GptConfig, WeightInit};
-use latimer_tokenizer::{CharTokenizer, Tokenizer, WordOptions, WordTokenizer};
+use latimer_tokenizer::{
+    BpeTrainer, CharTokenizer, NgramOptions, NgramTokenizer, Pattern, Tokenizer, WordOptions,
+    WordTokenizer,
+};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Rows that a large vocabulary's tables are padded to a multiple of, so that products over it
 /// have full tiles (nanoGPT and llm.c pad GPT-2's 50257 to 50304).
 const VOCAB_MULTIPLE: usize = 128;
+/// Names of tokenizers that are fitted to a text.
+const FITTED: [&str; 4] = ["char", "word", "ngram", "bpe"];
+/// Tokens of a fitted vocabulary of pieces if `max_vocab_size` does not say: the package `bpe`'s own
+/// default for n-grams, half of that for bytes, of which a text has many.
+const NGRAM_VOCAB: usize = 8192;
+const BPE_VOCAB: usize = 4096;
 /// Vocabularies up to this are not padded: the waste would show.
 const SMALL_VOCAB: usize = 4096;
 
@@ -54,7 +63,8 @@ pub fn gpt_config(model: &config::ModelConfig, vocab_size: usize) -> GptConfig {
 }
 
 /// The corpus of a configuration under its tokenizer, which is fitted to the corpus unless it is a
-/// file. `cache` is where published corpora are kept.
+/// file, or the data a folder of tokens with the tokenizer that made them. `cache` is where
+/// published corpora are kept.
 ///
 /// # Errors
 /// What reading the data gives; [`Error::UnusableTokenizer`]; [`Error::TooShort`].
@@ -65,10 +75,28 @@ pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<
         let phrases = Phrases::new(tokenizer.clone(), config.model.block_size)?;
         return Ok((tokenizer, Box::new(phrases)));
     }
+    if let [folder] = &config.data.data[..]
+        && is_prepared(Path::new(folder))
+    {
+        return prepared(config, Path::new(folder));
+    }
     let text = corpora::load_texts(&config.data.data, cache)?;
-    let tokenizer = fit(&config.data, &text)?;
+    let tokenizer = fit(&config.data.tokenizer, config.data.max_vocab_size, &text)?;
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
     let tokens = TextTokens::new(&text, &*tokenizer, fraction, block_size)?;
+    Ok((tokenizer, Box::new(tokens)))
+}
+
+/// A folder of tokens, under the tokenizer that made them.
+fn prepared(config: &Config, folder: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
+    let name = config.data.tokenizer.as_str();
+    let tokenizer = if FITTED.contains(&name) {
+        latimer_tokenizer::load(&folder.join(shard::TOKENIZER))?
+    } else {
+        named_or_file(name)?
+    };
+    let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
+    let tokens = ShardTokens::open(folder, &*tokenizer, fraction, block_size)?;
     Ok((tokenizer, Box::new(tokens)))
 }
 
@@ -79,13 +107,24 @@ fn phrasebook_tokenizer(name: &str) -> Result<Arc<dyn Tokenizer>> {
             let text = crate::data::phrasebook::words().join(" ");
             Ok(Arc::new(CharTokenizer::fit(&text)?))
         }
+        other @ ("ngram" | "bpe") => {
+            let reason = "cannot be fitted to a corpus without an end: use word, char, or a \
+                          tokenizer file";
+            Err(Error::UnusableTokenizer {
+                name: other.to_owned(),
+                reason: reason.to_owned(),
+            })
+        }
         other => named_or_file(other),
     }
 }
 
-fn fit(data: &config::DataConfig, text: &str) -> Result<Arc<dyn Tokenizer>> {
-    let most = data.max_vocab_size;
-    match data.tokenizer.as_str() {
+/// A tokenizer of kind `kind` that knows a text, of at most `most` tokens where that is not 0.
+///
+/// # Errors
+/// [`Error::UnusableTokenizer`] for a kind that is none, and what fitting gives.
+pub(crate) fn fit(kind: &str, most: usize, text: &str) -> Result<Arc<dyn Tokenizer>> {
+    match kind {
         "char" if most == 0 => Ok(Arc::new(CharTokenizer::fit(text)?)),
         "char" => Ok(Arc::new(CharTokenizer::fit_at_most([text], most)?)),
         "word" => {
@@ -96,23 +135,27 @@ fn fit(data: &config::DataConfig, text: &str) -> Result<Arc<dyn Tokenizer>> {
             };
             Ok(Arc::new(WordTokenizer::fit_with([text], options)?))
         }
+        "ngram" => {
+            let options = NgramOptions::language_model(if most > 0 { most } else { NGRAM_VOCAB });
+            let lines = text.split('\n');
+            Ok(Arc::new(NgramTokenizer::fit_with(lines, options)?))
+        }
+        "bpe" => {
+            let vocab_size = if most > 0 { most } else { BPE_VOCAB };
+            // A pair that stands once is no use to a model.
+            let trainer = BpeTrainer::new(vocab_size, Pattern::Gpt2).min_frequency(2);
+            Ok(Arc::new(trainer.train(&[text], &mut |_| {})?))
+        }
         other => named_or_file(other),
     }
 }
 
 fn named_or_file(name: &str) -> Result<Arc<dyn Tokenizer>> {
-    if matches!(name, "ngram" | "bpe") {
-        let reason = "is not in this version yet: use char or word".to_owned();
-        return Err(Error::UnusableTokenizer {
-            name: name.to_owned(),
-            reason,
-        });
-    }
     let path = Path::new(name);
     if !path.exists() && !name.contains(['/', '\\', '.']) {
-        let nearest = config::nearest(name, ["char", "word"]);
+        let nearest = config::nearest(name, FITTED);
         let hint = nearest.map_or(String::new(), |n| format!(" (did you mean {n}?)"));
-        let reason = format!("is neither char, word nor a tokenizer file{hint}");
+        let reason = format!("is neither char, word, ngram, bpe nor a tokenizer file{hint}");
         return Err(Error::UnusableTokenizer {
             name: name.to_owned(),
             reason,

@@ -216,8 +216,11 @@ fn seed() -> (ModelConfig, TrainConfig, DataConfig) {
         tie: false,
         ..gpt2_model(2, 2, 32, 16)
     };
-    // By characters until there is a tokenizer of words and n-grams, as in the tutorial.
-    (model, tutorial_train(), data(&["shakespeare"], "char", 256))
+    (
+        model,
+        tutorial_train(),
+        data(&["shakespeare"], "ngram", 256),
+    )
 }
 
 fn scaled() -> (ModelConfig, TrainConfig, DataConfig) {
@@ -279,5 +282,9 @@ fn gpt2_124m() -> (ModelConfig, TrainConfig, DataConfig) {
         checkpoint_interval: 1000,
         ..nanogpt_train()
     };
-    (gpt2_model(12, 12, 768, 1024), train, data(&[], "bpe", 0))
+    (
+        gpt2_model(12, 12, 768, 1024),
+        train,
+        data(&[], "bpe", 50_257),
+    )
 }

@@ -1,6 +1,6 @@
 //! Corpora that have a name: built in, or published and cached.
 
-use super::text::{join, read_text};
+use super::text::{join, read_text, text_files as text_files_at};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -68,18 +68,20 @@ impl Published {
     }
 }
 
-/// The text of a published corpus, a file or a folder of text files; corpora come first, `./NAME` means a file.
+/// The text files that `--data NAME` means: a published corpus, a file, or those of a folder;
+/// corpora come first, `./NAME` means a file.
 ///
 /// # Errors
-/// [`Error::EndlessCorpus`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`], and what reading gives.
-pub fn load_text(name: &str, cache: &Path) -> Result<String> {
+/// [`Error::EndlessCorpus`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`],
+/// [`Error::NoTextInFolder`], [`Error::ReadData`].
+fn files_of(name: &str, cache: &Path) -> Result<Vec<PathBuf>> {
     if name == PHRASEBOOK {
         return Err(Error::EndlessCorpus { name: PHRASEBOOK });
     }
     let Some((corpus, published)) = Corpus::find(name).and_then(|c| Some((c, c.published?))) else {
         let path = Path::new(name);
         if path.exists() {
-            return read_text(path);
+            return text_files_at(path);
         }
         return Err(unknown(name));
     };
@@ -91,8 +93,11 @@ pub fn load_text(name: &str, cache: &Path) -> Result<String> {
             path,
         });
     }
-    let text = read_text(&path)?;
-    let got = sha256(text.as_bytes());
+    let bytes = std::fs::read(&path).map_err(|source| Error::ReadData {
+        path: path.clone(),
+        source,
+    })?;
+    let got = sha256(&bytes);
     if got != published.sha256 {
         return Err(Error::Damaged {
             path,
@@ -100,7 +105,35 @@ pub fn load_text(name: &str, cache: &Path) -> Result<String> {
             got,
         });
     }
-    Ok(text)
+    Ok(vec![path])
+}
+
+/// The text files that several names mean, in this order.
+///
+/// # Errors
+/// As [`load_text`]; [`Error::UnknownData`] for the phrasebook among others.
+pub fn text_files(names: &[String], cache: &Path) -> Result<Vec<PathBuf>> {
+    if names.len() > 1 && names.iter().any(|name| name == PHRASEBOOK) {
+        return Err(Error::UnknownData {
+            name: PHRASEBOOK.to_owned(),
+            hint: ": the phrasebook cannot be joined with other data".to_owned(),
+        });
+    }
+    let mut files = Vec::new();
+    for name in names {
+        files.extend(files_of(name, cache)?);
+    }
+    Ok(files)
+}
+
+/// The text of a published corpus, a file or a folder of text files; corpora come first, `./NAME`
+/// means a file.
+///
+/// # Errors
+/// [`Error::EndlessCorpus`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`], and
+/// what reading gives.
+pub fn load_text(name: &str, cache: &Path) -> Result<String> {
+    join(files_of(name, cache)?.iter().map(|file| read_text(file)))
 }
 
 /// The texts of several, in this order, each beginning on a line of its own.
@@ -108,13 +141,8 @@ pub fn load_text(name: &str, cache: &Path) -> Result<String> {
 /// # Errors
 /// As [`load_text`]; [`Error::UnknownData`] for the phrasebook among others.
 pub fn load_texts(names: &[String], cache: &Path) -> Result<String> {
-    if names.len() > 1 && names.iter().any(|name| name == PHRASEBOOK) {
-        return Err(Error::UnknownData {
-            name: PHRASEBOOK.to_owned(),
-            hint: ": the phrasebook cannot be joined with other data".to_owned(),
-        });
-    }
-    join(names.iter().map(|name| load_text(name, cache)))
+    let files = text_files(names, cache)?;
+    join(files.iter().map(|file| read_text(file)))
 }
 
 /// A name that looks like a path is a missing file; any other may be a misspelt corpus.

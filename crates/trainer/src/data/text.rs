@@ -35,24 +35,7 @@ impl TextTokens {
             .map_or(text.len(), |(at, _)| at);
         let (train, validation) = text.split_at(cut);
         let (train, validation) = (tokenizer.encode(train)?, tokenizer.encode(validation)?);
-        for (split, tokens, wanted) in [
-            ("training", &train, true),
-            ("validation", &validation, val_fraction > 0.0),
-        ] {
-            if wanted && tokens.len() <= block_size {
-                let hint = if split == "validation" {
-                    ", or raise --val-fraction"
-                } else {
-                    ""
-                };
-                return Err(Error::TooShort {
-                    split,
-                    tokens: tokens.len(),
-                    block_size,
-                    hint,
-                });
-            }
-        }
+        super::check_length(train.len(), validation.len(), val_fraction, block_size)?;
         Ok(Self {
             train,
             validation,
@@ -118,8 +101,13 @@ pub(crate) fn join(texts: impl IntoIterator<Item = Result<String>>) -> Result<St
 /// # Errors
 /// [`Error::NoTextInFolder`], [`Error::ReadData`], [`Error::EmptyData`], [`Error::NotText`].
 pub(crate) fn read_text(path: &Path) -> Result<String> {
+    join(text_files(path)?.iter().map(|file| read_file(file)))
+}
+
+/// The files that [`read_text`] reads.
+pub(crate) fn text_files(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
-        return read_file(path);
+        return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
     find_texts(path, &mut files)?;
@@ -129,7 +117,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
         });
     }
     files.sort();
-    join(files.iter().map(|file| read_file(file)))
+    Ok(files)
 }
 
 fn find_texts(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

@@ -1,0 +1,423 @@
+//! Tokens in files: written once, mapped when they are trained on.
+//!
+//! A folder of shards holds `tokenizer.json` and `shard-00000.bin`, `shard-00001.bin`, …: one
+//! stream of tokens, cut into files of about one size. A file is a header of 64 bytes, numbers
+//! little-endian, and its tokens in two bytes each, or in four if the vocabulary needs them:
+//!
+//! | bytes | |
+//! |---|---|
+//! | 0..8 | `LATIMERS` |
+//! | 8..12 | version, 1 |
+//! | 12..16 | bytes of a token, 2 or 4 |
+//! | 16..24 | [`fingerprint`](Tokenizer::fingerprint) of the tokenizer |
+//! | 24..32 | size of its vocabulary |
+//! | 32..40 | tokens |
+//! | 40..64 | 0 |
+#![allow(
+    unsafe_code,
+    reason = "files are mapped: another process could change one while it is read"
+)]
+
+use super::sampler::window_start;
+use super::{RowKey, Source, Split, random_place, windows};
+use crate::{Error, Result};
+use latimer_tokenizer::Tokenizer;
+use memmap2::Mmap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"LATIMERS";
+const VERSION: u32 = 1;
+const HEADER: usize = 64;
+/// The tokenizer beside the shards. It is written last: a folder without it is not finished.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+
+/// The header of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    /// Bytes of a token.
+    width: u32,
+    fingerprint: u64,
+    vocab_size: u64,
+    tokens: u64,
+}
+
+impl Header {
+    fn to_bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.width.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.fingerprint.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.vocab_size.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.tokens.to_le_bytes());
+        bytes
+    }
+
+    /// The header of a file's content, if it is one and the content as long as it says.
+    fn of(file: &[u8]) -> Result<Self, String> {
+        let Some(bytes) = file.first_chunk::<HEADER>() else {
+            return Err("it is shorter than its header".to_owned());
+        };
+        if &bytes[..8] != MAGIC {
+            return Err("it does not begin as one".to_owned());
+        }
+        let word = |at: usize| {
+            let mut word = [0; 4];
+            word.copy_from_slice(&bytes[at..at + 4]);
+            u32::from_le_bytes(word)
+        };
+        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+        if word(8) != VERSION {
+            return Err(format!(
+                "its version is {}, this program reads {VERSION}",
+                word(8)
+            ));
+        }
+        let header = Self {
+            width: word(12),
+            fingerprint: long(16),
+            vocab_size: long(24),
+            tokens: long(32),
+        };
+        if !matches!(header.width, 2 | 4) {
+            return Err(format!("its tokens have {} bytes", header.width));
+        }
+        let expected = header
+            .tokens
+            .checked_mul(header.width.into())
+            .and_then(|bytes| bytes.checked_add(HEADER as u64));
+        if expected != Some(file.len() as u64) {
+            return Err(format!(
+                "it has {} bytes, but its header speaks of {} tokens of {}",
+                file.len(),
+                header.tokens,
+                header.width
+            ));
+        }
+        Ok(header)
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("shard-{number:05}.bin")
+}
+
+/// The shards of a folder in order.
+fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| Error::ReadData {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let file = entry.file_name();
+        if file
+            .to_str()
+            .is_some_and(|f| f.starts_with("shard-") && f.ends_with(".bin"))
+        {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether this is a folder of shards.
+#[must_use]
+pub fn is_prepared(folder: &Path) -> bool {
+    folder.is_dir() && shards(folder).is_ok_and(|found| !found.is_empty())
+}
+
+/// Writes a stream of tokens into a folder.
+#[derive(Debug)]
+pub(super) struct ShardWriter {
+    folder: PathBuf,
+    header: Header,
+    per_shard: u64,
+    /// Shards begun.
+    shards: usize,
+    /// Tokens in all.
+    tokens: u64,
+    open: Option<Shard>,
+}
+
+/// The shard that is being written, under a temporary name.
+#[derive(Debug)]
+struct Shard {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: BufWriter<File>,
+    tokens: u64,
+}
+
+impl ShardWriter {
+    /// A writer into a folder that is made if need be and holds no shards.
+    pub(super) fn new(folder: &Path, tokenizer: &dyn Tokenizer, per_shard: u64) -> Result<Self> {
+        let vocab_size = tokenizer.vocab_size() as u64;
+        let failed = |source| Error::Write {
+            path: folder.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        if is_prepared(folder) || folder.join(TOKENIZER).exists() {
+            return Err(Error::PreparedExists {
+                path: folder.to_owned(),
+            });
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            header: Header {
+                width: if vocab_size <= 1 << 16 { 2 } else { 4 },
+                fingerprint: tokenizer.fingerprint(),
+                vocab_size,
+                tokens: 0,
+            },
+            per_shard: per_shard.max(1),
+            shards: 0,
+            tokens: 0,
+            open: None,
+        })
+    }
+
+    pub(super) fn push(&mut self, mut ids: &[u32]) -> Result<()> {
+        while !ids.is_empty() {
+            let (per_shard, width) = (self.per_shard, self.header.width);
+            let shard = self.shard()?;
+            let room = usize::try_from(per_shard - shard.tokens).unwrap_or(usize::MAX);
+            let (now, later) = ids.split_at(ids.len().min(room));
+            let written = now.iter().try_for_each(|&id| {
+                let bytes = id.to_le_bytes();
+                shard.file.write_all(&bytes[..width as usize])
+            });
+            written.map_err(|source| Error::Write {
+                path: shard.path.clone(),
+                source,
+            })?;
+            shard.tokens += now.len() as u64;
+            let full = shard.tokens == per_shard;
+            self.tokens += now.len() as u64;
+            ids = later;
+            if full {
+                self.close()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The open shard, or a new one.
+    fn shard(&mut self) -> Result<&mut Shard> {
+        if self.open.is_none() {
+            let path = self.folder.join(name(self.shards));
+            let temporary = path.with_extension("bin.tmp");
+            let file = File::create(&temporary).and_then(|mut file| {
+                // Written again with the count when it is known.
+                file.write_all(&self.header.to_bytes())?;
+                Ok(file)
+            });
+            let file = file.map_err(|source| Error::Write {
+                path: path.clone(),
+                source,
+            })?;
+            self.shards += 1;
+            self.open = Some(Shard {
+                path,
+                temporary,
+                file: BufWriter::with_capacity(1 << 20, file),
+                tokens: 0,
+            });
+        }
+        match &mut self.open {
+            Some(shard) => Ok(shard),
+            None => unreachable!("it was just opened"),
+        }
+    }
+
+    /// Ends the open shard: its header, the disk, its name.
+    fn close(&mut self) -> Result<()> {
+        use std::io::{Seek, SeekFrom};
+        let Some(Shard {
+            path,
+            temporary,
+            file,
+            tokens,
+        }) = self.open.take()
+        else {
+            return Ok(());
+        };
+        let header = Header {
+            tokens,
+            ..self.header
+        };
+        let written = file
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)
+            .and_then(|mut file| {
+                file.seek(SeekFrom::Start(0))?;
+                file.write_all(&header.to_bytes())?;
+                file.sync_all()?;
+                std::fs::rename(&temporary, &path)
+            });
+        written.map_err(|source| Error::Write { path, source })
+    }
+
+    /// Ends the folder: tokens and shards.
+    pub(super) fn finish(mut self, tokenizer: &dyn Tokenizer) -> Result<(u64, usize)> {
+        self.close()?;
+        tokenizer.save(&self.folder.join(TOKENIZER))?;
+        Ok((self.tokens, self.shards))
+    }
+}
+
+impl Drop for ShardWriter {
+    /// What was not finished leaves nothing under a temporary name.
+    fn drop(&mut self) {
+        if let Some(shard) = self.open.take() {
+            let temporary = shard.temporary.clone();
+            drop(shard);
+            let _ = std::fs::remove_file(temporary);
+        }
+    }
+}
+
+/// A folder of shards, mapped: its last `val_fraction` of tokens is for validation.
+#[derive(Debug)]
+pub struct ShardTokens {
+    files: Vec<Mapped>,
+    /// Tokens of the training split.
+    train: usize,
+    /// The validation split, in memory.
+    validation: Vec<u32>,
+    block_size: usize,
+}
+
+#[derive(Debug)]
+struct Mapped {
+    map: Mmap,
+    width: usize,
+    /// The place of its first token in the stream, and of the first beyond it.
+    first: usize,
+    end: usize,
+}
+
+impl Mapped {
+    fn open(path: &Path, first: usize, fingerprint: u64) -> Result<Self> {
+        let unreadable = |source| Error::ReadData {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(unreadable)?;
+        // SAFETY: the bytes are only read, each as a plain `u8`, and ids are checked where they are
+        // used; that nobody changes the file meanwhile is asked of users in the guide.
+        let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+        let header = Header::of(&map).map_err(|reason| Error::BadShard {
+            path: path.to_owned(),
+            reason,
+        })?;
+        if header.fingerprint != fingerprint {
+            return Err(Error::OtherTokenizer {
+                path: path.to_owned(),
+                expected: fingerprint,
+                got: header.fingerprint,
+            });
+        }
+        Ok(Self {
+            map,
+            width: header.width as usize,
+            first,
+            end: first + header.tokens as usize,
+        })
+    }
+
+    /// Tokens from place `from` of the stream on, as many as there are and fit.
+    fn copy(&self, from: usize, ids: &mut [u32]) -> usize {
+        let n = ids.len().min(self.end - from);
+        let bytes = &self.map[HEADER + (from - self.first) * self.width..][..n * self.width];
+        let ids = &mut ids[..n];
+        if self.width == 2 {
+            for (id, bytes) in ids.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                *id = u16::from_le_bytes(*bytes).into();
+            }
+        } else {
+            for (id, bytes) in ids.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                *id = u32::from_le_bytes(*bytes);
+            }
+        }
+        n
+    }
+}
+
+impl ShardTokens {
+    /// Opens a folder that [`prepare`](super::prepare) made, with its tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::ReadData`], [`Error::BadShard`], [`Error::OtherTokenizer`], [`Error::TooShort`].
+    pub fn open(
+        folder: &Path,
+        tokenizer: &dyn Tokenizer,
+        val_fraction: f64,
+        block_size: usize,
+    ) -> Result<Self> {
+        let (mut files, fingerprint) = (Vec::<Mapped>::new(), tokenizer.fingerprint());
+        for path in shards(folder)? {
+            let first = files.last().map_or(0, |file| file.end);
+            files.push(Mapped::open(&path, first, fingerprint)?);
+        }
+        let total = files.last().map_or(0, |file| file.end);
+        let train = (total as f64 * (1.0 - val_fraction)) as usize;
+        let mut tokens = Self {
+            files,
+            train,
+            validation: Vec::new(),
+            block_size,
+        };
+        let mut validation = vec![0; total - train];
+        tokens.copy(train, &mut validation);
+        super::check_length(train, validation.len(), val_fraction, block_size)?;
+        tokens.validation = validation;
+        Ok(tokens)
+    }
+
+    /// Tokens from place `from` of the stream on.
+    fn copy(&self, mut from: usize, mut ids: &mut [u32]) {
+        let mut file = self.files.partition_point(|file| file.end <= from);
+        while !ids.is_empty() {
+            let n = self.files[file].copy(from, ids);
+            ids = &mut ids[n..];
+            from += n;
+            file += 1;
+        }
+    }
+}
+
+impl Source for ShardTokens {
+    fn row(&self, seed: u64, key: RowKey, ids: &mut [u32]) {
+        match key.split {
+            Split::Validation => {
+                let first = random_place(self.validation.len() - ids.len() + 1, seed, key);
+                ids.copy_from_slice(&self.validation[first..][..ids.len()]);
+            }
+            Split::Train if key.estimate => {
+                self.copy(random_place(self.train - ids.len() + 1, seed, key), ids);
+            }
+            Split::Train => {
+                let row = key.step.saturating_sub(1) * u64::from(key.rows) + u64::from(key.row);
+                self.copy(window_start(self.train, ids.len() - 1, seed, row), ids);
+            }
+        }
+    }
+
+    fn validation(&self) -> Vec<&[u32]> {
+        windows(&self.validation, self.block_size)
+    }
+
+    fn validation_tokens(&self) -> usize {
+        self.validation.len()
+    }
+
+    fn training_tokens(&self) -> Option<usize> {
+        Some(self.train)
+    }
+}
