@@ -1,6 +1,6 @@
 //! The command line, declared once: commands, common flags, and a flag for every key.
 
-use crate::commands::{bench, data, devices, eval, generate, logits, train, translate};
+use crate::commands::{bench, data, devices, eval, generate, logits, tokenizer, train, translate};
 use crate::error::{Error, Result};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as Clap, FromArgMatches};
 use latimer_trainer::config::{Config, KEYS, KeyKind, PRESETS};
@@ -38,7 +38,9 @@ pub(crate) enum Command {
     Eval(eval::Args),
     /// Write a model's logits for some token ids to a file
     Logits(logits::Args),
-    /// Corpora that have a name
+    /// Vocabularies: fit, use, look at, convert
+    Tokenizer(tokenizer::Args),
+    /// Corpora that have a name, and texts as files of tokens
     Data(data::Args),
     /// Backends compiled in, devices found, and why one is missing
     Devices(devices::Args),

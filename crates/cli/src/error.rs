@@ -33,6 +33,9 @@ pub(crate) enum Error {
         device: String,
         available: String,
     },
+    /// Something is wrong with one line of stdin.
+    #[error("line {line} of stdin")]
+    InLine { line: usize, source: Box<Error> },
     #[error(transparent)]
     Backend(#[from] RegistryError),
     #[error(transparent)]

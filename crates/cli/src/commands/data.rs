@@ -1,14 +1,16 @@
 //! `latimer data`: corpora that have a name.
 
 use super::{Context, cache, unknown};
+use crate::bar::Bar;
 use crate::download;
 use crate::error::{Error, Result};
-use crate::format::thousands;
+use crate::format::{count, thousands};
 use crate::terminal;
 use latimer_trainer::data::corpora::{CORPORA, Corpus, Published};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// What to do with corpora.
 #[derive(Debug, clap::Args)]
@@ -26,11 +28,41 @@ enum What {
         /// Its name
         name: String,
     },
+    /// Write texts as files of tokens, to be trained on without reading them into memory
+    Prepare(PrepareArgs),
+}
+
+/// What to prepare, and where.
+#[derive(Debug, clap::Args)]
+struct PrepareArgs {
+    /// The texts: files, folders of text files, corpora that have a name
+    #[arg(value_name = "NAME|FILE", required = true)]
+    data: Vec<String>,
+    /// A tokenizer, as for `latimer tokenizer`
+    #[arg(long, value_name = "FILE")]
+    tokenizer: PathBuf,
+    /// A folder for the tokens, made if need be: train on it with --data DIR
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Tokens in one file
+    #[arg(long, value_name = "N", default_value_t = 100_000_000)]
+    shard_tokens: u64,
+}
+
+/// The result of `prepare`.
+#[derive(Serialize)]
+struct Made {
+    tokens: u64,
+    shards: usize,
+    bytes: u64,
+    seconds: f64,
+    out: String,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Get { name } => get(context, name)?,
+        What::Prepare(args) => prepare(context, args)?,
         What::List => list(context.terminal.json, &cache())?,
     }
     Ok(ExitCode::SUCCESS)
@@ -80,6 +112,48 @@ fn get(context: &Context, name: &str) -> Result<()> {
     terminal::result(format_args!(
         "{name} is in {path}\n{} bytes, SHA-256 {sha256}",
         thousands(bytes)
+    ))
+}
+
+fn prepare(context: &Context, args: &PrepareArgs) -> Result<()> {
+    if args.shard_tokens == 0 {
+        let message = "--shard-tokens 0 leaves no room for a token";
+        return Err(Error::Usage(message.to_owned()));
+    }
+    let (cache, terminal) = (cache(), &context.terminal);
+    download::provide(&args.data, &cache, terminal)?;
+    let tokenizer = latimer_tokenizer::load(&args.tokenizer)?;
+    let begin = Instant::now();
+    let mut bar = None;
+    let made = latimer_trainer::data::prepare(
+        &args.data,
+        &cache,
+        &*tokenizer,
+        &args.out,
+        args.shard_tokens,
+        &mut |done, total| {
+            bar.get_or_insert_with(|| Bar::new(terminal, "encoding bytes", total))
+                .set(done);
+        },
+    )?;
+    drop(bar);
+    let made = Made {
+        tokens: made.tokens,
+        shards: made.shards,
+        bytes: made.bytes,
+        seconds: begin.elapsed().as_secs_f64(),
+        out: args.out.display().to_string(),
+    };
+    if terminal.json {
+        return terminal::json_result(&made);
+    }
+    terminal::result(format_args!(
+        "{} tokens of {} bytes in {}, {} bytes a token\n{} is for `train --data`",
+        thousands(made.tokens),
+        thousands(made.bytes),
+        count(made.shards, "file"),
+        (made.bytes as f64 / made.tokens.max(1) as f64 * 100.0).round() / 100.0,
+        made.out,
     ))
 }
 

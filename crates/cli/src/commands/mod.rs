@@ -6,6 +6,7 @@ pub(crate) mod devices;
 pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod logits;
+pub(crate) mod tokenizer;
 pub(crate) mod train;
 pub(crate) mod translate;
 
@@ -38,6 +39,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Translate(args) => translate::run(context, &args),
         Command::Eval(args) => eval::run(context, &args),
         Command::Logits(args) => logits::run(context, &args),
+        Command::Tokenizer(args) => tokenizer::run(context, &args),
         Command::Data(args) => data::run(context, &args),
         Command::Devices(args) => devices::run(context, &args),
         Command::Bench(args) => bench::run(context, &args),

@@ -7,3 +7,4 @@ mod commands;
 mod eval;
 mod place;
 mod runs;
+mod tokenizers;

@@ -1,0 +1,60 @@
+//! `latimer tokenizer`: vocabularies, made and used.
+
+mod convert;
+mod encode;
+mod info;
+mod train;
+
+use super::Context;
+use crate::error::Result;
+use latimer_tokenizer::Tokenizer;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What to do with tokenizers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Fit a tokenizer to texts
+    Train(train::Args),
+    /// Lines from stdin to ids
+    Encode(encode::EncodeArgs),
+    /// Ids from stdin, a list a line, to text
+    Decode(encode::DecodeArgs),
+    /// Say what a tokenizer is, and list its vocabulary
+    Info(info::Args),
+    /// Write a tokenizer in another program's format
+    Convert(convert::Args),
+}
+
+/// Which tokenizer.
+#[derive(Debug, clap::Args)]
+struct TokenizerArgs {
+    /// A tokenizer.json of Latimer's, Hugging Face's or the package bpe's, a folder with one or with
+    /// vocab.json and merges.txt, or a rank file of tiktoken's such as cl100k_base.tiktoken
+    #[arg(long, value_name = "FILE")]
+    tokenizer: PathBuf,
+}
+
+impl TokenizerArgs {
+    fn load(&self) -> Result<Arc<dyn Tokenizer>> {
+        Ok(latimer_tokenizer::load(&self.tokenizer)?)
+    }
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Train(args) => train::run(context, args)?,
+        What::Encode(args) => encode::encode(context, args)?,
+        What::Decode(args) => encode::decode(context, args)?,
+        What::Info(args) => info::run(context, args)?,
+        What::Convert(args) => convert::run(context, args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,157 @@
+//! `latimer tokenizer encode` and `decode`: stdin to stdout, line by line.
+
+use super::TokenizerArgs;
+use crate::commands::Context;
+use crate::error::{Error, Result};
+use crate::terminal;
+use console::{Color, style};
+use latimer_tokenizer::{AllowedSpecial, BpeTokenizer, Tokenizer};
+use std::any::Any;
+use std::io::{BufRead, Read, Write, stdin, stdout};
+
+/// How to encode.
+#[derive(Debug, clap::Args)]
+pub(super) struct EncodeArgs {
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
+    /// Take stdin as one text, line ends and all
+    #[arg(long)]
+    whole: bool,
+    /// Let the names of special tokens in the text be these tokens
+    #[arg(long)]
+    special: bool,
+    /// Show the text itself, each token in a colour of its own, or between bars without colours
+    #[arg(long, conflicts_with = "json")]
+    show: bool,
+}
+
+/// How to decode.
+#[derive(Debug, clap::Args)]
+pub(super) struct DecodeArgs {
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
+    /// Take all ids as one text, and add no line's end
+    #[arg(long)]
+    whole: bool,
+}
+
+pub(super) fn encode(context: &Context, args: &EncodeArgs) -> Result<()> {
+    let tokenizer = args.tokenizer.load()?;
+    let mut ids = Vec::new();
+    texts(args.whole, |number, text| {
+        ids.clear();
+        encode_one(&*tokenizer, text, args.special, &mut ids)
+            .map_err(|error| at_line(number, error))?;
+        if args.show {
+            return show(&*tokenizer, &ids);
+        }
+        if context.terminal.json {
+            return terminal::json_result(&ids);
+        }
+        let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+        terminal::result(ids.join(" "))
+    })
+}
+
+fn encode_one(
+    tokenizer: &dyn Tokenizer,
+    text: &str,
+    special: bool,
+    ids: &mut Vec<u32>,
+) -> Result<()> {
+    match (tokenizer as &dyn Any).downcast_ref::<BpeTokenizer>() {
+        Some(bpe) if special => *ids = bpe.encode_with_special(text, AllowedSpecial::All)?,
+        _ => tokenizer.encode_into(text, ids)?,
+    }
+    Ok(())
+}
+
+/// The text of the ids, token by token.
+fn show(tokenizer: &dyn Tokenizer, ids: &[u32]) -> Result<()> {
+    const COLOURS: [Color; 6] = [
+        Color::Cyan,
+        Color::Yellow,
+        Color::Green,
+        Color::Magenta,
+        Color::Blue,
+        Color::Red,
+    ];
+    let coloured = console::colors_enabled();
+    let mut line = String::new();
+    for (number, &id) in ids.iter().enumerate() {
+        let bytes = tokenizer.token_bytes(id).unwrap_or_default();
+        let text = String::from_utf8_lossy(bytes);
+        // A line's end is seen, and then obeyed.
+        let text = text.replace('\n', "⏎\n");
+        if coloured {
+            let colour = COLOURS[number % COLOURS.len()];
+            line += &style(text).fg(colour).reverse().to_string();
+        } else {
+            line += &format!("{}{text}", if number == 0 { "" } else { "|" });
+        }
+    }
+    terminal::result(line)
+}
+
+pub(super) fn decode(context: &Context, args: &DecodeArgs) -> Result<()> {
+    let tokenizer = args.tokenizer.load()?;
+    texts(args.whole, |number, text| {
+        let ids = ids_of(text).map_err(|what| {
+            let line = if args.whole { "" } else { " of that line" };
+            at_line(
+                number,
+                Error::Usage(format!(
+                    "{what} is no token id: the ids{line} cannot be read"
+                )),
+            )
+        })?;
+        let text = tokenizer
+            .decode(&ids)
+            .map_err(|error| at_line(number, error.into()))?;
+        if context.terminal.json {
+            return terminal::json_result(&text);
+        }
+        let mut stdout = stdout().lock();
+        let end = if args.whole { "" } else { "\n" };
+        write!(stdout, "{text}{end}")
+            .and_then(|()| stdout.flush())
+            .map_err(Error::Stdout)
+    })
+}
+
+/// Ids separated by anything of `[], ` and white space; the first word that is none.
+fn ids_of(text: &str) -> Result<Vec<u32>, String> {
+    text.split(|c: char| c.is_whitespace() || "[],".contains(c))
+        .filter(|word| !word.is_empty())
+        .map(|word| word.parse().map_err(|_| format!("`{word}`")))
+        .collect()
+}
+
+/// Hands on every line of stdin without its end, or all of it at once.
+fn texts(whole: bool, mut work: impl FnMut(Option<usize>, &str) -> Result<()>) -> Result<()> {
+    let mut stdin = stdin().lock();
+    let mut text = String::new();
+    if whole {
+        stdin.read_to_string(&mut text).map_err(Error::Stdin)?;
+        return work(None, &text);
+    }
+    for number in 1.. {
+        text.clear();
+        if stdin.read_line(&mut text).map_err(Error::Stdin)? == 0 {
+            break;
+        }
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        work(Some(number), line.strip_suffix('\r').unwrap_or(line))?;
+    }
+    Ok(())
+}
+
+fn at_line(number: Option<usize>, error: Error) -> Error {
+    match number {
+        Some(line) => Error::InLine {
+            line,
+            source: Box::new(error),
+        },
+        None => error,
+    }
+}

@@ -1,0 +1,172 @@
+//! `latimer tokenizer train`: from texts to a vocabulary.
+
+use crate::bar::Bar;
+use crate::commands::{Context, cache, unknown};
+use crate::download;
+use crate::error::{Error, Result};
+use crate::format::{duration, thousands};
+use crate::terminal;
+use latimer_tokenizer::{
+    BpeTrainer, CharTokenizer, NgramOptions, NgramTokenizer, Pattern, TieRule, Tokenizer,
+    TrainProgress, WordOptions, WordTokenizer,
+};
+use latimer_trainer::data::corpora;
+use latimer_trainer::peak_rss_mb;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What to fit, and to what.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// char: one token a character; word: one a word; ngram: frequent words, and pieces of one or
+    /// two letters for the others, as the Python package bpe; bpe: byte-pair encoding
+    #[arg(long, value_name = "NAME", default_value = "bpe")]
+    kind: String,
+    /// Tokens at most [default: all of char and word, 8192 of ngram and bpe]
+    #[arg(long, value_name = "N")]
+    vocab_size: Option<usize>,
+    /// The texts: files, folders of text files, corpora that have a name
+    #[arg(long, value_name = "NAME|FILE", required = true, num_args = 1..)]
+    data: Vec<String>,
+    /// Where to write it
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// bpe: how text is cut first: gpt2, gpt4, cl100k, o200k, nanochat, none
+    #[arg(long, value_name = "NAME", default_value = "gpt4")]
+    pattern: String,
+    /// bpe: which of equally frequent pairs is merged first: lowest-ids (as rustbpe), huggingface,
+    /// first-seen (as minbpe)
+    #[arg(long, value_name = "RULE", default_value = "lowest-ids")]
+    ties: String,
+    /// bpe: how often a pair must stand in the texts to be merged
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    min_frequency: u64,
+    /// bpe: a special token, such as <|endoftext|>; may be repeated
+    #[arg(long, value_name = "TOKEN")]
+    special: Vec<String>,
+    /// ngram: for a language model: line ends are kept, as the token __line
+    #[arg(long)]
+    lines: bool,
+    /// ngram: the share of pieces in the vocabulary
+    #[arg(long, value_name = "X", default_value_t = 0.2)]
+    pct_bpe: f64,
+    /// ngram: letters of the shortest piece that is counted, single letters aside
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    ngram_min: usize,
+    /// ngram: letters of the longest
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    ngram_max: usize,
+}
+
+/// The result.
+#[derive(Serialize)]
+struct Trained<'a> {
+    kind: &'a str,
+    vocab_size: usize,
+    bytes: u64,
+    seconds: f64,
+    peak_rss_mb: Option<f64>,
+    out: String,
+}
+
+const KINDS: [&str; 4] = ["char", "word", "ngram", "bpe"];
+/// The package bpe's own default.
+const VOCAB_SIZE: usize = 8192;
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    if !KINDS.contains(&args.kind.as_str()) {
+        return Err(unknown("kind of tokenizer", &args.kind, &KINDS));
+    }
+    let pattern = Pattern::from_name(&args.pattern).map_err(|_| {
+        let names: Vec<_> = Pattern::ALL.iter().map(|p| p.name()).collect();
+        unknown("pattern", &args.pattern, &names)
+    })?;
+    let ties = TieRule::from_name(&args.ties).map_err(|_| {
+        let names: Vec<_> = TieRule::ALL.iter().map(|rule| rule.name()).collect();
+        unknown("rule for ties", &args.ties, &names)
+    })?;
+    if args.vocab_size == Some(0) {
+        let message = "--vocab-size 0 leaves no room for a token";
+        return Err(Error::Usage(message.to_owned()));
+    }
+    let cache = cache();
+    download::provide(&args.data, &cache, &context.terminal)?;
+    let files = corpora::text_files(&args.data, &cache)?;
+    let bytes = files
+        .iter()
+        .map(|file| file.metadata().map_or(0, |data| data.len()))
+        .sum();
+    let begin = Instant::now();
+    let tokenizer: Arc<dyn Tokenizer> = if args.kind == "bpe" {
+        let trainer = BpeTrainer::new(args.vocab_size.unwrap_or(VOCAB_SIZE), pattern)
+            .ties(ties)
+            .min_frequency(args.min_frequency)
+            .special_tokens(&args.special);
+        let mut counting = Bar::new(&context.terminal, "counting bytes", bytes);
+        let mut merging = None;
+        Arc::new(trainer.train_files(&files, &mut |progress| {
+            match progress {
+                TrainProgress::Counting { bytes, .. } => counting.set(bytes),
+                TrainProgress::Merging { merges, total } => merging
+                    .get_or_insert_with(|| {
+                        Bar::new(&context.terminal, "merging pairs", total as u64)
+                    })
+                    .set(merges as u64),
+                _ => {}
+            }
+        })?)
+    } else {
+        fit(args, &corpora::load_texts(&args.data, &cache)?)?
+    };
+    let seconds = begin.elapsed().as_secs_f64();
+    tokenizer.save(&args.out)?;
+    let trained = Trained {
+        kind: tokenizer.kind(),
+        vocab_size: tokenizer.vocab_size(),
+        bytes,
+        seconds,
+        peak_rss_mb: peak_rss_mb(),
+        out: args.out.display().to_string(),
+    };
+    if context.terminal.json {
+        return terminal::json_result(&trained);
+    }
+    terminal::result(format_args!(
+        "{}: {} tokens from {} bytes in {}\nsaved {}",
+        trained.kind,
+        thousands(trained.vocab_size as u64),
+        thousands(bytes),
+        duration(seconds),
+        trained.out,
+    ))
+}
+
+/// The kinds that hold their text in memory.
+fn fit(args: &Args, text: &str) -> Result<Arc<dyn Tokenizer>> {
+    Ok(match args.kind.as_str() {
+        "char" => Arc::new(CharTokenizer::fit_at_most(
+            [text],
+            args.vocab_size.unwrap_or(usize::MAX),
+        )?),
+        "word" => Arc::new(WordTokenizer::fit_with(
+            [text],
+            WordOptions {
+                max_vocab_size: args.vocab_size,
+                unknown: args.vocab_size.is_some(),
+            },
+        )?),
+        _ => Arc::new(NgramTokenizer::fit_with(
+            text.split('\n'),
+            NgramOptions {
+                vocab_size: args.vocab_size.unwrap_or(VOCAB_SIZE),
+                pct_bpe: args.pct_bpe,
+                ngram_min: args.ngram_min,
+                ngram_max: args.ngram_max,
+                lines: args.lines,
+                ..NgramOptions::default()
+            },
+        )?),
+    })
+}
