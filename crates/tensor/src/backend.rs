@@ -77,7 +77,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     }
 
     /// Calls `work` where this backend likes to be driven from, its thread pool say. A trainer
-    /// runs a whole step inside one `enter`.
+    /// runs all its steps inside one `enter`; calls may nest.
     fn enter(&self, work: &mut (dyn FnMut() + Send)) {
         work();
     }
