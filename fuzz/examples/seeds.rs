@@ -3,7 +3,10 @@
 
 use latimer_fuzz::TinyRun;
 use latimer_nn::{GptConfig, io};
-use latimer_tokenizer::{CharTokenizer, Tokenizer, WordOptions, WordTokenizer};
+use latimer_tokenizer::{
+    BpeTokenizer, CharTokenizer, NgramOptions, NgramTokenizer, Pattern, Tokenizer, WordOptions,
+    WordTokenizer,
+};
 use std::error::Error;
 use std::path::Path;
 
@@ -19,6 +22,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = WordOptions { max_vocab_size: Some(6), unknown: true };
     let words = WordTokenizer::fit_with(["le chat, l'oiseau = the cat\n"], options)?;
     write("tokenizer_json", "word", words.to_json().as_bytes())?;
+    let options = NgramOptions::language_model(12);
+    let ngrams = NgramTokenizer::fit_with(["le chat est sous la table"], options)?;
+    write("tokenizer_json", "ngram", ngrams.to_json().as_bytes())?;
+    let python = ngrams.to_python_json()?;
+    write("tokenizer_json", "python", python.as_bytes())?;
+    let merges = [(b'l'.into(), b'e'.into()), (b' '.into(), 256)];
+    let bpe = BpeTokenizer::from_merges(Pattern::Gpt2, &merges, &["<|end|>"])?;
+    write("tokenizer_json", "bpe", bpe.to_json().as_bytes())?;
+    // Which file the first byte says, see the target.
+    write("vocabularies", "ranks", b"\x01bGU= 256\nIGxl 257\n")?;
+    write("vocabularies", "merges", b"\x03\"le\":256,\"<|end|>\":257\n\nl e\n")?;
+
+    let folder = latimer_fuzz::folder();
+    let text = folder.join("text.txt");
+    std::fs::write(&text, "abab baab\n".repeat(2).replace(' ', ""))?;
+    let few = CharTokenizer::fit("ab\n")?;
+    let (names, out) = ([text.display().to_string()], folder.join("prepared"));
+    latimer_trainer::data::prepare(&names, &folder, &few, &out, 100, &mut |_, _| ())?;
+    write("shard", "whole", &std::fs::read(out.join("shard-00000.bin"))?)?;
 
     let gpt = io::config_to_json(&GptConfig::gpt2(3, 4, 1, 1, 2));
     write("model_config", "ours", gpt.as_bytes())?;

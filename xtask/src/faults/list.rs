@@ -207,7 +207,7 @@ faults! {
     sum_squares_cut_by_threads: "partial sums are as many as there are threads"
         in "reduce.rs" (any), sum_squares breaks SameBits,
         r#"    let chunks = x.len().div_ceil(SQUARES);
-    let total = scratch(chunks, |partial| {
+    let total = op_scratch(chunks, |partial| {
         let parts = (Rows(x, SQUARES), RowsMut(&mut *partial, 1));
         par.split(chunks, x.len() / 12, parts, &|(x, partial): (
             Rows<'_>,
@@ -216,7 +216,7 @@ faults! {
             for (sum, x) in partial.0.iter_mut().zip(x.0.chunks(SQUARES)) {"#
         => r#"    let wide = x.len().div_ceil(par.pieces(4 * SQUARES)).max(1);
     let chunks = x.len().div_ceil(wide);
-    let total = scratch(chunks, |partial| {
+    let total = op_scratch(chunks, |partial| {
         let parts = (Rows(x, wide), RowsMut(&mut *partial, 1));
         par.split(chunks, x.len() / 12, parts, &|(x, partial): (
             Rows<'_>,
