@@ -122,7 +122,7 @@ impl<'a> Pass<'a> {
             return Err(Error::NotRecording);
         };
         let Tape { mut nodes, known } = self.tape.into_inner();
-        if !known.get(&loss.id()).copied().unwrap_or(false) {
+        if !known.get(loss.id()).unwrap_or(false) {
             return Err(Error::ForeignLoss);
         }
         let seed = Tensor::full(

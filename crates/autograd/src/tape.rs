@@ -3,7 +3,7 @@
 use crate::{Error, Param, Params, Result};
 use latimer_tensor::op::Axpby;
 use latimer_tensor::{DType, Device, Scalars, Shape, Tensor, TensorId, View, ViewMut};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Which gradient: the name, shape and type of a tensor, without holding its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +41,31 @@ pub(crate) struct Node<'a> {
     pub(crate) backward: Backward<'a>,
 }
 
+/// Whether each known tensor wants a gradient, in the order of ids. They are counted up, so nearly
+/// every new one comes last, and a pass asks for one some hundred times.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Vec<(TensorId, bool)>);
+
+impl Known {
+    pub(crate) fn insert(&mut self, id: TensorId, wanted: bool) {
+        match self.0.binary_search_by_key(&id, |(id, _)| *id) {
+            Ok(at) => self.0[at].1 = wanted,
+            Err(at) => self.0.insert(at, (id, wanted)),
+        }
+    }
+
+    pub(crate) fn get(&self, id: TensorId) -> Option<bool> {
+        let at = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.0[at].1)
+    }
+}
+
 /// Recorded operations in order, and which tensors the pass knows.
 #[derive(Default)]
 pub(crate) struct Tape<'a> {
     pub(crate) nodes: Vec<Node<'a>>,
     /// Whether each known tensor wants a gradient.
-    pub(crate) known: HashMap<TensorId, bool>,
+    pub(crate) known: Known,
 }
 
 /// The gradients on the way back: what backward halves read and add to.
@@ -54,7 +73,7 @@ pub(crate) struct Tape<'a> {
 pub struct Gradients<'p> {
     params: &'p Params,
     scalars: &'p Scalars,
-    wanted: HashMap<TensorId, bool>,
+    wanted: Known,
     /// Gradients on their way. A tree, because things come and go: a hash table's room would hang
     /// on its random keys, and a step's allocations are the same every time.
     pending: BTreeMap<TensorId, Tensor>,
@@ -65,7 +84,7 @@ impl<'p> Gradients<'p> {
     pub(crate) fn new(
         params: &'p Params,
         scalars: &'p Scalars,
-        wanted: HashMap<TensorId, bool>,
+        wanted: Known,
         loss: &Tensor,
         seed: Tensor,
     ) -> Self {
@@ -114,7 +133,7 @@ impl<'p> Gradients<'p> {
     /// Whether anything upstream of `x` is trained.
     #[must_use]
     pub fn wants(&self, x: impl Into<Slot>) -> bool {
-        self.wanted.get(&x.into().id).copied().unwrap_or(false)
+        self.wanted.get(x.into().id).unwrap_or(false)
     }
 
     pub(crate) fn take(&mut self, output: TensorId) -> Option<Tensor> {
@@ -207,8 +226,7 @@ impl<'a> Tape<'a> {
         );
         let shape = x.shape();
         self.known
-            .get(&x.id())
-            .copied()
+            .get(x.id())
             .ok_or(Error::Untracked { op, operand, shape })
     }
 }

@@ -5,7 +5,6 @@
 //! from its second run on every request is served from here.
 
 use crate::{Backend, Buffer, Error, Result};
-use std::collections::HashMap;
 
 /// What a pool has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +24,8 @@ pub struct PoolStats {
 /// Free buffers by size class.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    free: HashMap<usize, Vec<Box<dyn Buffer>>>,
+    /// In the order of the classes: some dozens, looked for a few hundred times a step.
+    free: Vec<(usize, Vec<Box<dyn Buffer>>)>,
     pub(crate) stats: PoolStats,
 }
 
@@ -39,7 +39,9 @@ pub(crate) fn size_class(bytes: usize) -> usize {
 impl Pool {
     /// Memory of a size class: free memory, or new.
     pub(crate) fn take(&mut self, backend: &dyn Backend, class: usize) -> Result<Box<dyn Buffer>> {
-        if let Some(buffer) = self.free.get_mut(&class).and_then(Vec::pop) {
+        if let Ok(at) = self.find(class)
+            && let Some(buffer) = self.free[at].1.pop()
+        {
             self.stats.hits += 1;
             self.stats.live_bytes += class;
             return Ok(buffer);
@@ -68,15 +70,23 @@ impl Pool {
         Ok(buffer)
     }
 
+    /// Where a size class is, or would be.
+    fn find(&self, class: usize) -> Result<usize, usize> {
+        self.free.binary_search_by_key(&class, |(class, _)| *class)
+    }
+
     /// Takes a buffer back.
     pub(crate) fn put(&mut self, class: usize, buffer: Box<dyn Buffer>) {
         self.stats.live_bytes -= class;
-        self.free.entry(class).or_default().push(buffer);
+        match self.find(class) {
+            Ok(at) => self.free[at].1.push(buffer),
+            Err(at) => self.free.insert(at, (class, vec![buffer])),
+        }
     }
 
     /// Gives free memory back to the backend.
     pub(crate) fn trim(&mut self) {
-        for (class, buffers) in self.free.drain() {
+        for (class, buffers) in self.free.drain(..) {
             self.stats.held_bytes -= class * buffers.len();
         }
     }
