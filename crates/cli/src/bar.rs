@@ -1,8 +1,8 @@
 //! A bar for a task whose length is known.
 
-use crate::format::percent;
+use crate::format::{duration, percent, thousands};
 use crate::terminal::Terminal;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// A bar is drawn for what takes longer.
@@ -56,9 +56,19 @@ impl<'a> Bar<'a> {
         }
         let bar = ProgressBar::with_draw_target(Some(self.len), target)
             .with_elapsed(self.begin.elapsed());
-        let template = "{msg} {bar:24} {human_pos}/{human_len}  {per_sec}  {eta} left";
+        let template = "{msg} {bar:24} {human_pos}/{human_len}  {rate}  {left} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            // By the mean so far: the bar's own guess begins when it is drawn, not with the task.
+            let per_second =
+                |state: &ProgressState| state.pos() as f64 / state.elapsed().as_secs_f64();
+            let rate = move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                let _ = write!(text, "{}/s", thousands(per_second(state) as u64));
+            };
+            let left = move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                let more = state.len().unwrap_or(0).saturating_sub(state.pos());
+                let _ = write!(text, "{}", duration(more as f64 / per_second(state)));
+            };
+            bar.set_style(style.with_key("rate", rate).with_key("left", left));
         }
         bar.set_message(self.what);
         Some(bar)
