@@ -32,7 +32,7 @@ enum What {
     Prepare(PrepareArgs),
 }
 
-/// What to prepare, and where.
+/// What to prepare, and where. The files must not change while they are trained on.
 #[derive(Debug, clap::Args)]
 struct PrepareArgs {
     /// The texts: files, folders of text files, corpora that have a name

@@ -310,7 +310,7 @@ impl Mapped {
         };
         let file = File::open(path).map_err(unreadable)?;
         // SAFETY: the bytes are only read, each as a plain `u8`, and ids are checked where they are
-        // used; that nobody changes the file meanwhile is asked of users in the guide.
+        // used; that nobody changes the files while they are trained on is asked by `data prepare`.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
         let header = Header::of(&map).map_err(|reason| Error::BadShard {
             path: path.to_owned(),
