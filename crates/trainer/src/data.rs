@@ -42,6 +42,15 @@ pub struct RowKey {
     pub rows: u32,
 }
 
+impl RowKey {
+    /// The row's number over the whole run, from 0. It wraps: steps that no run reaches are rows
+    /// like any other.
+    fn number(self) -> u64 {
+        let before = self.step.saturating_sub(1).wrapping_mul(self.rows.into());
+        before.wrapping_add(self.row.into())
+    }
+}
+
 /// Tokens to train on. There is no reader that moves: any row of any step can be asked for, in any
 /// order, by any rank.
 pub trait Source: Debug + Send + Sync {

@@ -403,8 +403,8 @@ impl Source for ShardTokens {
                 self.copy(random_place(self.train - ids.len() + 1, seed, key), ids);
             }
             Split::Train => {
-                let row = key.step.saturating_sub(1) * u64::from(key.rows) + u64::from(key.row);
-                self.copy(window_start(self.train, ids.len() - 1, seed, row), ids);
+                let first = window_start(self.train, ids.len() - 1, seed, key.number());
+                self.copy(first, ids);
             }
         }
     }
@@ -419,5 +419,51 @@ impl Source for ShardTokens {
 
     fn training_tokens(&self) -> Option<usize> {
         Some(self.train)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+    use crate::data::TextTokens;
+    use latimer_tokenizer::CharTokenizer;
+
+    #[test]
+    fn rows_are_those_of_the_text_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let (text, out) = (folder.path().join("text.txt"), folder.path().join("out"));
+        let words: String = (0..300).map(|i: u32| format!("{} ", i * i % 91)).collect();
+        std::fs::write(&text, &words).unwrap();
+        let tokenizer = CharTokenizer::fit(&words).unwrap();
+        let names = [text.display().to_string()];
+        // Rows cross the borders of files.
+        let made =
+            super::super::prepare(&names, folder.path(), &tokenizer, &out, 50, &mut |_, _| ());
+        let made = made.unwrap();
+        assert_eq!(made.tokens as usize, words.len());
+        assert_eq!(made.shards, words.len().div_ceil(50));
+        let shards = ShardTokens::open(&out, &tokenizer, 0.1, 16).unwrap();
+        let memory = TextTokens::new(&words, &tokenizer, 0.1, 16).unwrap();
+        assert_eq!(shards.training_tokens(), memory.training_tokens());
+        assert_eq!(shards.validation(), memory.validation());
+        for split in [Split::Train, Split::Validation] {
+            for (step, estimate) in [(1, false), (2, true), (77, false), (u64::MAX, false)] {
+                for row in 0..4 {
+                    let key = RowKey {
+                        split,
+                        estimate,
+                        step,
+                        row,
+                        rows: 4,
+                    };
+                    let (mut got, mut want) = ([0; 17], [0; 17]);
+                    shards.row(3, key, &mut got);
+                    memory.row(3, key, &mut want);
+                    assert_eq!(got, want, "{key:?}");
+                }
+            }
+        }
     }
 }

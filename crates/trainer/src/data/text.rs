@@ -53,10 +53,7 @@ impl Source for TextTokens {
         let first = if key.estimate || key.split == Split::Validation {
             random_place(tokens.len() - ids.len() + 1, seed, key)
         } else {
-            // Wraps: steps that no run reaches are rows like any other.
-            let before = key.step.saturating_sub(1).wrapping_mul(key.rows.into());
-            let row = before.wrapping_add(key.row.into());
-            window_start(tokens.len(), ids.len() - 1, seed, row)
+            window_start(tokens.len(), ids.len() - 1, seed, key.number())
         };
         ids.copy_from_slice(&tokens[first..][..ids.len()]);
     }
