@@ -3,6 +3,8 @@
 //! Where a preset follows another program, its values are that program's, so that losses and
 //! speeds can be laid side by side.
 
+mod ladder;
+
 use super::{
     Activation, Config, ConfigError, DataConfig, Dtype, Init, ModelConfig, Origin, Result,
     Schedule, TrainConfig, nearest,
@@ -33,6 +35,36 @@ pub const PRESETS: &[Preset] = &[
         name: "seed",
         help: "the tutorial's settings: two tiny blocks on Shakespeare",
         values: seed,
+    },
+    Preset {
+        name: "lm0",
+        help: "the ladder's first model: one attention head, which sees what it must predict",
+        values: ladder::lm0,
+    },
+    Preset {
+        name: "lm1",
+        help: "lm0 with a mask: a position sees itself and what came before",
+        values: ladder::lm1,
+    },
+    Preset {
+        name: "lm2",
+        help: "lm1 with two heads, a projection of them, and positions",
+        values: ladder::lm2,
+    },
+    Preset {
+        name: "lm3",
+        help: "lm2 with a feed-forward layer",
+        values: ladder::lm3,
+    },
+    Preset {
+        name: "lm4",
+        help: "four blocks, each part added to its input, with a wider feed-forward",
+        values: ladder::lm4,
+    },
+    Preset {
+        name: "lm5",
+        help: "two such blocks with layer norms: the ladder's last",
+        values: ladder::lm5,
     },
     Preset {
         name: "scaled",

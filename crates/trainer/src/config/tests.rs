@@ -113,6 +113,12 @@ fn presets_have_the_published_sizes() {
         ("baby", 65, 809_856),
         ("char10m", 65, 10_770_816),
         ("char10m-b8", 65, 10_770_816),
+        ("lm0", 65, 7_297),
+        ("lm1", 65, 7_297),
+        ("lm2", 65, 8_865),
+        ("lm3", 65, 9_921),
+        ("lm4", 65, 54_657),
+        ("lm5", 65, 30_017),
         ("scaled", 65, 10_788_929),
         ("gpt2-124m", 50_257, 124_439_808),
     ] {
@@ -121,60 +127,55 @@ fn presets_have_the_published_sizes() {
     }
 }
 
-/// From a bare head to a small GPT by switches alone.
+/// What each rung changes, key by key: nothing of the training, and no switch by accident.
 #[test]
-fn the_ladders_models_can_be_described() {
-    let lm0 = ModelConfig {
-        n_layer: 1,
-        n_head: 1,
-        n_embd: 32,
-        block_size: 16,
-        ff_factor: 0,
-        ff_proj: false,
-        attn_proj: false,
-        dropout: 0.0,
-        causal: false,
-        positions: false,
-        residual: false,
-        layer_norm: false,
-        ..Config::preset("scaled").unwrap().model
+fn each_model_of_the_ladder_is_the_one_before_with_these_changes() {
+    let changes = |before: &str, after: &str| -> Vec<String> {
+        let [before, after] = [before, after].map(|name| Config::preset(name).unwrap());
+        let changed = diff(&before, &after);
+        changed.iter().map(ToString::to_string).collect()
     };
-    let lm1 = ModelConfig {
-        causal: true,
-        ..lm0.clone()
-    };
-    let lm2 = ModelConfig {
-        n_head: 2,
-        positions: true,
-        attn_proj: true,
-        ..lm1.clone()
-    };
-    let lm3 = ModelConfig {
-        ff_factor: 1,
-        ..lm2.clone()
-    };
-    let lm4 = ModelConfig {
-        n_layer: 4,
-        ff_factor: 4,
-        ff_proj: true,
-        residual: true,
-        ..lm3.clone()
-    };
-    let lm5 = ModelConfig {
-        n_layer: 2,
-        layer_norm: true,
-        ..lm4.clone()
-    };
-    let ladder = [lm0, lm1, lm2, lm3, lm4, lm5];
-    let published = [7_297, 7_297, 8_865, 9_921, 54_657, 30_017];
-    for (model, parameters) in ladder.into_iter().zip(published) {
-        assert_eq!(model.parameters(65), parameters);
-        Config {
-            model,
-            ..Config::preset("seed").unwrap()
-        }
-        .validate()
-        .unwrap();
+    for (before, after, expected) in [
+        ("lm0", "lm1", &["model.causal: false → true"][..]),
+        (
+            "lm1",
+            "lm2",
+            &[
+                "model.n_head: 1 → 2",
+                "model.attn_proj: false → true",
+                "model.positions: false → true",
+            ],
+        ),
+        ("lm2", "lm3", &["model.ff_factor: 0 → 1"]),
+        (
+            "lm3",
+            "lm4",
+            &[
+                "model.n_layer: 1 → 4",
+                "model.ff_factor: 1 → 4",
+                "model.ff_proj: false → true",
+                "model.residual: false → true",
+            ],
+        ),
+        (
+            "lm4",
+            "lm5",
+            &["model.n_layer: 4 → 2", "model.layer_norm: false → true"],
+        ),
+        // The last is the larger model in small.
+        (
+            "lm5",
+            "scaled",
+            &[
+                "model.n_layer: 2 → 6",
+                "model.n_head: 2 → 6",
+                "model.n_embd: 32 → 384",
+                "model.block_size: 16 → 256",
+                "model.dropout: 0.0 → 0.2",
+            ],
+        ),
+    ] {
+        assert_eq!(changes(before, after), expected, "{before} → {after}");
     }
 }
 
@@ -183,8 +184,8 @@ fn an_unknown_preset_offers_the_nearest_and_all() {
     let error = Config::preset("bab").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unknown preset `bab`: did you mean `baby`? (presets: phrasebook, seed, scaled, baby, \
-         char10m, char10m-b8, gpt2-124m)"
+        "unknown preset `bab`: did you mean `baby`? (presets: phrasebook, seed, lm0, lm1, lm2, \
+         lm3, lm4, lm5, scaled, baby, char10m, char10m-b8, gpt2-124m)"
     );
     for (typed, meant) in [
         ("gpt2", "gpt2-124m"),
