@@ -1,5 +1,6 @@
-//! Attention weights, logits, loss, every named gradient and ten AdamW updates of ten small GPTs,
-//! against PyTorch: every combination of activation, tied and untied head, biases on and off.
+//! Attention weights, logits, loss, every named gradient and ten AdamW updates of sixteen small
+//! models, against PyTorch: GPTs in every combination of activation, tied and untied head, biases on
+//! and off; and the ladder's six, from one unmasked head on.
 //!
 //! The golden files hold each number twice: as PyTorch computed it in f32, and in f64 from the same
 //! f32 weights. The bound is flash-attention's rule: our error against f64 may be at most twice
@@ -245,19 +246,20 @@ fn relu_untied() {
     check(&Golden::relu_untied());
 }
 
-/// One test for each of the small files, under the file's name.
-macro_rules! small {
-    ($($name:ident)*) => {
+/// One test for each file, under the file's name.
+macro_rules! files {
+    ($open:path: $($name:ident)*) => {
         $(
             #[test]
             fn $name() {
-                check(&Golden::small(stringify!($name)));
+                check(&$open(stringify!($name)));
             }
         )*
     };
 }
 
-small! {
+files! {
+    Golden::small:
     gelu_tied_unbiased
     gelu_untied_biased
     gelu_untied_unbiased
@@ -266,4 +268,14 @@ small! {
     relu_untied_biased
     relu_untied_unbiased
     gelu_erf_tied_biased
+}
+
+files! {
+    Golden::ladder:
+    lm0
+    lm1
+    lm2
+    lm3
+    lm4
+    lm5
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Golden numbers: what PyTorch computes for ten tiny GPTs, kept for Latimer's tests.
+"""Golden numbers: what PyTorch computes for sixteen tiny models, kept for Latimer's tests.
 
 Each shape becomes one safetensors file beside this script. It holds the weights, one batch, and
 what follows from them: attention weights, logits, loss, every gradient, ten AdamW updates and a
@@ -44,6 +44,13 @@ class Config:
     head_bias: bool
     ff_factor: int = 4
     layer_norm_eps: float = 1e-5
+    # The ladder's switches.
+    ff_proj: bool = True
+    attn_proj: bool = True
+    causal: bool = True
+    positions: bool = True
+    residual: bool = True
+    layer_norm: bool = True
 
 
 def parameter_shapes(c):
@@ -52,10 +59,9 @@ def parameter_shapes(c):
     Linear weights are [in, out] as GPT-2 stores them; the embeddings and the head are [V, C].
     """
     width, ff = c.n_embd, c.ff_factor * c.n_embd
-    shapes = {
-        "transformer.wte.weight": (c.vocab_size, width),
-        "transformer.wpe.weight": (c.block_size, width),
-    }
+    shapes = {"transformer.wte.weight": (c.vocab_size, width)}
+    if c.positions:
+        shapes["transformer.wpe.weight"] = (c.block_size, width)
 
     def declare(name, *shape, bias=c.bias):
         shapes[f"{name}.weight"] = shape
@@ -64,13 +70,19 @@ def parameter_shapes(c):
 
     for i in range(c.n_layer):
         h = f"transformer.h.{i}"
-        declare(f"{h}.ln_1", width)
+        if c.layer_norm:
+            declare(f"{h}.ln_1", width)
         declare(f"{h}.attn.c_attn", width, 3 * width, bias=c.qkv_bias)  # q | k | v, each by head
-        declare(f"{h}.attn.c_proj", width, width)
-        declare(f"{h}.ln_2", width)
-        declare(f"{h}.mlp.c_fc", width, ff)
-        declare(f"{h}.mlp.c_proj", ff, width)
-    declare("transformer.ln_f", width)
+        if c.attn_proj:
+            declare(f"{h}.attn.c_proj", width, width)
+        if ff and c.layer_norm:
+            declare(f"{h}.ln_2", width)
+        if ff:
+            declare(f"{h}.mlp.c_fc", width, ff)
+        if ff and c.ff_proj:
+            declare(f"{h}.mlp.c_proj", ff, width)
+    if c.layer_norm:
+        declare("transformer.ln_f", width)
     if not c.tie:
         shapes["lm_head.weight"] = (c.vocab_size, width)
     if c.head_bias:
@@ -79,6 +91,8 @@ def parameter_shapes(c):
 
 
 def layer_norm(c, p, name, x):
+    if not c.layer_norm:
+        return x
     weight, bias = p[f"{name}.weight"], p.get(f"{name}.bias")
     return F.layer_norm(x, (c.n_embd,), weight, bias, eps=c.layer_norm_eps)
 
@@ -88,18 +102,20 @@ def linear(p, name, x):
     return y + p[f"{name}.bias"] if f"{name}.bias" in p else y
 
 
-def causal_self_attention(c, p, name, x, seen):
+def self_attention(c, p, name, x, seen):
     b, t, _ = x.shape
     head_dim = c.n_embd // c.n_head
     qkv = linear(p, f"{name}.c_attn", x)  # [B, T, 3C]
     heads = [z.view(b, t, c.n_head, head_dim).transpose(1, 2) for z in qkv.split(c.n_embd, dim=-1)]
     q, k, v = heads  # [B, NH, T, D]
     scores = q @ k.transpose(-2, -1) / math.sqrt(head_dim)  # [B, NH, T, T]
-    future = torch.ones(t, t, dtype=torch.bool).triu(diagonal=1)
-    attention = scores.masked_fill(future, -math.inf).softmax(dim=-1)
+    if c.causal:
+        future = torch.ones(t, t, dtype=torch.bool).triu(diagonal=1)
+        scores = scores.masked_fill(future, -math.inf)
+    attention = scores.softmax(dim=-1)
     seen.weights.append(attention.detach())
     y = (attention @ v).transpose(1, 2).reshape(b, t, c.n_embd)  # [B, T, C]
-    return linear(p, f"{name}.c_proj", y)
+    return linear(p, f"{name}.c_proj", y) if c.attn_proj else y
 
 
 ACTIVATIONS = {
@@ -112,7 +128,8 @@ ACTIVATIONS = {
 def feed_forward(c, p, name, x, seen):
     x = linear(p, f"{name}.c_fc", x)  # [B, T, F]
     seen.kinks.append(x.detach().abs().min().item())
-    return linear(p, f"{name}.c_proj", ACTIVATIONS[c.activation](x))
+    x = ACTIVATIONS[c.activation](x)
+    return linear(p, f"{name}.c_proj", x) if c.ff_proj else x
 
 
 @dataclass
@@ -125,11 +142,16 @@ class Seen:
 
 def forward(c, p, ids, seen):
     """Logits [B, T, V] for ids [B, T]."""
-    x = p["transformer.wte.weight"][ids] + p["transformer.wpe.weight"][: ids.shape[1]]  # [B, T, C]
+    x = p["transformer.wte.weight"][ids]  # [B, T, C]
+    if c.positions:
+        x = x + p["transformer.wpe.weight"][: ids.shape[1]]
     for i in range(c.n_layer):
         h = f"transformer.h.{i}"
-        x = x + causal_self_attention(c, p, f"{h}.attn", layer_norm(c, p, f"{h}.ln_1", x), seen)
-        x = x + feed_forward(c, p, f"{h}.mlp", layer_norm(c, p, f"{h}.ln_2", x), seen)
+        y = self_attention(c, p, f"{h}.attn", layer_norm(c, p, f"{h}.ln_1", x), seen)
+        x = x + y if c.residual else y
+        if c.ff_factor:
+            y = feed_forward(c, p, f"{h}.mlp", layer_norm(c, p, f"{h}.ln_2", x), seen)
+            x = x + y if c.residual else y
     x = layer_norm(c, p, "transformer.ln_f", x)
     head = p["transformer.wte.weight"] if c.tie else p["lm_head.weight"]
     logits = x @ head.T
@@ -143,17 +165,26 @@ def cross_entropy(logits, targets):
 # What is computed, from weights of either precision.
 
 LEARNING_RATE = 8e-3  # ten updates bring the loss under 1 and the norm to both sides of the clip
-BETAS = (0.9, 0.99)
 EPS = 1e-8
-WEIGHT_DECAY = 0.1  # on parameters of rank 2, none on the others
-GRAD_CLIP = 1.0
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What AdamW is told besides the learning rate and EPS."""
+
+    betas: tuple = (0.9, 0.99)
+    weight_decay: float = 0.1
+    decay_all: bool = False  # or parameters of rank 2 alone
+    grad_clip: float = 1.0  # inf for none
+
+
 UPDATES = 10
 PER_UPDATE = ("losses", "grad_norms")  # ten numbers each
 PROMPT = 4  # of ids[0]
 CONTINUED = 6  # ids beyond the block, so that the window has to slide
 
 
-def compute(c, weights, ids, targets):
+def compute(c, optimizer, weights, ids, targets):
     """Everything a file holds besides the weights and the batch, and the smallest margins met."""
     p = {name: w.clone().requires_grad_() for name, w in weights.items()}
     seen, out = Seen(), {}
@@ -171,28 +202,31 @@ def compute(c, weights, ids, targets):
     least_gradient = gradients[gradients != 0].abs().min().item()
     out["greedy"], least_gap = greedy(c, p, ids[0, :PROMPT])
 
+    decayed = [w for w in p.values() if w.dim() >= 2 or optimizer.decay_all]
+    spared = [w for w in p.values() if not (w.dim() >= 2 or optimizer.decay_all)]
     groups = [
-        {"params": [w for w in p.values() if w.dim() >= 2], "weight_decay": WEIGHT_DECAY},
-        {"params": [w for w in p.values() if w.dim() < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": optimizer.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
     ]
     # foreach and fused off: the plain loop over parameters, the same in both precisions.
     adamw = torch.optim.AdamW(
-        groups, lr=LEARNING_RATE, betas=BETAS, eps=EPS, foreach=False, fused=False
+        groups, lr=LEARNING_RATE, betas=optimizer.betas, eps=EPS, foreach=False, fused=False
     )
     losses, norms = [], []
     for _ in range(UPDATES):
         adamw.zero_grad(set_to_none=True)
         loss = cross_entropy(forward(c, p, ids, seen), targets)
         loss.backward()
-        # Multiplies by min(1, GRAD_CLIP / (norm + 1e-6)).
-        norms.append(torch.nn.utils.clip_grad_norm_(p.values(), GRAD_CLIP).detach())
+        # Multiplies by min(1, grad_clip / (norm + 1e-6)).
+        norms.append(torch.nn.utils.clip_grad_norm_(p.values(), optimizer.grad_clip).detach())
         losses.append(loss.detach())
         adamw.step()
     out["losses"] = torch.stack(losses)
     out["grad_norms"] = torch.stack(norms)
     for name, w in p.items():
         out[f"final/{name}"] = w.detach()
-    return out, {"gradient": least_gradient, "gap": least_gap, "kink": min(seen.kinks)}
+    kink = min(seen.kinks, default=math.inf)
+    return out, {"gradient": least_gradient, "gap": least_gap, "kink": kink}
 
 
 def without_key_bias(name, x):
@@ -225,8 +259,10 @@ def greedy(c, p, prompt):
 # The shapes. Sizes are odd or prime on purpose: an exchanged pair of dimensions shows.
 
 BATCH_SIZE = 3
+SWITCHES = ("ff_proj", "attn_proj", "causal", "positions", "residual", "layer_norm")
 LARGE = dict(n_layer=2, n_head=3, n_embd=24, block_size=11, vocab_size=29)
 SMALL = dict(n_layer=2, n_head=2, n_embd=10, block_size=7, vocab_size=17)
+RUNG = dict(n_embd=6, block_size=5, vocab_size=13)  # of the ladder
 
 
 def biases(on, tie):
@@ -234,6 +270,16 @@ def biases(on, tie):
     return dict(tie=tie, bias=on, qkv_bias=on, head_bias=on and not tie)
 
 
+def rung(n_layer, n_head, **switches):
+    """A model of the ladder, whose switches are those that its preset has."""
+    off = dict(ff_proj=False, residual=False, layer_norm=False)
+    biased = dict(bias=True, qkv_bias=False, tie=False, head_bias=True)
+    sizes = dict(RUNG, n_layer=n_layer, n_head=n_head)
+    return Config(**sizes, activation="relu", **biased, **(off | switches))
+
+
+BARE = dict(ff_factor=0, attn_proj=False, positions=False)
+BLOCKS = dict(ff_factor=4, ff_proj=True, residual=True)
 SHAPES = {
     "gelu_tied": Config(**LARGE, activation="gelu_tanh", **biases(True, tie=True)),
     "relu_untied": Config(
@@ -247,7 +293,16 @@ SHAPES = {
     "relu_untied_biased": Config(**SMALL, activation="relu", **biases(True, tie=False)),
     "relu_untied_unbiased": Config(**SMALL, activation="relu", **biases(False, tie=False)),
     "gelu_erf_tied_biased": Config(**SMALL, activation="gelu", **biases(True, tie=True)),
+    "lm0": rung(1, 1, **BARE, causal=False),
+    "lm1": rung(1, 1, **BARE),
+    "lm2": rung(1, 2, ff_factor=0),
+    "lm3": rung(1, 2, ff_factor=1),
+    "lm4": rung(4, 2, **BLOCKS),
+    "lm5": rung(2, 2, **BLOCKS, layer_norm=True),
 }
+# The ladder trains with PyTorch's own AdamW, GPTs as nanoGPT does.
+DEFAULTS = Optimizer(betas=(0.9, 0.999), weight_decay=0.01, decay_all=True, grad_clip=math.inf)
+OPTIMIZERS = {name: DEFAULTS if name.startswith("lm") else Optimizer() for name in SHAPES}
 # The large shapes' were chosen by hand among 1 to 119; --find-seeds prints the small ones'.
 SEEDS = {
     "gelu_tied": 110,
@@ -260,17 +315,25 @@ SEEDS = {
     "relu_untied_biased": 1,
     "relu_untied_unbiased": 10,
     "gelu_erf_tied_biased": 62,
+    "lm0": 4,
+    "lm1": 4,
+    "lm2": 1,
+    "lm3": 34,
+    "lm4": 37,
+    "lm5": 45,
 }
 
 
 def draw_weights(c, generator):
     """Large enough that no gradient is lost in rounding: 0.2 N for matrices, 0.1 N for biases,
-    1 + 0.1 N for layer-norm weights."""
+    1 + 0.1 N for layer-norm weights. Where no norm and no residual keeps what comes in at its size,
+    matrices are larger, or nothing but the head's bias would be left of it."""
+    matrix = 0.2 if c.layer_norm else 0.3 if c.residual else 0.6
     weights = {}
     for name, shape in parameter_shapes(c).items():
         x = torch.randn(shape, generator=generator)
         if len(shape) == 2:
-            weights[name] = 0.2 * x
+            weights[name] = matrix * x
         else:
             weights[name] = 0.1 * x + (1.0 if name.endswith("weight") else 0.0)
     return weights
@@ -284,11 +347,11 @@ def draw(c, seed):
     return weights, stream[:, :-1], stream[:, 1:]
 
 
-def compute_twice(c, weights, ids, targets):
+def compute_twice(c, optimizer, weights, ids, targets):
     """What `compute` gives in f32 and in f64, and the smaller of their margins."""
-    single, single_margins = compute(c, weights, ids, targets)
+    single, single_margins = compute(c, optimizer, weights, ids, targets)
     wide = {name: w.double() for name, w in weights.items()}
-    double, double_margins = compute(c, wide, ids, targets)
+    double, double_margins = compute(c, optimizer, wide, ids, targets)
     margins = {key: min(single_margins[key], double_margins[key]) for key in single_margins}
     return single, double, margins
 
@@ -305,11 +368,11 @@ def misfit(c, single, double, margins):
     return None
 
 
-def find_seed(c):
+def find_seed(c, optimizer):
     """The first seed that fits, whose f32 updates stay near the f64 ones (so that they do not
     magnify rounding), and whose greedy continuation is lively: at least four ids in it."""
     for seed in itertools.count(1):
-        single, double, margins = compute_twice(c, *draw(c, seed))
+        single, double, margins = compute_twice(c, optimizer, *draw(c, seed))
         updated = [k for k in single if k.startswith("final/") or k == "grad_norms"]
         error = max(without_key_bias(k, single[k] - double[k]).abs().max() for k in updated)
         lively = len(single["greedy"][PROMPT:].unique()) >= 4
@@ -317,21 +380,21 @@ def find_seed(c):
             return seed
 
 
-def in_every_order(c, weights, ids, targets):
+def in_every_order(c, optimizer, weights, ids, targets):
     """Losses and norms of f32 once more, with the batch's rows in every order.
 
     That changes nothing but roundings, and ten numbers are few: the error of one run is an
     accident, the worst of six is a measure.
     """
     orders = [list(order) for order in itertools.permutations(range(BATCH_SIZE))]
-    runs = [compute(c, weights, ids[order], targets[order])[0] for order in orders]
+    runs = [compute(c, optimizer, weights, ids[o], targets[o])[0] for o in orders]
     return {f"orders/{key}": torch.stack([run[key] for run in runs]) for key in PER_UPDATE}
 
 
 def make(name, folder):
-    c, seed = SHAPES[name], SEEDS[name]
+    c, optimizer, seed = SHAPES[name], OPTIMIZERS[name], SEEDS[name]
     weights, ids, targets = draw(c, seed)
-    single, double, margins = compute_twice(c, weights, ids, targets)
+    single, double, margins = compute_twice(c, optimizer, weights, ids, targets)
     reason = misfit(c, single, double, margins)
     assert reason is None, (name, reason, margins)
 
@@ -341,24 +404,26 @@ def make(name, folder):
         for layer in range(c.n_layer):
             del single[f"attention/{layer}"], double[f"attention/{layer}"]
     else:
-        tensors |= in_every_order(c, weights, ids, targets)
+        tensors |= in_every_order(c, optimizer, weights, ids, targets)
     tensors |= single
     tensors |= {f"f64/{key}": x for key, x in double.items() if key != "greedy"}
     parameters = sum(w.numel() for w in weights.values())
+    # A switch of the ladder's is named where it is off.
+    model = {key: value for key, value in asdict(c).items() if not (key in SWITCHES and value)}
     about = {
         "torch": torch.__version__,
         "seed": seed,
         "batch_size": BATCH_SIZE,
         "parameters": parameters,
-        "model": asdict(c),
+        "model": model,
         "adamw": {
             "lr": LEARNING_RATE,
-            "beta1": BETAS[0],
-            "beta2": BETAS[1],
+            "beta1": optimizer.betas[0],
+            "beta2": optimizer.betas[1],
             "eps": EPS,
-            "weight_decay": WEIGHT_DECAY,
-            "decayed": "rank >= 2",
-            "grad_clip": GRAD_CLIP,
+            "weight_decay": optimizer.weight_decay,
+            "decayed": "all" if optimizer.decay_all else "rank >= 2",
+            "grad_clip": optimizer.grad_clip if math.isfinite(optimizer.grad_clip) else None,
             "updates": UPDATES,
         },
     }
@@ -451,7 +516,7 @@ def main():
     print(f"torch {torch.__version__}")
     for name in args.names or SHAPES:
         if args.find_seeds:
-            print(f"{name}: {find_seed(SHAPES[name])}")
+            print(f"{name}: {find_seed(SHAPES[name], OPTIMIZERS[name])}", flush=True)
         else:
             make(name, args.out)
 

@@ -3,6 +3,7 @@
 use latimer_autograd::{AdamW, Params, Slab};
 use latimer_nn::{Activation, Gpt, GptConfig};
 use latimer_tensor::Device;
+use latimer_trainer::{config::Config, gpt_config};
 use safetensors::{Dtype, SafeTensors};
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ pub struct Golden {
     bytes: Vec<u8>,
     /// The model they belong to.
     pub config: GptConfig,
+    adamw: AdamW,
 }
 
 impl Golden {
@@ -67,12 +69,43 @@ impl Golden {
         Self::open(name, config)
     }
 
+    /// A model of the ladder with its preset's switches in smaller sizes, under its preset's AdamW.
+    ///
+    /// # Panics
+    /// When no preset has the name.
+    #[must_use]
+    pub fn ladder(name: &str) -> Self {
+        let Config {
+            mut model, train, ..
+        } = Config::preset(name).expect("a preset");
+        (model.n_embd, model.block_size) = (6, 5);
+        Self {
+            adamw: AdamW {
+                beta1: train.beta1 as f32,
+                beta2: train.beta2 as f32,
+                eps: train.eps as f32,
+                weight_decay: train.weight_decay as f32,
+                decay_all: train.decay_all,
+                grad_clip: train.grad_clip as f32,
+            },
+            ..Self::open(name, gpt_config(&model, 13))
+        }
+    }
+
     fn open(name: &str, config: GptConfig) -> Self {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
         let bytes = std::fs::read(folder.join(format!("{name}.safetensors")));
         Self {
             bytes: bytes.expect("golden files are committed"),
             config,
+            adamw: AdamW {
+                beta1: 0.9,
+                beta2: 0.99,
+                eps: 1e-8,
+                weight_decay: 0.1,
+                decay_all: false,
+                grad_clip: 1.0,
+            },
         }
     }
 
@@ -147,14 +180,7 @@ impl Golden {
     /// The optimizer the file was made with; the learning rate was [`Golden::LR`].
     #[must_use]
     pub fn adamw(&self) -> AdamW {
-        AdamW {
-            beta1: 0.9,
-            beta2: 0.99,
-            eps: 1e-8,
-            weight_decay: 0.1,
-            decay_all: false,
-            grad_clip: 1.0,
-        }
+        self.adamw
     }
 
     /// The learning rate of the ten updates.
