@@ -5,6 +5,7 @@
 mod bad_input;
 mod commands;
 mod eval;
+mod ladder;
 mod place;
 mod runs;
 mod tokenizers;
