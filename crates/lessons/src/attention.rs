@@ -1,0 +1,167 @@
+//! Attention, from a lookup to the formula. Vaswani et al. 2017, equation 1.
+
+use crate::{Error, Result};
+use latimer_tensor::Tensor;
+
+/// One attention with everything on the way.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// `Q·Kᵀ`, `[T, N]`: how much each query is like each key.
+    pub scores: Tensor,
+    /// `[T, N]`: how much of each value each query gets.
+    pub weights: Tensor,
+    /// `weights·V`, `[T, M]`.
+    pub output: Tensor,
+}
+
+/// What scores are multiplied by before the softmax: `scale / temperature`.
+///
+/// The two are one number to the mathematics and two to people: the scale belongs to the model
+/// (`1/√d` in the paper), the temperature to whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sharpness {
+    /// The model's factor; 1 leaves scores as they are.
+    pub scale: f32,
+    /// Below 1 sharpens, above 1 blurs.
+    pub temperature: f32,
+}
+
+impl Default for Sharpness {
+    /// Scores as they are.
+    fn default() -> Self {
+        Self {
+            scale: 1.0,
+            temperature: 1.0,
+        }
+    }
+}
+
+impl Sharpness {
+    /// The paper's `1/√d` for vectors of length `d`.
+    #[must_use]
+    pub fn formula(d: usize) -> Self {
+        Self {
+            scale: 1.0 / (d as f32).sqrt(),
+            ..Self::default()
+        }
+    }
+
+    /// `scale / temperature`.
+    ///
+    /// # Errors
+    /// [`Error::BadScale`], [`Error::BadTemperature`], [`Error::TooSharp`].
+    pub fn factor(self) -> Result<f32> {
+        let Self { scale, temperature } = self;
+        if !(scale.is_finite() && scale >= 0.0) {
+            return Err(Error::BadScale { got: scale });
+        }
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(Error::BadTemperature { got: temperature });
+        }
+        let factor = scale / temperature;
+        if !factor.is_finite() {
+            return Err(Error::TooSharp { scale, temperature });
+        }
+        Ok(factor)
+    }
+}
+
+/// A lookup without a softmax: `Q·Kᵀ·V`. The weights are the scores.
+///
+/// # Shapes
+/// - `q`: `[T, C]`; `k`: `[N, C]`; `v`: `[N, M]`; the output: `[T, M]`
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn lookup(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Attention> {
+    // lesson: begin lookup
+    let scores = q.matmul(&k.t()?)?; // [T, N]
+    let output = scores.matmul(v)?; // [T, M]
+    // lesson: end
+    Ok(Attention {
+        weights: scores.clone(),
+        scores,
+        output,
+    })
+}
+
+/// `softmax(scale·Q·Kᵀ / temperature)·V`, each query's row normalised over the keys.
+///
+/// ```
+/// use latimer_lessons::{Dictionary, Sharpness, attention, keys_and_values};
+/// use latimer_tensor::Device;
+///
+/// let m = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
+/// let q = m.query("sous", 0)?;
+/// let found = attention(&q, &m.k, &m.v, Sharpness::default())?;
+/// assert_eq!(format!("{:.4}", found.output), "[[0.1296 0.1296 0.1296 0.2591 0.3522]]");
+/// assert_eq!(m.output.decode(&found.output)?, Some("under"));
+/// // Divided by √6 the scores of one-hot vectors are too small: `the`, which two keys share, wins.
+/// let found = attention(&q, &m.k, &m.v, Sharpness::formula(6))?;
+/// assert_eq!(m.output.decode(&found.output)?, Some("the"));
+/// # Ok::<(), latimer_lessons::Error>(())
+/// ```
+///
+/// # Shapes
+/// - `q`: `[T, C]`; `k`: `[N, C]`; `v`: `[N, M]`; the output: `[T, M]`
+///
+/// # Errors
+/// Shapes that do not fit, or [`Sharpness::factor`]'s.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sharpness: Sharpness) -> Result<Attention> {
+    // lesson: begin attention
+    let scores = q.matmul(&k.t()?)?; // [T, N]
+    let weights = scores.softmax(sharpness.factor()?)?; // [T, N], rows sum to 1
+    let output = weights.matmul(v)?; // [T, M]
+    // lesson: end
+    Ok(Attention {
+        scores,
+        weights,
+        output,
+    })
+}
+
+/// The tutorial's slip, kept to be looked at: the softmax runs over the queries, so each *key*
+/// hands out its weight, and what a word becomes hangs on the other words of the sentence.
+///
+/// # Shapes
+/// As [`attention`]; here the *columns* of the weights sum to 1.
+///
+/// # Errors
+/// As [`attention`].
+pub fn attention_over_queries(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    sharpness: Sharpness,
+) -> Result<Attention> {
+    // lesson: begin over_queries
+    let scores = q.matmul(&k.t()?)?; // [T, N]
+    let weights = scores.t()?.softmax(sharpness.factor()?)?.t()?; // [T, N], columns sum to 1
+    let output = weights.matmul(v)?; // [T, M]
+    // lesson: end
+    Ok(Attention {
+        scores,
+        weights,
+        output,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sharpness_is_checked() {
+        let factor = |scale, temperature| Sharpness { scale, temperature }.factor();
+        assert_eq!(factor(0.5, 0.25).unwrap(), 2.0);
+        assert!(matches!(factor(-1.0, 1.0), Err(Error::BadScale { .. })));
+        assert!(matches!(factor(f32::NAN, 1.0), Err(Error::BadScale { .. })));
+        for temperature in [0.0, -1.0, f32::INFINITY] {
+            assert!(matches!(
+                factor(1.0, temperature),
+                Err(Error::BadTemperature { .. })
+            ));
+        }
+        assert!(matches!(factor(1e30, 1e-30), Err(Error::TooSharp { .. })));
+    }
+}

@@ -1,0 +1,214 @@
+//! Lesson 12: from here to a GPT.
+
+use super::{SENTENCE, Setting, answer, equation, next, output, table, text};
+use crate::snippet::{code, source};
+use crate::translate::words;
+use crate::{Curve, Matrix, Part, Result, Translator};
+use latimer_autograd::{Declarations, Mode, Params, Pass};
+use latimer_nn::{Generator, Sampler, Sampling};
+use latimer_tensor::{Scalars, Tensor};
+use latimer_tokenizer::Tokenizer;
+use latimer_trainer::config::Config;
+use latimer_trainer::{Training, corpus, gpt_config, mean_loss};
+use std::path::Path;
+
+/// What the tutorial's model is asked to go on from.
+const PROMPT: &str = "thou shall not";
+/// Characters that it goes on for.
+const SAMPLE: usize = 60;
+/// Steps without `--full`: a few seconds.
+const STEPS: usize = 1000;
+/// Steps that one point of the curve is the mean of.
+const POINT: usize = 10;
+
+/// What becomes of each part.
+const PARTS: [[&str; 3]; 8] = [
+    [
+        "one-hot vectors",
+        "token embeddings",
+        "the vectors are learned",
+    ],
+    [
+        "a bag of words",
+        "position embeddings",
+        "so that order counts",
+    ],
+    [
+        "every word sees all",
+        "a causal mask",
+        "only what was written before is seen",
+    ],
+    ["one head", "several heads", "several questions at once"],
+    [
+        "a mixture of values",
+        "feed-forward",
+        "room to think about what was found",
+    ],
+    [
+        "one step",
+        "blocks with residuals",
+        "each adds to what is there",
+    ],
+    [
+        "small numbers",
+        "layer norm",
+        "keeps them small, however deep",
+    ],
+    [
+        "decode",
+        "language-model head",
+        "a probability for every next token",
+    ],
+];
+
+pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
+    let parts = PARTS.map(|row| row.map(str::to_owned));
+    let mut shown = vec![
+        text(
+            "A dictionary answers words. A language model answers a harder question: what comes \
+             next? Whoever can say what comes after `le chat est sous la table =` can translate, and \
+             much else. Nearly everything it needs you have seen; here is what becomes of each part.",
+        ),
+        Part::Table(table("parts", ["you know", "a GPT has", "because"], parts)),
+        text(
+            "The new idea is the mask. Every position predicts the next token at the same time, so \
+             none may look at what comes after it: that would be copying the answer. The weights of \
+             later positions are set to 0 before a row is shared out.",
+        ),
+        equation(
+            "softmax(Q·Kᵀ / √D + mask)·V,  mask = 0 up to the diagonal, −∞ beyond",
+            r"\mathrm{softmax}\left(\frac{Q K^\top}{\sqrt{D}} + M\right) V, \quad M_{ij} = \begin{cases} 0 & j \le i \\ -\infty & j > i \end{cases}",
+        ),
+        Part::Matrix(masked(setting)?),
+        code(source!("course/gpt.rs"), "mask"),
+        text(
+            "The loss is the cross-entropy: the mean of −log of the probability that was given to \
+             the token that really came. Who knows nothing and spreads evenly over 65 characters pays \
+             ln 65 = 4.17.",
+        ),
+    ];
+    match setting.cache {
+        Some(cache) => shown.extend(training(setting, cache)?),
+        None => shown.push(text(
+            "The training of this lesson needs Shakespeare's plays, which are not on this machine: \
+             `latimer data get shakespeare` downloads them, 1.1 MB. Then give the lesson again.",
+        )),
+    }
+    shown.push(text(
+        "And the sentence that we began with? The preset `phrasebook` trains the same kind of model on \
+         sentences of a small grammar, written as `french = english`. It is never shown this one.",
+    ));
+    match &setting.gpt {
+        Some(gpt) => {
+            shown.push(output("sentence", setting.sentence()));
+            shown.push(answer("translation", gpt.translate(setting.sentence())));
+            shown.push(code(source!("translate/gpt.rs"), "gpt"));
+        }
+        None => shown.push(text(
+            "There is no such model here yet. `latimer train` makes one in about two minutes on two \
+             cores; this lesson then ends with its translation.",
+        )),
+    }
+    shown.push(next(&[
+        ("latimer train", "a GPT that translates"),
+        (
+            "latimer translate --method gpt --explain \"le chat est sous la table\"",
+            "where it looks",
+        ),
+        ("latimer lesson 12 --full", "the tutorial's 5000 steps"),
+    ]));
+    Ok(shown)
+}
+
+/// Weights of the sentence's words over each other when all scores are alike, under the mask.
+fn masked(setting: &Setting<'_>) -> Result<Matrix> {
+    let words = words(SENTENCE)?;
+    let params = Params::new(setting.device, Declarations::new(), 0)?;
+    let scalars = Scalars::new(setting.device)?;
+    let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+    let n = words.len();
+    let scores = Tensor::from_slice(setting.device, &vec![0.0f32; n * n], [n, n])?;
+    // lesson: begin mask
+    let causal = true;
+    let weights = pass.softmax(&scores, 1.0, causal)?; // [T, T], 0 above the diagonal
+    // lesson: end
+    Matrix::new("masked weights", &words, &words, &weights)
+}
+
+/// The tutorial's settings on the plays by character, for a few steps or all of them.
+fn training(setting: &Setting<'_>, cache: &Path) -> Result<Vec<Part>> {
+    let keys = [("tokenizer", "char")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let config =
+        Config::resolve(Some("seed"), None, &keys).map_err(latimer_trainer::Error::from)?;
+    let steps = if setting.full {
+        config.train.max_iters as usize
+    } else {
+        STEPS
+    };
+    let (tokenizer, source) = corpus(&config, cache)?;
+    let shape = gpt_config(&config.model, tokenizer.vocab_size());
+    let mut training = Training::new(setting.device, &shape, &config.train)?;
+    let before = (
+        validation(&training, source.validation())?,
+        sample(&training, &*tokenizer)?,
+    );
+    let mut losses = Vec::new();
+    setting.device.enter(|| -> Result<()> {
+        for _ in 0..steps {
+            // lesson: begin step
+            let step = training.next_step(&*source)?; // forward, backward, AdamW
+            losses.push(f64::from(step.loss));
+            // lesson: end
+        }
+        Ok(())
+    })?;
+    let after = (
+        validation(&training, source.validation())?,
+        sample(&training, &*tokenizer)?,
+    );
+    let points = losses.chunks(POINT).enumerate().map(|(i, some)| {
+        let mean = some.iter().sum::<f64>() / some.len() as f64;
+        (((i * POINT) + some.len()) as f64, mean)
+    });
+    let curve = Curve {
+        name: "training loss".to_owned(),
+        of: "step".to_owned(),
+        points: points.collect(),
+    };
+    Ok(vec![
+        text(
+            "Lesson 0's settings describe such a model. Here it learns to write Shakespeare, one \
+             character after the other; before and after it goes on from the same words:",
+        ),
+        output("parameters", training.params().num_parameters().to_string()),
+        output("steps", steps.to_string()),
+        output("validation loss before", before.0),
+        output("sample before", before.1),
+        code(source!("course/gpt.rs"), "step"),
+        Part::Curve(curve),
+        output("validation loss after", after.0),
+        output("sample after", after.1),
+    ])
+}
+
+/// The loss on windows of the validation split.
+fn validation(training: &Training, windows: Vec<&[u32]>) -> Result<String> {
+    /// Enough for two digits.
+    const WINDOWS: usize = 256;
+    let every = (windows.len() / WINDOWS).max(1);
+    let windows: Vec<&[u32]> = windows.into_iter().step_by(every).collect();
+    let (gpt, params, scalars) = (training.gpt(), training.params(), training.scalars());
+    let loss = mean_loss(gpt, params, scalars, &windows)?;
+    Ok(loss.map_or_else(String::new, |loss| format!("{loss:.4}")))
+}
+
+/// What the model goes on with.
+fn sample(training: &Training, tokenizer: &dyn Tokenizer) -> Result<String> {
+    let prompt = tokenizer.encode(PROMPT)?;
+    let mut generator = Generator::new(training.gpt(), training.params(), &prompt)?;
+    let mut sampler = Sampler::new(Sampling::default(), 0)?;
+    for _ in 0..SAMPLE {
+        generator.next_id(&mut sampler)?;
+    }
+    Ok(tokenizer.decode(generator.ids())?)
+}

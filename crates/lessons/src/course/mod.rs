@@ -1,0 +1,203 @@
+//! The lessons: what each says and shows, as data.
+//!
+//! A lesson is an [`Entry`] of [`LESSONS`]: a name, a title, and a function that computes its
+//! [`Part`]s on whatever device a [`Setting`] names. To add one, write such a function in a file
+//! here and add its entry; terminal, LaTeX, JSON and the book follow by themselves.
+
+mod gpt;
+mod head;
+mod matrices;
+mod settings;
+mod softmax;
+mod tokens;
+mod words;
+
+use crate::{Error, GptTranslator, Part, Result};
+use latimer_tensor::Device;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// The tutorial's sentence.
+pub const SENTENCE: &str = "le chat est sous la table";
+
+/// What a lesson is computed with.
+#[derive(Clone, Debug)]
+pub struct Setting<'a> {
+    /// Where to compute.
+    pub device: &'a Device,
+    /// The learner's own words, in place of the tutorial's.
+    pub text: Option<&'a str>,
+    /// The folder that holds `shakespeare.txt`, if it is there.
+    pub cache: Option<&'a Path>,
+    /// A GPT trained on the phrasebook, if there is one.
+    pub gpt: Option<GptTranslator<'a>>,
+    /// Whether trainings that take longer than half a minute may run to their end.
+    pub full: bool,
+}
+
+impl<'a> Setting<'a> {
+    /// The tutorial's words on this device, no corpus, no GPT.
+    #[must_use]
+    pub fn new(device: &'a Device) -> Self {
+        Self {
+            device,
+            text: None,
+            cache: None,
+            gpt: None,
+            full: false,
+        }
+    }
+
+    /// The words to work on: the learner's, or `default`.
+    fn text_or(&self, default: &'a str) -> &'a str {
+        let given = self.text.filter(|text| !text.trim().is_empty());
+        given.unwrap_or(default)
+    }
+
+    /// The sentence to work on: the learner's, or the tutorial's.
+    fn sentence(&self) -> &'a str {
+        self.text_or(SENTENCE)
+    }
+}
+
+/// A lesson that can be given.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its name: `0` to `12`.
+    pub id: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    /// What it is about, in one line without a full stop.
+    pub about: &'static str,
+    build: fn(&Setting<'_>) -> Result<Vec<Part>>,
+}
+
+/// A lesson that was computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lesson {
+    /// Its name.
+    pub id: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// What it says and shows, in order.
+    pub parts: Vec<Part>,
+}
+
+macro_rules! lessons { ($($id:literal $build:path: $title:literal, $about:literal;)*) => {
+    /// Every lesson, in the tutorial's order.
+    pub const LESSONS: &[Entry] = &[$(Entry {
+        id: $id,
+        title: $title,
+        about: $about,
+        build: $build,
+    }),*];
+} }
+lessons! {
+    "0" settings::settings: "Settings", "the numbers that describe a model and its training";
+    "1" matrices::latex: "Matrices on paper", "a helper that writes a matrix as LaTeX";
+    "2" words::literal: "A literal translation", "look every word up in a dictionary";
+    "3" words::nearest: "The nearest key", "an unknown word, and the key with the fewest edits";
+    "4" words::vocabularies: "Vocabularies", "give every word a number";
+    "5" matrices::one_hot: "One-hot vectors", "turn a number into a vector";
+    "6" matrices::two_matrices: "A dictionary is two matrices", "look up by multiplying: q·Kᵀ·V";
+    "7" matrices::decode: "From vector to word", "the word whose vector is most alike";
+    "8" softmax::softmax: "Soft attention", "softmax(q·Kᵀ)·V, how a scale breaks it, how to mend it";
+    "9" softmax::all_at_once: "All words at once", "one product for a sentence, and the wrong axis";
+    "10" head::head: "A head that learns", "the dictionary, learned by gradient descent";
+    "11" tokens::tokens: "Pieces of words", "byte-pair encoding, by hand and on Shakespeare";
+    "12" gpt::gpt: "From here to a GPT", "a mask, a stack of blocks, and a next word";
+}
+
+impl Entry {
+    /// The lesson called so.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLesson`].
+    pub fn find(id: &str) -> Result<&'static Self> {
+        let entry = LESSONS.iter().find(|entry| entry.id == id);
+        entry.ok_or_else(|| Error::UnknownLesson {
+            id: id.to_owned(),
+            known: LESSONS.iter().map(|e| e.id).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Computes the lesson.
+    ///
+    /// ```
+    /// use latimer_lessons::course::{Entry, Setting};
+    /// use latimer_tensor::Device;
+    ///
+    /// let device = Device::reference();
+    /// let lesson = Entry::find("2")?.build(&Setting::new(&device))?;
+    /// assert_eq!(lesson.outputs()["translation"], "the cat is under the table");
+    /// # Ok::<(), latimer_lessons::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What its computations fail with.
+    pub fn build(&self, setting: &Setting<'_>) -> Result<Lesson> {
+        Ok(Lesson {
+            id: self.id,
+            title: self.title,
+            about: self.about,
+            parts: (self.build)(setting)?,
+        })
+    }
+}
+
+impl Lesson {
+    /// Every result by its name, as JSON.
+    #[must_use]
+    pub fn outputs(&self) -> Map<String, Value> {
+        self.parts.iter().filter_map(Part::output).collect()
+    }
+}
+
+// ---- how lessons write their parts
+
+fn text(text: &str) -> Part {
+    Part::Text(text.to_owned())
+}
+
+fn equation(plain: &str, latex: &str) -> Part {
+    Part::Equation {
+        plain: plain.to_owned(),
+        latex: latex.to_owned(),
+    }
+}
+
+fn output(name: &str, value: impl Into<String>) -> Part {
+    Part::Output {
+        name: name.to_owned(),
+        value: value.into(),
+    }
+}
+
+/// What a translator says, or why it says nothing: both are worth showing.
+fn answer(name: &str, translation: Result<crate::Translation>) -> Part {
+    output(
+        name,
+        translation.map_or_else(|error| format!("error: {error}"), |english| english.text),
+    )
+}
+
+fn next(commands: &[(&str, &str)]) -> Part {
+    let owned = |&(command, shows): &(&str, &str)| (command.to_owned(), shows.to_owned());
+    Part::Try(commands.iter().map(owned).collect())
+}
+
+/// Rows of strings under a header.
+fn table<const N: usize>(
+    name: &str,
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> crate::Table {
+    crate::Table {
+        name: name.to_owned(),
+        header: header.map(str::to_owned).into(),
+        rows: rows.into_iter().map(Into::into).collect(),
+        winning_row: None,
+    }
+}

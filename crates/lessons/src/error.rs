@@ -1,0 +1,126 @@
+//! What can go wrong in a lesson, with both sides as data.
+
+use latimer_tensor::Shape;
+
+/// The result of anything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a dictionary, a translator or a lesson.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An operation did not fit its operands, or the device failed.
+    #[error(transparent)]
+    Tensor(#[from] latimer_tensor::Error),
+    /// A pass or the parameters of a head failed.
+    #[error(transparent)]
+    Autograd(#[from] latimer_autograd::Error),
+    /// A model failed.
+    #[error(transparent)]
+    Model(#[from] latimer_nn::Error),
+    /// A tokenizer refused a text.
+    #[error(transparent)]
+    Tokenizer(#[from] latimer_tokenizer::Error),
+    /// A GPT's run or its configuration failed.
+    #[error(transparent)]
+    Trainer(Box<latimer_trainer::Error>),
+
+    // ---- dictionaries and vocabularies
+    /// A dictionary without entries has no nearest key.
+    #[error("a dictionary needs one entry at least")]
+    EmptyDictionary,
+    /// Two entries of one dictionary have the same key.
+    #[error("the key `{key}` stands twice in the dictionary: for `{first}` and for `{second}`")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+        /// What it meant first.
+        first: String,
+        /// What it was to mean as well.
+        second: String,
+    },
+    /// A word that has no entry and no vector.
+    #[error(
+        "unknown word `{word}`, word {position} of the text: the dictionary knows {known}; the \
+         nearest is `{nearest}`, which the method `fuzzy` takes"
+    )]
+    UnknownWord {
+        /// The word.
+        word: String,
+        /// Its place in the text, from 1.
+        position: usize,
+        /// The nearest key.
+        nearest: String,
+        /// All keys, in order.
+        known: String,
+    },
+    /// A vector that is not as long as the vocabulary it is read by.
+    #[error("a vector of shape {got} cannot be decoded by a vocabulary of {expected} words")]
+    WrongWidth {
+        /// Words of the vocabulary.
+        expected: usize,
+        /// What was given.
+        got: Shape,
+    },
+    /// More words than a head has columns for.
+    #[error("a head of width {n_embd} cannot tell {words} words apart: give it a greater n_embd")]
+    TooManyWords {
+        /// Words of the output vocabulary.
+        words: usize,
+        /// The head's width.
+        n_embd: usize,
+    },
+
+    // ---- translating
+    /// There is nothing to translate.
+    #[error("there is nothing to translate: give a sentence, such as `le chat est sous la table`")]
+    EmptyText,
+    /// An answer in which no word is above 0.
+    #[error("the answer for `{word}` has nothing above 0, so it is no word")]
+    NoAnswer {
+        /// The word that was asked for.
+        word: String,
+    },
+    /// A temperature that nothing can be divided by.
+    #[error("the temperature is {got}, but it must be a number above 0")]
+    BadTemperature {
+        /// The temperature.
+        got: f32,
+    },
+    /// A scale that turns no scores into weights.
+    #[error("the scale is {got}, but it must be a number of 0 or more")]
+    BadScale {
+        /// The scale.
+        got: f32,
+    },
+    /// The scores are multiplied by more than their type can hold.
+    #[error("a scale of {scale} over a temperature of {temperature} is more than scores can bear")]
+    TooSharp {
+        /// The scale.
+        scale: f32,
+        /// The temperature.
+        temperature: f32,
+    },
+
+    // ---- showing
+    /// LaTeX has no notation for it.
+    #[error("a tensor of shape {shape} is no matrix: LaTeX shows two dimensions at most")]
+    TooManyAxes {
+        /// Its shape.
+        shape: Shape,
+    },
+    /// There is no such lesson.
+    #[error("there is no lesson `{id}`: there are {known}")]
+    UnknownLesson {
+        /// What was asked for.
+        id: String,
+        /// All lessons' names.
+        known: String,
+    },
+}
+
+impl From<latimer_trainer::Error> for Error {
+    fn from(error: latimer_trainer::Error) -> Self {
+        Self::Trainer(Box::new(error))
+    }
+}

@@ -1,0 +1,129 @@
+//! A dictionary as two matrices, and words as queries.
+
+use crate::{Dictionary, Result, Vocabulary};
+use latimer_tensor::{Device, Tensor};
+
+/// What one edit leaves of a query's strength: `tables`, one letter from `table`, asks for `table`
+/// with 0.95, the tutorial's figure.
+pub const STRENGTH_PER_EDIT: f32 = 0.95;
+
+/// A dictionary of N entries as matrices, with the vocabularies that say what their columns are.
+#[derive(Clone, Debug)]
+pub struct KeysAndValues {
+    /// `[N, V_in]`: row i is the one-hot vector of key i, in the dictionary's order.
+    pub k: Tensor,
+    /// `[N, V_out]`: row i is the one-hot vector of value i.
+    pub v: Tensor,
+    /// The words that k's columns stand for.
+    pub input: Vocabulary,
+    /// The words that v's columns stand for.
+    pub output: Vocabulary,
+    dictionary: Dictionary,
+}
+
+/// The matrices K and V of a dictionary.
+///
+/// ```
+/// use latimer_lessons::{Dictionary, keys_and_values};
+/// use latimer_tensor::Device;
+///
+/// let matrices = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
+/// let q = matrices.query("sous", 0)?; // [1, 6]
+/// let scores = q.matmul(&matrices.k.t()?)?; // [1, 6]
+/// assert_eq!(scores.to_vec::<f32>()?, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+/// let answer = scores.matmul(&matrices.v)?; // [1, 5]
+/// assert_eq!(matrices.output.decode(&answer)?, Some("under"));
+/// # Ok::<(), latimer_lessons::Error>(())
+/// ```
+///
+/// # Errors
+/// The device's failure.
+pub fn keys_and_values(device: &Device, dictionary: &Dictionary) -> Result<KeysAndValues> {
+    let input = Vocabulary::new(dictionary.keys());
+    let output = Vocabulary::new(dictionary.values());
+    // lesson: begin keys_and_values
+    let k = stack(device, &input, dictionary.keys())?; // [N, V_in]
+    let v = stack(device, &output, dictionary.values())?; // [N, V_out]
+    // lesson: end
+    Ok(KeysAndValues {
+        k,
+        v,
+        input,
+        output,
+        dictionary: dictionary.clone(),
+    })
+}
+
+/// The one-hot vectors of `words`, all of the vocabulary, as rows.
+fn stack<'a>(
+    device: &Device,
+    vocabulary: &Vocabulary,
+    words: impl Iterator<Item = &'a str>,
+) -> Result<Tensor> {
+    let mut rows = Vec::new();
+    for word in words {
+        if let Some(row) = vocabulary.one_hot(device, word)? {
+            rows.push(row.reshape([1, vocabulary.len()])?);
+        }
+    }
+    Ok(Tensor::cat(&rows.iter().collect::<Vec<_>>(), 0)?)
+}
+
+impl KeysAndValues {
+    /// The dictionary that they were made of.
+    #[must_use]
+    pub fn dictionary(&self) -> &Dictionary {
+        &self.dictionary
+    }
+
+    /// The one-hot vector of a key as `[1, V_in]`; `index` is the word's place in the text, from 0,
+    /// for the error.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownWord`]: a word that is no key has no one-hot vector.
+    pub fn query(&self, word: &str, index: usize) -> Result<Tensor> {
+        let vector = self.input.one_hot(self.k.device(), word)?;
+        let vector = vector.ok_or_else(|| self.dictionary.unknown(word, index))?;
+        Ok(vector.reshape([1, self.input.len()])?)
+    }
+
+    /// A query for any word, as `[1, V_in]`: the one-hot vector of the nearest key times
+    /// [`STRENGTH_PER_EDIT`] to the power of the edits between them. A key itself has none.
+    ///
+    /// ```
+    /// use latimer_lessons::{Dictionary, keys_and_values};
+    /// use latimer_tensor::Device;
+    ///
+    /// let matrices = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
+    /// let q = matrices.near_query("tables")?;
+    /// assert_eq!(q.to_vec::<f32>()?, [0.0, 0.0, 0.0, 0.0, 0.0, 0.95]);
+    /// # Ok::<(), latimer_lessons::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The device's failure.
+    pub fn near_query(&self, word: &str) -> Result<Tensor> {
+        // lesson: begin near_query
+        let nearest = self.dictionary.nearest(word);
+        let strength = STRENGTH_PER_EDIT.powi(nearest.distance.min(1000) as i32);
+        let mut vector = vec![0.0f32; self.input.len()];
+        if let Some(column) = self.input.index(nearest.key) {
+            vector[column] = strength;
+        }
+        // lesson: end
+        let shape = [1, self.input.len()];
+        Ok(Tensor::from_slice(self.k.device(), &vector, shape)?)
+    }
+
+    /// The queries of all words, one a row: `[T, V_in]`.
+    ///
+    /// # Errors
+    /// The device's failure; no word at all.
+    pub fn near_queries(&self, words: &[&str]) -> Result<Tensor> {
+        let rows = words
+            .iter()
+            .map(|word| self.near_query(word))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&rows.iter().collect::<Vec<_>>(), 0)?)
+    }
+}

@@ -1,0 +1,337 @@
+//! A lesson as a page, or several as a small book: one file that needs nothing else.
+
+use super::plot;
+use crate::{Lesson, Matrix, Part, Table, Widget};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+const CSS: &str = include_str!("page.css");
+const JS: &str = include_str!("page.js");
+
+/// Lessons as one page without any outside resource; more than one get a table of contents.
+///
+/// ```
+/// use latimer_lessons::{Setting, course::Entry, render};
+/// use latimer_tensor::Device;
+///
+/// let lesson = Entry::find("8")?.build(&Setting::new(&Device::reference()))?;
+/// let page = render::page(&[lesson]);
+/// assert!(page.starts_with("<!doctype html>"));
+/// assert!(!page.contains("src=") && !page.contains("@import"));
+/// # Ok::<(), latimer_lessons::Error>(())
+/// ```
+#[must_use]
+pub fn page(lessons: &[Lesson]) -> String {
+    let title = match lessons {
+        [lesson] => format!("Lesson {}: {}", lesson.id, lesson.title),
+        _ => "From a dictionary to a GPT".to_owned(),
+    };
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n",
+        escaped(&title)
+    );
+    if lessons.len() > 1 {
+        html += &contents(lessons);
+    }
+    html += "<main>\n";
+    if lessons.len() > 1 {
+        let _ = writeln!(html, "<h1>{}</h1>", escaped(&title));
+        html += "<p class=\"lead\">One sentence, <i>le chat est sous la table</i>, and every idea on \
+                 the way from a list of words to a language model. All numbers on these pages were \
+                 computed by the program that wrote them; what can be moved computes in the \
+                 page.</p>\n<noscript><p class=\"lead\">Without scripts the figures stand \
+                 still.</p></noscript>\n";
+    }
+    for (number, lesson) in lessons.iter().enumerate() {
+        let before = number.checked_sub(1).and_then(|n| lessons.get(n));
+        html += &section(lesson, before, lessons.get(number + 1));
+    }
+    let _ = write!(html, "</main>\n<script>\n{JS}</script>\n</body>\n</html>\n");
+    html
+}
+
+fn contents(lessons: &[Lesson]) -> String {
+    let links: String = lessons
+        .iter()
+        .map(|lesson| {
+            format!(
+                "<li><a href=\"#lesson-{0}\"><span>{0}</span> {1}</a></li>\n",
+                escaped(lesson.id),
+                escaped(lesson.title)
+            )
+        })
+        .collect();
+    format!(
+        "<nav aria-label=\"Lessons\"><details open><summary>Lessons</summary>\n\
+         <ul>\n{links}</ul></details></nav>\n"
+    )
+}
+
+fn section(lesson: &Lesson, before: Option<&Lesson>, after: Option<&Lesson>) -> String {
+    let (id, title) = (escaped(lesson.id), escaped(lesson.title));
+    let mut html = format!(
+        "<section id=\"lesson-{id}\">\n<h2><span>{id}</span> {title}</h2>\n\
+         <p class=\"about\">{}</p>\n",
+        escaped(lesson.about)
+    );
+    for part in &lesson.parts {
+        html += &shown(part);
+    }
+    let link = |lesson: Option<&Lesson>, class: &str, arrow: &str| {
+        lesson.map_or_else(String::new, |lesson| {
+            format!(
+                "<a class=\"{class}\" href=\"#lesson-{}\">{arrow} {}</a>\n",
+                escaped(lesson.id),
+                escaped(lesson.title)
+            )
+        })
+    };
+    if before.is_some() || after.is_some() {
+        let (before, after) = (link(before, "before", "←"), link(after, "after", "→"));
+        let _ = writeln!(html, "<p class=\"turn\">{before}{after}</p>");
+    }
+    html + "</section>\n"
+}
+
+fn shown(part: &Part) -> String {
+    match part {
+        Part::Text(text) => format!("<p>{}</p>\n", prose(text)),
+        Part::Equation { plain, .. } => {
+            format!("<p class=\"equation\">{}</p>\n", raised(plain))
+        }
+        Part::Matrix(m) => matrix(m),
+        Part::Table(t) => table(t),
+        Part::Output { name, value } => {
+            let class = if value.starts_with("error: ") {
+                " error"
+            } else {
+                ""
+            };
+            format!(
+                "<p class=\"output{class}\"><span>{}</span> <b>{}</b></p>\n",
+                escaped(name),
+                escaped(value)
+            )
+        }
+        Part::Tokens { name, tokens } => {
+            let tokens: String = tokens
+                .iter()
+                .map(|(token, id)| {
+                    let id = id.map_or_else(String::new, |id| format!("<sub>{id}</sub>"));
+                    format!("<span class=\"token\">{}{id}</span>", escaped(token))
+                })
+                .collect();
+            format!(
+                "<figure><figcaption>{}</figcaption><p class=\"tokens\">{tokens}</p></figure>\n",
+                escaped(name)
+            )
+        }
+        Part::Curve(curve) => plot::curve(curve),
+        Part::Code { file, text } => format!(
+            "<figure class=\"code\"><figcaption>{}</figcaption><pre><code>{}</code></pre></figure>\n",
+            escaped(file),
+            escaped(text)
+        ),
+        Part::Source { name, text } => format!(
+            "<figure class=\"code\"><figcaption>{}</figcaption><pre>{}</pre></figure>\n",
+            escaped(name),
+            escaped(text)
+        ),
+        Part::Try(commands) => {
+            let items: String = commands
+                .iter()
+                .map(|(command, shows)| {
+                    format!(
+                        "<li><code>{}</code><br>{}</li>\n",
+                        escaped(command),
+                        escaped(shows)
+                    )
+                })
+                .collect();
+            format!("<div class=\"next\"><h3>Try next</h3>\n<ul>\n{items}</ul></div>\n")
+        }
+        Part::Widget(w) => widget(w),
+    }
+}
+
+/// A heat-map: the darker a cell, the greater its number among those of the matrix.
+fn matrix(m: &Matrix) -> String {
+    let greatest = m
+        .values
+        .iter()
+        .flatten()
+        .fold(0.0f64, |a, x| a.max(x.abs()));
+    let head: String = m
+        .columns
+        .iter()
+        .map(|c| format!("<th scope=\"col\">{}</th>", escaped(c)))
+        .collect();
+    let mut rows = String::new();
+    for (i, row) in m.values.iter().enumerate() {
+        let class = if m.winning_row == Some(i) {
+            " class=\"wins\""
+        } else {
+            ""
+        };
+        let name = m.rows.get(i).map_or("", String::as_str);
+        let _ = write!(rows, "<tr{class}><th scope=\"row\">{}</th>", escaped(name));
+        for (j, &x) in row.iter().enumerate() {
+            let best = m.winners.get(i).copied().flatten() == Some(j);
+            let class = match (best, x < 0.0) {
+                (true, _) => " class=\"best\"",
+                (false, true) => " class=\"below\"",
+                (false, false) => "",
+            };
+            let heat = if greatest > 0.0 {
+                x.abs() / greatest
+            } else {
+                0.0
+            };
+            let _ = write!(
+                rows,
+                "<td{class} style=\"--h:{:.0}%\">{}</td>",
+                heat * 100.0,
+                m.cell(i, j)
+            );
+        }
+        if let Some(note) = m.notes.get(i) {
+            let _ = write!(rows, "<td class=\"note\">{}</td>", escaped(note));
+        }
+        rows += "</tr>\n";
+    }
+    format!(
+        "<div class=\"scroll\"><table class=\"matrix\"><caption>{}</caption>\n\
+         <thead><tr><td></td>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n",
+        escaped(&m.name)
+    )
+}
+
+fn table(t: &Table) -> String {
+    let cells = |row: &[String], tag: &str| -> String {
+        let cells = row.iter().map(|c| format!("<{tag}>{}</{tag}>", escaped(c)));
+        cells.collect()
+    };
+    let mut rows = String::new();
+    for (i, row) in t.rows.iter().enumerate() {
+        let class = if t.winning_row == Some(i) {
+            " class=\"wins\""
+        } else {
+            ""
+        };
+        let _ = writeln!(rows, "<tr{class}>{}</tr>", cells(row, "td"));
+    }
+    // A long list stands in a box of its own.
+    let class = if t.rows.len() > 24 {
+        "scroll long"
+    } else {
+        "scroll"
+    };
+    format!(
+        "<div class=\"{class}\"><table class=\"list\"><caption>{}</caption>\n\
+         <thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n",
+        escaped(&t.name),
+        cells(&t.header, "th")
+    )
+}
+
+/// A place for the page's script to draw in, with what it needs to know.
+fn widget(widget: &Widget) -> String {
+    let (kind, data) = match widget {
+        Widget::Attention {
+            text,
+            entries,
+            scale,
+            strength,
+        } => (
+            "attention",
+            json!({ "text": text, "entries": entries, "scale": scale, "strength": strength }),
+        ),
+        Widget::Levenshtein { word, keys } => {
+            ("levenshtein", json!({ "word": word, "keys": keys }))
+        }
+        Widget::Merges {
+            text,
+            pattern,
+            merges,
+        } => (
+            "merges",
+            json!({ "text": text, "pattern": pattern, "merges": merges }),
+        ),
+        Widget::Steps { steps } => {
+            let steps: Vec<Value> = steps
+                .iter()
+                .map(|(step, loss, m)| {
+                    json!({
+                        "step": step, "loss": loss, "rows": m.rows, "columns": m.columns,
+                        "values": m.values, "winners": m.winners, "notes": m.notes,
+                    })
+                })
+                .collect();
+            ("steps", json!({ "steps": steps }))
+        }
+    };
+    // A `<` would let a text end the script that holds it.
+    let data = data.to_string().replace('<', "\\u003c");
+    format!(
+        "<div class=\"widget\" data-kind=\"{kind}\">\
+         <script type=\"application/json\">{data}</script></div>\n"
+    )
+}
+
+/// A formula, with what follows a `^` raised.
+fn raised(plain: &str) -> String {
+    let mut parts = plain.split('^');
+    let mut html = escaped(parts.next().unwrap_or_default());
+    for part in parts {
+        let is_raised = |c: char| c.is_alphanumeric() || c == '-' || c == '.';
+        let end = part.find(|c| !is_raised(c)).unwrap_or(part.len());
+        let (up, rest) = part.split_at(end);
+        let _ = write!(html, "<sup>{}</sup>{}", escaped(up), escaped(rest));
+    }
+    html
+}
+
+/// Text with `code` in it.
+fn prose(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let parts = parts.map(|(i, part)| match i % 2 {
+        0 => escaped(part),
+        _ => format!("<code>{}</code>", escaped(part)),
+    });
+    parts.collect()
+}
+
+/// Text that HTML takes as text, in attributes too.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_learners_words_cannot_break_the_page() {
+        let part = Part::Widget(Widget::Levenshtein {
+            word: "</script><b>".to_owned(),
+            keys: vec!["\"&".to_owned()],
+        });
+        let html = shown(&part);
+        assert_eq!(html.matches("</script>").count(), 1, "{html}");
+        assert_eq!(
+            escaped("<a href=\"x\">&"),
+            "&lt;a href=&quot;x&quot;&gt;&amp;"
+        );
+        assert_eq!(
+            raised("W^Q, C^-0.5<"),
+            "W<sup>Q</sup>, C<sup>-0.5</sup>&lt;"
+        );
+        assert_eq!(prose("say `a<b` now"), "say <code>a&lt;b</code> now");
+    }
+}

@@ -1,0 +1,70 @@
+//! A curve as a drawing that needs no script.
+
+use super::html::escaped;
+use crate::Curve;
+use std::fmt::Write;
+
+/// Size of the drawing, in its own units.
+const SIZE: (f64, f64) = (640.0, 220.0);
+/// Room for labels: left, right, top, bottom.
+const ROOM: (f64, f64, f64, f64) = (56.0, 14.0, 12.0, 34.0);
+
+/// The curve as SVG, with a scale on both sides.
+pub(super) fn curve(curve: &Curve) -> String {
+    let xs = || curve.points.iter().map(|&(x, _)| x);
+    let ys = || curve.points.iter().map(|&(_, y)| y);
+    let (left, right) = bounds(xs());
+    let (low, high) = bounds(ys());
+    let low = low.min(0.0);
+    let x = |at: f64| ROOM.0 + (at - left) / (right - left) * (SIZE.0 - ROOM.0 - ROOM.1);
+    let y = |at: f64| SIZE.1 - ROOM.3 - (at - low) / (high - low) * (SIZE.1 - ROOM.2 - ROOM.3);
+    let points: Vec<String> = curve
+        .points
+        .iter()
+        .map(|&(a, b)| format!("{:.1},{:.1}", x(a), y(b)))
+        .collect();
+    let name = escaped(&curve.name);
+    let of = escaped(&curve.of);
+    let ends = curve.points.first().zip(curve.points.last());
+    let said = ends.map_or_else(String::new, |(first, last)| {
+        format!(
+            "{:.6} at {of} {}, {:.6} at {of} {}",
+            first.1, first.0, last.1, last.0
+        )
+    });
+    let mut svg = format!(
+        "<figure class=\"curve\"><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{name}: {said}\">\n",
+        SIZE.0, SIZE.1
+    );
+    let (begin, end, under) = (ROOM.0, SIZE.0 - ROOM.1, SIZE.1 - ROOM.3 + 20.0);
+    for part in 0..=4 {
+        let share = f64::from(part) / 4.0;
+        let (at, up) = (left + share * (right - left), low + share * (high - low));
+        let (across, height) = (x(at), y(up));
+        let _ = writeln!(
+            svg,
+            "<line class=\"rule\" x1=\"{begin}\" x2=\"{end}\" y1=\"{height:.1}\" \
+             y2=\"{height:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{up:.2}</text>\
+             <text x=\"{across:.1}\" y=\"{under:.1}\" text-anchor=\"middle\">{at:.0}</text>",
+            begin - 8.0,
+            height + 4.0,
+        );
+    }
+    let _ = write!(
+        svg,
+        "<polyline points=\"{}\"/></svg>\n<figcaption>{name} by {of}: {said}</figcaption></figure>\n",
+        points.join(" ")
+    );
+    svg
+}
+
+/// Least and greatest, never the same.
+fn bounds(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let low = values.clone().fold(f64::INFINITY, f64::min);
+    let high = values.fold(f64::NEG_INFINITY, f64::max);
+    if low < high {
+        (low, high)
+    } else {
+        (low, low + 1.0)
+    }
+}

@@ -1,0 +1,316 @@
+//! A lesson as text of aligned columns, with or without colour.
+
+use crate::{Curve, Lesson, Matrix, Part, Table};
+use std::fmt::Write;
+
+/// Columns that paragraphs are broken at.
+const WIDTH: usize = 88;
+/// Rows of a table that are shown one below the other; a longer one is set in columns.
+const LONG: usize = 24;
+/// Heights of a curve.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A lesson for a terminal; without `colour` it holds no escape sequence.
+///
+/// ```
+/// use latimer_lessons::{Setting, course::Entry, render};
+/// use latimer_tensor::Device;
+///
+/// let lesson = Entry::find("3")?.build(&Setting::new(&Device::reference()))?;
+/// let shown = render::terminal(&lesson, false);
+/// assert!(shown.contains("▸ table"));
+/// # Ok::<(), latimer_lessons::Error>(())
+/// ```
+#[must_use]
+pub fn terminal(lesson: &Lesson, colour: bool) -> String {
+    let style = Style { colour };
+    let title = format!("Lesson {}: {}", lesson.id, lesson.title);
+    let line = "─".repeat(title.chars().count());
+    let mut text = format!("{}\n{}\n", style.bold(&title), style.dim(&line));
+    text += &parts(&lesson.parts, colour);
+    text
+}
+
+/// Parts alone, each after an empty line.
+#[must_use]
+pub fn parts(parts: &[Part], colour: bool) -> String {
+    let style = Style { colour };
+    let mut text = String::new();
+    let mut before: Option<&Part> = None;
+    for part in parts {
+        let shown = style.part(part);
+        // Results that follow each other stand together.
+        let together = matches!(
+            (before, part),
+            (Some(Part::Output { .. }), Part::Output { .. })
+        );
+        if !shown.is_empty() {
+            text += if together { "" } else { "\n" };
+            text += &shown;
+            before = Some(part);
+        }
+    }
+    text
+}
+
+/// How words are emphasised.
+#[derive(Clone, Copy)]
+struct Style {
+    colour: bool,
+}
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn name(self, text: &str) -> String {
+        self.paint("36", text)
+    }
+
+    fn winner(self, text: &str) -> String {
+        self.paint("1;32", text)
+    }
+
+    fn part(self, part: &Part) -> String {
+        match part {
+            Part::Text(text) => wrapped(text),
+            Part::Equation { plain, .. } => format!("    {}\n", self.bold(plain)),
+            Part::Matrix(matrix) => self.matrix(matrix),
+            Part::Table(table) => self.table(table),
+            Part::Output { name, value } => {
+                let value = match value.strip_prefix("error: ") {
+                    Some(_) => self.paint("31", value),
+                    None => self.bold(value),
+                };
+                // Longer values, such as samples, keep their own lines.
+                let value = value.replace('\n', "\n      ");
+                format!("  {}: {value}\n", self.name(name))
+            }
+            Part::Tokens { name, tokens } => self.tokens(name, tokens),
+            Part::Curve(curve) => self.curve(curve),
+            Part::Code { file, text } => {
+                let mut shown = format!("  {}\n", self.dim(file));
+                for line in text.lines() {
+                    let line = format!("  {} {}", self.dim("│"), line);
+                    shown = format!("{shown}{}\n", line.trim_end());
+                }
+                shown
+            }
+            Part::Source { name, text } => {
+                let lines = text.lines().map(|line| format!("    {line}\n"));
+                format!("  {}\n{}", self.name(name), lines.collect::<String>())
+            }
+            Part::Try(commands) => {
+                let mut shown = format!("{}\n", self.bold("Try next"));
+                for (command, shows) in commands {
+                    let _ = writeln!(shown, "  {}\n      {}", self.name(command), self.dim(shows));
+                }
+                shown
+            }
+            Part::Widget(_) => String::new(),
+        }
+    }
+
+    fn matrix(self, m: &Matrix) -> String {
+        let names = m.rows.iter().map(|row| row.chars().count());
+        let margin = names.max().unwrap_or(0);
+        let cells: Vec<Vec<String>> = (0..m.values.len())
+            .map(|i| (0..m.values[i].len()).map(|j| m.cell(i, j)).collect())
+            .collect();
+        let widths: Vec<usize> = (0..m.columns.len())
+            .map(|j| {
+                let cells = cells.iter().filter_map(|row| row.get(j));
+                let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+                widest.max(m.columns[j].chars().count())
+            })
+            .collect();
+        // One-hot rows show their winner by themselves.
+        let starred = !m.is_whole();
+        let mut shown = format!("  {}\n", self.name(&m.name));
+        let _ = write!(shown, "    {:margin$}", "");
+        for (column, &width) in m.columns.iter().zip(&widths) {
+            let _ = write!(shown, "  {}", self.dim(&format!("{column:>width$}")));
+            shown += if starred { " " } else { "" };
+        }
+        shown = format!("{}\n", shown.trim_end());
+        for (i, row) in cells.iter().enumerate() {
+            let wins = m.winning_row == Some(i);
+            let name = format!("{:margin$}", m.rows.get(i).map_or("", String::as_str));
+            let name = if wins { self.winner(&name) } else { name };
+            let mut line = format!("  {} {name}", if wins { "▸" } else { " " });
+            for (j, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+                let is_best = m.winners.get(i).copied().flatten() == Some(j);
+                let padded = format!("{cell:>width$}");
+                let _ = match () {
+                    () if is_best => write!(line, "  {}", self.winner(&padded)),
+                    () if m.values[i][j] == 0.0 => write!(line, "  {}", self.dim(&padded)),
+                    () => write!(line, "  {padded}"),
+                };
+                line += match (starred, is_best) {
+                    (true, true) => "*",
+                    (true, false) => " ",
+                    (false, _) => "",
+                };
+            }
+            if let Some(note) = m.notes.get(i) {
+                let _ = write!(line, "  {}", self.winner(note));
+            }
+            let _ = writeln!(shown, "{}", line.trim_end());
+        }
+        shown
+    }
+
+    fn table(self, table: &Table) -> String {
+        let mut shown = format!("  {}\n", self.name(&table.name));
+        if table.rows.len() > LONG {
+            return shown + &in_columns(&table.rows);
+        }
+        let widths: Vec<usize> = (0..table.header.len())
+            .map(|j| {
+                let cells = table.rows.iter().filter_map(|row| row.get(j));
+                let cells = cells.chain(table.header.get(j));
+                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        let line = |cells: &[String]| -> String {
+            let cells = cells.iter().zip(&widths);
+            let padded: Vec<String> = cells.map(|(cell, &w)| format!("{cell:w$}")).collect();
+            padded.join("  ").trim_end().to_owned()
+        };
+        let _ = writeln!(shown, "    {}", self.dim(&line(&table.header)));
+        for (i, row) in table.rows.iter().enumerate() {
+            let _ = if table.winning_row == Some(i) {
+                writeln!(shown, "  ▸ {}", self.winner(&line(row)))
+            } else {
+                writeln!(shown, "    {}", line(row))
+            };
+        }
+        shown
+    }
+
+    fn tokens(self, name: &str, tokens: &[(String, Option<u32>)]) -> String {
+        // Neighbours are told apart by colour, or by a bar.
+        let colours = ["30;46", "30;43", "30;42", "30;45"];
+        let shown: Vec<String> = tokens
+            .iter()
+            .enumerate()
+            .map(|(i, (token, _))| self.paint(colours[i % colours.len()], token))
+            .collect();
+        let text = shown.join(if self.colour { "" } else { "|" });
+        let ids: Vec<String> = tokens
+            .iter()
+            .filter_map(|(_, id)| id.map(|id| id.to_string()))
+            .collect();
+        let count = format!("{} tokens", tokens.len());
+        let ids = wrapped(&ids.join(" ")).replace('\n', "\n    ");
+        format!(
+            "  {} ({count})\n    {text}\n    {}\n",
+            self.name(name),
+            self.dim(ids.trim_end())
+        )
+    }
+
+    fn curve(self, curve: &Curve) -> String {
+        let (Some(first), Some(last)) = (curve.points.first(), curve.points.last()) else {
+            return String::new();
+        };
+        let values = curve.points.iter().map(|&(_, y)| y);
+        let low = values.clone().fold(f64::INFINITY, f64::min);
+        let high = values.fold(f64::NEG_INFINITY, f64::max);
+        // One bar for every few points, each their mean.
+        let some = curve.points.len().div_ceil(60).max(1);
+        let bars = curve.points.chunks(some).map(|chunk| {
+            let mean = chunk.iter().map(|&(_, y)| y).sum::<f64>() / chunk.len() as f64;
+            let share = (mean - low) / (high - low).max(f64::MIN_POSITIVE);
+            BARS[((share * 7.0).round() as usize).min(7)]
+        });
+        let bars: String = bars.collect();
+        format!(
+            "  {}\n    {bars}\n    {:.6} at {} {}, {:.6} at {} {}\n",
+            self.name(&curve.name),
+            first.1,
+            curve.of,
+            first.0,
+            last.1,
+            curve.of,
+            last.0
+        )
+    }
+}
+
+/// A paragraph in lines of at most [`WIDTH`] columns.
+fn wrapped(text: &str) -> String {
+    let (mut lines, mut line) = (String::new(), String::new());
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines += &line;
+            lines.push('\n');
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    format!("{lines}{line}\n")
+}
+
+/// A long table's rows side by side, read line by line.
+fn in_columns(rows: &[Vec<String>]) -> String {
+    let cells: Vec<String> = rows.iter().map(|row| row.join(" ")).collect();
+    let width = cells.iter().map(|c| c.chars().count()).max().unwrap_or(0) + 2;
+    let across = (WIDTH / width).max(1);
+    let lines = cells.chunks(across).map(|line| {
+        let line: String = line.iter().map(|cell| format!("{cell:width$}")).collect();
+        format!("    {}\n", line.trim_end())
+    });
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_winners_marked() {
+        let values = vec![vec![0.25, 0.75], vec![0.5, 0.125]];
+        let matrix = Matrix::of("w", ["a", "bcd"], ["x", "y"], values)
+            .with_winners()
+            .with_notes(["→ y", "→ x"])
+            .with_winning_row(1);
+        assert_eq!(
+            parts(&[Part::Matrix(matrix)], false),
+            "\n  w\n              x        y\n    a    0.2500   0.7500*  → y\n  ▸ bcd  0.5000*  0.1250   → x\n"
+        );
+    }
+
+    #[test]
+    fn without_colour_there_is_no_escape() {
+        let part = Part::Output {
+            name: "a".to_owned(),
+            value: "b".to_owned(),
+        };
+        assert!(!parts(std::slice::from_ref(&part), false).contains('\x1b'));
+        assert!(parts(&[part], true).contains('\x1b'));
+    }
+
+    #[test]
+    fn paragraphs_are_broken_between_words() {
+        let text = "word ".repeat(100);
+        assert!(wrapped(&text).lines().all(|l| l.chars().count() <= WIDTH));
+        assert_eq!(wrapped(&text).split_whitespace().count(), 100);
+    }
+}

@@ -1,0 +1,56 @@
+//! Translation by a head that has learned the dictionary.
+
+use super::{Method, Translation, Translator, all_answered, arrows, words};
+use crate::{LearnedHead, Matrix, Part, Result, Sharpness};
+
+/// Looks all words up through learned maps of their spelling.
+///
+/// ```
+/// use latimer_lessons::{Dictionary, HeadTraining, HeadTranslator, LearnedHead, Translator};
+/// use latimer_tensor::Device;
+///
+/// let dictionary = Dictionary::tutorial();
+/// let head = LearnedHead::train(&Device::reference(), &dictionary, HeadTraining::default())?;
+/// let sharpness = head.sharpness();
+/// let english = HeadTranslator::new(&head, sharpness).translate("le chat est sous la table")?;
+/// assert_eq!(english.text, "the cat is under the table");
+/// # Ok::<(), latimer_lessons::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct HeadTranslator<'a> {
+    head: &'a LearnedHead,
+    sharpness: Sharpness,
+}
+
+impl<'a> HeadTranslator<'a> {
+    /// Translates by this head; [`LearnedHead::sharpness`] is what it was trained with.
+    #[must_use]
+    pub fn new(head: &'a LearnedHead, sharpness: Sharpness) -> Self {
+        Self { head, sharpness }
+    }
+}
+
+impl Translator for HeadTranslator<'_> {
+    fn method(&self) -> Method {
+        Method::Head
+    }
+
+    /// # Errors
+    /// [`Sharpness::factor`]'s; [`crate::Error::NoAnswer`].
+    fn translate(&self, text: &str) -> Result<Translation> {
+        let words = words(text)?;
+        // lesson: begin learned
+        let found = self.head.look_up(&words, self.sharpness)?;
+        let answers = self.head.answers(&found)?; // [T, V_out]
+        let tokens = self.head.output.decode_rows(&answers)?;
+        // lesson: end
+        let tokens = all_answered(&words, tokens)?;
+        let keys = self.head.dictionary().keys();
+        let weights = Matrix::new("weights", &words, keys, &found.weights)?.with_winners();
+        let answers = Matrix::new("answers", &words, self.head.output.words(), &answers)?
+            .with_winners()
+            .with_notes(arrows(&tokens));
+        let workings = vec![Part::Matrix(weights), Part::Matrix(answers)];
+        Ok(Translation::of_words(self.method(), tokens, workings))
+    }
+}
