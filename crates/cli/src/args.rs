@@ -1,6 +1,8 @@
 //! The command line, declared once: commands, common flags, and a flag for every key.
 
-use crate::commands::{bench, data, devices, eval, generate, logits, tokenizer, train, translate};
+use crate::commands::{
+    bench, data, devices, eval, generate, lesson, logits, tokenizer, train, translate,
+};
 use crate::error::{Error, Result};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as Clap, FromArgMatches};
 use latimer_trainer::config::{Config, KEYS, KeyKind, PRESETS};
@@ -16,7 +18,7 @@ use std::path::PathBuf;
 )]
 #[command(after_help = "\
 Start with `latimer train`: built-in data, no network, about two minutes on two cores.
-Then `latimer translate \"le chat est sous la table\"`.")]
+Then `latimer translate \"le chat est sous la table\"`, and `latimer lesson 2` to see how it is done.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -32,8 +34,10 @@ pub(crate) enum Command {
     Train(train::Args),
     /// Let a model write
     Generate(generate::Args),
-    /// Translate a French sentence
+    /// Translate a French sentence, by one of seven methods
     Translate(translate::Args),
+    /// Learn how a GPT works, from a dictionary on, step by step
+    Lesson(lesson::Args),
     /// Measure how well a model predicts a text
     Eval(eval::Args),
     /// Write a model's logits for some token ids to a file

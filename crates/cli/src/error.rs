@@ -41,6 +41,14 @@ pub(crate) enum Error {
     #[error(transparent)]
     Trainer(Box<latimer_trainer::Error>),
     #[error(transparent)]
+    Lessons(#[from] latimer_lessons::Error),
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    WriteFile {
+        path: std::path::PathBuf,
+        source: io::Error,
+    },
+    #[error(transparent)]
     Model(#[from] latimer_nn::Error),
     #[error(transparent)]
     Tokenizer(#[from] latimer_tokenizer::Error),

@@ -83,6 +83,11 @@ pub(crate) fn dim(text: impl Display) -> StyledObject<String> {
     style(text.to_string()).for_stderr().dim()
 }
 
+/// Whether stdout is a terminal that shows colours, and `NO_COLOR` does not forbid it.
+pub(crate) fn has_colour() -> bool {
+    stdout().is_terminal() && console::colors_enabled()
+}
+
 /// A line on stderr. That nobody reads it is no reason to stop.
 pub(crate) fn line(text: impl Display) {
     let _ = writeln!(stderr().lock(), "{text}");

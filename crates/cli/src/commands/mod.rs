@@ -5,6 +5,7 @@ pub(crate) mod data;
 pub(crate) mod devices;
 pub(crate) mod eval;
 pub(crate) mod generate;
+pub(crate) mod lesson;
 pub(crate) mod logits;
 pub(crate) mod tokenizer;
 pub(crate) mod train;
@@ -37,6 +38,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Train(args) => train::run(context, &args),
         Command::Generate(args) => generate::run(context, &args),
         Command::Translate(args) => translate::run(context, &args),
+        Command::Lesson(args) => lesson::run(context, &args),
         Command::Eval(args) => eval::run(context, &args),
         Command::Logits(args) => logits::run(context, &args),
         Command::Tokenizer(args) => tokenizer::run(context, &args),

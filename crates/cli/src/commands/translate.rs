@@ -4,21 +4,37 @@ use super::{Context, unknown};
 use crate::args::ModelArgs;
 use crate::error::{Error, Result};
 use crate::terminal;
+use latimer_lessons::{
+    AttentionTranslator, Dictionary, ExactTranslator, FuzzyTranslator, GptTranslator, HeadTraining,
+    HeadTranslator, LearnedHead, MatrixTranslator, Method, Part, Sharpness, SoftmaxTranslator,
+    Translation, Translator, keys_and_values, render,
+};
 use serde::Serialize;
-use std::borrow::Cow;
+use serde_json::{Map, Value};
 use std::process::ExitCode;
 
-/// The translators there are.
-const METHODS: &[&str] = &["gpt"];
 /// The preset whose runs translate.
-const PHRASEBOOK: &str = "phrasebook";
+pub(crate) const PHRASEBOOK: &str = "phrasebook";
 
 /// What to translate, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The translator: gpt
+    /// The translator, in the tutorial's order: exact, fuzzy, matrix, softmax, attention, head, gpt
     #[arg(long, value_name = "NAME", default_value = "gpt")]
     method: String,
+    /// Show what was computed on the way: edits, scores, weights, answers
+    #[arg(long)]
+    explain: bool,
+    /// Below 1 the best key gets more, above 1 less; of softmax, attention and head [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    temperature: Option<f32>,
+    /// What scores are multiplied by, or `formula` for 1/√d; of softmax, attention and head
+    /// [default: 1, the formula's for head]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = scale)]
+    scale: Option<Scale>,
+    /// What the head's weights are drawn from, before it learns
+    #[arg(long, value_name = "N", default_value_t = HeadTraining::default().seed)]
+    seed: u64,
     #[command(flatten)]
     model: ModelArgs,
     /// A French sentence, in lower case and without punctuation
@@ -26,42 +42,112 @@ pub(crate) struct Args {
     text: Vec<String>,
 }
 
+/// A factor of scores.
+#[derive(Clone, Copy, Debug)]
+enum Scale {
+    Formula,
+    Number(f32),
+}
+
+fn scale(text: &str) -> Result<Scale, String> {
+    match text {
+        "formula" => Ok(Scale::Formula),
+        _ => text
+            .parse()
+            .map(Scale::Number)
+            .map_err(|_| "a number, or `formula` for 1/√d".to_owned()),
+    }
+}
+
 /// The result.
 #[derive(Serialize)]
-struct Translation<'a> {
+struct Translated<'a> {
     method: &'a str,
     text: &'a str,
     /// The answer's tokens, each as text.
-    tokens: Vec<Cow<'a, str>>,
+    tokens: &'a [String],
+    /// What was computed on the way, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workings: Option<Map<String, Value>>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    if !METHODS.contains(&args.method.as_str()) {
-        return Err(unknown("method", &args.method, METHODS));
-    }
-    let french = args.text.join(" ");
-    if french.trim().is_empty() {
+    let Some(method) = Method::from_name(&args.method) else {
+        let names = Method::ALL.map(Method::name);
+        return Err(unknown("method", &args.method, &names));
+    };
+    let text = args.text.join(" ");
+    if text.trim().is_empty() {
         return Err(Error::Usage("there is nothing to translate".to_owned()));
     }
-    let model = context.model(&args.model, Some(PHRASEBOOK))?;
-    let tokenizer = model.tokenizer()?;
-    // Alone first, so that an unknown word's place is counted in what was typed.
-    tokenizer.encode(french.trim())?;
-    let english = latimer_trainer::translate(&model.gpt, &model.params, &**tokenizer, &french)?;
-    if context.terminal.json {
-        let ids = tokenizer.encode(&english)?;
-        let tokens: Vec<_> = ids
-            .iter()
-            .filter_map(|&id| tokenizer.token_bytes(id))
-            .map(String::from_utf8_lossy)
-            .collect();
-        terminal::json_result(&Translation {
-            method: &args.method,
-            text: &english,
-            tokens,
-        })?;
-    } else {
-        terminal::result(english)?;
+    if !method.has_sharpness() && (args.temperature.is_some() || args.scale.is_some()) {
+        return Err(Error::Usage(format!(
+            "--temperature and --scale are of the methods softmax, attention and head: {} has no \
+             softmax to sharpen",
+            method.name()
+        )));
     }
+    let translation = args.translate(context, method, &text)?;
+    if context.terminal.json {
+        let outputs = || translation.workings.iter().filter_map(Part::output);
+        terminal::json_result(&Translated {
+            method: method.name(),
+            text: &translation.text,
+            tokens: &translation.tokens,
+            workings: args.explain.then(|| outputs().collect()),
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.explain {
+        let shown = render::parts(&translation.workings, terminal::has_colour());
+        terminal::result(format_args!("{}\n", shown.trim_matches('\n')))?;
+    }
+    terminal::result(&translation.text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn translate(&self, context: &Context, method: Method, text: &str) -> Result<Translation> {
+        let dictionary = Dictionary::tutorial();
+        let matrices = || keys_and_values(&context.device()?, &dictionary).map_err(Error::from);
+        let plain = Sharpness::default();
+        let d = dictionary.len();
+        Ok(match method {
+            Method::Exact => ExactTranslator::new(dictionary).translate(text)?,
+            Method::Fuzzy => FuzzyTranslator::new(dictionary).translate(text)?,
+            Method::Matrix => MatrixTranslator::new(matrices()?).translate(text)?,
+            Method::Softmax => {
+                SoftmaxTranslator::new(matrices()?, self.sharpness(plain, d)).translate(text)?
+            }
+            Method::Attention => {
+                AttentionTranslator::new(matrices()?, self.sharpness(plain, d)).translate(text)?
+            }
+            Method::Head => {
+                let training = HeadTraining {
+                    seed: self.seed,
+                    ..HeadTraining::default()
+                };
+                let head = LearnedHead::train(&context.device()?, &dictionary, training)?;
+                let sharpness = self.sharpness(head.sharpness(), training.n_embd);
+                HeadTranslator::new(&head, sharpness).translate(text)?
+            }
+            Method::Gpt => {
+                let model = context.model(&self.model, Some(PHRASEBOOK))?;
+                let tokenizer = model.tokenizer()?;
+                GptTranslator::new(&model.gpt, &model.params, &**tokenizer).translate(text)?
+            }
+        })
+    }
+
+    /// The flags laid over a method's own factors; `d` is the length of its vectors.
+    fn sharpness(&self, own: Sharpness, d: usize) -> Sharpness {
+        Sharpness {
+            scale: match self.scale {
+                None => own.scale,
+                Some(Scale::Formula) => Sharpness::formula(d).scale,
+                Some(Scale::Number(scale)) => scale,
+            },
+            temperature: self.temperature.unwrap_or(own.temperature),
+        }
+    }
 }

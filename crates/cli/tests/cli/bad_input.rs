@@ -65,7 +65,11 @@ fn what_is_misspelt_is_guessed() {
                 "did you mean char?",
             ),
             ("translate --method gpt2 bonjour", 2, "did you mean `gpt`?"),
-            ("translate --method softmax bonjour", 2, "there is: gpt"),
+            (
+                "translate --method bert bonjour",
+                2,
+                "there is: exact, fuzzy",
+            ),
         ],
     );
 }

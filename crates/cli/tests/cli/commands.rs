@@ -305,6 +305,7 @@ fn help_names_what_works_and_nothing_else() {
         "train",
         "generate",
         "translate",
+        "lesson",
         "eval",
         "logits",
         "data",

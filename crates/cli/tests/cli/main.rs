@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod eval;
 mod ladder;
+mod lessons;
 mod place;
 mod runs;
 mod tokenizers;

@@ -1,0 +1,212 @@
+//! `latimer lesson`: the tutorial, step by step.
+
+use super::translate::PHRASEBOOK;
+use super::{Context, cache, unknown};
+use crate::args::ModelArgs;
+use crate::download;
+use crate::error::{Error, Result, sentence};
+use crate::terminal;
+use latimer_lessons::course::{Entry, LESSONS};
+use latimer_lessons::{GptTranslator, Lesson, Setting, render};
+use latimer_trainer::LoadedModel;
+use latimer_trainer::data::corpora::Corpus;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The corpus that some lessons read.
+const SHAKESPEARE: &str = "shakespeare";
+/// The lessons that read it, and the one that translates by a GPT.
+const READERS: [&str; 2] = ["11", "12"];
+const LAST: &str = "12";
+
+/// Which lesson, and how to show it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A lesson's name, `list`, or `all`
+    #[arg(value_name = "N|list|all", default_value = "list")]
+    lesson: String,
+    /// Your own words in place of the tutorial's
+    #[arg(long = "try", value_name = "WORDS", num_args = 1..)]
+    words: Option<Vec<String>>,
+    /// Write equations and matrices as LaTeX
+    #[arg(long, conflicts_with_all = ["json", "html"])]
+    latex: bool,
+    /// Write a page that needs nothing else to FILE; with `all`, a small book
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Let trainings that take longer than half a minute run to their end
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// A lesson's results.
+#[derive(Serialize)]
+struct Given<'a> {
+    lesson: Value,
+    title: &'a str,
+    outputs: Map<String, Value>,
+}
+
+/// A lesson that can be given.
+#[derive(Serialize)]
+struct Listed<'a> {
+    lesson: Value,
+    title: &'a str,
+    about: &'a str,
+}
+
+/// The result of `--html`.
+#[derive(Serialize)]
+struct Written {
+    out: String,
+    lessons: usize,
+    bytes: usize,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let entries: &[Entry] = match args.lesson.as_str() {
+        "list" => {
+            list(context)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        "all" => LESSONS,
+        id => {
+            let at = LESSONS.iter().position(|entry| entry.id == id);
+            let at = at.ok_or_else(|| no_lesson(id))?;
+            &LESSONS[at..=at]
+        }
+    };
+    let device = context.device()?;
+    let text = args.words.as_ref().map(|words| words.join(" "));
+    let has = |ids: &[&str]| entries.iter().any(|entry| ids.contains(&entry.id));
+    let cache = has(&READERS).then(|| plays(context)).flatten();
+    let model = match has(&[LAST]) {
+        true => model(context, args)?,
+        false => None,
+    };
+    let tokenizer = model.as_ref().map(LoadedModel::tokenizer).transpose()?;
+    let setting = Setting {
+        text: text.as_deref(),
+        cache: cache.as_deref(),
+        gpt: model
+            .as_ref()
+            .zip(tokenizer)
+            .map(|(model, tokenizer)| GptTranslator::new(&model.gpt, &model.params, &**tokenizer)),
+        full: args.full,
+        ..Setting::new(&device)
+    };
+    let mut lessons = Vec::new();
+    for (number, entry) in entries.iter().enumerate() {
+        let lesson = entry.build(&setting)?;
+        // A book is written at its end, everything else as soon as it is known.
+        if args.html.is_some() {
+            lessons.push(lesson);
+        } else {
+            show(context, args, &lesson, number == 0)?;
+        }
+    }
+    if let Some(path) = &args.html {
+        write(context, path, &lessons)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn no_lesson(id: &str) -> Error {
+    let names: Vec<&str> = LESSONS.iter().map(|entry| entry.id).collect();
+    match id.parse::<u32>() {
+        // No number is a misspelling of another.
+        Ok(_) => Error::Usage(format!(
+            "there is no lesson {id}: `latimer lesson list` names them all, {} to {}",
+            names[0],
+            names[names.len() - 1]
+        )),
+        Err(_) => unknown("lesson", id, &[&names[..], &["list", "all"]].concat()),
+    }
+}
+
+fn list(context: &Context) -> Result<()> {
+    for entry in LESSONS {
+        if context.terminal.json {
+            terminal::json_result(&Listed {
+                lesson: name(entry.id),
+                title: entry.title,
+                about: entry.about,
+            })?;
+        } else {
+            let (id, title) = (entry.id, entry.title);
+            terminal::result(format_args!("{id:>4}  {title:<28}  {}", entry.about))?;
+        }
+    }
+    context.terminal.note(
+        "\n`latimer lesson 2` is a good beginning; `latimer lesson all --html book.html` writes a book.",
+    );
+    Ok(())
+}
+
+/// A lesson's name in JSON: a number where it is one.
+fn name(id: &str) -> Value {
+    id.parse::<u64>().map_or_else(|_| id.into(), Value::from)
+}
+
+fn show(context: &Context, args: &Args, lesson: &Lesson, first: bool) -> Result<()> {
+    if context.terminal.json {
+        return terminal::json_result(&Given {
+            lesson: name(lesson.id),
+            title: lesson.title,
+            outputs: lesson.outputs(),
+        });
+    }
+    let shown = if args.latex {
+        render::latex(lesson)
+    } else {
+        render::terminal(lesson, terminal::has_colour())
+    };
+    let gap = if first { "" } else { "\n\n" };
+    terminal::result(format_args!("{gap}{}", shown.trim_end()))
+}
+
+fn write(context: &Context, path: &PathBuf, lessons: &[Lesson]) -> Result<()> {
+    let page = render::page(lessons);
+    std::fs::write(path, &page).map_err(|source| Error::WriteFile {
+        path: path.clone(),
+        source,
+    })?;
+    let written = Written {
+        out: path.display().to_string(),
+        lessons: lessons.len(),
+        bytes: page.len(),
+    };
+    if context.terminal.json {
+        return terminal::json_result(&written);
+    }
+    terminal::result(format_args!("{}: open it in a browser", written.out))
+}
+
+/// The folder with Shakespeare's plays, downloaded if need be. Without them a lesson is shorter.
+fn plays(context: &Context) -> Option<PathBuf> {
+    let cache = cache();
+    let published = Corpus::find(SHAKESPEARE)?.published?;
+    match download::fetch(&published, &cache, &context.terminal) {
+        Ok(_) => Some(cache),
+        Err(error) => {
+            let reason = sentence(&error);
+            let warning = format_args!("without Shakespeare's plays this is shorter: {reason}");
+            context.terminal.warn(warning);
+            None
+        }
+    }
+}
+
+/// The model that `--model` names, or the newest phrasebook run, if there is one.
+fn model(context: &Context, args: &Args) -> Result<Option<LoadedModel>> {
+    match context.model(&args.model, Some(PHRASEBOOK)) {
+        Ok(model) => Ok(Some(model)),
+        Err(error) if args.model.model.is_some() => Err(error),
+        // Nobody asked for one: the lesson says how to train it.
+        Err(_) => Ok(None),
+    }
+}

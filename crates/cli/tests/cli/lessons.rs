@@ -1,0 +1,191 @@
+//! The tutorial: `translate` by every method, and `lesson`.
+
+use crate::place::{Outcome, Place};
+use serde_json::Value;
+
+const SENTENCE: &str = "le chat est sous la table";
+const ENGLISH: &str = "the cat is under the table";
+
+#[test]
+fn six_translators_need_no_model() {
+    let place = Place::new();
+    for method in ["exact", "fuzzy", "matrix", "softmax", "attention", "head"] {
+        let command = format!("translate --method {method} {SENTENCE}");
+        assert_eq!(place.output(&command), format!("{ENGLISH}\n"), "{method}");
+        let translated = &place.json(&command)[0];
+        assert_eq!(translated["method"], method);
+        assert_eq!(translated["text"], ENGLISH);
+        let tokens: Vec<&str> = ENGLISH.split(' ').collect();
+        assert_eq!(translated["tokens"], Value::from(tokens));
+        assert_eq!(translated.as_object().unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn unknown_words_are_taken_as_each_method_can() {
+    let place = Place::new();
+    for method in ["exact", "matrix"] {
+        let refused = place.run(&format!("translate --method {method} les tables"));
+        assert_eq!((refused.status, refused.stdout.as_str()), (Some(1), ""));
+        for said in ["unknown word `les`, word 1", "nearest is `le`", "`fuzzy`"] {
+            assert!(refused.stderr.contains(said), "{refused:?}");
+        }
+    }
+    for method in ["fuzzy", "softmax", "attention", "head"] {
+        let command = format!("translate --method {method} tables");
+        assert_eq!(place.output(&command), "table\n", "{method}");
+    }
+}
+
+#[test]
+fn the_sentence_is_broken_and_mended() {
+    let place = Place::new();
+    for method in ["softmax", "attention"] {
+        let broken = format!("translate --method {method} --scale formula {SENTENCE}");
+        assert_eq!(place.output(&broken), "the the the the the the\n");
+        let mended = format!("{broken} --temperature 0.3");
+        assert_eq!(place.output(&mended), format!("{ENGLISH}\n"));
+    }
+    let hot = format!("translate --method head --temperature 1000 {SENTENCE}");
+    assert_eq!(place.output(&hot), "the the the the the the\n");
+}
+
+#[test]
+fn translate_explains() {
+    let place = Place::new();
+    let shown = place.output("translate --method attention --explain les chats");
+    for said in ["Q\n", "0.9500", "weights", "answers", "→ cat"] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    assert!(shown.ends_with("\n\nthe cat\n"), "{shown}");
+    assert!(!shown.contains('\x1b'), "no terminal, no colour: {shown}");
+    let explained = &place.json("translate --method softmax --explain sous")[0];
+    let weights = &explained["workings"]["weights"]["values"][0];
+    let weights: Vec<String> = weights
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| format!("{:.4}", w.as_f64().unwrap()))
+        .collect();
+    assert_eq!(
+        weights,
+        ["0.1296", "0.1296", "0.1296", "0.3522", "0.1296", "0.1296"]
+    );
+}
+
+#[test]
+fn lessons_are_listed_and_given() {
+    let place = Place::new();
+    let listed = place.json("lesson list");
+    assert_eq!(listed[0]["lesson"], 0);
+    assert!(listed.len() >= 13, "{listed:?}");
+    assert_eq!(place.output("lesson"), place.output("lesson list"));
+    for lesson in &listed[..11] {
+        let number = lesson["lesson"].as_u64().unwrap();
+        let given = place.output(&format!("lesson {number}"));
+        let title = lesson["title"].as_str().unwrap();
+        assert!(
+            given.starts_with(&format!("Lesson {number}: {title}\n")),
+            "{given}"
+        );
+        assert!(given.contains("Try next"), "{given}");
+    }
+    let eight = &place.json("lesson 8")[0];
+    let keys: Vec<&String> = eight.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["lesson", "outputs", "title"]);
+    assert_eq!(eight["lesson"], 8);
+    assert_eq!(eight["outputs"]["translation"], ENGLISH);
+    let scaled = "translation with the scale";
+    assert_eq!(eight["outputs"][scaled], "the the the the the the");
+}
+
+#[test]
+fn lessons_take_a_learners_words() {
+    let place = Place::new();
+    let three = &place.json("lesson 3 --try tabel sus")[0];
+    assert_eq!(three["outputs"]["translation"], "table under");
+    let two = place.output("lesson 2 --try le chien");
+    assert!(two.contains("unknown word `chien`"), "{two}");
+}
+
+#[test]
+fn lessons_without_shakespeare_are_shorter_and_say_so() {
+    let place = Place::new();
+    let outcome = place.run("lesson 11");
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("warning: without Shakespeare"),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.stdout.contains("latimer data get shakespeare"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn lessons_become_latex_and_pages() {
+    let place = Place::new();
+    let latex = place.output("lesson 6 --latex");
+    let product = "\\[ q K^\\top V = \\left[\\begin{matrix}\n  0 & 0 & 0 & 0 & 1\\\\\n";
+    assert!(latex.contains(product), "{latex}");
+    let written = &place.json("lesson all --quiet --html book.html")[0];
+    assert_eq!(
+        (&written["out"], &written["lessons"]),
+        (&"book.html".into(), &13.into())
+    );
+    let book = std::fs::read_to_string(place.path("book.html")).unwrap();
+    assert_eq!(book.len() as u64, written["bytes"].as_u64().unwrap());
+    assert!(book.contains("<nav") && book.ends_with("</html>\n"));
+    let said = place.output("lesson 8 --html eight.html");
+    assert_eq!(said, "eight.html: open it in a browser\n");
+    assert!(
+        !std::fs::read_to_string(place.path("eight.html"))
+            .unwrap()
+            .contains("<nav")
+    );
+}
+
+#[test]
+fn what_no_lesson_and_no_translator_takes() {
+    let place = Place::new();
+    for (args, status, said) in [
+        ("lesson 13", 2, "there is no lesson 13"),
+        ("lesson lst", 2, "did you mean `list`?"),
+        (
+            "lesson 8 --html missing/x.html",
+            1,
+            "cannot write missing/x.html",
+        ),
+        ("lesson 8 --latex --json", 2, "cannot be used with"),
+        ("lesson 12 --model missing", 1, "holds no model"),
+        ("translate --method softmx le", 2, "did you mean `softmax`?"),
+        ("translate --method exact --scale 2 le", 2, "no softmax"),
+        (
+            "translate --method softmax --temperature 0 le",
+            1,
+            "the temperature is 0",
+        ),
+        (
+            "translate --method softmax --scale -1 le",
+            1,
+            "the scale is -1",
+        ),
+        ("translate --method softmax --scale big le", 2, "`formula`"),
+    ] {
+        let Outcome {
+            status: got,
+            stdout,
+            stderr,
+        } = place.run(args);
+        assert_eq!(
+            (got, stdout.as_str()),
+            (Some(status), ""),
+            "{args}: {stderr}"
+        );
+        assert!(
+            stderr.contains(said) && stderr.lines().count() == 1,
+            "{args}: {stderr}"
+        );
+    }
+}
