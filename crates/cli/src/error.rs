@@ -41,7 +41,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Trainer(Box<latimer_trainer::Error>),
     #[error(transparent)]
-    Lessons(#[from] latimer_lessons::Error),
+    Lessons(Box<latimer_lessons::Error>),
     /// A file could not be written.
     #[error("cannot write {}", path.display())]
     WriteFile {
@@ -65,6 +65,12 @@ pub(crate) enum Error {
 impl From<latimer_trainer::Error> for Error {
     fn from(error: latimer_trainer::Error) -> Self {
         Self::Trainer(Box::new(error))
+    }
+}
+
+impl From<latimer_lessons::Error> for Error {
+    fn from(error: latimer_lessons::Error) -> Self {
+        Self::Lessons(Box::new(error))
     }
 }
 

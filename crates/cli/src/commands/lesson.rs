@@ -83,11 +83,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let device = context.device()?;
     let text = args.words.as_ref().map(|words| words.join(" "));
     let has = |ids: &[&str]| entries.iter().any(|entry| ids.contains(&entry.id));
-    let cache = has(&READERS).then(|| plays(context)).flatten();
     let model = match has(&[LAST]) {
         true => model(context, args)?,
         false => None,
     };
+    let cache = has(&READERS).then(|| plays(context)).flatten();
     let tokenizer = model.as_ref().map(LoadedModel::tokenizer).transpose()?;
     let setting = Setting {
         text: text.as_deref(),

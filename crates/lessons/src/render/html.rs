@@ -298,7 +298,7 @@ fn raised(plain: &str) -> String {
 fn prose(text: &str) -> String {
     let parts = text.split('`').enumerate();
     let parts = parts.map(|(i, part)| match i % 2 {
-        0 => escaped(part),
+        0 => raised(part),
         _ => format!("<code>{}</code>", escaped(part)),
     });
     parts.collect()

@@ -136,7 +136,7 @@ const attention = (place, data) => {
 
     const columns = Math.max(words.length, keys.length);
     // As wide as there is room, so that words stay as large as the text around them.
-    const gap = Math.max(56, Math.min(92, place.clientWidth / columns - 6));
+    const gap = Math.max(50, Math.min(92, (place.clientWidth - 36) / columns));
     const height = 170, width = columns * gap;
     const x = (i, n) => (width - n * gap) / 2 + (i + 0.5) * gap;
     const svg = make('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', style: `max-width:${width}px;min-width:${width}px`,
