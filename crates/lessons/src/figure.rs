@@ -134,6 +134,17 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
+/// Shares from 0 to 1, in groups to be compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bars {
+    /// What they are shares of.
+    pub name: String,
+    /// What each bar of a group stands for.
+    pub series: Vec<String>,
+    /// Groups by name, a share for each of the series.
+    pub groups: Vec<(String, Vec<f64>)>,
+}
+
 /// What can be moved in a page; a terminal shows the figures around it instead.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -203,6 +214,8 @@ pub enum Part {
         /// The tokens in order.
         tokens: Vec<(String, Option<u32>)>,
     },
+    /// Shares side by side.
+    Bars(Bars),
     /// A training's course.
     Curve(Curve),
     /// Lines of our own source, as they were compiled.

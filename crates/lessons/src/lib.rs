@@ -30,6 +30,7 @@ mod attention;
 pub mod course;
 mod dictionary;
 mod error;
+mod exam;
 mod figure;
 mod head;
 mod keys_and_values;
@@ -44,7 +45,8 @@ pub use attention::{Attention, Sharpness, attention, attention_over_queries, loo
 pub use course::{Lesson, Setting};
 pub use dictionary::{Dictionary, Nearest};
 pub use error::{Error, Result};
-pub use figure::{Curve, Matrix, Part, Table, Widget};
+pub use exam::{Exam, Score};
+pub use figure::{Bars, Curve, Matrix, Part, Table, Widget};
 pub use head::{Found, Head};
 pub use keys_and_values::{KeysAndValues, STRENGTH_PER_EDIT, keys_and_values};
 pub use latex::latex_matrix;

@@ -17,9 +17,9 @@ use std::process::ExitCode;
 
 /// The corpus that some lessons read.
 const SHAKESPEARE: &str = "shakespeare";
-/// The lessons that read it, and the one that translates by a GPT.
+/// The lessons that read it, and those that translate by a GPT.
 const READERS: [&str; 2] = ["11", "12"];
-const LAST: &str = "12";
+const TRANSLATORS: [&str; 2] = ["12", "thread"];
 
 /// Which lesson, and how to show it.
 #[derive(Debug, clap::Args)]
@@ -83,7 +83,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let device = context.device()?;
     let text = args.words.as_ref().map(|words| words.join(" "));
     let has = |ids: &[&str]| entries.iter().any(|entry| ids.contains(&entry.id));
-    let model = match has(&[LAST]) {
+    let model = match has(&TRANSLATORS) {
         true => model(context, args)?,
         false => None,
     };
@@ -138,7 +138,7 @@ fn list(context: &Context) -> Result<()> {
             })?;
         } else {
             let (id, title) = (entry.id, entry.title);
-            terminal::result(format_args!("{id:>4}  {title:<28}  {}", entry.about))?;
+            terminal::result(format_args!("{id:>6}  {title:<28}  {}", entry.about))?;
         }
     }
     context.terminal.note(

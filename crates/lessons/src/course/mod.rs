@@ -9,6 +9,7 @@ mod head;
 mod matrices;
 mod settings;
 mod softmax;
+mod thread;
 mod tokens;
 mod words;
 
@@ -63,7 +64,7 @@ impl<'a> Setting<'a> {
 /// A lesson that can be given.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// Its name: `0` to `12`.
+    /// Its name: `0` to `12`, or a word.
     pub id: &'static str,
     /// Its title.
     pub title: &'static str,
@@ -108,6 +109,7 @@ lessons! {
     "10" head::head: "A head that learns", "the dictionary, learned by gradient descent";
     "11" tokens::tokens: "Pieces of words", "byte-pair encoding, by hand and on Shakespeare";
     "12" gpt::gpt: "From here to a GPT", "a mask, a stack of blocks, and a next word";
+    "thread" thread::thread: "What each idea buys", "one exam for every translator";
 }
 
 impl Entry {

@@ -130,6 +130,7 @@ fn shown(part: &Part) -> String {
             )
         }
         Part::Curve(curve) => plot::curve(curve),
+        Part::Bars(bars) => plot::bars(bars),
         Part::Code { file, text } => format!(
             "<figure class=\"code\"><figcaption>{}</figcaption><pre><code>{}</code></pre></figure>\n",
             escaped(file),

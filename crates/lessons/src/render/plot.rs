@@ -1,7 +1,7 @@
-//! A curve as a drawing that needs no script.
+//! Curves and bars as drawings that need no script.
 
 use super::html::escaped;
-use crate::Curve;
+use crate::{Bars, Curve};
 use std::fmt::Write;
 
 /// Size of the drawing, in its own units.
@@ -56,6 +56,27 @@ pub(super) fn curve(curve: &Curve) -> String {
         points.join(" ")
     );
     svg
+}
+
+/// Groups of bars, each a share of a whole line.
+pub(super) fn bars(bars: &Bars) -> String {
+    let mut html = format!(
+        "<figure class=\"bars\"><figcaption>{}</figcaption>\n",
+        escaped(&bars.name)
+    );
+    for (group, shares) in &bars.groups {
+        let _ = writeln!(html, "<h4>{}</h4>", escaped(group));
+        for (number, (name, share)) in bars.series.iter().zip(shares).enumerate() {
+            let percent = 100.0 * share;
+            let _ = writeln!(
+                html,
+                "<p><span>{}</span><i class=\"s{number}\" style=\"--w:{percent:.1}%\"></i>\
+                 <b>{percent:.1} %</b></p>",
+                escaped(name)
+            );
+        }
+    }
+    html + "</figure>\n"
 }
 
 /// Least and greatest, never the same.

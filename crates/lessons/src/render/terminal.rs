@@ -1,6 +1,6 @@
 //! A lesson as text of aligned columns, with or without colour.
 
-use crate::{Curve, Lesson, Matrix, Part, Table};
+use crate::{Bars, Curve, Lesson, Matrix, Part, Table};
 use std::fmt::Write;
 
 /// Columns that paragraphs are broken at.
@@ -101,6 +101,7 @@ impl Style {
             }
             Part::Tokens { name, tokens } => self.tokens(name, tokens),
             Part::Curve(curve) => self.curve(curve),
+            Part::Bars(bars) => self.bars(bars),
             Part::Code { file, text } => {
                 let mut shown = format!("  {}\n", self.dim(file));
                 for line in text.lines() {
@@ -221,6 +222,27 @@ impl Style {
             self.name(name),
             self.dim(ids.trim_end())
         )
+    }
+
+    fn bars(self, bars: &Bars) -> String {
+        /// Columns of a whole bar.
+        const WHOLE: f64 = 40.0;
+        let names = bars.series.iter().map(|name| name.chars().count());
+        let margin = names.max().unwrap_or(0);
+        let mut shown = format!("  {}\n", self.name(&bars.name));
+        for (group, shares) in &bars.groups {
+            let _ = writeln!(shown, "    {group}");
+            for (name, share) in bars.series.iter().zip(shares) {
+                let bar = "█".repeat((share * WHOLE).round() as usize);
+                let percent = format!("{:.1} %", 100.0 * share);
+                let _ = writeln!(
+                    shown,
+                    "      {name:margin$} {percent:>7} {}",
+                    self.winner(&bar)
+                );
+            }
+        }
+        shown
     }
 
     fn curve(self, curve: &Curve) -> String {

@@ -38,6 +38,12 @@ impl<'a> GptTranslator<'a> {
         }
     }
 
+    /// Elements of all the model's parameters.
+    #[must_use]
+    pub fn num_parameters(&self) -> usize {
+        self.params.num_parameters()
+    }
+
     /// The token of an id, to be read.
     fn token(&self, id: u32) -> String {
         let bytes = self.tokenizer.token_bytes(id).unwrap_or_default();

@@ -1,0 +1,129 @@
+//! The thread through all lessons: one task, every idea, measured.
+
+use super::{Setting, next, table, text};
+use crate::snippet::{code, source};
+use crate::{
+    AttentionTranslator, Bars, ExactTranslator, Exam, FuzzyTranslator, HeadTraining,
+    HeadTranslator, LearnedHead, MatrixTranslator, Part, Result, Score, Sharpness,
+    SoftmaxTranslator, Translator, keys_and_values,
+};
+
+/// Sentences of the exam.
+const SENTENCES: usize = 200;
+/// Updates of the head: a few seconds.
+const STEPS: u32 = 200;
+/// Sharp enough for a few hundred words.
+const SHARP: f32 = 0.1;
+
+pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
+    let exam = Exam::of_phrasebook(SENTENCES)?;
+    let dictionary = exam.dictionary();
+    let m = keys_and_values(setting.device, dictionary)?;
+    let matrices = m.k.shape().numel() + m.v.shape().numel();
+    let training = HeadTraining {
+        n_embd: m.output.len(),
+        steps: STEPS,
+        ..HeadTraining::default()
+    };
+    let head = LearnedHead::train(setting.device, dictionary, training)?;
+    let sharp = Sharpness {
+        temperature: SHARP,
+        ..Sharpness::default()
+    };
+    let entries = format!("{} entries", dictionary.len());
+    let numbers = |n: usize| format!("{n} numbers");
+    let exact = ExactTranslator::new(dictionary.clone());
+    let fuzzy = FuzzyTranslator::new(dictionary.clone());
+    let matrix = MatrixTranslator::new(m.clone());
+    let soft = SoftmaxTranslator::new(m.clone(), Sharpness::default());
+    let attention = AttentionTranslator::new(m, sharp);
+    let learned = HeadTranslator::new(&head, head.sharpness());
+    let mut candidates: Vec<(&str, &dyn Translator, String)> = vec![
+        ("exact", &exact, entries.clone()),
+        ("fuzzy", &fuzzy, entries),
+        ("matrix", &matrix, numbers(matrices)),
+        ("softmax, as it is", &soft, numbers(matrices)),
+        ("attention, temperature 0.1", &attention, numbers(matrices)),
+        (
+            "head, learned",
+            &learned,
+            numbers(head.params.num_parameters()),
+        ),
+    ];
+    if let Some(gpt) = &setting.gpt {
+        candidates.push(("gpt, learned", gpt, numbers(gpt.num_parameters())));
+    }
+    // lesson: begin exam
+    let mut scores: Vec<(&str, Score, String)> = Vec::new();
+    for (name, translator, cost) in candidates {
+        scores.push((name, exam.sit(translator)?, cost));
+    }
+    // lesson: end
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let rows = scores.iter().map(|(name, score, cost)| {
+        let Score {
+            known,
+            typos,
+            sentences,
+        } = *score;
+        let [known, typos, sentences] = [known, typos, sentences].map(percent);
+        [(*name).to_owned(), known, typos, sentences, cost.clone()]
+    });
+    let header = ["idea", "words", "typos", "sentences", "holds"];
+    let [words, typos, sentences] = exam.questions();
+    let bars = scores.iter().map(|(name, s, _)| {
+        let shares = vec![s.known, s.typos, s.sentences];
+        ((*name).to_owned(), shares)
+    });
+    let mut parts = vec![
+        text(&format!(
+            "Six words made every idea easy to see. What is each worth? The preset `phrasebook` has a \
+             dictionary of {words} French words and a grammar that makes sentences of them. Every \
+             translator sits the same exam: the {words} words, {typos} of them with a letter left \
+             out, and {sentences} sentences that no training ever shows, right only to the letter.",
+        )),
+        Part::Table(table("exam", header, rows)),
+        Part::Bars(Bars {
+            name: "right answers".to_owned(),
+            series: ["words", "typos", "sentences"].map(str::to_owned).into(),
+            groups: bars.collect(),
+        }),
+        code(source!("course/thread.rs"), "exam"),
+        text(
+            "The dictionary knows its words and nothing else. Edits buy the typos, for a look at \
+             every key. Matrices buy nothing yet: they are the dictionary once more, in far more \
+             numbers. Softmax as it is even loses what was known, for with hundreds of keys the \
+             little that each gets adds up to more than the one that was meant: words that many keys \
+             share drown all others, as `the` did in lesson 8. A temperature brings it all back.",
+        ),
+        text(
+            "The head has learned from pairs what the others were told. It knows a word by its \
+             letters alone, without their order, so it confuses some, and in so short a training it \
+             has not learned all: learning costs. Its guesses at typos are its own.",
+        ),
+        text(
+            "None of them can do sentences. Word by word, only those come out right whose English has \
+             the French order, and no better dictionary will change that: word order, agreement and \
+             negation are not properties of words. That is what a model of whole lines is for.",
+        ),
+    ];
+    parts.push(text(match setting.gpt {
+        Some(_) => {
+            "The GPT learned sentences and is good at them. It is no dictionary: alone, a word is a \
+             line such as it has never seen, and a typo is no token of its vocabulary, which it \
+             refuses."
+        }
+        None => {
+            "There is no GPT here yet to sit the exam. `latimer train` makes one in about two minutes \
+             on two cores; then give this lesson again."
+        }
+    }));
+    parts.push(next(&[
+        ("latimer train", "the model that learns sentences"),
+        (
+            "latimer lesson thread --html thread.html",
+            "the exam as a drawing",
+        ),
+    ]));
+    Ok(parts)
+}
