@@ -167,6 +167,7 @@ const attention = (place, data) => {
   place.append(text.label, text.input, temperature.label, temperature.input, scale.label, scale.input,
     buttons, answer, hint, picture, numbers);
   for (const { input } of [text, temperature, scale]) input.addEventListener('input', draw);
+  addEventListener('resize', draw);
   draw();
 };
 
