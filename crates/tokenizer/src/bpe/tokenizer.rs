@@ -245,6 +245,16 @@ impl BpeTokenizer {
         self.specials.iter().any(|(_, special)| special == id)
     }
 
+    /// The bytes that an id adds to a text. Vocabularies such as `cl100k` have ids without a token,
+    /// which a model has rows for all the same: they add nothing.
+    fn decoded(&self, id: u32) -> Result<&[u8]> {
+        match self.tokens.get(id) {
+            Some(token) => Ok(token),
+            None if (id as usize) < self.tokens.len() => Ok(&[]),
+            None => Err(self.unknown(id)),
+        }
+    }
+
     pub(super) fn unknown(&self, id: u32) -> Error {
         Error::UnknownId {
             id,
@@ -380,9 +390,9 @@ impl Tokenizer for BpeTokenizer {
 
     fn decode_next(&self, previous: Option<u32>, id: u32, bytes: &mut Vec<u8>) -> Result<()> {
         for id in previous.into_iter().chain([id]) {
-            self.tokens.get(id).ok_or_else(|| self.unknown(id))?;
+            self.decoded(id)?;
         }
-        bytes.extend_from_slice(self.tokens.get(id).unwrap_or_default());
+        bytes.extend_from_slice(self.decoded(id)?);
         Ok(())
     }
 
@@ -419,14 +429,39 @@ impl Tokenizer for BpeTokenizer {
         let kept = bytes.len();
         bytes.reserve(4 * ids.len());
         for &id in ids {
-            match self.tokens.get(id) {
-                Some(token) => bytes.extend_from_slice(token),
-                None => {
+            match self.decoded(id) {
+                Ok(token) => bytes.extend_from_slice(token),
+                Err(error) => {
                     bytes.truncate(kept);
-                    return Err(self.unknown(id));
+                    return Err(error);
                 }
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn an_id_without_a_token_adds_nothing() {
+        let ranks = BpeTokenizer::from_merges(Pattern::Gpt2, &[], &[]).unwrap();
+        let ranks = ranks.to_tiktoken().unwrap();
+        let gap = BpeTokenizer::from_tiktoken(ranks.as_bytes(), Pattern::Gpt2, &[("<|end|>", 300)])
+            .unwrap();
+        assert_eq!((gap.vocab_size(), gap.token_bytes(280)), (301, None));
+        assert_eq!(gap.decode(&[97, 280, 98, 300]).unwrap(), "ab<|end|>");
+        let mut stream = crate::StreamDecoder::new(&gap);
+        for (id, text) in [(97, "a"), (280, ""), (98, "b")] {
+            assert_eq!(stream.push(id).unwrap(), text);
+        }
+        assert!(matches!(
+            gap.decode(&[97, 301]),
+            Err(Error::UnknownId { id: 301, .. })
+        ));
     }
 }
