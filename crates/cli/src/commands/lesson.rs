@@ -18,7 +18,7 @@ use std::process::ExitCode;
 /// The corpus that some lessons read.
 const SHAKESPEARE: &str = "shakespeare";
 /// The lessons that read it, and those that translate by a GPT.
-const READERS: [&str; 2] = ["11", "12"];
+const READERS: [&str; 8] = ["11", "12", "lm0", "lm1", "lm2", "lm3", "lm4", "lm5"];
 const TRANSLATORS: [&str; 2] = ["12", "thread"];
 
 /// Which lesson, and how to show it.

@@ -132,7 +132,7 @@ fn lessons_become_latex_and_pages() {
     let written = &place.json("lesson all --quiet --html book.html")[0];
     assert_eq!(
         (&written["out"], &written["lessons"]),
-        (&"book.html".into(), &14.into())
+        (&"book.html".into(), &20.into())
     );
     let book = std::fs::read_to_string(place.path("book.html")).unwrap();
     assert_eq!(book.len() as u64, written["bytes"].as_u64().unwrap());

@@ -88,11 +88,14 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
         ),
     ];
     match setting.cache {
-        Some(cache) => shown.extend(training(setting, cache)?),
-        None => shown.push(text(
-            "The training of this lesson needs Shakespeare's plays, which are not on this machine: \
-             `latimer data get shakespeare` downloads them, 1.1 MB. Then give the lesson again.",
-        )),
+        Some(cache) => {
+            shown.push(text(
+                "Lesson 0's settings describe such a model. Here it learns to write Shakespeare, one \
+                 character after the other; before and after it goes on from the same words:",
+            ));
+            shown.extend(training(setting, cache, "seed", STEPS)?);
+        }
+        None => shown.push(no_plays()),
     }
     shown.push(text(
         "And the sentence that we began with? The preset `phrasebook` trains the same kind of model on \
@@ -135,15 +138,28 @@ fn masked(setting: &Setting<'_>) -> Result<Matrix> {
     Matrix::new("masked weights", &words, &words, &weights)
 }
 
-/// The tutorial's settings on the plays by character, for a few steps or all of them.
-fn training(setting: &Setting<'_>, cache: &Path) -> Result<Vec<Part>> {
+/// Said in place of a training.
+pub(super) fn no_plays() -> Part {
+    text(
+        "The training of this lesson needs Shakespeare's plays, which are not on this machine: \
+         `latimer data get shakespeare` downloads them, 1.1 MB. Then give the lesson again.",
+    )
+}
+
+/// A preset on the plays by character, for `steps` steps, or all of them with `--full`.
+pub(super) fn training(
+    setting: &Setting<'_>,
+    cache: &Path,
+    preset: &str,
+    steps: usize,
+) -> Result<Vec<Part>> {
     let keys = [("tokenizer", "char")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     let config =
-        Config::resolve(Some("seed"), None, &keys).map_err(latimer_trainer::Error::from)?;
+        Config::resolve(Some(preset), None, &keys).map_err(latimer_trainer::Error::from)?;
     let steps = if setting.full {
         config.train.max_iters as usize
     } else {
-        STEPS
+        steps
     };
     let (tokenizer, source) = corpus(&config, cache)?;
     let shape = gpt_config(&config.model, tokenizer.vocab_size());
@@ -176,10 +192,6 @@ fn training(setting: &Setting<'_>, cache: &Path) -> Result<Vec<Part>> {
         points: points.collect(),
     };
     Ok(vec![
-        text(
-            "Lesson 0's settings describe such a model. Here it learns to write Shakespeare, one \
-             character after the other; before and after it goes on from the same words:",
-        ),
         output("parameters", training.params().num_parameters().to_string()),
         output("steps", steps.to_string()),
         output("validation loss before", before.0),

@@ -6,6 +6,7 @@
 
 mod gpt;
 mod head;
+mod ladder;
 mod matrices;
 mod settings;
 mod softmax;
@@ -109,6 +110,12 @@ lessons! {
     "10" head::head: "A head that learns", "the dictionary, learned by gradient descent";
     "11" tokens::tokens: "Pieces of words", "byte-pair encoding, by hand and on Shakespeare";
     "12" gpt::gpt: "From here to a GPT", "a mask, a stack of blocks, and a next word";
+    "lm0" ladder::lm0: "A head that cheats", "one head of attention that sees the answer";
+    "lm1" ladder::lm1: "The mask", "the same head, and nothing that comes later";
+    "lm2" ladder::lm2: "Heads and positions", "two heads, and a vector for every place";
+    "lm3" ladder::lm3: "Feed-forward", "a layer for each position alone";
+    "lm4" ladder::lm4: "Blocks and residuals", "four blocks, each adding to what is there";
+    "lm5" ladder::lm5: "Layer norm", "numbers kept small, and half the blocks";
     "thread" thread::thread: "What each idea buys", "one exam for every translator";
 }
 
