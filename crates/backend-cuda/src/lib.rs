@@ -1,25 +1,139 @@
-//! Latimer's CUDA backend: not built yet, and it says so.
+//! Latimer's CUDA backend: NVIDIA GPUs by the driver alone, no CUDA toolkit to build or to run.
 //!
-//! The crate's only act is [`open`], which gives a typed error, so that `--backend cuda` and
-//! `latimer devices` can say why there is no such device. The kernels come with a later version.
+//! The kernels are committed as PTX (sources in `kernels/` at the top of the repository), which the
+//! driver compiles for the device at hand: `f32` from compute capability 7.5 on, `bf16` and tensor
+//! cores from 8.0. Operations on other types run by the device's fallback.
+//!
+//! ```no_run
+//! use latimer_backend_cuda::Cuda;
+//! use latimer_tensor::{Device, Tensor};
+//! let device = Device::new(Cuda::new(0)?);
+//! let x = Tensor::from_slice(&device, &[1.0f32, 2.0, 3.0, 4.0], [2, 2])?;
+//! assert_eq!(x.matmul(&x)?.to_vec::<f32>()?, [7.0, 10.0, 15.0, 22.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `driver` | opening the driver and one device |
+//! | `memory` | device memory, workspace, staging |
+//! | `kernel`, `ptx` | kernels by name; the one place that launches |
+//! | `faults` | bad ids, told when the device is waited for |
+//! | `ops` | one file a family of kernels |
 
-use latimer_tensor::Device;
+mod driver;
+mod error;
+mod faults;
+mod kernel;
+mod memory;
+mod ops;
+mod ptx;
 
-/// Why there is no CUDA device.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// This version has no CUDA kernels.
-    #[error(
-        "this version of Latimer has no CUDA backend yet: use --backend cpu, or --backend auto"
-    )]
-    NotBuilt,
+pub use error::Error;
+
+use driver::Driver;
+use faults::Faults;
+use kernel::{Arg, Geometry, Kernels};
+use latimer_tensor::{Backend, Buffer, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use memory::{CudaMemory, Staging, Workspace};
+use std::sync::Arc;
+
+/// An NVIDIA GPU as a device.
+#[derive(Debug)]
+pub struct Cuda {
+    driver: Arc<Driver>,
+    kernels: Kernels,
+    workspace: Workspace,
+    staging: Staging,
+    faults: Faults,
 }
 
-/// Opens a CUDA device.
+impl Cuda {
+    /// The GPU of this number, from 0, as the driver counts them.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn new(ordinal: usize) -> Result<Self, Error> {
+        let driver = Arc::new(Driver::open(ordinal)?);
+        let failed = |error: latimer_tensor::Error| Error::Driver {
+            call: "set-up",
+            message: error.to_string(),
+        };
+        let staging = Staging::new(&driver).map_err(failed)?;
+        let faults = Faults::new(&driver, &staging).map_err(failed)?;
+        Ok(Self {
+            kernels: Kernels::new(&driver),
+            workspace: Workspace::default(),
+            staging,
+            faults,
+            driver,
+        })
+    }
+
+    /// Enqueues a kernel.
+    fn launch(&self, name: &'static str, geometry: Geometry, args: &[Arg]) -> Result<Ran> {
+        self.kernels.launch(name, geometry, args)?;
+        Ok(Ran::Done)
+    }
+
+    /// The address of memory to work in until the operation is done.
+    fn workspace(&self, bytes: usize) -> Result<u64> {
+        self.workspace.get(&self.driver, bytes)
+    }
+
+    /// Whether tensor cores take `bf16` here (compute capability 8.0).
+    fn has_bf16(&self) -> bool {
+        self.driver.capability >= (8, 0)
+    }
+}
+
+impl Backend for Cuda {
+    fn info(&self) -> DeviceInfo {
+        let driver = &self.driver;
+        // `DeviceInfo` is non-exhaustive, so it cannot be written as a literal here.
+        let mut info = DeviceInfo::default();
+        info.backend = "cuda".into();
+        info.name.clone_from(&driver.name);
+        info.memory_bytes = Some(driver.memory_bytes as u64);
+        info.detail = format!(
+            "compute capability {}.{}, {} multiprocessors, driver for CUDA {}.{}",
+            driver.capability.0,
+            driver.capability.1,
+            driver.multiprocessors,
+            driver.version / 1000,
+            driver.version % 1000 / 10
+        );
+        info
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Box<dyn Buffer>> {
+        Ok(Box::new(CudaMemory::new(&self.driver, bytes)?))
+    }
+
+    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
+        let to = memory::pointer(dst.as_view(), "upload", "dst")?;
+        self.staging.upload(src, to)
+    }
+
+    fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
+        self.staging
+            .download(memory::pointer(src, "download", "src")?, dst)?;
+        self.faults.check(&self.staging)
+    }
+
+    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+        ops::run(self, op)
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        self.faults.check(&self.staging)
+    }
+}
+
+/// Opens the first CUDA device.
 ///
 /// # Errors
-/// [`Error::NotBuilt`], always, for now.
-pub fn open() -> Result<Device, Error> {
-    Err(Error::NotBuilt)
+/// Why there is none.
+pub fn open() -> Result<latimer_tensor::Device, Error> {
+    Ok(latimer_tensor::Device::new(Cuda::new(0)?))
 }

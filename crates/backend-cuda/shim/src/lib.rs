@@ -1,0 +1,224 @@
+//! A fake CUDA driver library that runs Latimer's kernels on the CPU, for tests.
+//!
+//! [`build`] compiles the sources in `kernels/` with a C++ compiler and links them behind the
+//! driver's functions. The backend under test is the real one: it finds this library in the place
+//! of `libcuda` when the environment variable `LATIMER_CUDA_DRIVER` names it. The device calls
+//! itself `cpu-shim`, and is as slow as that sounds.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs, io};
+
+/// Why there is no shim.
+#[derive(Debug)]
+pub enum Error {
+    /// No C++ compiler answers: what needs the shim is to be skipped, saying so.
+    NoCompiler,
+    /// A file cannot be read or written.
+    File(PathBuf, io::Error),
+    /// The compiler's own words.
+    Compile(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCompiler => f.write_str("there is neither g++ nor clang++"),
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Compile(message) => write!(f, "the kernels do not compile:\n{message}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// How the library is built.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Under AddressSanitizer: the process that loads it must be started with its runtime.
+    pub address_sanitizer: bool,
+    /// Sources instead of `kernels/`: changed copies, to show that a change is noticed.
+    pub kernels: Option<PathBuf>,
+}
+
+/// Flags that matter to results: nothing is fused or reordered that a kernel does not say.
+const FLAGS: &[&str] = &[
+    "-std=c++17",
+    "-O2",
+    "-g1",
+    "-fPIC",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-DSHIM_CPU",
+    "-Wall",
+    "-Wno-unused-function",
+    "-Wno-unused-variable",
+    "-Wno-unknown-pragmas",
+];
+
+/// The path of the library, built if it is not there yet.
+///
+/// # Errors
+/// [`Error::NoCompiler`] where tests are to be skipped; anything else is a failure.
+pub fn build(options: &Options) -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = here.join("../../..");
+    let kernels = match &options.kernels {
+        Some(folder) => folder.clone(),
+        None => root.join("kernels"),
+    };
+    let compiler = compiler()?;
+    let mut flags: Vec<String> = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
+    flags.push(format!("-I{}", kernels.display()));
+    flags.push(format!("-I{}", here.display()));
+    if options.address_sanitizer {
+        flags.push("-fsanitize=address".into());
+    }
+    let target = env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    let objects = target.join("cuda-shim");
+    fs::create_dir_all(&objects).map_err(|error| Error::File(objects.clone(), error))?;
+
+    // What every unit depends on: compiler, flags, headers.
+    let mut common = DefaultHasher::new();
+    (compiler, &flags[..FLAGS.len()], options.address_sanitizer).hash(&mut common);
+    read(&here.join("shim.h"))?.hash(&mut common);
+    for header in files(&kernels, "cuh")? {
+        read(&header)?.hash(&mut common);
+    }
+
+    let mut units = Vec::new();
+    for name in ["shim.cpp", "fake_cuda.cpp"] {
+        units.push((name.to_owned(), read(&here.join(name))?));
+    }
+    for (stem, entries) in families(&here.join("../ptx"))? {
+        let source = kernels.join(format!("{stem}.cu"));
+        let mut text = read(&source)?;
+        for entry in entries {
+            text.push_str(&format!("SHIM_ADD_KERNEL({entry})\n"));
+        }
+        units.push((format!("{stem}.cpp"), text));
+    }
+    let mut whole = common.clone();
+    units.hash(&mut whole);
+    let folder = objects.join(format!("{:016x}", whole.finish()));
+    let library = folder.join("libcuda.so");
+    if library.exists() {
+        return Ok(library);
+    }
+    let mut made = Vec::new();
+    for (name, text) in &units {
+        let mut hash = common.clone();
+        text.hash(&mut hash);
+        let object = objects.join(format!("{name}-{:016x}.o", hash.finish()));
+        made.push((name, text, object));
+    }
+    std::thread::scope(|scope| {
+        let halves = [0, 1].map(|half| {
+            let (flags, made) = (&flags, &made);
+            scope.spawn(move || {
+                let mine = made.iter().skip(half).step_by(2);
+                mine.filter(|(_, _, object)| !object.exists()).try_for_each(
+                    |(name, text, object)| compile(compiler, flags, name, text, object),
+                )
+            })
+        });
+        halves.into_iter().try_for_each(|half| {
+            let joined = half.join();
+            joined.unwrap_or_else(|_| Err(Error::Compile("a compiling thread panicked".into())))
+        })
+    })?;
+    // Made aside and renamed, as several test programs may build at once.
+    fs::create_dir_all(&folder).map_err(|error| Error::File(folder.clone(), error))?;
+    let aside = folder.join(format!("aside-{}.so", std::process::id()));
+    let mut link = Command::new(compiler);
+    link.args(["-shared", "-Wl,-soname,libcuda.so", "-o"])
+        .arg(&aside);
+    if options.address_sanitizer {
+        link.arg("-fsanitize=address");
+    }
+    run(link.args(made.iter().map(|(_, _, object)| object)))?;
+    fs::rename(&aside, &library).map_err(|error| Error::File(library.clone(), error))?;
+    Ok(library)
+}
+
+fn compile(compiler: &str, flags: &[String], name: &str, text: &str, object: &Path) -> Result<()> {
+    let aside = object.with_extension(format!("{}.tmp", std::process::id()));
+    let source = aside.with_extension("cpp");
+    // Messages shall name the kernel's own file and line.
+    let text = format!("#line 1 \"{}\"\n{text}", name.replace(".cpp", ".cu"));
+    fs::write(&source, text).map_err(|error| Error::File(source.clone(), error))?;
+    let result = run(Command::new(compiler)
+        .args(flags)
+        .arg("-c")
+        .arg(&source)
+        .arg("-o")
+        .arg(&aside));
+    let _ = fs::remove_file(&source);
+    result?;
+    fs::rename(&aside, object).map_err(|error| Error::File(object.to_owned(), error))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output();
+    let output = output.map_err(|error| Error::File(command.get_program().into(), error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::Compile(
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    ))
+}
+
+fn compiler() -> Result<&'static str> {
+    let answers = |name: &&str| {
+        let asked = Command::new(name).arg("--version").output();
+        asked.is_ok_and(|output| output.status.success())
+    };
+    ["g++", "clang++"]
+        .into_iter()
+        .find(answers)
+        .ok_or(Error::NoCompiler)
+}
+
+/// The families of kernels with the names of their kernels, from the compiled PTX.
+fn families(ptx: &Path) -> Result<Vec<(String, Vec<String>)>> {
+    let mut families = Vec::new();
+    for target in ["compute_75", "compute_80"] {
+        for file in files(&ptx.join(target), "ptx")? {
+            let text = read(&file)?;
+            let entries = text.lines().filter_map(|line| {
+                let name = line.split(".entry ").nth(1)?;
+                Some(name.trim_end().trim_end_matches(['(', ')']).to_owned())
+            });
+            let stem = file.file_stem().unwrap_or_default();
+            families.push((stem.to_string_lossy().into_owned(), entries.collect()));
+        }
+    }
+    Ok(families)
+}
+
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(found);
+    };
+    for entry in entries {
+        let path = entry
+            .map_err(|error| Error::File(folder.to_owned(), error))?
+            .path();
+        if path.extension().is_some_and(|it| it == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| Error::File(path.to_owned(), error))
+}

@@ -1,0 +1,84 @@
+//! Bad ids that kernels came upon: noted on the device, told when it is next waited for.
+
+use crate::Arg;
+use crate::driver::Driver;
+use crate::memory::{CudaMemory, Staging};
+use latimer_tensor::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Operands that hold ids, in the order of their places in the note.
+const OPERANDS: [(&str, &str); 3] = [
+    ("embedding", "ids"),
+    ("embedding_backward", "ids"),
+    ("cross_entropy", "targets"),
+];
+
+/// An operand whose ids a kernel checks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ids {
+    /// Of `Embedding`.
+    Embedding,
+    /// Of `EmbeddingBackward`.
+    EmbeddingBackward,
+    /// `targets` of `CrossEntropy`.
+    Targets,
+}
+
+/// The note: one `u64` an operand, `position << 32 | id` of the first bad id, all ones for none.
+/// Kernels write the least by an integer `atomic_min`.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    note: CudaMemory,
+    /// The largest legal id of the last launch, by operand.
+    last: [AtomicU32; OPERANDS.len()],
+}
+
+/// All ones: nothing is wrong.
+const NONE: u64 = u64::MAX;
+const NOTE_BYTES: usize = 8 * OPERANDS.len();
+
+impl Faults {
+    /// # Errors
+    /// The device's lack of memory.
+    pub(crate) fn new(driver: &Arc<Driver>, staging: &Staging) -> Result<Self> {
+        let note = CudaMemory::new(driver, NOTE_BYTES)?;
+        staging.upload(&[0xff; NOTE_BYTES], note.pointer())?;
+        Ok(Self {
+            note,
+            last: Default::default(),
+        })
+    }
+
+    /// The argument for a kernel that checks `ids` against `rows`: where it notes a bad one.
+    pub(crate) fn place(&self, ids: Ids, rows: usize) -> Arg {
+        self.last[ids as usize].store(rows.saturating_sub(1) as u32, Ordering::Relaxed);
+        Arg::Pointer(self.note.pointer() + 8 * ids as u64)
+    }
+
+    /// Waits for the device and tells what was noted; the note is then empty again.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`], or the device's failure.
+    pub(crate) fn check(&self, staging: &Staging) -> Result<()> {
+        let mut note = [0u8; NOTE_BYTES];
+        staging.download(self.note.pointer(), &mut note)?;
+        let words = note.chunks_exact(8).map(|bytes| {
+            let mut word = [0; 8];
+            word.copy_from_slice(bytes);
+            u64::from_le_bytes(word)
+        });
+        let Some((which, word)) = words.enumerate().find(|(_, word)| *word != NONE) else {
+            return Ok(());
+        };
+        staging.upload(&[0xff; NOTE_BYTES], self.note.pointer())?;
+        let (op, operand) = OPERANDS[which];
+        Err(Error::IdOutOfRange {
+            op,
+            operand,
+            id: word & 0xffff_ffff,
+            position: (word >> 32) as usize,
+            last: self.last[which].load(Ordering::Relaxed) as usize,
+        })
+    }
+}

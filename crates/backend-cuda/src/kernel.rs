@@ -1,0 +1,278 @@
+//! Kernels by name: PTX loaded when it is first needed, and the one place that launches.
+//!
+//! A launch's arguments are compared with the kernel's own list in the PTX, so a wrong number or
+//! kind of arguments is an error, not a stray write.
+
+#![allow(unsafe_code, reason = "calls of the driver")]
+
+use crate::driver::Driver;
+use crate::ptx::FAMILIES;
+use cudarc::driver::{result, sys};
+use latimer_tensor::{Error, Result};
+use std::collections::HashMap;
+use std::ffi::{CString, c_void};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// An argument of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Arg {
+    /// A device address; 0 for none.
+    Pointer(u64),
+    /// `u32`.
+    U32(u32),
+    /// `u64`.
+    U64(u64),
+    /// `float`.
+    F32(f32),
+}
+
+impl From<u32> for Arg {
+    fn from(x: u32) -> Self {
+        Self::U32(x)
+    }
+}
+impl From<u64> for Arg {
+    fn from(x: u64) -> Self {
+        Self::U64(x)
+    }
+}
+impl From<f32> for Arg {
+    fn from(x: f32) -> Self {
+        Self::F32(x)
+    }
+}
+impl From<bool> for Arg {
+    fn from(x: bool) -> Self {
+        Self::U32(x.into())
+    }
+}
+
+impl Arg {
+    fn bits(self) -> u64 {
+        match self {
+            Self::Pointer(x) | Self::U64(x) => x,
+            Self::U32(x) => x.into(),
+            Self::F32(x) => x.to_bits().into(),
+        }
+    }
+
+    /// PTX's name of its type.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Pointer(_) | Self::U64(_) => "u64",
+            Self::U32(_) => "u32",
+            Self::F32(_) => "f32",
+        }
+    }
+}
+
+/// How many threads run a kernel, and what they share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// Blocks along x, y, z.
+    pub(crate) grid: [u32; 3],
+    /// Threads of a block, a multiple of 32.
+    pub(crate) block: u32,
+    /// Bytes of dynamic shared memory.
+    pub(crate) shared: u32,
+}
+
+impl Geometry {
+    /// So many blocks in a row, without shared memory.
+    pub(crate) fn row(blocks: usize, block: u32) -> Self {
+        Self {
+            grid: [blocks as u32, 1, 1],
+            block,
+            shared: 0,
+        }
+    }
+
+    /// With so many bytes of shared memory.
+    pub(crate) fn shared(self, shared: usize) -> Self {
+        Self {
+            shared: shared as u32,
+            ..self
+        }
+    }
+}
+
+/// Shared memory that a block has without asking for more.
+const SHARED_WITHOUT_ASKING: u32 = 48 << 10;
+
+/// A loaded kernel.
+#[derive(Clone, Copy, Debug)]
+struct Kernel {
+    function: sys::CUfunction,
+    /// Its family, and where in the family's PTX its parameters are listed.
+    parameters: &'static [&'static str],
+}
+
+// SAFETY: a function's handle may be used from any thread.
+unsafe impl Send for Kernel {}
+// SAFETY: as above.
+unsafe impl Sync for Kernel {}
+
+/// All kernels of a device.
+#[derive(Debug)]
+pub(crate) struct Kernels {
+    driver: Arc<Driver>,
+    loaded: RwLock<HashMap<&'static str, Kernel>>,
+}
+
+impl Kernels {
+    pub(crate) fn new(driver: &Arc<Driver>) -> Self {
+        Self {
+            driver: Arc::clone(driver),
+            loaded: RwLock::default(),
+        }
+    }
+
+    /// Enqueues a kernel.
+    ///
+    /// # Errors
+    /// [`Error::Device`], naming the kernel: unknown, arguments that are not its own, or the
+    /// driver's failure.
+    pub(crate) fn launch(
+        &self,
+        name: &'static str,
+        geometry: Geometry,
+        args: &[Arg],
+    ) -> Result<()> {
+        let Geometry {
+            grid,
+            block,
+            shared,
+        } = geometry;
+        if grid.contains(&0) {
+            // Nothing to compute; the driver would call it an error.
+            return Ok(());
+        }
+        let kernel = self.kernel(name)?;
+        let kinds = args.iter().map(|arg| arg.kind());
+        if !kinds.eq(kernel.parameters.iter().copied()) {
+            let given: Vec<_> = args.iter().map(|arg| arg.kind()).collect();
+            return Err(self.broken(format!(
+                "kernel {name} takes ({}), but was given ({})",
+                kernel.parameters.join(", "),
+                given.join(", ")
+            )));
+        }
+        let mut bits = [0u64; MAX_ARGS];
+        let mut pointers = [std::ptr::null_mut::<c_void>(); MAX_ARGS];
+        for (i, arg) in args.iter().enumerate() {
+            bits[i] = arg.bits();
+            // Little-endian hosts only, as all that CUDA runs on: narrow types lie at the start.
+            pointers[i] = (&raw mut bits[i]).cast();
+        }
+        self.driver.call(name, || {
+            if shared > SHARED_WITHOUT_ASKING {
+                use sys::CUfunction_attribute as Attribute;
+                // SAFETY: the handle is a loaded function's.
+                unsafe {
+                    result::function::set_function_attribute(
+                        kernel.function,
+                        Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                        shared as i32,
+                    )
+                }?;
+            }
+            // SAFETY: the function is loaded, the arguments have its types (compared above), and
+            // each address came from a view that is alive or from the workspace; memory is freed
+            // only after the stream's work.
+            unsafe {
+                result::launch_kernel(
+                    kernel.function,
+                    (grid[0], grid[1], grid[2]),
+                    (block, 1, 1),
+                    shared,
+                    self.driver.stream.cu_stream(),
+                    &mut pointers[..args.len()],
+                )
+            }
+        })
+    }
+
+    fn broken(&self, message: String) -> Error {
+        Error::Device {
+            device: self.driver.name.clone(),
+            message,
+        }
+    }
+
+    fn kernel(&self, name: &'static str) -> Result<Kernel> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kernel) = loaded.get(name) {
+            return Ok(*kernel);
+        }
+        drop(loaded);
+        let entry = format!(".entry {name}(");
+        let found = FAMILIES.iter().find_map(|(_, ptx)| {
+            let start = ptx.find(&entry)?;
+            Some((ptx, parameters(&ptx[start + entry.len()..])))
+        });
+        let Some((ptx, parameters)) = found else {
+            return Err(self.broken(format!("there is no kernel {name} in this program")));
+        };
+        self.load(ptx, name, parameters)
+    }
+
+    /// Loads a family's module and keeps one of its kernels. The module is loaded again for each
+    /// kernel of the family, once in the program's life, and never unloaded.
+    fn load(&self, ptx: &str, name: &'static str, parameters: Vec<&'static str>) -> Result<Kernel> {
+        let image = CString::new(ptx);
+        let image = image.map_err(|_| self.broken(format!("the PTX of {name} is damaged")))?;
+        let function_name = CString::new(name);
+        let function_name =
+            function_name.map_err(|_| self.broken(format!("the name {name} is damaged")))?;
+        let function = self.driver.call(&format!("loading kernel {name}"), || {
+            // SAFETY: the image is a string that ends in 0, as PTX is given.
+            let module = unsafe { result::module::load_data(image.as_ptr().cast()) }?;
+            // SAFETY: the module was just loaded and is never unloaded.
+            unsafe { result::module::get_function(module, function_name) }
+        })?;
+        let kernel = Kernel {
+            function,
+            parameters: parameters.leak(),
+        };
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        loaded.insert(name, kernel);
+        Ok(kernel)
+    }
+}
+
+/// No kernel has more.
+const MAX_ARGS: usize = 40;
+
+/// The types in a kernel's list of parameters, which `text` begins with.
+fn parameters(text: &'static str) -> Vec<&'static str> {
+    let list = text.split(')').next().unwrap_or_default();
+    list.split(".param .")
+        .skip(1)
+        .map(|parameter| parameter.split_whitespace().next().unwrap_or_default())
+        .collect()
+}
+
+/// Whether a number is that of an element type that kernels are written for.
+macro_rules! by_dtype {
+    ($dtype:expr, $name:literal) => {
+        match $dtype {
+            latimer_tensor::DType::F32 => concat!($name, "_f32"),
+            latimer_tensor::DType::Bf16 => concat!($name, "_bf16"),
+            _ => return Ok(latimer_tensor::Ran::Unsupported),
+        }
+    };
+}
+pub(crate) use by_dtype;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_from_ptx() {
+        let text =
+            "\n\t.param .u64 f_param_0,\n\t.param .u32 f_param_1,\n\t.param .f32 f_param_2\n)\n{";
+        assert_eq!(parameters(text), ["u64", "u32", "f32"]);
+        assert_eq!(parameters("\n)\n.param .u64 other"), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,17 @@
+//! The kernels' PTX, made by `cargo xtask kernels build` and committed, so that neither building
+//! nor running needs more than the driver.
+
+macro_rules! families {
+    ($($target:literal : $($name:literal)*;)*) => {
+        /// Each family of kernels: its file, its text.
+        pub(crate) const FAMILIES: &[(&str, &str)] = &[$($(
+            ($name, include_str!(concat!("../ptx/", $target, "/", $name, ".ptx"))),
+        )*)*];
+    };
+}
+
+families! {
+    "compute_75":
+        "fill";
+    "compute_80":;
+}
