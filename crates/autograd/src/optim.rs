@@ -72,6 +72,7 @@ impl AdamW {
                 grad: gradients.view().slice(group.start, shape)?,
                 m: training.m.view_mut()?.slice(group.start, shape)?,
                 v: training.v.view_mut()?.slice(group.start, shape)?,
+                working: None,
                 scalars: scalars.floats(),
                 beta1: self.beta1,
                 beta2: self.beta2,

@@ -10,9 +10,11 @@ pub(crate) fn clip_scale(op: &mut ClipScale<'_>) -> Result<Ran> {
     let sum = read::<f32>(op.sum_squares, "clip_scale", "sum_squares")?;
     let block = write::<f32>(op.scalars.reborrow(), "clip_scale", "scalars")?;
     let norm = f64::from(sum[0]).sqrt();
-    let clip = f64::from(op.max_norm) / (norm + 1e-6);
-    // Not `min`, which would turn NaN into 1 and hide a broken gradient.
-    block[Scalars::CLIP] = if clip >= 1.0 { 1.0 } else { clip as f32 };
+    block[Scalars::CLIP] = if norm.is_finite() {
+        (f64::from(op.max_norm) / (norm + 1e-6)).min(1.0) as f32
+    } else {
+        f32::NAN
+    };
     block[Scalars::GRAD_NORM] = norm as f32;
     Ok(Ran::Done)
 }
@@ -54,6 +56,9 @@ const UNIT: usize = 256;
 
 pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Ran> {
     let block = read::<f32>(op.scalars, "adamw", "scalars")?;
+    if block[Scalars::CLIP].is_nan() {
+        return Ok(Ran::Done);
+    }
     let lr = f64::from(block[Scalars::LR]);
     // Computed in f64 and rounded once.
     let f = Factors {

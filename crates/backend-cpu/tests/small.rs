@@ -139,6 +139,7 @@ fn products() {
                 alpha: 0.5,
                 beta: if trans_a { 0.0 } else { 1.5 },
                 bias: trans_b,
+                f32_sum: false,
             }]);
         }
     }
@@ -154,6 +155,7 @@ fn reductions() {
                 over,
                 shape,
                 accumulate: kind == ReduceKind::Sum,
+                f32_sum: false,
             }),
         );
     }
@@ -237,13 +239,17 @@ fn rows() {
 #[test]
 fn optimizer() {
     hold([Attributes::ClipScale { max_norm: 1.0 }]);
-    hold([1, 259].map(|n| Attributes::AdamW {
-        n,
-        beta1: 0.9,
-        beta2: 0.95,
-        eps: 1e-8,
-        weight_decay: 0.1,
-    }));
+    hold(
+        [(1, false), (259, false), (2, true)].map(|(n, broken)| Attributes::AdamW {
+            n,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            working: false,
+            broken,
+        }),
+    );
 }
 
 #[test]

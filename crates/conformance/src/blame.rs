@@ -185,7 +185,7 @@ fn measured_by(op: &str, operand: &str) -> &'static [&'static str] {
         ("attention_backward", "qkv") => &["y", "lse", "dy", "dqkv"],
         ("attention_decode", "qkv" | "k_cache") => &["qkv", "k_cache", "v_cache", "y"],
         ("cross_entropy", "logits") => &["targets", "losses"],
-        ("adamw", "param") => &["grad", "m", "v"],
+        ("adamw", "param") => &["grad", "m", "v", "working"],
         ("outsider", "input0") => &["input1", "output0", "output1"],
         // What most operations are: a function of x.
         (_, "x") => &["y"],
@@ -199,6 +199,8 @@ fn types_measured_by(op: &str, operand: &str) -> Option<&'static [&'static str]>
         ("embedding_backward", "dwte") => Some(&["dwpe"]),
         ("layer_norm_backward", "dweight") => Some(&["dbias"]),
         ("embedding_backward" | "adamw" | "clip_scale" | "sum_squares", _) => None,
+        // A sum has two types that fit; the terms' is the one expected.
+        ("matmul" | "reduce", "y") => Some(&["y"]),
         ("softmax_backward", "y") | ("embedding", "wte") => Some(&[]),
         (_, "x" | "a" | "qkv" | "logits" | "input0") => Some(&[]),
         _ => None,

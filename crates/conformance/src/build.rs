@@ -285,6 +285,7 @@ impl Case {
                 grad: o.read("grad"),
                 m: o.write("m"),
                 v: o.write("v"),
+                working: o.maybe_write("working"),
                 scalars: o.read("scalars"),
                 beta1,
                 beta2,

@@ -152,6 +152,7 @@ pub enum Attributes {
         alpha: f32,
         beta: f32,
     },
+    /// `f32_sum`: `y` is `F32` where the operands are narrower.
     Matmul {
         batch: Option<usize>,
         m: usize,
@@ -162,12 +163,15 @@ pub enum Attributes {
         alpha: f32,
         beta: f32,
         bias: bool,
+        f32_sum: bool,
     },
+    /// `f32_sum`: as in `Matmul`.
     Reduce {
         kind: ReduceKind,
         over: Over,
         shape: Shape,
         accumulate: bool,
+        f32_sum: bool,
     },
     ArgMax {
         rows: usize,
@@ -249,12 +253,15 @@ pub enum Attributes {
     ClipScale {
         max_norm: f32,
     },
+    /// `working`: with a `Bf16` copy; `broken`: after gradients that were not finite.
     AdamW {
         n: usize,
         beta1: f32,
         beta2: f32,
         eps: f32,
         weight_decay: f32,
+        working: bool,
+        broken: bool,
     },
     /// An operation from outside: `input0 · input1`, and `input1 / (1 + |input1|)`.
     Custom {

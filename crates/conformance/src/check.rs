@@ -15,7 +15,7 @@
 //! fit (`refuses`): of the right kind, with the operation, and blaming what was changed or what is
 //! measured by it.
 
-use crate::case::Case;
+use crate::case::{Attributes, Case};
 use crate::memory::{Left, Memory};
 use crate::operands::{Operand, Role};
 use crate::tolerance::Spread;
@@ -258,6 +258,10 @@ pub(crate) fn held(subject: &Subject, case: &Case) -> Result<Option<f64>, Box<Fa
         }
     }
 
+    if let Some(detail) = torn_copy(case, &operands, &left.operands).map_err(broken)? {
+        return fail(Property::Agrees, detail);
+    }
+
     let spread = widest(case, &operands, &want, &left.operands).map_err(broken)?;
     if let Some((name, spread)) = &spread
         && spread.used() > 1.0
@@ -279,6 +283,31 @@ pub(crate) fn held(subject: &Subject, case: &Case) -> Result<Option<f64>, Box<Fa
         }
     }
     Ok(spread.map(|(_, spread)| spread.used()))
+}
+
+/// Where an output that is another one rounded is not that to the bit: the optimizer's working copy.
+fn torn_copy(
+    case: &Case,
+    operands: &[Operand],
+    got: &[Vec<u8>],
+) -> latimer_tensor::Result<Option<String>> {
+    if !matches!(case.attributes, Attributes::AdamW { working: true, .. }) {
+        return Ok(None);
+    }
+    let of = |name: &str| operands.iter().zip(got).find(|(o, _)| o.name == name);
+    let (Some((param, values)), Some((working, copy))) = (of("param"), of("working")) else {
+        return Ok(None);
+    };
+    let values = oracle::widened(values, param.dtype)?;
+    let want = oracle::widened(&oracle::rounded(&values, working.dtype)?, working.dtype)?;
+    let copy = oracle::widened(copy, working.dtype)?;
+    let differs = |(want, got): (&f64, &f64)| {
+        want.to_bits() != got.to_bits() && !(want.is_nan() && got.is_nan())
+    };
+    Ok(want.iter().zip(&copy).position(differs).map(|i| {
+        let (got, param, want) = (copy[i], values[i], want[i]);
+        format!("working[{i}] is {got:e}, but param[{i}], {param:e}, rounds to {want:e}")
+    }))
 }
 
 /// The output that uses most of what the rule of the same precision allows, where it is for any.

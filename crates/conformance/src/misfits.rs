@@ -178,12 +178,31 @@ fn shape_fits_too(attributes: &Attributes, name: &str, shape: Shape, other: Shap
     }
 }
 
+fn narrow(dtype: DType) -> bool {
+    matches!(dtype, DType::Bf16 | DType::F16)
+}
+
+/// Whether a sum of such terms may have this type.
+fn is_sum(sum: DType, terms: DType) -> bool {
+    sum == terms || (sum == DType::F32 && narrow(terms))
+}
+
 /// Whether an operand may have this other type while all others keep theirs.
 fn dtype_fits_too(case: &Case, name: &str, other: DType) -> bool {
     match (&case.attributes, name) {
         (Attributes::Fill { .. } | Attributes::Cast { .. }, _) => true,
         (Attributes::SumSquares { .. } | Attributes::ArgMax { .. }, "x") => other.is_float(),
         (Attributes::CrossEntropy { .. }, "logits") => other.is_float() && case.dtype != DType::F64,
+        (Attributes::Matmul { .. }, "y") => is_sum(other, case.dtype),
+        (Attributes::Reduce { .. }, "y") => is_sum(other, case.dtype),
+        (Attributes::Reduce { f32_sum, .. }, "x") => {
+            let y = if *f32_sum && narrow(case.dtype) {
+                DType::F32
+            } else {
+                case.dtype
+            };
+            other.is_float() && is_sum(y, other)
+        }
         (Attributes::EmbeddingBackward { .. }, "dy") => other.is_float(),
         (Attributes::EmbeddingBackward { positions, .. }, "dwte") => {
             other.is_float() && positions.is_none()

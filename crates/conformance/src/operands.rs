@@ -173,6 +173,14 @@ impl Draw<'_> {
         self.make(Role::In, name, self.case.dtype, shape, &values)
     }
 
+    /// The type of a sum of operands of the case's type.
+    fn sum_type(&self, f32_sum: bool) -> DType {
+        match self.case.dtype {
+            DType::Bf16 | DType::F16 if f32_sum => DType::F32,
+            dtype => dtype,
+        }
+    }
+
     /// An input of the case's type, floats or not.
     fn moved(&mut self, name: &'static str, shape: Shape) -> Result<()> {
         let dtype = self.case.dtype;
@@ -344,6 +352,7 @@ impl Draw<'_> {
                 trans_b,
                 beta,
                 bias,
+                f32_sum,
                 ..
             } => {
                 let of = |transposed, rows, columns| {
@@ -361,7 +370,8 @@ impl Draw<'_> {
                 if bias {
                     self.input("bias", [n])?;
                 }
-                self.sum("y", dtype, of(false, m, n), beta != 0.0)
+                let sum = self.sum_type(f32_sum);
+                self.sum("y", sum, of(false, m, n), beta != 0.0)
             }
             other => self.rows(other),
         }
@@ -377,6 +387,7 @@ impl Draw<'_> {
                 over,
                 shape,
                 accumulate,
+                f32_sum,
                 ..
             } => {
                 self.input("x", shape)?;
@@ -384,7 +395,7 @@ impl Draw<'_> {
                     latimer_tensor::op::Over::Rows => shape.columns(),
                     latimer_tensor::op::Over::Columns => shape.rows(),
                 };
-                self.sum("y", dtype, [kept], accumulate)
+                self.sum("y", self.sum_type(f32_sum), [kept], accumulate)
             }
             Attributes::ArgMax { rows, columns, .. } => {
                 self.input("x", [rows, columns])?;
@@ -551,16 +562,28 @@ impl Draw<'_> {
                     &block,
                 )
             }
-            Attributes::AdamW { n, beta1, .. } => {
+            Attributes::AdamW {
+                n,
+                beta1,
+                working,
+                broken,
+                ..
+            } => {
                 self.sum("param", DType::F32, [n], true)?;
                 self.input("grad", [n])?;
                 self.sum("m", DType::F32, [n], true)?;
                 let squares: Vec<f64> = self.floats(n).iter().map(|x| x * x).collect();
                 self.make(Role::InOut, "v", DType::F32, [n].into(), &squares)?;
+                if working {
+                    self.output("working", DType::Bf16, [n])?;
+                }
                 let mut block: Vec<f64> = (0..Scalars::LEN).map(|_| self.stream.normal()).collect();
                 let steps = 1 + self.stream.below(100) as i32;
                 block[Scalars::LR] = 0.1 * self.stream.uniform();
                 block[Scalars::CLIP] = 1.0 - 0.9 * self.stream.uniform();
+                if broken {
+                    block[Scalars::CLIP] = f64::NAN;
+                }
                 block[Scalars::BIAS1] = 1.0 - f64::from(beta1).powi(steps);
                 block[Scalars::BIAS2] = 1.0 - 0.999_f64.powi(steps);
                 self.make(

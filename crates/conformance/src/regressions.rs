@@ -37,6 +37,15 @@ fn classics() -> Vec<Case> {
         valid_columns,
         gradient: Some(0.5),
     };
+    let update = |working, broken| Attributes::AdamW {
+        n: 17,
+        beta1: 0.9,
+        beta2: 0.95,
+        eps: 1e-8,
+        weight_decay: 0.1,
+        working,
+        broken,
+    };
     let matmul = |trans_a, trans_b| Attributes::Matmul {
         batch: Some(2),
         m: 2,
@@ -47,6 +56,7 @@ fn classics() -> Vec<Case> {
         alpha: 0.5,
         beta: 1.0,
         bias: true,
+        f32_sum: false,
     };
     vec![
         // A causal mask one column early or late: query 0 sees itself and nothing else.
@@ -93,6 +103,7 @@ fn classics() -> Vec<Case> {
             over: Over::Rows,
             shape: [3, 2].into(),
             accumulate: true,
+            f32_sum: false,
         }),
         Case::new(Attributes::SumSquares {
             shape: [3].into(),
@@ -157,7 +168,40 @@ fn classics() -> Vec<Case> {
             beta2: 0.999,
             eps: 1e-8,
             weight_decay: 0.1,
+            working: false,
+            broken: false,
         }),
+        // A working copy of the parameters as they were, or cut off instead of rounded.
+        Case::new(update(true, false)),
+        // Gradients that were not finite: the moments must not hear of them either.
+        Case::new(update(true, true)),
+        Case::new(update(false, true)),
+        // The gradient of a bf16 model's weight and bias: what was summed in f32 stays that.
+        with(
+            Attributes::Matmul {
+                batch: None,
+                m: 3,
+                n: 5,
+                k: 4,
+                trans_a: true,
+                trans_b: false,
+                alpha: 1.0,
+                beta: 1.0,
+                bias: false,
+                f32_sum: true,
+            },
+            |case| case.dtype = DType::Bf16,
+        ),
+        with(
+            Attributes::Reduce {
+                kind: ReduceKind::Sum,
+                over: Over::Rows,
+                shape: [3, 2].into(),
+                accumulate: true,
+                f32_sum: true,
+            },
+            |case| case.dtype = DType::Bf16,
+        ),
         // A norm of nothing: no division by zero, and nothing is clipped.
         with(Attributes::ClipScale { max_norm: 1.0 }, |case| {
             case.values = Values::Zeros

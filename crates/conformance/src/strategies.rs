@@ -407,14 +407,20 @@ fn attributes(op: &str) -> BoxedStrategy<Attributes> {
             select(vec![0.999, 0.95, 0.0]),
             select(vec![1e-8, 1e-5]),
             select(vec![0.0, 0.1]),
+            any::<bool>(),
+            prop_oneof![7 => Just(false), 1 => Just(true)],
         )
-            .prop_map(|(n, beta1, beta2, eps, weight_decay)| Attributes::AdamW {
-                n,
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-            })
+            .prop_map(
+                |(n, beta1, beta2, eps, weight_decay, working, broken)| Attributes::AdamW {
+                    n,
+                    beta1,
+                    beta2,
+                    eps,
+                    weight_decay,
+                    working,
+                    broken,
+                },
+            )
             .boxed(),
         "custom" => shape()
             .prop_map(|shape| Attributes::Custom { shape })
@@ -439,21 +445,24 @@ fn matmul() -> BoxedStrategy<Attributes> {
     (
         option::of(select(vec![1, 2, 3])),
         sizes,
-        (any::<bool>(), any::<bool>(), any::<bool>()),
+        (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),
         (factor(), factor()),
     )
         .prop_map(
-            |(batch, (m, n, k), (trans_a, trans_b, bias), (alpha, beta))| Attributes::Matmul {
-                batch: batch.filter(|_| n * k < 1_000_000),
-                m,
-                n,
-                k,
-                trans_a,
-                trans_b,
-                alpha,
-                // Two of five products overwrite.
-                beta: if beta < 0.0 { 0.0 } else { beta },
-                bias,
+            |(batch, (m, n, k), (trans_a, trans_b, bias, f32_sum), (alpha, beta))| {
+                Attributes::Matmul {
+                    batch: batch.filter(|_| n * k < 1_000_000),
+                    m,
+                    n,
+                    k,
+                    trans_a,
+                    trans_b,
+                    alpha,
+                    // Two of five products overwrite.
+                    beta: if beta < 0.0 { 0.0 } else { beta },
+                    bias,
+                    f32_sum,
+                }
             },
         )
         .boxed()
@@ -463,13 +472,22 @@ fn reduce() -> BoxedStrategy<Attributes> {
     let kind = vec![ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max];
     let over = vec![Over::Columns, Over::Rows];
     let shape = prop_oneof![4 => (long(), long()).prop_map(|(n, c)| Shape::new(&[n, c])), 1 => (short(), short(), columns()).prop_map(|(a, b, c)| Shape::new(&[a, b, c])), 1 => columns().prop_map(|c| Shape::new(&[c]))];
-    (select(kind), select(over), shape, any::<bool>())
-        .prop_map(|(kind, over, shape, accumulate)| Attributes::Reduce {
-            kind,
-            over,
-            shape,
-            accumulate: accumulate && kind != ReduceKind::Max,
-        })
+    (
+        select(kind),
+        select(over),
+        shape,
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(kind, over, shape, accumulate, f32_sum)| Attributes::Reduce {
+                kind,
+                over,
+                shape,
+                accumulate: accumulate && kind != ReduceKind::Max,
+                f32_sum,
+            },
+        )
         .boxed()
 }
 

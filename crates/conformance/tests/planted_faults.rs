@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 use latimer_conformance::{Case, Failure, Property, Subject, check, regressions};
+use latimer_tensor::op::AdamW;
 use latimer_tensor::{
-    Backend, Buffer, DType, Device, DeviceInfo, Error, Host, Op, Ran, Result, View, ViewMut,
-    dtype::bytes_of, fallback,
+    Backend, Buffer, DType, Device, DeviceInfo, Error, Host, Op, Ran, Result, Scalars, View,
+    ViewMut, dtype::bytes_of, fallback,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -74,6 +75,12 @@ fn poke(view: View<'_>, byte: usize, change: impl Fn(&mut u8)) -> Result<()> {
     let mut bytes = view.buffer::<Bytes>("poke", "view")?.0.lock().unwrap();
     change(&mut bytes[byte]);
     Ok(())
+}
+
+/// `Bf16` bytes of `F32` values: their upper halves, after adding to the lower ones.
+fn upper_halves(values: &[f64], add: u32) -> Vec<u8> {
+    let half = |x: &f64| (((*x as f32).to_bits().wrapping_add(add)) >> 16) as u16;
+    values.iter().flat_map(|x| half(x).to_ne_bytes()).collect()
 }
 
 fn subject(fault: Fault) -> Subject {
@@ -304,6 +311,39 @@ planted! {
         let Op::AdamW(op) = op else { return Ok(()) };
         if backend.threads == 1 || op.param.numel() == 0 { return Ok(()) }
         poke(op.param.as_view(), op.param.offset(), |byte| *byte ^= 1)
+    };
+
+    working_copy_of_the_old_parameters in adamw breaks Agrees at once: |backend, op| {
+        let Op::AdamW(AdamW { param, .. }) = op else { return Ok(()) };
+        let old = backend.read(param.as_view())?;
+        fallback::run(backend, op)?;
+        let Op::AdamW(AdamW { working: Some(working), .. }) = op else { return Ok(()) };
+        backend.upload(&upper_halves(&old, 0x8000), working.reborrow())
+    };
+
+    working_copy_cut_off in adamw breaks Agrees at once: |backend, op| {
+        fallback::run(backend, op)?;
+        let Op::AdamW(AdamW { working: Some(working), param, .. }) = op else { return Ok(()) };
+        let cut = upper_halves(&backend.read(param.as_view())?, 0);
+        backend.upload(&cut, working.reborrow())
+    };
+
+    broken_gradients_reach_the_moments in adamw breaks Agrees at once: |backend, op| {
+        fallback::run(backend, op)?;
+        let Op::AdamW(op) = op else { return Ok(()) };
+        if !backend.read(op.scalars)?[Scalars::CLIP].is_nan() { return Ok(()) }
+        let numel = op.m.numel();
+        backend.write(&mut op.m, &vec![f64::NAN; numel])
+    };
+
+    sum_rounded_to_its_terms_type in matmul breaks Agrees: |backend, op| {
+        fallback::run(backend, op)?;
+        let Op::Matmul(op) = op else { return Ok(()) };
+        if op.a.dtype() != DType::Bf16 || op.y.dtype() != DType::F32 { return Ok(()) }
+        let y: Vec<f64> = backend.read(op.y.as_view())?.into_iter().map(|y| {
+            f64::from(f32::from_bits((y as f32).to_bits() & 0xFFFF_0000))
+        }).collect();
+        backend.write(&mut op.y, &y)
     };
 
     nan_taken_for_zero in unary breaks Agrees: |backend, op| {

@@ -281,6 +281,6 @@ faults! {
 
     clip_lengthens: "short gradients are made longer"
         in "adamw.rs" (any), clip_scale breaks Agrees,
-        "if clip >= 1.0 { 1.0 } else { clip as f32 }"
-        => "clip as f32";
+        "(f64::from(op.max_norm) / (norm + 1e-6)).min(1.0) as f32"
+        => "(f64::from(op.max_norm) / (norm + 1e-6)) as f32";
 }

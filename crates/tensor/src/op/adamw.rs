@@ -47,11 +47,14 @@ impl Meaning for SumSquares<'_> {
 
 /// `clip = min(1, max_norm / (norm + 1e-6))` with `norm = √sum_squares`, into the scalar block, as
 /// PyTorch's `clip_grad_norm_`; the norm is kept there too.
+///
+/// A norm that is NaN or infinite makes `clip` NaN, whatever `max_norm`: then [`AdamW`] changes
+/// nothing, so that one bad step does not spoil the parameters.
 #[derive(Debug)]
 pub struct ClipScale<'a> {
     /// `[1]`, `F32`: the sum over all gradients.
     pub sum_squares: View<'a>,
-    /// The scalar block, `F32`: `CLIP` and `GRAD_NORM` are written.
+    /// The scalar block, `F32`: `CLIP` and `GRAD_NORM` are written, the others kept.
     pub scalars: ViewMut<'a>,
     /// The greatest norm let through; infinite to clip nothing.
     pub max_norm: f32,
@@ -87,9 +90,11 @@ impl Meaning for ClipScale<'_> {
         let norm = host.read(self.sum_squares)?[0].sqrt();
         let mut block = host.read(self.scalars.as_view())?;
         let mut sizes = vec![0.0; block.len()];
-        let clip = f64::from(self.max_norm) / (norm + 1e-6);
-        // Not `f64::min`, which would turn NaN into 1 and hide a broken gradient.
-        block[Scalars::CLIP] = if clip >= 1.0 { 1.0 } else { clip };
+        block[Scalars::CLIP] = if norm.is_finite() {
+            (f64::from(self.max_norm) / (norm + 1e-6)).min(1.0)
+        } else {
+            f64::NAN
+        };
         block[Scalars::GRAD_NORM] = norm;
         sizes[Scalars::CLIP] = 4.0 * block[Scalars::CLIP];
         sizes[Scalars::GRAD_NORM] = 2.0 * norm;
@@ -109,6 +114,9 @@ impl Meaning for ClipScale<'_> {
 ///
 /// `m = beta1·m + (1 - beta1)·g`, `v = beta2·v + (1 - beta2)·g²`,
 /// `p = p·(1 - lr·weight_decay) - lr/bias1 · m / (√v/√bias2 + eps)`.
+///
+/// Where `clip` is NaN the gradients were not finite (see [`ClipScale`]) and `param`, `m` and `v`
+/// keep their values. In both cases `working`, where there is one, is the rounded `param`.
 #[derive(Debug)]
 pub struct AdamW<'a> {
     /// Parameters, `[N]`, `F32`.
@@ -119,6 +127,9 @@ pub struct AdamW<'a> {
     pub m: ViewMut<'a>,
     /// Second moment, `[N]`, `F32`.
     pub v: ViewMut<'a>,
+    /// The copy that forward and backward read, `[N]`, `Bf16`: `param` as it is after the update,
+    /// rounded to nearest even; overwritten.
+    pub working: Option<ViewMut<'a>>,
     /// The scalar block: `LR`, `CLIP`, `BIAS1` and `BIAS2` are read.
     pub scalars: View<'a>,
     /// Decay of the first moment.
@@ -149,6 +160,10 @@ impl Meaning for AdamW<'_> {
         for (name, view) in [("m", &self.m), ("v", &self.v)] {
             dtype_is(Self::NAME, name, view.dtype(), DType::F32)?;
             shape_is(Self::NAME, name, view.shape(), shape)?;
+        }
+        if let Some(working) = &self.working {
+            dtype_is(Self::NAME, "working", working.dtype(), DType::Bf16)?;
+            shape_is(Self::NAME, "working", working.shape(), shape)?;
         }
         check_block(Self::NAME, self.scalars.dtype(), self.scalars.shape())?;
         for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
@@ -187,6 +202,13 @@ impl Meaning for AdamW<'_> {
             [self.beta1, self.beta2, self.eps, self.weight_decay].map(f64::from);
         let mut out = [const { Vec::new() }; 6];
         for i in 0..param.len() {
+            if clip.is_nan() {
+                for (at, kept) in [param[i], m[i], v[i]].into_iter().enumerate() {
+                    out[2 * at].push(kept);
+                    out[2 * at + 1].push(0.0);
+                }
+                continue;
+            }
             let g = clip * grad[i];
             let new_m = beta1 * m[i] + (1.0 - beta1) * g;
             let new_v = beta2 * v[i] + (1.0 - beta2) * g * g;
@@ -203,6 +225,11 @@ impl Meaning for AdamW<'_> {
             out[5].push(6.0 * new_v);
         }
         let [p, p_sizes, m, m_sizes, v, v_sizes] = out;
+        if self.working.is_some() {
+            // The parameter as it is stored, rounded once more.
+            let stored = p.iter().map(|&p| f64::from(p as f32)).collect();
+            host.write("working", stored, p_sizes.clone());
+        }
         host.write("param", p, p_sizes);
         host.write("m", m, m_sizes);
         host.write("v", v, v_sizes);
@@ -213,5 +240,5 @@ impl Meaning for AdamW<'_> {
         16 * self.param.numel() as u64
     }
 
-    operands!(InOut param, In grad, InOut m, InOut v, In scalars);
+    operands!(InOut param, In grad, InOut m, InOut v, MaybeOut working, In scalars);
 }

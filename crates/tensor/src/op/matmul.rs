@@ -1,6 +1,6 @@
 //! Products of matrices, one or a batch.
 
-use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
+use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such, sum_is};
 use crate::{Host, Result, Shape, View, ViewMut};
 
 /// `y = alpha · a·b + bias + beta · y`, over a batch when the operands have three axes.
@@ -15,7 +15,7 @@ pub struct Matmul<'a> {
     pub b: View<'a>,
     /// `[N]`, added to every row.
     pub bias: Option<View<'a>>,
-    /// `[M, N]` or `[S, M, N]`.
+    /// `[M, N]` or `[S, M, N]`; `F32` also where `a` and `b` are narrower, as a weight's gradient.
     pub y: ViewMut<'a>,
     /// Whether `a` is stored transposed.
     pub trans_a: bool,
@@ -125,7 +125,7 @@ impl Meaning for Matmul<'_> {
         let (a, b) = (self.a.shape(), self.b.shape());
         is_float(Self::NAME, "a", self.a.dtype())?;
         dtype_is(Self::NAME, "b", self.b.dtype(), self.a.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.a.dtype())?;
+        sum_is(Self::NAME, "y", self.y.dtype(), self.a.dtype())?;
         shape_such(
             Self::NAME,
             "a",

@@ -8,6 +8,19 @@
 //! Conventions: float operands of one op share a dtype; `d…` is a gradient; a backward op
 //! overwrites activation gradients (unless it has an `accumulate` switch that is set) and always
 //! adds to parameter gradients.
+//!
+//! In mixed precision activations and the weights that products read are `Bf16`, and what is added
+//! up over many of them stays `F32`. These may therefore differ from an op's other floats:
+//!
+//! | operand | its type |
+//! |---|---|
+//! | statistics: `mean`, `rstd`, `lse`, `losses` | `F32` (`F64` for `F64` operands) |
+//! | sums: `y` of [`Matmul`] and [`Reduce`] | that of the terms, or `F32` where those are narrower |
+//! | gradients of parameters: `dwte`, `dwpe`, `dweight`, `dbias` | any float, alike in one op |
+//! | `y` of [`Cast`] | any |
+//! | [`AdamW`] | `F32`, but `working`, the copy that forward reads, is `Bf16` |
+//!
+//! Whatever the operands, no backend accumulates in less than `F32`, and an output is rounded once.
 
 mod adamw;
 mod add_layer_norm;
@@ -124,6 +137,11 @@ macro_rules! visit_operand {
             $visit($name, $crate::op::Operand::InOut($view.reborrow()))
         } else {
             $visit($name, $crate::op::Operand::Out($view.reborrow()))
+        }
+    };
+    (MaybeOut, $view:expr, $name:expr, $visit:ident) => {
+        if let Some(view) = &mut $view {
+            $visit($name, $crate::op::Operand::Out(view.reborrow()));
         }
     };
     (MaybeInOut, $view:expr, $name:expr, $visit:ident) => {
@@ -276,6 +294,20 @@ pub(crate) fn is_float(op: &'static str, operand: &'static str, got: DType) -> R
         Ok(())
     } else {
         dtype_is(op, operand, got, DType::F32)
+    }
+}
+
+/// The type of a sum: that of its terms, or `F32` where they are narrower.
+pub(crate) fn sum_is(
+    op: &'static str,
+    operand: &'static str,
+    got: DType,
+    terms: DType,
+) -> Result<()> {
+    if got == DType::F32 && matches!(terms, DType::Bf16 | DType::F16) {
+        Ok(())
+    } else {
+        dtype_is(op, operand, got, terms)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sums, means and maxima over rows or columns, and where a row's maximum is.
 
-use super::{Meaning, dtype_is, is_float, operands, shape_is, shape_such};
+use super::{Meaning, dtype_is, is_float, operands, shape_is, shape_such, sum_is};
 use crate::{DType, Host, Result, View, ViewMut};
 
 /// How many values become one.
@@ -33,7 +33,7 @@ pub struct Reduce<'a> {
     pub over: Over,
     /// Any shape, seen as `[N, C]`: all leading axes are rows.
     pub x: View<'a>,
-    /// `[C]` or `[N]`.
+    /// `[C]` or `[N]`; `F32` also where `x` is narrower, as a bias's gradient.
     pub y: ViewMut<'a>,
     /// Adds to `y` instead of overwriting it.
     pub accumulate: bool,
@@ -45,7 +45,7 @@ impl Meaning for Reduce<'_> {
     fn check(&self) -> Result<()> {
         let x = self.x.shape();
         is_float(Self::NAME, "x", self.x.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
+        sum_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
         shape_such(
             Self::NAME,
             "x",

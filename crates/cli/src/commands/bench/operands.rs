@@ -248,6 +248,6 @@ pub(super) const TIMED: &[Timed] = &[
         let (mut m, mut v) = (o.out(&[N])?, o.out(&[N])?);
     } => AdamW {
         param: param.view_mut()?, grad: grad.view(), m: m.view_mut()?, v: v.view_mut()?,
-        scalars: scalars.floats(), beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1,
+        working: None, scalars: scalars.floats(), beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1,
     }),
 ];
