@@ -1,4 +1,5 @@
-//! Faults planted in `backend-cpu`, one at a time, each of which the conformance suite must catch.
+//! Faults planted in `backend-cpu` and in the CUDA kernels, one at a time, each of which the
+//! conformance suite must catch.
 //!
 //! A suite that has never failed proves little. Here a copy of the workspace (the tree itself is
 //! never touched) gets one fault after the other from [`list::FAULTS`], is built, and must then fail
@@ -7,7 +8,9 @@
 //! pass.
 //!
 //! Kernels that a better processor would skip are reached through `LATIMER_SIMD`; faults in kernels
-//! that this processor cannot run are left out, and said to be.
+//! that this processor cannot run are left out, and said to be. CUDA kernels run on the CPU shim,
+//! which may also stop a faulty one by itself (a barrier not reached by all, a write past the end
+//! of shared memory): that counts as the property `Stops`.
 
 mod list;
 
@@ -21,20 +24,31 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 /// What `cargo` needs to see a workspace.
-const TREE: [&str; 7] = [
+const TREE: [&str; 8] = [
     "Cargo.toml",
     "Cargo.lock",
     "clippy.toml",
     "crates",
+    "kernels",
     "xtask",
     "tests",
     "benches",
 ];
 
-/// Where the faults are.
-const SOURCES: &str = "crates/backend-cpu/src";
+/// What faults in CUDA kernels have in the place of a level of instructions.
+const SHIM: &str = "shim";
 
-/// Plants the faults of these names, or all.
+impl Fault {
+    /// Where its file is.
+    fn sources(&self) -> &'static str {
+        match self.simd {
+            SHIM => "kernels",
+            _ => "crates/backend-cpu/src",
+        }
+    }
+}
+
+/// Plants the faults of these names, all of `cpu` or `kernels`, or all.
 pub(crate) fn faults(names: &[OsString]) -> Outcome {
     let chosen = choose(names)?;
     let start = Instant::now();
@@ -81,15 +95,22 @@ fn choose(names: &[OsString]) -> Result<Vec<&'static Fault>, String> {
     if names.is_empty() {
         return Ok(FAULTS.iter().collect());
     }
-    let find = |name: &OsString| {
-        let found = FAULTS.iter().find(|fault| name == fault.name);
-        found.ok_or_else(|| {
+    let mut chosen = Vec::new();
+    for name in names {
+        let before = chosen.len();
+        chosen.extend(FAULTS.iter().filter(|fault| {
+            let group = if fault.simd == SHIM { "kernels" } else { "cpu" };
+            name == fault.name || name == group
+        }));
+        if chosen.len() == before {
             let all: Vec<_> = FAULTS.iter().map(|fault| fault.name).collect();
             let (name, all) = (name.display(), all.join(", "));
-            format!("there is no fault {name}; the faults are {all}")
-        })
-    };
-    names.iter().map(find).collect()
+            return Err(format!(
+                "there is no fault {name}; the faults are {all}, or all of cpu or kernels"
+            ));
+        }
+    }
+    Ok(chosen)
 }
 
 /// Whether this processor runs kernels of a level; every one runs `portable` and `any`.
@@ -132,14 +153,18 @@ impl Copy {
     }
 
     fn cargo_test(&self, simd: &str) -> Command {
+        let package = match simd {
+            SHIM => "latimer-backend-cuda",
+            _ => "latimer-backend-cpu",
+        };
         let mut command = cargo();
         command
             .current_dir(&self.tree)
             .args(["test", "--quiet", "--locked"])
-            .args(["--package", "latimer-backend-cpu", "--test", "conformance"])
+            .args(["--package", package, "--test", "conformance"])
             .env("CARGO_TARGET_DIR", &self.target)
             .env("RUST_BACKTRACE", "0");
-        if simd != "any" {
+        if !["any", SHIM].contains(&simd) {
             command.env("LATIMER_SIMD", simd);
         }
         command
@@ -147,7 +172,7 @@ impl Copy {
 
     /// Without a fault, every operation of the list passes on every level of the list.
     fn pass_unchanged(&self, faults: &[&Fault]) -> Result<(), String> {
-        for simd in ["any", "avx512", "avx2", "portable"] {
+        for simd in ["any", "avx512", "avx2", "portable", SHIM] {
             let mut ops: Vec<_> = faults
                 .iter()
                 .filter(|f| f.simd == simd)
@@ -176,7 +201,7 @@ impl Copy {
 
     /// Plants one fault; which properties the suite saw broken, or why that is not enough.
     fn plant(&self, fault: &Fault) -> Result<String, String> {
-        let file = self.tree.join(SOURCES).join(fault.file);
+        let file = self.tree.join(fault.sources()).join(fault.file);
         let text = read(&file)?;
         write(&file, fault.planted(&text)?.as_bytes())?;
         let found = self.judge(fault);
@@ -224,9 +249,12 @@ fn broken_properties<'t>(op: &str, said: &'t str) -> Vec<&'t str> {
         let rest = line
             .strip_prefix(op)
             .and_then(|rest| rest.strip_prefix(" ("));
-        if let Some((property, _)) = rest.and_then(|rest| rest.split_once("): "))
-            && !found.contains(&property)
-        {
+        let property = match rest.and_then(|rest| rest.split_once("): ")) {
+            Some((property, _)) => property,
+            None if line.starts_with("cpu-shim: ") => "Stops",
+            None => continue,
+        };
+        if !found.contains(&property) {
             found.push(property);
         }
     }
@@ -319,7 +347,7 @@ mod tests {
     fn every_fault_still_fits_its_file() {
         crate::run::to_root().unwrap();
         for (i, fault) in FAULTS.iter().enumerate() {
-            let text = read(&Path::new(SOURCES).join(fault.file)).unwrap();
+            let text = read(&Path::new(fault.sources()).join(fault.file)).unwrap();
             let planted = fault
                 .planted(&text)
                 .unwrap_or_else(|error| panic!("{}: {error}", fault.name));

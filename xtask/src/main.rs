@@ -21,7 +21,9 @@ developers' tasks:
                 packages
   tidy          finds long files, notes left in sources, missing READMEs, paths of one machine
   outside       builds, runs and tests the projects of tests/outside, one for each crate alone
-  faults [NAME] plants faults in the CPU backend, each of which its suite must catch (minutes)
+  faults [NAME|cpu|kernels]
+                plants faults in the CPU backend and the CUDA kernels, each of which its suite must
+                catch (minutes)
   fuzz [TARGET] [--runs N]
                 gives every file reader, or one, a million made-up files (minutes each; nightly)
   miri          runs tests of the CPU's memory code in an interpreter that sees undefined

@@ -153,7 +153,9 @@ fn load_named_library() -> Result<(), Error> {
         }
         Err(error) => Err(Error::BadDriverPath {
             path: path.to_string_lossy().into_owned(),
-            reason: error.to_string(),
+            // The loader's own words are one below.
+            reason: std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), ToString::to_string),
         }),
     }
 }

@@ -103,7 +103,7 @@ const SHARED_WITHOUT_ASKING: u32 = 48 << 10;
 #[derive(Clone, Copy, Debug)]
 struct Kernel {
     function: sys::CUfunction,
-    /// Its family, and where in the family's PTX its parameters are listed.
+    /// The types of its parameters, as PTX names them.
     parameters: &'static [&'static str],
 }
 
@@ -112,11 +112,27 @@ unsafe impl Send for Kernel {}
 // SAFETY: as above.
 unsafe impl Sync for Kernel {}
 
+/// A loaded family; never unloaded.
+#[derive(Clone, Copy, Debug)]
+struct Module(sys::CUmodule);
+
+// SAFETY: a module's handle may be used from any thread.
+unsafe impl Send for Module {}
+// SAFETY: as above.
+unsafe impl Sync for Module {}
+
+/// What was needed so far.
+#[derive(Debug, Default)]
+struct Loaded {
+    modules: HashMap<&'static str, Module>,
+    kernels: HashMap<&'static str, Kernel>,
+}
+
 /// All kernels of a device.
 #[derive(Debug)]
 pub(crate) struct Kernels {
     driver: Arc<Driver>,
-    loaded: RwLock<HashMap<&'static str, Kernel>>,
+    loaded: RwLock<Loaded>,
 }
 
 impl Kernels {
@@ -201,42 +217,51 @@ impl Kernels {
 
     fn kernel(&self, name: &'static str) -> Result<Kernel> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kernel) = loaded.get(name) {
+        if let Some(kernel) = loaded.kernels.get(name) {
             return Ok(*kernel);
         }
         drop(loaded);
         let entry = format!(".entry {name}(");
-        let found = FAMILIES.iter().find_map(|(_, ptx)| {
+        let found = FAMILIES.iter().find_map(|&(family, ptx)| {
             let start = ptx.find(&entry)?;
-            Some((ptx, parameters(&ptx[start + entry.len()..])))
+            Some((family, ptx, parameters(&ptx[start + entry.len()..])))
         });
-        let Some((ptx, parameters)) = found else {
+        let Some((family, ptx, parameters)) = found else {
             return Err(self.broken(format!("there is no kernel {name} in this program")));
         };
-        self.load(ptx, name, parameters)
-    }
-
-    /// Loads a family's module and keeps one of its kernels. The module is loaded again for each
-    /// kernel of the family, once in the program's life, and never unloaded.
-    fn load(&self, ptx: &str, name: &'static str, parameters: Vec<&'static str>) -> Result<Kernel> {
-        let image = CString::new(ptx);
-        let image = image.map_err(|_| self.broken(format!("the PTX of {name} is damaged")))?;
-        let function_name = CString::new(name);
-        let function_name =
-            function_name.map_err(|_| self.broken(format!("the name {name} is damaged")))?;
-        let function = self.driver.call(&format!("loading kernel {name}"), || {
-            // SAFETY: the image is a string that ends in 0, as PTX is given.
-            let module = unsafe { result::module::load_data(image.as_ptr().cast()) }?;
-            // SAFETY: the module was just loaded and is never unloaded.
-            unsafe { result::module::get_function(module, function_name) }
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        let module = match loaded.modules.get(family) {
+            Some(module) => *module,
+            None => {
+                let module = self.load(family, ptx)?;
+                loaded.modules.insert(family, module);
+                module
+            }
+        };
+        let text = CString::new(name);
+        let text = text.map_err(|_| self.broken(format!("the name {name} is damaged")))?;
+        let function = self.driver.call(&format!("finding kernel {name}"), || {
+            // SAFETY: the module is loaded and is never unloaded.
+            unsafe { result::module::get_function(module.0, text) }
         })?;
         let kernel = Kernel {
             function,
             parameters: parameters.leak(),
         };
-        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
-        loaded.insert(name, kernel);
+        loaded.kernels.insert(name, kernel);
         Ok(kernel)
+    }
+
+    /// Loads a family: the driver compiles its PTX for the device, or finds it in its cache.
+    fn load(&self, family: &str, ptx: &str) -> Result<Module> {
+        let image = CString::new(ptx);
+        let image = image.map_err(|_| self.broken(format!("the PTX of {family} is damaged")))?;
+        self.driver
+            .call(&format!("loading the kernels of {family}"), || {
+                // SAFETY: the image is a string that ends in 0, as PTX is given.
+                unsafe { result::module::load_data(image.as_ptr().cast()) }
+            })
+            .map(Module)
     }
 }
 

@@ -9,16 +9,17 @@ pub(super) struct Fault {
     pub(super) name: &'static str,
     /// What is wrong, in one line.
     pub(super) about: &'static str,
-    /// Below the backend's `src`.
+    /// Below `crates/backend-cpu/src`, or `kernels`.
     pub(super) file: &'static str,
     /// What is replaced; the file has it once.
     pub(super) old: &'static str,
     pub(super) new: &'static str,
     /// The operation whose suite must fail.
     pub(super) op: &'static str,
-    /// The property (`latimer_conformance::Property`) that must be seen to break.
+    /// The property (`latimer_conformance::Property`) that must be seen to break, or `Stops`.
     pub(super) breaks: &'static str,
-    /// The kernels it is in, by their name in `LATIMER_SIMD`; `any` for what all processors run.
+    /// The kernels it is in, by their name in `LATIMER_SIMD`; `any` for what all processors run,
+    /// `shim` for CUDA kernels.
     pub(super) simd: &'static str,
 }
 

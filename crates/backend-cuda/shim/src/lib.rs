@@ -5,11 +5,14 @@
 //! of `libcuda` when the environment variable `LATIMER_CUDA_DRIVER` names it. The device calls
 //! itself `cpu-shim`, and is as slow as that sounds.
 
+#![allow(unsafe_code, reason = "sets an environment variable")]
+
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::{env, fs, io};
 
 /// Why there is no shim.
@@ -34,6 +37,34 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Set where a GPU must be there: what cannot run is then a failure, and the shim is not used.
+pub const GPU_REQUIRED: &str = "GPU_REQUIRED";
+/// Names the driver's library for the backend.
+pub const DRIVER: &str = "LATIMER_CUDA_DRIVER";
+
+/// Points this process's CUDA backend at the shim, unless `GPU_REQUIRED` is set or another driver
+/// named. Where there is no compiler, the process ends well, saying that its tests were skipped.
+///
+/// # Panics
+/// When the kernels do not compile, or a file cannot be written.
+pub fn use_as_driver() {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        if env::var_os(GPU_REQUIRED).is_some() || env::var_os(DRIVER).is_some() {
+            return;
+        }
+        match build(&Options::default()) {
+            // SAFETY: tests come here before anything else of theirs reads the environment.
+            Ok(path) => unsafe { env::set_var(DRIVER, path) },
+            Err(Error::NoCompiler) => {
+                eprintln!("skipped: there is neither a GPU nor a C++ compiler for the CPU shim");
+                std::process::exit(0);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    });
+}
 
 type Result<T> = std::result::Result<T, Error>;
 
