@@ -358,6 +358,46 @@ fn by_luck(device: &Device, case: &Case) -> latimer_tensor::Result<bool> {
     Ok(2 * broken <= tolerance::DRAWS)
 }
 
+/// Two devices agree on an operation's cases: as each keeps within a bound of the meaning, they may
+/// differ by twice that bound, and by their roundings.
+///
+/// # Errors
+/// The smallest case found on which they do not.
+pub fn alike(op: &str, one: &Device, other: &Device) -> Result<(), Box<Failure>> {
+    agreeing(op, |case| alike_on(case, one, other))
+}
+
+fn alike_on(case: &Case, one: &Device, other: &Device) -> Result<(), Box<Failure>> {
+    let fail = |property, detail: String| {
+        Box::new(Failure {
+            property,
+            case: case.clone(),
+            detail,
+        })
+    };
+    let broken = |error: Error| fail(Property::Runs, error.to_string());
+    let operands = case.operands().map_err(broken)?;
+    let want = oracle::meaning(case, &operands).map_err(broken)?;
+    let one = run(one, case, &operands, 0xFF).map_err(broken)?;
+    let other = run(other, case, &operands, 0xFF).map_err(broken)?;
+    for (i, operand) in operands.iter().enumerate() {
+        let Some(want) = want.iter().find(|want| want.operand == operand.name) else {
+            continue;
+        };
+        let far = Written {
+            operand: want.operand,
+            values: oracle::widened(&other.operands[i], operand.dtype).map_err(broken)?,
+            magnitudes: want.magnitudes.iter().map(|size| 2.0 * size).collect(),
+        };
+        let got = &one.operands[i];
+        let misfit = tolerance::first_misfit(&far, got, operand.dtype, case.dtype);
+        if let Some(misfit) = misfit.map_err(broken)? {
+            return Err(fail(Property::Agrees, misfit));
+        }
+    }
+    Ok(())
+}
+
 /// Runs one case once on the device and on each of those that promise the same bits, and holds them
 /// to that; without the f64 meaning, which takes most of the time of [`one`]. For interpreters,
 /// which see for themselves what is read and written.

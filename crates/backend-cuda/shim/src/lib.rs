@@ -44,26 +44,39 @@ pub const GPU_REQUIRED: &str = "GPU_REQUIRED";
 pub const DRIVER: &str = "LATIMER_CUDA_DRIVER";
 
 /// Points this process's CUDA backend at the shim, unless `GPU_REQUIRED` is set or another driver
-/// named. Where there is no compiler, the process ends well, saying that its tests were skipped.
+/// named. False where there is no compiler: then there is nothing to test on, which it says.
 ///
 /// # Panics
 /// When the kernels do not compile, or a file cannot be written.
-pub fn use_as_driver() {
-    static DONE: OnceLock<()> = OnceLock::new();
-    DONE.get_or_init(|| {
+pub fn can_be_driver() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
         if env::var_os(GPU_REQUIRED).is_some() || env::var_os(DRIVER).is_some() {
-            return;
+            return true;
         }
         match build(&Options::default()) {
-            // SAFETY: tests come here before anything else of theirs reads the environment.
-            Ok(path) => unsafe { env::set_var(DRIVER, path) },
+            Ok(path) => {
+                // SAFETY: tests come here before anything else of theirs reads the environment.
+                unsafe { env::set_var(DRIVER, path) };
+                true
+            }
             Err(Error::NoCompiler) => {
                 eprintln!("skipped: there is neither a GPU nor a C++ compiler for the CPU shim");
-                std::process::exit(0);
+                false
             }
             Err(error) => panic!("{error}"),
         }
-    });
+    })
+}
+
+/// As [`can_be_driver`]; where it cannot, the process ends well, all of its tests skipped.
+///
+/// # Panics
+/// As there.
+pub fn use_as_driver() {
+    if !can_be_driver() {
+        std::process::exit(0);
+    }
 }
 
 type Result<T> = std::result::Result<T, Error>;
