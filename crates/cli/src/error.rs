@@ -33,6 +33,9 @@ pub(crate) enum Error {
         device: String,
         available: String,
     },
+    /// The device is a stand-in for tests.
+    #[error("{device} runs GPU kernels on the CPU for tests: there is nothing to measure on it")]
+    NoMeasurement { device: String },
     /// Something is wrong with one line of stdin.
     #[error("line {line} of stdin")]
     InLine { line: usize, source: Box<Error> },

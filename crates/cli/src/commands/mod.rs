@@ -13,7 +13,7 @@ pub(crate) mod translate;
 
 use crate::args::{Command, Common, ModelArgs};
 use crate::error::{Error, Result, sentence};
-use crate::registry::{AUTO, Options, Registry};
+use crate::registry::{AUTO, Options, Registry, RegistryError};
 use crate::terminal::Terminal;
 use latimer_tensor::Device;
 use latimer_trainer::config::{Dtype, nearest};
@@ -51,18 +51,40 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode> {
 impl Context {
     /// The device that `--backend` and `--threads` name.
     pub(crate) fn device(&self) -> Result<Device> {
+        let (device, passed_over) = self.open()?;
+        if let Some(reason) = passed_over {
+            self.terminal.detail(1, reason);
+        }
+        Ok(device)
+    }
+
+    /// The same for work that takes minutes: a GPU that was not taken is worth a line.
+    pub(crate) fn training_device(&self) -> Result<Device> {
+        let (device, passed_over) = self.open()?;
+        if let Some(reason) = passed_over {
+            self.terminal.note(reason);
+        }
+        Ok(device)
+    }
+
+    /// The device, and why it is no GPU where that was left open.
+    fn open(&self) -> Result<(Device, Option<String>)> {
         let options = Options::new(self.common.threads);
         let device = self.registry.open(&self.common.backend, &options)?;
         let taken = device.info().backend;
-        if self.common.backend == AUTO
-            && taken != "cuda"
-            && let Err(error) = self.registry.open("cuda", &options)
-        {
-            let reason = sentence(&error);
-            self.terminal
-                .detail(1, format_args!("{reason}; {taken} is used instead"));
+        if self.common.backend != AUTO || taken == "cuda" {
+            return Ok((device, None));
         }
-        Ok(device)
+        let reason = match self.registry.open("cuda", &options) {
+            Err(error @ RegistryError::Unavailable { .. }) => {
+                let reason = std::error::Error::source(&error).map_or_else(String::new, sentence);
+                // What else could be done is for those who asked for a GPU.
+                let reason = reason.split([':', ';']).next().unwrap_or_default();
+                Some(format!("the {taken} is used: {reason}"))
+            }
+            _ => None,
+        };
+        Ok((device, reason))
     }
 
     /// The model that `--model` names, or the newest run, of one preset or of any.

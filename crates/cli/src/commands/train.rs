@@ -72,7 +72,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         Some(resume) => resume.check(&config)?,
         None => RunFolder::check(&out, existing)?,
     }
-    let device = context.device()?;
+    let device = context.training_device()?;
     let cache = cache();
     download::provide(&config.data.data, &cache, terminal)?;
     let mut run = Run::new(&config, &device, &cache)?;

@@ -6,7 +6,8 @@ mod train;
 mod watched;
 
 use super::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use latimer_tensor::Device;
 use serde::Serialize;
 use std::process::ExitCode;
 use watched::{Watch, Watched};
@@ -32,6 +33,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         What::Op(args) => op::run(context, args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The device, unless it only plays a GPU: its times would mean nothing.
+fn measured(device: Device) -> Result<Device> {
+    let name = device.info().name;
+    if name == "cpu-shim" {
+        return Err(Error::NoMeasurement { device: name });
+    }
+    Ok(device)
 }
 
 /// Repeated times.

@@ -1,7 +1,7 @@
 //! `latimer bench op`: one operation, alone.
 
-use super::Times;
 use super::operands::{Bound, TIMED, Timed};
+use super::{Times, measured};
 use crate::commands::{Context, unknown};
 use crate::error::{Error, Result};
 use crate::format::thousands;
@@ -81,7 +81,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         return Err(Error::Usage("--runs 0 leaves nothing to time".to_owned()));
     }
     let (cost, memory_bytes) = timed.needs(dtype, &sizes)?;
-    let device = context.device()?;
+    let device = measured(context.device()?)?;
     let info = device.info();
     if let Some(available) = info.memory_bytes.filter(|&has| memory_bytes > has) {
         return Err(Error::OperandsTooLarge {

@@ -1,6 +1,6 @@
 //! `latimer bench train`: steps on random tokens.
 
-use super::{Times, Watch, Watched, mib};
+use super::{Times, Watch, Watched, measured, mib};
 use crate::args::ConfigArgs;
 use crate::commands::{Context, unknown};
 use crate::error::{Error, Result};
@@ -199,7 +199,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         ));
     }
     let watch = Watch::default();
-    let device = Device::new(Watched(context.device()?, watch.clone()));
+    let device = Device::new(Watched(
+        measured(context.training_device()?)?,
+        watch.clone(),
+    ));
     let info = device.info();
     let terminal = &context.terminal;
     let vocab_size = vocab_size(&config.preset)?;
