@@ -1,5 +1,6 @@
 //! The checks a commit must pass.
 
+use crate::kernels;
 use crate::run::{Outcome, cargo, succeed, target_folder};
 use crate::tidy;
 use std::ffi::OsString;
@@ -22,11 +23,12 @@ pub(crate) fn test(args: &[OsString]) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tidiness, format, lints, features, tests, docs, the projects outside the workspace, and the
+/// Tidiness, kernels, format, lints, features, tests, docs, the projects outside the workspace, and the
 /// packages; warnings are errors.
 pub(crate) fn ci() -> Outcome {
     let start = Instant::now();
     tidy::tidy()?;
+    kernels::check_committed()?;
     succeed(cargo().args(["fmt", "--all", "--check"]))?;
     lint(&["--workspace", "--all-targets"])?;
     // Every feature apart; there is one, and it is on by default.

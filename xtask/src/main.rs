@@ -6,6 +6,7 @@
 mod ci;
 mod faults;
 mod fuzz;
+mod kernels;
 mod miri;
 mod run;
 mod tidy;
@@ -17,8 +18,8 @@ usage: cargo xtask COMMAND [ARGS]
 
 developers' tasks:
   test [ARGS]   build and run every test of the workspace; ARGS go to cargo test
-  ci            what must hold before a commit: tidy, format, lints, features, tests, docs, outside,
-                packages
+  ci            what must hold before a commit: tidy, kernels, format, lints, features, tests, docs,
+                outside, packages
   tidy          finds long files, notes left in sources, missing READMEs, paths of one machine
   outside       builds, runs and tests the projects of tests/outside, one for each crate alone
   faults [NAME|cpu|kernels]
@@ -28,6 +29,9 @@ developers' tasks:
                 gives every file reader, or one, a million made-up files (minutes each; nightly)
   miri          runs tests of the CPU's memory code in an interpreter that sees undefined
                 behaviour (minutes; nightly)
+  kernels build [NAME] | check | list
+                compiles the CUDA kernels (fetches a compiler: 51 MB, once), says whether what is
+                committed is what they make, lists them
 
 everything else is the latimer command, built in release mode:
 ";
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         Some("faults") => run::to_root().and_then(|()| faults::faults(&rest)),
         Some("fuzz") => run::to_root().and_then(|()| fuzz::fuzz(&rest)),
         Some("miri") => run::to_root().and_then(|()| miri::miri(&rest)),
+        Some("kernels") => kernels::kernels(&rest),
         Some("outside") => run::to_root().and_then(|()| ci::outside()),
         None | Some("help" | "--help" | "-h") => {
             eprint!("{HELP}");

@@ -1,0 +1,239 @@
+//! The CUDA kernels: from `kernels/*.cu` to the PTX that `backend-cuda` carries.
+//!
+//! Users need no CUDA, only a driver: the PTX is committed, and this task makes it. [`source`] reads
+//! a file and what it includes, [`nvrtc`] compiles it, [`ptxas`] and [`sass`] see what becomes of it
+//! on each architecture, [`gates`] judges that, [`make`] gathers all that is committed, with
+//! [`report`] and [`lock`]; [`check`] compares. [`tools`] fetches the compiler.
+//! `docs/kernels.md` tells how to use it.
+
+mod assembly;
+mod check;
+mod gates;
+mod list;
+mod lock;
+mod make;
+mod nvrtc;
+mod ptx;
+mod ptxas;
+mod report;
+mod sass;
+mod sha256;
+mod source;
+mod table;
+mod tools;
+
+use crate::run::{Outcome, to_root};
+use lock::Lock;
+use make::{Files, Kept, make};
+use source::Source;
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+use tools::Tools;
+
+const USAGE: &str = "\
+usage: cargo xtask kernels build [NAME…]     compile kernels/*.cu, or some, into the CUDA backend
+       cargo xtask kernels check [--offline] is what is committed what the sources make?
+       cargo xtask kernels list              the kernels, what they take and what they use
+  --from FOLDER --to FOLDER                  of kernels elsewhere, to try something";
+
+/// What builds everything anew.
+const REMEDY: &str = "cargo xtask kernels build";
+
+/// Where sources are, and where what is made of them goes.
+#[derive(Debug)]
+struct Folders {
+    sources: PathBuf,
+    ptx: PathBuf,
+}
+
+/// `build`, `check` or `list`.
+pub(crate) fn kernels(args: &[OsString]) -> Outcome {
+    let mut folders = Folders {
+        sources: "kernels".into(),
+        ptx: "crates/backend-cuda/ptx".into(),
+    };
+    let mut offline = false;
+    let mut words = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut folder = || {
+            let next = args.next().ok_or(USAGE)?;
+            std::path::absolute(next).map_err(|error| error.to_string())
+        };
+        match arg.to_str() {
+            Some("--from") => folders.sources = folder()?,
+            Some("--to") => folders.ptx = folder()?,
+            Some("--offline") => offline = true,
+            Some(word) if !word.starts_with('-') => words.push(word),
+            _ => return Err(format!("{} is not known\n{USAGE}", arg.display())),
+        }
+    }
+    to_root()?;
+    match &words[..] {
+        ["build", names @ ..] => build(&folders, names),
+        ["check"] => check(&folders, offline),
+        ["list"] => list(&folders),
+        _ => Err(USAGE.into()),
+    }
+}
+
+/// Is what is committed what the sources make? As `xtask ci` asks.
+pub(crate) fn check_committed() -> Outcome {
+    kernels(&["check".into()])
+}
+
+fn build(folders: &Folders, names: &[&str]) -> Outcome {
+    let start = Instant::now();
+    let sources = source::sources(&folders.sources)?;
+    if sources.is_empty() {
+        let folder = folders.sources.display();
+        return Err(format!(
+            "there is nothing to build: {folder} has no .cu file"
+        ));
+    }
+    let committed = make::committed(&folders.ptx)?;
+    let chosen = choose(&sources, names)?;
+    let kept = if names.is_empty() {
+        Kept::default()
+    } else {
+        keep(&committed, &chosen, &sources)?
+    };
+    let made = make(&Tools::get()?, &chosen)?;
+    let rows: Vec<_> = made.iter().flat_map(|one| one.rows.clone()).collect();
+    let files = make::files(&made, kept)?;
+    let changed = write(&folders.ptx, &files, &committed)?;
+    if names.is_empty() {
+        remove_strays(&folders.ptx, &files, &committed)?;
+    }
+    eprint!("{}", report::shown(&rows));
+    let seconds = start.elapsed().as_secs_f64();
+    let count = made.len();
+    eprintln!("kernel files built: {count}, in {seconds:.1} s; files written: {changed}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn choose<'s>(sources: &'s [Source], names: &[&str]) -> Result<Vec<&'s Source>, String> {
+    if names.is_empty() {
+        return Ok(sources.iter().collect());
+    }
+    let find = |name: &&str| {
+        let stem = name.strip_suffix(".cu").unwrap_or(name);
+        let found = sources.iter().find(|source| source.stem == stem);
+        found.ok_or_else(|| {
+            let all: Vec<_> = sources.iter().map(|source| &*source.stem).collect();
+            format!(
+                "there is no kernel file {stem}; there are {}",
+                all.join(", ")
+            )
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// What lock and report say of the files that are not built now, if they can still be trusted.
+fn keep(committed: &Files, chosen: &[&Source], sources: &[Source]) -> Result<Kept, String> {
+    let (Some(lock), Some(report)) = (committed.get(lock::FILE), committed.get(report::FILE))
+    else {
+        return Ok(Kept::default());
+    };
+    let build_all = |why: String| format!("{why}; build all: {REMEDY}");
+    let mut lock = Lock::read(lock).map_err(build_all)?;
+    let mut rows = report::read(report).map_err(build_all)?;
+    if lock.made_with != lock::made_with() {
+        let file = lock::FILE;
+        return Err(build_all(format!("{file} names other versions or options")));
+    }
+    let stays = |stem: &str| {
+        let exists = sources.iter().any(|source| source.stem == stem);
+        exists && chosen.iter().all(|source| source.stem != stem)
+    };
+    lock.kernels.retain(|stem, _| stays(stem));
+    rows.retain(|row| stays(&row.file));
+    let kernels = lock.kernels;
+    Ok(Kept { kernels, rows })
+}
+
+/// Writes what differs; how many files that were.
+fn write(folder: &Path, files: &Files, committed: &Files) -> Result<usize, String> {
+    let mut changed = 0;
+    for (name, text) in files {
+        if committed.get(name) == Some(text) {
+            continue;
+        }
+        changed += 1;
+        let path = folder.join(name);
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, text))
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    Ok(changed)
+}
+
+/// PTX without a source would be shipped for ever.
+fn remove_strays(folder: &Path, files: &Files, committed: &Files) -> Result<(), String> {
+    for name in committed.keys().filter(|name| !files.contains_key(*name)) {
+        let path = folder.join(name);
+        eprintln!("{}: removed, as nothing makes it", path.display());
+        fs::remove_file(&path)
+            .map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn check(folders: &Folders, offline: bool) -> Outcome {
+    let start = Instant::now();
+    let sources = source::sources(&folders.sources)?;
+    let committed = make::committed(&folders.ptx)?;
+    if sources.is_empty() && committed.is_empty() {
+        eprintln!("kernels: there are none yet, so none are stale");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tools = if offline {
+        Err("as asked".into())
+    } else {
+        Tools::get()
+    };
+    let (how, stale) = match tools {
+        Ok(tools) => {
+            let made = make(&tools, &sources.iter().collect::<Vec<_>>())?;
+            let files = make::files(&made, Kept::default())?;
+            let how = "all were built anew and their bytes compared".to_string();
+            (how, check::differences(&files, &committed))
+        }
+        Err(why) => {
+            let how = format!("only hashes were compared, nothing was built ({why})");
+            let said = check::stale(&sources, &committed);
+            (
+                how,
+                said.map_err(|why| format!("{why}; mend it with: {REMEDY}"))?,
+            )
+        }
+    };
+    for line in &stale {
+        eprintln!("{}/{line}", folders.ptx.display());
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    eprintln!("kernels: {how}, in {seconds:.1} s");
+    match stale.len() {
+        0 => Ok(ExitCode::SUCCESS),
+        1 => Err(format!("1 file is stale; mend it with: {REMEDY}")),
+        n => Err(format!("{n} files are stale; mend them with: {REMEDY}")),
+    }
+}
+
+fn list(folders: &Folders) -> Outcome {
+    let committed = make::committed(&folders.ptx)?;
+    if committed.is_empty() {
+        eprintln!("there are no kernels yet");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = list::list(&committed).map_err(|why| format!("{why}; mend it with: {REMEDY}"))?;
+    // A reader that stops reading, as `head` does, is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}

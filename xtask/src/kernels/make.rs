@@ -1,0 +1,254 @@
+//! From sources to all that is committed: PTX, report and lock. Nothing is written here.
+
+use super::assembly::Assembly;
+use super::gates;
+use super::lock::{self, Lock, Locked};
+use super::nvrtc::Nvrtc;
+use super::ptx;
+use super::report::{self, Row};
+use super::sha256::sha256;
+use super::source::{Source, Target};
+use super::tools::Tools;
+use crate::run::target_folder;
+use std::collections::BTreeMap;
+use std::fs;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// One file, compiled and found sound.
+#[derive(Debug)]
+pub(crate) struct Made {
+    stem: String,
+    target: Target,
+    ptx: String,
+    sources: BTreeMap<String, String>,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// Texts by their path in the folder of PTX.
+pub(crate) type Files = BTreeMap<String, String>;
+
+/// Compiles, assembles and judges; else every complaint, a line each.
+pub(crate) fn make(tools: &Tools, sources: &[&Source]) -> Result<Vec<Made>, String> {
+    let nvrtc = Nvrtc::open(&tools.nvrtc())?;
+    let scratch = Scratch::make()?;
+    let compiled = all(parallel(sources, |source| {
+        compile(&nvrtc, &scratch, source)
+    }))?;
+    // Every pair of a file and an architecture apart: they take unequal times.
+    let pairs: Vec<_> = sources
+        .iter()
+        .zip(&compiled)
+        .flat_map(|(source, (_, path))| {
+            source
+                .target
+                .architectures()
+                .iter()
+                .map(move |on| (path, on))
+        })
+        .collect();
+    let assemblies = all(parallel(&pairs, |(path, on)| {
+        let told = |why| format!("{}: {why}", path.display());
+        Assembly::of(tools, path, on).map_err(told)
+    }))?;
+    let mut assemblies = assemblies.into_iter();
+    all(sources
+        .iter()
+        .zip(compiled)
+        .map(|(source, (ptx, _))| {
+            let count = source.target.architectures().len();
+            let own: Vec<_> = assemblies.by_ref().take(count).collect();
+            judge(source, ptx, &own)
+        })
+        .collect())
+}
+
+fn compile(nvrtc: &Nvrtc, scratch: &Scratch, source: &Source) -> Result<(String, PathBuf), String> {
+    let ptx = nvrtc.compile(source)?;
+    let path = scratch.0.join(format!("{}.ptx", source.stem));
+    fs::write(&path, &ptx).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    Ok((ptx, path))
+}
+
+fn judge(source: &Source, ptx: String, assemblies: &[Assembly]) -> Result<Made, String> {
+    let mut entries = ptx::entries(&ptx);
+    let complaints = gates::complaints(source, &entries, assemblies);
+    if !complaints.is_empty() {
+        return Err(complaints.join("\n"));
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut rows = Vec::new();
+    for entry in &entries {
+        for assembly in assemblies {
+            rows.extend(assembly.usage(&entry.name).map(|usage| Row {
+                usage: usage.clone(),
+                file: source.stem.clone(),
+                target: source.target.name().into(),
+                architecture: assembly.architecture.into(),
+                hmma: assembly.tensor_core_instructions(&entry.name),
+            }));
+        }
+    }
+    Ok(Made {
+        stem: source.stem.clone(),
+        target: source.target,
+        ptx,
+        sources: source.hashes(),
+        rows,
+    })
+}
+
+/// What earlier runs made of files that this one leaves alone.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) kernels: BTreeMap<String, Locked>,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// What is to be committed. Lock and report cover what is kept, too.
+pub(crate) fn files(made: &[Made], kept: Kept) -> Result<Files, String> {
+    let mut files = Files::new();
+    let mut rows = kept.rows;
+    let mut lock = Lock {
+        made_with: lock::made_with(),
+        kernels: kept.kernels,
+        report: String::new(),
+    };
+    for one in made {
+        rows.extend(one.rows.iter().cloned());
+        files.insert(ptx_path(one.target.name(), &one.stem), one.ptx.clone());
+        let locked = Locked {
+            target: one.target.name().into(),
+            ptx: sha256(one.ptx.as_bytes()),
+            sources: one.sources.clone(),
+        };
+        lock.kernels.insert(one.stem.clone(), locked);
+    }
+    // Stable: kernels of a file stay in their order, and architectures of a kernel.
+    rows.sort_by(|a, b| a.file.cmp(&b.file));
+    each_name_once(&rows)?;
+    let report = report::text(&rows);
+    lock.report = sha256(report.as_bytes());
+    files.insert(report::FILE.into(), report);
+    files.insert(lock::FILE.into(), lock.text());
+    Ok(files)
+}
+
+/// Where a PTX file lies in its folder.
+pub(crate) fn ptx_path(target: &str, stem: &str) -> String {
+    format!("{target}/{stem}.ptx")
+}
+
+/// Two kernels of one name for one target would be told apart by nobody.
+fn each_name_once(rows: &[Row]) -> Result<(), String> {
+    let mut files = BTreeMap::new();
+    for row in rows {
+        let key = (&row.usage.kernel, &row.target);
+        let first = files.entry(key).or_insert(&row.file);
+        if *first != &row.file {
+            let (kernel, second) = (key.0, &row.file);
+            return Err(format!(
+                "{kernel} is in {first}.cu and in {second}.cu: name one anew"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// All successes, or all failures, a line each.
+fn all<T>(results: Vec<Result<T, String>>) -> Result<Vec<T>, String> {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => good.push(value),
+            Err(why) => bad.push(why),
+        }
+    }
+    if bad.is_empty() {
+        Ok(good)
+    } else {
+        Err(bad.join("\n"))
+    }
+}
+
+/// Does `work` for every item on all cores; results are in the order of the items.
+fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let take_turns = || {
+        let mut done = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            match items.get(i) {
+                Some(item) => done.push((i, work(item))),
+                None => return done,
+            }
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut done = thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(take_turns)).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        let unwind = |panic| std::panic::resume_unwind(panic);
+        joined
+            .flat_map(|r| r.unwrap_or_else(unwind))
+            .collect::<Vec<_>>()
+    });
+    done.sort_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A folder for what the assembler reads and writes, gone at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> Result<Self, String> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("kernels-{}-{count}", std::process::id());
+        let folder = target_folder()?.join(name);
+        fs::create_dir_all(&folder)
+            .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Left-overs in the target folder are no harm.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Every text that is now in the folder of PTX, whoever put it there.
+pub(crate) fn committed(folder: &Path) -> Result<Files, String> {
+    let mut found = Files::new();
+    let mut add = |name: String, path: &Path| {
+        let text = fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        found.insert(name, text);
+        Ok::<_, String>(())
+    };
+    if !folder.is_dir() {
+        return Ok(found);
+    }
+    for path in crate::tidy::entries(folder)? {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if path.is_dir() {
+            for path in crate::tidy::entries(&path)? {
+                if path.extension().is_some_and(|extension| extension == "ptx") {
+                    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                    add(ptx_path(&name, &stem), &path)?;
+                }
+            }
+        } else if [lock::FILE, report::FILE].contains(&&*name) {
+            add(name, &path)?;
+        }
+    }
+    Ok(found)
+}
