@@ -108,8 +108,10 @@ fn build(folders: &Folders, names: &[&str]) -> Outcome {
     let changed = write(&folders.ptx, &files, &committed)?;
     if names.is_empty() {
         remove_strays(&folders.ptx, &files, &committed)?;
+        eprintln!("report: {}", folders.ptx.join(report::FILE).display());
+    } else {
+        eprint!("{}", report::shown(&rows));
     }
-    eprint!("{}", report::shown(&rows));
     let seconds = start.elapsed().as_secs_f64();
     let count = made.len();
     eprintln!("kernel files built: {count}, in {seconds:.1} s; files written: {changed}");

@@ -252,3 +252,135 @@ pub(crate) fn committed(folder: &Path) -> Result<Files, String> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::source;
+    use super::*;
+
+    /// The tools, if an earlier `kernels` has fetched them; tests fetch nothing.
+    fn tools() -> Option<Tools> {
+        // Tests lie a folder deeper than the program itself.
+        let target = target_folder().unwrap();
+        let tools = target.parent().and_then(Tools::in_target);
+        if tools.is_none() {
+            eprintln!("skipped: target/cuda-tools is not there");
+        }
+        tools
+    }
+
+    /// A folder with these files.
+    fn folder(name: &str, files: &[(&str, &str)]) -> Scratch {
+        let scratch = Scratch::make().unwrap();
+        let inner = scratch.0.join(name);
+        fs::create_dir(&inner).unwrap();
+        for (file, text) in files {
+            fs::write(inner.join(file), text).unwrap();
+        }
+        scratch
+    }
+
+    /// What is made of the kernel files in a folder.
+    fn made(tools: &Tools, folder: &Path) -> Result<Files, String> {
+        let sources = source::sources(folder)?;
+        files(
+            &make(tools, &sources.iter().collect::<Vec<_>>())?,
+            Kept::default(),
+        )
+    }
+
+    const SCALE: &str = "\
+// target: compute_90a
+#include \"names.cuh\"
+extern \"C\" __global__ void scale_forward_f32(float* y, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) y[i] *= own_name()[i % 4] + __FILE__[i % 4] + INFINITY;
+}
+";
+
+    /// The kernel asks for the names of its files, where a folder would show.
+    #[test]
+    fn no_folder_changes_a_byte() {
+        let Some(tools) = tools() else { return };
+        let names = "__device__ const char* own_name() { return __FILE__; }";
+        let files = [("scale.cu", SCALE), ("names.cuh", names)];
+        let (a, b) = (folder("here", &files), folder("elsewhere", &files));
+        let first = made(&tools, &a.0.join("here")).unwrap();
+        assert_eq!(first.len(), 3, "{:?}", first.keys());
+        assert_eq!(first, made(&tools, &b.0.join("elsewhere")).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_sound_is_not_made() {
+        let Some(tools) = tools() else { return };
+        let kernel = |target: &str, head: &str, body: &str| {
+            format!(
+                "// target: {target}\n{head} __global__ void a_forward_f32(float* y, int n) {{ {body} }}"
+            )
+        };
+        let c = "extern \"C\"";
+        let cases = [
+            (
+                kernel("compute_90a", c, "y[0] = z;"),
+                "identifier \"z\" is undefined",
+            ),
+            (kernel("compute_90a", c, "int unused = n;"), "has warnings"),
+            (
+                kernel("compute_90a", "", "y[0] = n;"),
+                "is not extern \"C\"",
+            ),
+            (
+                kernel(
+                    "compute_90a",
+                    c,
+                    "float a[9]; for (int i = 0; i < 9; i++) a[(i * n) % 9] = i; y[0] = a[n];",
+                ),
+                "on sm_90a: index arrays by constants",
+            ),
+            (
+                kernel(
+                    "compute_90a",
+                    &format!("// expects: HMMA a_forward_f32\n{c}"),
+                    "y[0] = n;",
+                ),
+                "has no HMMA on sm_90a",
+            ),
+        ];
+        for (text, expected) in cases {
+            let scratch = folder("kernels", &[("a.cu", &text)]);
+            let said = made(&tools, &scratch.0.join("kernels")).unwrap_err();
+            assert!(
+                said.starts_with("a.cu") && said.contains(expected),
+                "{text}:\n{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn work_is_done_in_parallel_and_kept_in_order() {
+        let items: Vec<_> = (0..1000).collect();
+        let squares: Vec<_> = items.iter().map(|i| i * i).collect();
+        assert_eq!(parallel(&items, |i| i * i), squares);
+    }
+
+    #[test]
+    fn a_name_stands_in_one_file_only() {
+        let row = |file: &str, target: &str| Row {
+            usage: super::super::ptxas::Usage {
+                kernel: "a_forward_f32".into(),
+                ..Default::default()
+            },
+            file: file.into(),
+            target: target.into(),
+            architecture: "sm_80".into(),
+            hmma: None,
+        };
+        let alike = [row("a", "compute_80"), row("a", "compute_80")];
+        assert_eq!(each_name_once(&alike), Ok(()));
+        // The one for Hopper stands in for the one for all.
+        let hopper = [row("a", "compute_80"), row("b", "compute_90a")];
+        assert_eq!(each_name_once(&hopper), Ok(()));
+        let twice = each_name_once(&[row("a", "compute_80"), row("b", "compute_80")]);
+        assert!(twice.unwrap_err().contains("in a.cu and in b.cu"));
+    }
+}

@@ -30,6 +30,9 @@ nvidia-cuda-nvdisasm==13.2.86 \
 /// Written last into a complete folder: what it was made from.
 const STAMP: &str = "requirements.txt";
 
+/// Where a Python of our own goes, for as long as it is needed.
+const VENV: &str = "venv";
+
 /// A folder with all three.
 #[derive(Debug)]
 pub(crate) struct Tools {
@@ -97,19 +100,23 @@ fn fetch(target: &Path) -> Result<(), String> {
 }
 
 fn install(folder: &Path, requirements: &Path) -> Result<(), String> {
-    eprintln!("fetching NVIDIA's kernel compiler (51 MB, once) into target/cuda-tools");
     let mut pip = python_with_pip(folder)?;
+    eprintln!("fetching NVIDIA's kernel compiler (51 MB, once) into target/cuda-tools");
     let output = pip
         .args(["-m", "pip", "install", "--quiet", "--no-deps"])
         .args(["--require-hashes", "--only-binary=:all:", "--no-compile"])
-        .args(["--disable-pip-version-check", "--root-user-action=ignore"])
+        .arg("--disable-pip-version-check")
         .arg("--target")
         .arg(folder)
         .arg("--requirement")
         .arg(requirements)
+        // Some have it in their configuration, where it contradicts --target.
+        .env("PIP_USER", "0")
         .output()
         .map_err(|error| format!("cannot start {pip:?}: {error}"))?;
     if output.status.success() {
+        // If it was made at all, it has done its work; that it may stay behind is of no harm.
+        let _ = fs::remove_dir_all(folder.join(VENV));
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
@@ -132,7 +139,7 @@ fn python_with_pip(folder: &Path) -> Result<Command, String> {
     if works(python, &["-m", "pip", "--version"]) {
         return Ok(Command::new(python));
     }
-    let venv = folder.join("venv");
+    let venv = folder.join(VENV);
     let shown = venv.to_string_lossy();
     if works(python, &["-m", "venv", &shown]) {
         return Ok(Command::new(venv.join("bin/python3")));
