@@ -21,7 +21,7 @@ type Program = *mut c_void;
 type Status = c_int;
 type Texts = *const *const c_char;
 
-/// The compiler, opened.
+/// The compiler, opened. Threads may share it: each compilation has a program of its own.
 #[derive(Debug)]
 pub(crate) struct Nvrtc {
     version: unsafe extern "C" fn(*mut c_int, *mut c_int) -> Status,
@@ -52,6 +52,13 @@ struct Output {
 impl Nvrtc {
     /// Opens the library in `folder`.
     pub(crate) fn open(folder: &Path) -> Result<Self, String> {
+        // The library would add these to our options, and the bytes would depend on who builds.
+        let variable = "NVRTC_APPEND_FLAGS";
+        if std::env::var_os(variable).is_some() {
+            return Err(format!(
+                "{variable} is set and would change the PTX: unset it"
+            ));
+        }
         // The compiler asks for its builtins by their bare name, which the loader knows once they
         // are open: no LD_LIBRARY_PATH is needed.
         let builtins = open(&folder.join("libnvrtc-builtins.so.12.4"))?;
