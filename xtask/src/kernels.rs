@@ -2,8 +2,8 @@
 //!
 //! Users need no CUDA, only a driver: the PTX is committed, and this task makes it. [`source`] reads
 //! a file and what it includes, [`nvrtc`] compiles it, [`ptxas`] and [`sass`] see what becomes of it
-//! on each architecture, [`gates`] judges that, [`make`] gathers all that is committed, with
-//! [`report`] and [`lock`]; [`check`] compares. [`tools`] fetches the compiler.
+//! on each architecture, [`gates`] judges that, [`mod@make`] gathers all that is committed, with
+//! [`report`] and [`lock`]; [`mod@check`] compares. [`tools`] fetches the compiler.
 //! `docs/kernels.md` tells how to use it.
 
 mod assembly;
