@@ -12,6 +12,8 @@ macro_rules! families {
 
 families! {
     "compute_75":
+        "dropout"
         "fill";
-    "compute_80":;
+    "compute_80":
+        "dropout_bf16";
 }

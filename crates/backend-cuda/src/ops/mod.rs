@@ -12,6 +12,7 @@ mod matmul;
 mod movement;
 mod reduce;
 mod softmax;
+mod wide;
 
 use crate::Cuda;
 use latimer_tensor::{Op, Ran, Result};

@@ -1,0 +1,24 @@
+//! `kernels/wide.cuh`: kernels that go over all elements, 16 bytes a thread.
+
+use crate::Cuda;
+use crate::kernel::{Arg, Geometry};
+use latimer_tensor::DType;
+
+/// Threads of a block of such kernels; the sources say the same.
+pub(super) const THREADS: u32 = 256;
+
+/// Blocks for `n` elements of `size` bytes, when each thread moves 16 bytes.
+pub(super) fn geometry(n: usize, size: usize) -> Geometry {
+    Geometry::row(n.div_ceil(THREADS as usize * 16 / size), THREADS)
+}
+
+/// Whether all pointers are at multiples of 16 bytes (null ones are).
+pub(super) fn aligned(pointers: &[Arg]) -> bool {
+    let is_aligned = |arg: &Arg| !matches!(arg, Arg::Pointer(at) if at % 16 != 0);
+    pointers.iter().all(is_aligned)
+}
+
+/// Whether kernels that compute in `f32` take this type on this device.
+pub(super) fn computes_in(cuda: &Cuda, dtype: DType) -> bool {
+    dtype == DType::F32 || dtype == DType::Bf16 && cuda.has_bf16()
+}
