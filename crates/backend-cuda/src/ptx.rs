@@ -13,7 +13,9 @@ macro_rules! families {
 families! {
     "compute_75":
         "dropout"
+        "elementwise"
         "fill";
     "compute_80":
-        "dropout_bf16";
+        "dropout_bf16"
+        "elementwise_bf16";
 }

@@ -5,6 +5,7 @@ mod device;
 
 use device::cuda;
 use latimer_conformance::{Attributes, Case, Layout, Subject, check};
+use latimer_tensor::op::{BinaryKind, UnaryKind};
 use latimer_tensor::{DType, Shape};
 
 /// Holds cases to all that the suite asks, in both types that kernels are written for, in memory
@@ -52,6 +53,63 @@ fn dropout() {
                 shape,
                 rate,
                 site: 7,
+            })
+        }),
+    );
+}
+
+#[test]
+fn functions_of_one_value() {
+    hold(
+        &FLOATS,
+        UnaryKind::ALL.into_iter().flat_map(|kind| {
+            shapes().into_iter().flat_map(move |shape| {
+                [
+                    Attributes::Unary { kind, shape },
+                    Attributes::UnaryBackward { kind, shape },
+                ]
+            })
+        }),
+    );
+}
+
+#[test]
+fn functions_of_two_values() {
+    // b of 132 goes by 16 bytes in f32, but not in bf16; b of 1 and of 683 never do.
+    let repeated = [
+        ([9, 683], 1),
+        ([5, 1024], 1),
+        ([40, 132], 1),
+        ([3000, 1], 1),
+        ([7, 300], 0),
+    ];
+    hold(
+        &FLOATS,
+        BinaryKind::ALL.into_iter().flat_map(|kind| {
+            let alike = shapes().into_iter().map(|shape| (shape, shape.rank()));
+            let repeated = repeated
+                .into_iter()
+                .map(|(shape, rank)| (shape.into(), rank));
+            alike
+                .chain(repeated)
+                .map(move |(shape, b_rank)| Attributes::Binary {
+                    kind,
+                    shape,
+                    b_rank,
+                })
+        }),
+    );
+}
+
+#[test]
+fn scaled_sums() {
+    hold(
+        &FLOATS,
+        shapes().into_iter().flat_map(|shape| {
+            [(0.5, 0.0), (1.0, 1.0), (-2.0, 0.25)].map(|(alpha, beta)| Attributes::Axpby {
+                shape,
+                alpha,
+                beta,
             })
         }),
     );

@@ -1,21 +1,110 @@
-//! `kernels/elementwise.cu`.
+//! `kernels/elementwise.cuh`: functions of one value and of two, scaled sums.
 
+use super::wide;
 use crate::Cuda;
-use latimer_tensor::op::{Axpby, Binary, Unary, UnaryBackward};
+use crate::kernel::by_dtype;
+use crate::memory::{input, output};
+use latimer_tensor::op::{Axpby, Binary, BinaryKind, Unary, UnaryBackward, UnaryKind};
 use latimer_tensor::{Ran, Result};
 
-pub(crate) fn unary(_cuda: &Cuda, _op: &mut Unary<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+pub(crate) fn unary(cuda: &Cuda, op: &mut Unary<'_>) -> Result<Ran> {
+    let (n, dtype) = (op.x.numel(), op.x.dtype());
+    if !wide::computes_in(cuda, dtype) {
+        return Ok(Ran::Unsupported);
+    }
+    let name = match op.kind {
+        UnaryKind::Relu => by_dtype!(dtype, "unary_relu"),
+        UnaryKind::GeluTanh => by_dtype!(dtype, "unary_gelu_tanh"),
+        UnaryKind::GeluErf => by_dtype!(dtype, "unary_gelu_erf"),
+        UnaryKind::Tanh => by_dtype!(dtype, "unary_tanh"),
+        UnaryKind::Exp => by_dtype!(dtype, "unary_exp"),
+        _ => return Ok(Ran::Unsupported),
+    };
+    let x = input(op.x, "unary", "x")?;
+    let y = output(&mut op.y, "unary", "y")?;
+    let aligned = wide::aligned(&[x, y]);
+    cuda.launch(
+        name,
+        wide::geometry(n, dtype.size()),
+        &[x, y, (n as u64).into(), aligned.into()],
+    )
 }
 
-pub(crate) fn unary_backward(_cuda: &Cuda, _op: &mut UnaryBackward<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+pub(crate) fn unary_backward(cuda: &Cuda, op: &mut UnaryBackward<'_>) -> Result<Ran> {
+    let (n, dtype) = (op.x.numel(), op.x.dtype());
+    if !wide::computes_in(cuda, dtype) {
+        return Ok(Ran::Unsupported);
+    }
+    let name = match op.kind {
+        UnaryKind::Relu => by_dtype!(dtype, "unary_backward_relu"),
+        UnaryKind::GeluTanh => by_dtype!(dtype, "unary_backward_gelu_tanh"),
+        UnaryKind::GeluErf => by_dtype!(dtype, "unary_backward_gelu_erf"),
+        UnaryKind::Tanh => by_dtype!(dtype, "unary_backward_tanh"),
+        UnaryKind::Exp => by_dtype!(dtype, "unary_backward_exp"),
+        _ => return Ok(Ran::Unsupported),
+    };
+    let x = input(op.x, "unary_backward", "x")?;
+    let dy = input(op.dy, "unary_backward", "dy")?;
+    let dx = output(&mut op.dx, "unary_backward", "dx")?;
+    let aligned = wide::aligned(&[x, dy, dx]);
+    cuda.launch(
+        name,
+        wide::geometry(n, dtype.size()),
+        &[x, dy, dx, (n as u64).into(), aligned.into()],
+    )
 }
 
-pub(crate) fn binary(_cuda: &Cuda, _op: &mut Binary<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+pub(crate) fn binary(cuda: &Cuda, op: &mut Binary<'_>) -> Result<Ran> {
+    let (n, nb, dtype) = (op.a.numel(), op.b.numel(), op.a.dtype());
+    if !wide::computes_in(cuda, dtype) {
+        return Ok(Ran::Unsupported);
+    }
+    let name = match op.kind {
+        BinaryKind::Add => by_dtype!(dtype, "binary_add"),
+        BinaryKind::Sub => by_dtype!(dtype, "binary_sub"),
+        BinaryKind::Mul => by_dtype!(dtype, "binary_mul"),
+        BinaryKind::Div => by_dtype!(dtype, "binary_div"),
+        _ => return Ok(Ran::Unsupported),
+    };
+    let a = input(op.a, "binary", "a")?;
+    let b = input(op.b, "binary", "b")?;
+    let y = output(&mut op.y, "binary", "y")?;
+    // Sixteen bytes of `a` must meet sixteen neighbouring bytes of `b`.
+    let together = nb == n || (nb * dtype.size()).is_multiple_of(16);
+    let aligned = together && wide::aligned(&[a, b, y]);
+    cuda.launch(
+        name,
+        wide::geometry(n, dtype.size()),
+        &[
+            a,
+            b,
+            y,
+            (n as u64).into(),
+            (nb as u64).into(),
+            aligned.into(),
+        ],
+    )
 }
 
-pub(crate) fn axpby(_cuda: &Cuda, _op: &mut Axpby<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+pub(crate) fn axpby(cuda: &Cuda, op: &mut Axpby<'_>) -> Result<Ran> {
+    let (n, dtype) = (op.x.numel(), op.x.dtype());
+    if !wide::computes_in(cuda, dtype) {
+        return Ok(Ran::Unsupported);
+    }
+    let name = by_dtype!(dtype, "axpby");
+    let x = input(op.x, "axpby", "x")?;
+    let y = output(&mut op.y, "axpby", "y")?;
+    let aligned = wide::aligned(&[x, y]);
+    cuda.launch(
+        name,
+        wide::geometry(n, dtype.size()),
+        &[
+            op.alpha.into(),
+            x,
+            op.beta.into(),
+            y,
+            (n as u64).into(),
+            aligned.into(),
+        ],
+    )
 }
