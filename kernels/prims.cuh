@@ -17,6 +17,7 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+typedef long long i64;
 
 /// A bfloat16: the upper half of a float.
 struct __align__(2) bf16 {
@@ -130,6 +131,20 @@ DEVICE u32 pack_bf16(float low, float high) {
 }
 DEVICE float low_half(u32 pair) { return __uint_as_float(pair << 16); }
 DEVICE float high_half(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
+
+// ---- half precision, as bits
+
+DEVICE float half_value(u16 bits) {
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+}
+/// Rounds to nearest even.
+DEVICE u16 half_bits(float x) {
+    u16 bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
 
 // ---- copies from global to shared memory that run beside the computation (compute_80)
 

@@ -26,6 +26,7 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+typedef long long i64;
 
 struct alignas(2) bf16 {
     u16 bits;
@@ -224,6 +225,28 @@ DEVICE u32 pack_bf16(float low, float high) {
 }
 DEVICE float low_half(u32 pair) { return float_of(pair << 16); }
 DEVICE float high_half(u32 pair) { return float_of(pair & 0xffff0000u); }
+
+// ---- half precision, as bits
+
+DEVICE float half_value(u16 bits) {
+    u32 sign = u32(bits & 0x8000) << 16, exponent = bits >> 10 & 31, fraction = bits & 0x3ff;
+    float size = exponent == 31  ? float_of(0x7f800000u | fraction << 13)
+                 : exponent == 0 ? ldexpf(float(fraction), -24)
+                                 : float_of((exponent + 112) << 23 | fraction << 13);
+    return float_of(bits_of(size) | sign);
+}
+/// Among the halves, whose bits are ordered as they are, the nearest; of two the even one.
+DEVICE u16 half_bits(float x) {
+    u16 sign = u16(bits_of(x) >> 16 & 0x8000);
+    if (x != x) return 0x7fff;
+    float size = fabsf(x);
+    // Half way between the greatest half and what would follow it; that one's bits are infinity's.
+    if (size >= 65520.0f) return sign | 0x7c00;
+    int exponent = size < 6.103515625e-5f ? -14 : ilogbf(size);
+    // In units of the last place; default rounding is to nearest even.
+    float units = nearbyintf(ldexpf(size, 10 - exponent));
+    return sign | u16((exponent + 14) * 1024 + int(units));
+}
 
 // ---- asynchronous copies: the source is read when asked for, the target written when waited for
 
