@@ -12,9 +12,11 @@ macro_rules! families {
 
 families! {
     "compute_75":
+        "cast"
         "dropout"
         "elementwise"
-        "fill";
+        "fill"
+        "movement";
     "compute_80":
         "dropout_bf16"
         "elementwise_bf16";

@@ -114,3 +114,95 @@ fn scaled_sums() {
         }),
     );
 }
+
+const MOVED: [DType; 4] = [DType::F32, DType::Bf16, DType::F64, DType::U32];
+
+#[test]
+fn casts() {
+    let all = [
+        DType::F32,
+        DType::Bf16,
+        DType::F16,
+        DType::F64,
+        DType::U32,
+        DType::I64,
+    ];
+    let cases = || {
+        [[1, 1], [3, 683], [2, 2048], [5, 1000]]
+            .into_iter()
+            .flat_map(move |shape| all.map(|to| (Shape::from(shape), to)))
+    };
+    let make = |(shape, to)| Attributes::Cast { shape, to };
+    hold(&[DType::F32], cases().map(make));
+    // What else has kernels, by where it comes from.
+    let to =
+        |wanted: &'static [DType]| cases().filter(move |(_, to)| wanted.contains(to)).map(make);
+    hold(
+        &[DType::Bf16, DType::F16],
+        to(&[DType::F32, DType::Bf16, DType::F16, DType::F64]),
+    );
+    hold(&[DType::F64], to(&[DType::F32, DType::F64]));
+    hold(
+        &[DType::U32],
+        to(&[DType::U32, DType::F32, DType::F64, DType::I64]),
+    );
+    hold(&[DType::I64], to(&[DType::U32, DType::F64, DType::I64]));
+}
+
+#[test]
+fn permutations() {
+    let shapes: [(Shape, &[[usize; 4]]); 5] = [
+        ([40, 70].into(), &[[1, 0, 2, 3], [0, 1, 2, 3]]),
+        (
+            [3, 33, 65].into(),
+            &[[0, 2, 1, 3], [2, 1, 0, 3], [1, 2, 0, 3]],
+        ),
+        // Whole rows of 16, of 8 and of single units.
+        ([2, 9, 3, 64].into(), &[[0, 2, 1, 3], [2, 1, 0, 3]]),
+        (
+            [3, 5, 4, 6].into(),
+            &[[1, 2, 0, 3], [3, 0, 1, 2], [3, 2, 1, 0]],
+        ),
+        (
+            [2, 31, 2, 7].into(),
+            &[[2, 0, 1, 3], [1, 3, 0, 2], [0, 3, 2, 1]],
+        ),
+    ];
+    let each = |(shape, all): (Shape, &'static [[usize; 4]])| {
+        all.iter()
+            .map(move |&axes| Attributes::Permute { shape, axes })
+    };
+    hold(&MOVED, shapes.into_iter().flat_map(each));
+}
+
+#[test]
+fn parts_and_their_whole() {
+    // Rows of any length from any place: some in units of 16 bytes, some in single elements.
+    let cases = [
+        ([3, 2100], 1, 0, 1050),
+        ([300, 24], 1, 8, 8),
+        ([300, 25], 1, 3, 7),
+        ([700, 12], 0, 100, 501),
+        ([9, 1], 1, 0, 1),
+        ([5, 6], 1, 2, 0),
+    ];
+    let cases = cases.map(|(shape, axis, first, length)| (Shape::from(shape), axis, first, length));
+    hold(
+        &MOVED,
+        cases.into_iter().flat_map(|(shape, axis, first, length)| {
+            [
+                Attributes::Slice {
+                    shape,
+                    axis,
+                    first,
+                    length,
+                },
+                Attributes::Concat {
+                    shape,
+                    axis,
+                    of_a: length,
+                },
+            ]
+        }),
+    );
+}

@@ -2,6 +2,7 @@
 
 mod adamw;
 mod attention;
+mod cast;
 mod cross_entropy;
 mod dropout;
 mod elementwise;
@@ -41,7 +42,7 @@ pub(crate) fn run(cuda: &Cuda, op: &mut Op<'_>) -> Result<Ran> {
         Op::AddLayerNorm(op) => layer_norm::add_forward(cuda, op),
         Op::LayerNormBackward(op) => layer_norm::backward(cuda, op),
         Op::Matmul(op) => matmul::matmul(cuda, op),
-        Op::Cast(op) => movement::cast(cuda, op),
+        Op::Cast(op) => cast::cast(cuda, op),
         Op::Permute(op) => movement::permute(cuda, op),
         Op::Slice(op) => movement::slice(cuda, op),
         Op::Concat(op) => movement::concat(cuda, op),
