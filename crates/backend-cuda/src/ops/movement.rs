@@ -18,14 +18,14 @@ fn unit(bytes: &[u64]) -> u64 {
     1 << all.trailing_zeros()
 }
 
+/// The kernel for a unit; no element is smaller than 2 bytes.
 macro_rules! by_unit {
     ($unit:expr, $name:literal) => {
         match $unit {
             16 => concat!($name, "_16"),
             8 => concat!($name, "_8"),
             4 => concat!($name, "_4"),
-            2 => concat!($name, "_2"),
-            _ => return Ok(Ran::Unsupported),
+            _ => concat!($name, "_2"),
         }
     };
 }
@@ -38,9 +38,9 @@ struct Rows {
 }
 
 /// Copies `rows` rows of `width` bytes.
-fn move_rows(cuda: &Cuda, from: Rows, to: Rows, rows: usize, width: usize) -> Result<Ran> {
+fn move_rows(cuda: &Cuda, from: Rows, to: Rows, rows: usize, width: usize) -> Result<()> {
     if rows == 0 || width == 0 {
-        return Ok(Ran::Done);
+        return Ok(());
     }
     let (rows, width) = (rows as u64, width as u64);
     let dense = from.stride == width && to.stride == width;
@@ -57,7 +57,7 @@ fn move_rows(cuda: &Cuda, from: Rows, to: Rows, rows: usize, width: usize) -> Re
     };
     let unit = unit(&[from.at, to.at, strides, width]);
     let n = rows * (width / unit);
-    cuda.launch(
+    cuda.kernels.launch(
         by_unit!(unit, "move_rows"),
         Geometry::row((n as usize).div_ceil(MOVED), BLOCK),
         &[
@@ -74,7 +74,8 @@ fn move_rows(cuda: &Cuda, from: Rows, to: Rows, rows: usize, width: usize) -> Re
 /// Copies `bytes` bytes.
 pub(super) fn copy(cuda: &Cuda, from: u64, to: u64, bytes: usize) -> Result<Ran> {
     let row = |at| Rows { at, stride: 0 };
-    move_rows(cuda, row(from), row(to), 1, bytes)
+    move_rows(cuda, row(from), row(to), 1, bytes)?;
+    Ok(Ran::Done)
 }
 
 pub(crate) fn slice(cuda: &Cuda, op: &mut Slice<'_>) -> Result<Ran> {
@@ -87,7 +88,8 @@ pub(crate) fn slice(cuda: &Cuda, op: &mut Slice<'_>) -> Result<Ran> {
         at: pointer(op.y.as_view(), "slice", "y")?,
         stride: (blocks.length * size) as u64,
     };
-    move_rows(cuda, from, to, blocks.outer, blocks.length * size)
+    move_rows(cuda, from, to, blocks.outer, blocks.length * size)?;
+    Ok(Ran::Done)
 }
 
 /// Both halves by themselves.
@@ -101,14 +103,13 @@ pub(crate) fn concat(cuda: &Cuda, op: &mut Concat<'_>) -> Result<Ran> {
     let a = dense(pointer(op.a, "concat", "a")?, of_a);
     let b = dense(pointer(op.b, "concat", "b")?, of_b);
     let y = dense(pointer(op.y.as_view(), "concat", "y")?, of_a + of_b);
-    if move_rows(cuda, a, y, outer, of_a)? != Ran::Done {
-        return Ok(Ran::Unsupported);
-    }
+    move_rows(cuda, a, y, outer, of_a)?;
     let y = Rows {
         at: y.at + of_a as u64,
         ..y
     };
-    move_rows(cuda, b, y, outer, of_b)
+    move_rows(cuda, b, y, outer, of_b)?;
+    Ok(Ran::Done)
 }
 
 /// An axis of a permuted tensor.
