@@ -112,15 +112,14 @@ DEVICE float value_of(Sub, float a, float b) { return a - b; }
 DEVICE float value_of(Mul, float a, float b) { return a * b; }
 DEVICE float value_of(Div, float a, float b) { return a / b; }
 
-/// `aligned` says besides that nb is n or a multiple of what 16 bytes hold. One remainder a thread,
-/// of 32 bits where that will do.
+/// `aligned` says besides that nb is n or a multiple of what 16 bytes hold. One quotient a thread.
 template <class F, class T>
 DEVICE void binary(const T* a, const T* b, T* y, u64 n, u64 nb, u32 aligned) {
     constexpr u32 TILE = THREADS * WIDE<T>;
     u64 begin = u64(block_x()) * TILE, end = begin + TILE;
     if (aligned && end <= n) {
-        u64 at = begin + thread_index() * WIDE<T>, in_b = at;
-        if (nb != n) in_b = (at >> 32) == 0 ? u32(at) % u32(nb) : at % nb;
+        u64 at = begin + thread_index() * WIDE<T>;
+        u64 in_b = nb == n ? at : at - quotient(at, nb) * nb;
         float left[WIDE<T>], right[WIDE<T>];
         load_wide(left, a + at);
         load_wide(right, b + in_b);
@@ -131,7 +130,7 @@ DEVICE void binary(const T* a, const T* b, T* y, u64 n, u64 nb, u32 aligned) {
     }
     u64 at = begin + thread_index();
     if (at >= n) return;
-    u64 in_b = at % nb, step = THREADS % nb;
+    u64 in_b = at - quotient(at, nb) * nb, step = THREADS - quotient(THREADS, nb) * nb;
     for (; at < n && at < end; at += THREADS) {
         store(y + at, value_of(F(), to_float(a[at]), to_float(b[in_b])));
         in_b += step;

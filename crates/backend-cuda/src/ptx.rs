@@ -15,9 +15,11 @@ families! {
         "cast"
         "dropout"
         "elementwise"
+        "embedding"
         "fill"
         "movement";
     "compute_80":
         "dropout_bf16"
-        "elementwise_bf16";
+        "elementwise_bf16"
+        "embedding_bf16";
 }
