@@ -17,9 +17,11 @@ families! {
         "elementwise"
         "embedding"
         "fill"
-        "movement";
+        "movement"
+        "softmax";
     "compute_80":
         "dropout_bf16"
         "elementwise_bf16"
-        "embedding_bf16";
+        "embedding_bf16"
+        "softmax_bf16";
 }

@@ -12,6 +12,7 @@ mod layer_norm;
 mod matmul;
 mod movement;
 mod reduce;
+mod rows;
 mod softmax;
 mod wide;
 

@@ -1,0 +1,84 @@
+//! How rows are shared out among threads, for the kernels that include `kernels/rows.cuh`.
+
+use crate::Cuda;
+use crate::kernel::{Arg, Geometry};
+use latimer_tensor::DType;
+
+/// Columns up to which a warp does a row alone.
+const WARP_COLUMNS: usize = 1024;
+/// Columns that 256 threads keep in registers.
+const SMALL_BLOCK_COLUMNS: usize = 8192;
+/// Warps of a block that do a row each.
+const WARPS: usize = 8;
+/// Bytes of shared memory of one reduction over a block.
+const REDUCTION_PLACE: usize = 128;
+
+/// Which of a kernel's variants takes the rows, and in how many blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    pub(crate) geometry: Geometry,
+    /// A block a row, not a warp.
+    pub(crate) block: bool,
+    /// 16 bytes at once.
+    pub(crate) wide: bool,
+}
+
+impl Rows {
+    /// For rows of elements of this type; `args` are the kernel's, `reductions` how many it makes
+    /// over its team. `None` where there are more rows or columns than a kernel counts.
+    pub(crate) fn new(
+        [rows, columns]: [usize; 2],
+        dtype: DType,
+        args: &[Arg],
+        reductions: usize,
+    ) -> Option<Self> {
+        if rows.max(columns) > i32::MAX as usize {
+            return None;
+        }
+        let block = columns > WARP_COLUMNS;
+        let geometry = if block {
+            let threads = if columns > SMALL_BLOCK_COLUMNS {
+                1024
+            } else {
+                256
+            };
+            Geometry::row(rows, threads).shared(reductions * REDUCTION_PLACE)
+        } else {
+            Geometry::row(rows.div_ceil(WARPS), 32 * WARPS as u32)
+        };
+        Some(Self {
+            geometry,
+            block,
+            wide: is_wide(columns, dtype, args),
+        })
+    }
+}
+
+/// Whether rows can be read 16 bytes at once: all pointers and all rows begin at a multiple.
+pub(crate) fn is_wide(columns: usize, dtype: DType, args: &[Arg]) -> bool {
+    let aligned = |arg: &Arg| !matches!(arg, Arg::Pointer(at) if !at.is_multiple_of(16));
+    (columns * dtype.size()).is_multiple_of(16) && args.iter().all(aligned)
+}
+
+/// Whether there are kernels for elements of this type on this device.
+pub(crate) fn has_kernels(cuda: &Cuda, dtype: DType) -> bool {
+    dtype == DType::F32 || (dtype == DType::Bf16 && cuda.has_bf16())
+}
+
+/// The kernel of this name for a variant and a type.
+macro_rules! by_rows {
+    ($rows:expr, $dtype:expr, $name:literal) => {
+        match ($rows.block, $rows.wide, $dtype) {
+            (false, false, latimer_tensor::DType::F32) => concat!($name, "_warp_f32"),
+            (false, true, latimer_tensor::DType::F32) => concat!($name, "_warp_wide_f32"),
+            (true, false, latimer_tensor::DType::F32) => concat!($name, "_block_f32"),
+            (true, true, latimer_tensor::DType::F32) => concat!($name, "_block_wide_f32"),
+            (false, false, latimer_tensor::DType::Bf16) => concat!($name, "_warp_bf16"),
+            (false, true, latimer_tensor::DType::Bf16) => concat!($name, "_warp_wide_bf16"),
+            (true, false, latimer_tensor::DType::Bf16) => concat!($name, "_block_bf16"),
+            (true, true, latimer_tensor::DType::Bf16) => concat!($name, "_block_wide_bf16"),
+            _ => return Ok(latimer_tensor::Ran::Unsupported),
+        }
+    };
+}
+pub(crate) use by_rows;

@@ -1,0 +1,69 @@
+//! What the suite does not draw of the row operations: rows that a thread does not keep in
+//! registers, that end one element past a block's reach, that begin at every alignment; many rows.
+//! Each case is held to all that the suite asks, and must have run by its own kernels.
+
+mod device;
+
+use device::cuda;
+use latimer_conformance::{Attributes, Case, Layout, Subject, Values, check};
+use latimer_tensor::{DType, Shape};
+
+/// Aligned to 16 bytes, and to an element only.
+const LAYOUTS: [Layout; 2] = [Layout::Apart { lead: 64 }, Layout::Slab { lead: 3 }];
+
+/// Holds each case in `F32` and `Bf16`, in every layout.
+fn hold(cases: impl IntoIterator<Item = Attributes>) {
+    let devices = [cuda(0), cuda(1), cuda(2)];
+    let [first, others @ ..] = &devices;
+    let subject = others
+        .iter()
+        .fold(Subject::new(first.clone()), |subject, other| {
+            subject.same_bits(other.clone())
+        });
+    for (i, attributes) in cases.into_iter().enumerate() {
+        for dtype in [DType::F32, DType::Bf16] {
+            for layout in LAYOUTS {
+                let case = Case {
+                    dtype,
+                    layout,
+                    seed: i as u64,
+                    values: Values::Normal,
+                    ..Case::new(attributes.clone())
+                };
+                check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
+            }
+        }
+    }
+    for device in &devices {
+        assert_eq!(device.fallbacks(), 0, "it ran by its kernels");
+    }
+}
+
+/// Rows for a warp and for blocks: up to what is kept in registers, and past it.
+const COLUMNS: [usize; 7] = [264, 1024, 1027, 2056, 8193, 33_000, 50_257];
+
+#[test]
+fn softmax() {
+    hold(COLUMNS.map(|c| Attributes::Softmax {
+        shape: [2, c].into(),
+        scale: 0.7,
+        causal: false,
+        valid_columns: c - c % 64,
+    }));
+    // A mask that cuts within an access of 16 bytes, in several matrices.
+    hold([[2, 40, 48], [1, 9, 1032]].map(|dims| Attributes::Softmax {
+        shape: Shape::new(&dims),
+        scale: 0.125,
+        causal: true,
+        valid_columns: dims[2] - 1,
+    }));
+}
+
+#[test]
+fn softmax_backward() {
+    hold(COLUMNS.map(|c| Attributes::SoftmaxBackward {
+        shape: [2, c].into(),
+        scale: 0.7,
+        causal: false,
+    }));
+}
