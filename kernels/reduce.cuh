@@ -50,3 +50,19 @@ DEVICE float reduce_block(float x, float* place) {
     x = lane_index() < block_threads() / 32 ? place[lane_index()] : f.nothing();
     return reduce_warp<F>(x);
 }
+
+/// The same of two values at once, with one barrier; `place` has room for both.
+template <class F>
+DEVICE void reduce_block_pair(float& a, float& b, float* place) {
+    F f;
+    a = reduce_warp<F>(a);
+    b = reduce_warp<F>(b);
+    if (lane_index() == 0) {
+        place[warp_index()] = a;
+        place[REDUCTION_PLACE + warp_index()] = b;
+    }
+    block_barrier();
+    bool there = lane_index() < block_threads() / 32;
+    a = reduce_warp<F>(there ? place[lane_index()] : f.nothing());
+    b = reduce_warp<F>(there ? place[REDUCTION_PLACE + lane_index()] : f.nothing());
+}

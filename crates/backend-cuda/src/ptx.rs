@@ -17,11 +17,13 @@ families! {
         "elementwise"
         "embedding"
         "fill"
+        "layer_norm"
         "movement"
         "softmax";
     "compute_80":
         "dropout_bf16"
         "elementwise_bf16"
         "embedding_bf16"
+        "layer_norm_bf16"
         "softmax_bf16";
 }

@@ -67,3 +67,39 @@ fn softmax_backward() {
         causal: false,
     }));
 }
+
+#[test]
+fn layer_norm() {
+    hold(COLUMNS.map(|c| Attributes::LayerNorm {
+        shape: [2, c].into(),
+        bias: c % 2 == 0,
+        eps: 1e-5,
+    }));
+    hold(COLUMNS.map(|c| Attributes::AddLayerNorm {
+        shape: [2, c].into(),
+        bias: c % 2 == 0,
+        eps: 1e-5,
+    }));
+}
+
+#[test]
+fn layer_norm_backward() {
+    let shapes = [
+        // Columns beyond what is kept, in one block of rows and in two.
+        [2, 1027],
+        [3, 4104],
+        [5, 5003],
+        [6, 8200],
+        // Several blocks of rows, the last with a single one.
+        [9, 48],
+        [65, 264],
+        [257, 8],
+        [131, 33],
+    ];
+    hold(shapes.map(|[n, c]| Attributes::LayerNormBackward {
+        shape: [n, c].into(),
+        bias: c % 2 == 0,
+        accumulate: n % 3 > 0,
+        f32_gradients: n % 2 == 0,
+    }));
+}

@@ -52,6 +52,12 @@ impl Rows {
             wide: is_wide(columns, dtype, args),
         })
     }
+
+    /// With blocks of no more threads than the kernel's registers allow.
+    pub(crate) fn at_most(mut self, threads: u32) -> Self {
+        self.geometry.block = self.geometry.block.min(threads);
+        self
+    }
 }
 
 /// Whether rows can be read 16 bytes at once: all pointers and all rows begin at a multiple.
