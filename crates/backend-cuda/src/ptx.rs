@@ -19,11 +19,13 @@ families! {
         "fill"
         "layer_norm"
         "movement"
+        "reduce"
         "softmax";
     "compute_80":
         "dropout_bf16"
         "elementwise_bf16"
         "embedding_bf16"
         "layer_norm_bf16"
+        "reduce_bf16"
         "softmax_bf16";
 }

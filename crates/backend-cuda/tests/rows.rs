@@ -6,6 +6,7 @@ mod device;
 
 use device::cuda;
 use latimer_conformance::{Attributes, Case, Layout, Subject, Values, check};
+use latimer_tensor::op::{Over, ReduceKind};
 use latimer_tensor::{DType, Shape};
 
 /// Aligned to 16 bytes, and to an element only.
@@ -101,5 +102,42 @@ fn layer_norm_backward() {
         bias: c % 2 == 0,
         accumulate: n % 3 > 0,
         f32_gradients: n % 2 == 0,
+    }));
+}
+
+#[test]
+fn reduce() {
+    let kinds = [ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max];
+    let reduce = |kind, over, shape: [usize; 2]| Attributes::Reduce {
+        kind,
+        over,
+        shape: shape.into(),
+        accumulate: kind == ReduceKind::Sum,
+        f32_sum: shape[0] % 2 == 0,
+    };
+    // One chunk of rows, two, several; columns past a block's.
+    let tall = [[64, 264], [65, 257], [130, 1032], [1031, 40]];
+    for kind in kinds {
+        hold(tall.map(|shape| reduce(kind, Over::Rows, shape)));
+        hold([1027, 8200, 33_001].map(|c| reduce(kind, Over::Columns, [3, c])));
+    }
+    // Many rows of one or two columns.
+    hold([[3001, 1], [2050, 2]].map(|shape| reduce(ReduceKind::Mean, Over::Columns, shape)));
+}
+
+#[test]
+fn arg_max() {
+    hold(COLUMNS.map(|columns| Attributes::ArgMax {
+        rows: 3,
+        columns,
+        valid_columns: columns - columns % 8,
+    }));
+}
+
+#[test]
+fn sum_squares() {
+    hold([4096, 4099, 100_003].map(|n| Attributes::SumSquares {
+        shape: [n].into(),
+        accumulate: n % 2 == 0,
     }));
 }
