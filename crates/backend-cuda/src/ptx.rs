@@ -12,6 +12,7 @@ macro_rules! families {
 
 families! {
     "compute_75":
+        "adamw"
         "cast"
         "dropout"
         "elementwise"

@@ -6,14 +6,22 @@ mod device;
 
 use device::cuda;
 use latimer_conformance::{Attributes, Case, Layout, Subject, Values, check};
-use latimer_tensor::op::{Over, ReduceKind};
-use latimer_tensor::{DType, Shape};
+use latimer_tensor::op::{AdamW, ClipScale, Over, ReduceKind, SumSquares};
+use latimer_tensor::{DType, Scalars, Shape, Tensor};
 
-/// Aligned to 16 bytes, and to an element only.
-const LAYOUTS: [Layout; 2] = [Layout::Apart { lead: 64 }, Layout::Slab { lead: 3 }];
+/// Aligned to 16 bytes, to an element only, and to four elements.
+const LAYOUTS: [Layout; 3] = [
+    Layout::Apart { lead: 64 },
+    Layout::Slab { lead: 3 },
+    Layout::Apart { lead: 4 },
+];
 
-/// Holds each case in `F32` and `Bf16`, in every layout.
+/// Holds each case in `F32` and `Bf16`, aligned and not.
 fn hold(cases: impl IntoIterator<Item = Attributes>) {
+    hold_in(&[DType::F32, DType::Bf16], &LAYOUTS[..2], cases);
+}
+
+fn hold_in(dtypes: &[DType], layouts: &[Layout], cases: impl IntoIterator<Item = Attributes>) {
     let devices = [cuda(0), cuda(1), cuda(2)];
     let [first, others @ ..] = &devices;
     let subject = others
@@ -22,8 +30,8 @@ fn hold(cases: impl IntoIterator<Item = Attributes>) {
             subject.same_bits(other.clone())
         });
     for (i, attributes) in cases.into_iter().enumerate() {
-        for dtype in [DType::F32, DType::Bf16] {
-            for layout in LAYOUTS {
+        for &dtype in dtypes {
+            for &layout in layouts {
                 let case = Case {
                     dtype,
                     layout,
@@ -140,4 +148,69 @@ fn sum_squares() {
         shape: [n].into(),
         accumulate: n % 2 == 0,
     }));
+}
+
+#[test]
+fn adamw() {
+    let cases = [1023, 1024, 4098].into_iter().flat_map(|n| {
+        [(true, false), (true, true), (false, false)].map(|(working, broken)| Attributes::AdamW {
+            n,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            working,
+            broken,
+        })
+    });
+    hold_in(&[DType::F32], &LAYOUTS, cases);
+    hold_in(
+        &[DType::F32],
+        &LAYOUTS,
+        [1.0, f32::INFINITY].map(|max_norm| Attributes::ClipScale { max_norm }),
+    );
+}
+
+/// A norm that is not finite poisons the clip factor, and then nothing moves but the copy.
+#[test]
+fn a_broken_step_changes_no_parameter() -> latimer_tensor::Result<()> {
+    let device = cuda(0);
+    let of = |values: &[f32]| Tensor::from_slice(&device, values, [values.len()]);
+    let n = 9;
+    let [mut param, mut m, mut v] = [of(&[1.25; 9])?, of(&[0.5; 9])?, of(&[0.25; 9])?];
+    let mut working = Tensor::empty(&device, [n], DType::Bf16)?;
+    let mut scalars = Scalars::new(&device)?;
+    for bad in [f32::NAN, f32::INFINITY] {
+        let grad = of(&[bad; 9])?;
+        let mut sum = Tensor::empty(&device, [1], DType::F32)?;
+        device.run(SumSquares {
+            x: grad.view(),
+            y: sum.view_mut()?,
+            accumulate: false,
+        })?;
+        device.run(ClipScale {
+            sum_squares: sum.view(),
+            scalars: scalars.floats_mut()?,
+            max_norm: f32::INFINITY,
+        })?;
+        device.run(AdamW {
+            param: param.view_mut()?,
+            grad: grad.view(),
+            m: m.view_mut()?,
+            v: v.view_mut()?,
+            working: Some(working.view_mut()?),
+            scalars: scalars.floats(),
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+        })?;
+        assert!(!scalars.grad_norm()?.is_finite());
+        assert_eq!(param.to_vec::<f32>()?, [1.25; 9]);
+        assert_eq!(m.to_vec::<f32>()?, [0.5; 9]);
+        assert_eq!(v.to_vec::<f32>()?, [0.25; 9]);
+        let copy: Vec<f32> = working.cast(DType::F32)?.to_vec()?;
+        assert_eq!(copy, [1.25; 9]);
+    }
+    Ok(())
 }

@@ -1,13 +1,67 @@
 //! `kernels/adamw.cu`: AdamW, the clip factor.
 
+use super::rows::is_wide;
 use crate::Cuda;
+use crate::kernel::{Arg, Geometry};
+use crate::memory::{input, output, output_or_null};
 use latimer_tensor::op::{AdamW, ClipScale};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{DType, Ran, Result};
 
-pub(crate) fn adamw(_cuda: &Cuda, _op: &mut AdamW<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+const BLOCK: usize = 256;
+/// Elements of a thread where memory is aligned.
+const WIDE: usize = 4;
+/// Where the copy of as many elements must be aligned: bytes of four `bf16`.
+const WORKING_ALIGNED: u64 = 8;
+
+/// What is one minus a decay, rounded once.
+fn rest(beta: f32) -> f32 {
+    (1.0 - f64::from(beta)) as f32
 }
 
-pub(crate) fn clip_scale(_cuda: &Cuda, _op: &mut ClipScale<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+pub(crate) fn adamw(cuda: &Cuda, op: &mut AdamW<'_>) -> Result<Ran> {
+    let n = op.param.numel();
+    let param = output(&mut op.param, "adamw", "param")?;
+    let grad = input(op.grad, "adamw", "grad")?;
+    let m = output(&mut op.m, "adamw", "m")?;
+    let v = output(&mut op.v, "adamw", "v")?;
+    let working = output_or_null(&mut op.working, "adamw", "working")?;
+    let scalars = input(op.scalars, "adamw", "scalars")?;
+    let copies = !matches!(working, Arg::Pointer(at) if !at.is_multiple_of(WORKING_ALIGNED));
+    let (kernel, each) = if copies && is_wide(0, DType::F32, &[param, grad, m, v]) {
+        ("adamw_wide_f32", BLOCK * WIDE)
+    } else {
+        ("adamw_f32", BLOCK)
+    };
+    let betas = [op.beta1, rest(op.beta1), op.beta2, rest(op.beta2)];
+    let [beta1, rest1, beta2, rest2] = betas.map(Arg::from);
+    let (eps, weight_decay) = (op.eps.into(), op.weight_decay.into());
+    cuda.launch(
+        kernel,
+        Geometry::row(n.div_ceil(each), BLOCK as u32),
+        &[
+            param,
+            grad,
+            m,
+            v,
+            working,
+            scalars,
+            (n as u64).into(),
+            beta1,
+            rest1,
+            beta2,
+            rest2,
+            eps,
+            weight_decay,
+        ],
+    )
+}
+
+pub(crate) fn clip_scale(cuda: &Cuda, op: &mut ClipScale<'_>) -> Result<Ran> {
+    let sum_squares = input(op.sum_squares, "clip_scale", "sum_squares")?;
+    let scalars = output(&mut op.scalars, "clip_scale", "scalars")?;
+    cuda.launch(
+        "clip_scale_f32",
+        Geometry::row(1, 32),
+        &[sum_squares, scalars, op.max_norm.into()],
+    )
 }
