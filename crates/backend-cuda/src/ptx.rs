@@ -14,6 +14,7 @@ families! {
     "compute_75":
         "adamw"
         "cast"
+        "cross_entropy"
         "dropout"
         "elementwise"
         "embedding"
@@ -23,6 +24,7 @@ families! {
         "reduce"
         "softmax";
     "compute_80":
+        "cross_entropy_bf16"
         "dropout_bf16"
         "elementwise_bf16"
         "embedding_bf16"

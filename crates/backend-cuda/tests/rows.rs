@@ -6,8 +6,8 @@ mod device;
 
 use device::cuda;
 use latimer_conformance::{Attributes, Case, Layout, Subject, Values, check};
-use latimer_tensor::op::{AdamW, ClipScale, Over, ReduceKind, SumSquares};
-use latimer_tensor::{DType, Scalars, Shape, Tensor};
+use latimer_tensor::op::{AdamW, ClipScale, CrossEntropy, Over, ReduceKind, SumSquares};
+use latimer_tensor::{DType, Error, Scalars, Shape, Tensor};
 
 /// Aligned to 16 bytes, to an element only, and to four elements.
 const LAYOUTS: [Layout; 3] = [
@@ -148,6 +148,56 @@ fn sum_squares() {
         shape: [n].into(),
         accumulate: n % 2 == 0,
     }));
+}
+
+#[test]
+fn cross_entropy() {
+    let gradients = [None, Some(0.25)];
+    hold(gradients.into_iter().flat_map(|gradient| {
+        COLUMNS.map(|columns| Attributes::CrossEntropy {
+            rows: 2,
+            columns,
+            valid_columns: columns - columns % 64,
+            gradient,
+        })
+    }));
+}
+
+/// The first of several is told, once; the rows beside it are done as ever.
+#[test]
+fn a_bad_target_is_told_and_reads_nothing() -> latimer_tensor::Result<()> {
+    for ordinal in 0..3 {
+        let device = cuda(ordinal);
+        for (columns, valid) in [(40, 33), (1100, 1099)] {
+            let bad = [1u32, 0, valid, u32::MAX, 2];
+            let targets = Tensor::from_slice(&device, &bad, [5])?;
+            let mut logits = Tensor::zeros(&device, [5, columns as usize], DType::F32)?;
+            let mut losses = Tensor::zeros(&device, [5], DType::F32)?;
+            device.run(CrossEntropy {
+                logits: logits.view_mut()?,
+                targets: targets.view(),
+                losses: losses.view_mut()?,
+                valid_columns: valid as usize,
+                gradient: None,
+            })?;
+            let told = device.synchronize();
+            assert!(
+                matches!(
+                    told,
+                    Err(Error::IdOutOfRange { op: "cross_entropy", operand: "targets", id, position: 2, last })
+                        if id == u64::from(valid) && last == valid as usize - 1
+                ),
+                "{told:?}"
+            );
+            device.synchronize()?;
+            let losses = losses.to_vec::<f32>()?;
+            for good in [0, 1, 4] {
+                assert!((losses[good] - (valid as f32).ln()).abs() < 1e-5);
+            }
+            assert!(losses[2].is_nan() && losses[3].is_nan());
+        }
+    }
+    Ok(())
 }
 
 #[test]
