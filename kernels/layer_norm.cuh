@@ -139,20 +139,14 @@ DEVICE void load_gradients(float (&normal)[W], float (&d)[W], float (&g)[W], con
     }
 }
 
+/// dx of W elements, added to what was there.
 template <int W, class T>
-DEVICE void store_dx(T* dx, const float (&normal)[W], const float (&g)[W], float g_mean,
-                     float gn_mean, float rstd, u32 accumulate) {
-    float v[W];
+DEVICE void store_dx(T* dx, float (&old)[W], const float (&normal)[W], const float (&g)[W],
+                     float g_mean, float gn_mean, float rstd) {
 #pragma unroll
     for (int i = 0; i < W; i++)
-        v[i] = rstd * fused_multiply_add(-normal[i], gn_mean, g[i] - g_mean);
-    if (accumulate) {
-        float old[W];
-        load_floats<W>(old, dx);
-#pragma unroll
-        for (int i = 0; i < W; i++) v[i] += old[i];
-    }
-    store_floats<W>(dx, v);
+        old[i] += rstd * fused_multiply_add(-normal[i], gn_mean, g[i] - g_mean);
+    store_floats<W>(dx, old);
 }
 
 template <int W, class T>
@@ -183,11 +177,13 @@ DEVICE void layer_norm_backward(const T* __restrict__ x, const T* __restrict__ w
         const T* dy_row = dy + u64(row) * columns;
         T* dx_row = dx + u64(row) * columns;
         float mean = mean_in[row], rstd = rstd_in[row];
-        float normal[HELD][W], g[HELD][W], d[W], g_sum = 0.0f, gn_sum = 0.0f;
+        float normal[HELD][W], g[HELD][W], old[HELD][W] = {}, d[W], g_sum = 0.0f, gn_sum = 0.0f;
 #pragma unroll
         for (int k = 0; k < HELD; k++) {
             u32 j = k * step + mine;
             if (j >= columns) continue;
+            // Asked for before the threads wait for each other.
+            if (accumulate) load_floats<W>(old[k], dx_row + j);
             load_gradients<W>(normal[k], d, g[k], x_row, dy_row, w[k], j, mean, rstd);
 #pragma unroll
             for (int i = 0; i < W; i++) {
@@ -217,14 +213,15 @@ DEVICE void layer_norm_backward(const T* __restrict__ x, const T* __restrict__ w
         for (int k = 0; k < HELD; k++) {
             u32 j = k * step + mine;
             if (j < columns)
-                store_dx<W>(dx_row + j, normal[k], g[k], g_mean, gn_mean, rstd, accumulate);
+                store_dx<W>(dx_row + j, old[k], normal[k], g[k], g_mean, gn_mean, rstd);
         }
 #pragma unroll 1
         for (u32 j = HELD * step + mine; j < columns; j += step) {
-            float far_normal[W], far_g[W], far_w[W];
+            float far_normal[W], far_g[W], far_w[W], far_old[W] = {};
+            if (accumulate) load_floats<W>(far_old, dx_row + j);
             load_floats<W>(far_w, weight + j);
             load_gradients<W>(far_normal, d, far_g, x_row, dy_row, far_w, j, mean, rstd);
-            store_dx<W>(dx_row + j, far_normal, far_g, g_mean, gn_mean, rstd, accumulate);
+            store_dx<W>(dx_row + j, far_old, far_normal, far_g, g_mean, gn_mean, rstd);
         }
     }
 #pragma unroll

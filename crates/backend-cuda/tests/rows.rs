@@ -81,12 +81,12 @@ fn softmax_backward() {
 fn layer_norm() {
     hold(COLUMNS.map(|c| Attributes::LayerNorm {
         shape: [2, c].into(),
-        bias: c % 2 == 0,
+        bias: c.is_multiple_of(2),
         eps: 1e-5,
     }));
     hold(COLUMNS.map(|c| Attributes::AddLayerNorm {
         shape: [2, c].into(),
-        bias: c % 2 == 0,
+        bias: c.is_multiple_of(2),
         eps: 1e-5,
     }));
 }
@@ -107,7 +107,7 @@ fn layer_norm_backward() {
     ];
     hold(shapes.map(|[n, c]| Attributes::LayerNormBackward {
         shape: [n, c].into(),
-        bias: c % 2 == 0,
+        bias: c.is_multiple_of(2),
         accumulate: n % 3 > 0,
         f32_gradients: n % 2 == 0,
     }));

@@ -69,8 +69,10 @@ const KEPT_COLUMNS: usize = 8;
 const BACKWARD_THREADS: usize = 512;
 /// Bytes of shared memory of a backward block: two sums of two rows.
 const BACKWARD_SHARED: usize = 4 * 128;
-/// Threads that are to be at work, to keep a large device's memory busy.
-const THREADS_IN_FLIGHT: usize = 1 << 17;
+/// Threads that are at work at once on a large device, an H100: 132 multiprocessors of 65536
+/// registers, some 90 a thread, less what whole blocks leave over. More blocks would wait for a
+/// second turn with most of the device idle.
+const THREADS_IN_FLIGHT: usize = 88_000;
 /// Rows of a block at least, so that its partial sums are little beside what it reads.
 const LEAST_TALL: usize = 4;
 /// Warps of a block that adds up partial sums.
@@ -139,7 +141,7 @@ mod tests {
     fn blocks_of_backward_fill_a_device_and_no_more() {
         // GPT-2's 124M at 32 x 1024 tokens.
         let (tall, threads) = backward_blocks(32_768, 768);
-        assert_eq!((tall, threads), (25, 96));
+        assert_eq!((tall, threads), (36, 96));
         assert_eq!(backward_blocks(1, 1), (LEAST_TALL, 32));
         assert_eq!(backward_blocks(100, 100_000).1, BACKWARD_THREADS);
     }
