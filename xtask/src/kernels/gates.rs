@@ -43,6 +43,10 @@ pub(crate) fn complaints(source: &Source, entries: &[Entry], all: &[Assembly]) -
 /// may not say more than is used.
 fn stacks(source: &Source, all: &[Assembly]) -> Vec<String> {
     let mut found = Vec::new();
+    let largest = |kernel: &str| {
+        let of_it = each_usage(all).filter(|(_, usage)| usage.kernel == kernel);
+        of_it.map(|(_, usage)| usage.stack).max()
+    };
     let allowed = |kernel: &str| {
         let mut allowances = source.allowances.iter();
         let allowance = allowances.find(|allowance| allowance.kernel == kernel);
@@ -59,6 +63,7 @@ fn stacks(source: &Source, all: &[Assembly]) -> Vec<String> {
     }
     for ((kernel, (stack, stores, loads)), on) in alike {
         let on = on.join(", ");
+        let most = largest(kernel).unwrap_or(stack);
         let (what, remedy) = if stores + loads > 0 {
             let what = format!("spills registers ({stores} bytes stored, {loads} loaded)");
             (what, "do less at a time, or give a block fewer threads")
@@ -69,13 +74,11 @@ fn stacks(source: &Source, all: &[Assembly]) -> Vec<String> {
             )
         };
         found.push(format!(
-            "{kernel} {what} on {on}: {remedy}, or write \"// allow-stack: {kernel} {stack} REASON\""
+            "{kernel} {what} on {on}: {remedy}, or write \"// allow-stack: {kernel} {most} REASON\""
         ));
     }
     for allowance in &source.allowances {
-        let of_it = each_usage(all).filter(|(_, usage)| usage.kernel == allowance.kernel);
-        let most = of_it.map(|(_, usage)| usage.stack).max();
-        if let Some(most) = most.filter(|&most| most < allowance.bytes) {
+        if let Some(most) = largest(&allowance.kernel).filter(|&most| most < allowance.bytes) {
             let (kernel, bytes) = (&allowance.kernel, allowance.bytes);
             found.push(format!(
                 "{kernel} is allowed a stack of {bytes} bytes, but has {most}: correct allow-stack"

@@ -127,10 +127,10 @@ impl Nvrtc {
         let options = pointers(&options);
         // SAFETY: the program was created above; the options end with zeros and outlive the call.
         let status = unsafe { (self.compile)(program.program, count(&options)?, options.as_ptr()) };
-        let log = program.text(self.log)?;
+        let log = beginning(&program.text(self.log)?);
         match self.succeed(status) {
             Err(why) => Err(format!("{file} does not compile ({why}):\n{log}")),
-            Ok(()) if !log.trim().is_empty() => Err(format!("{file} has warnings:\n{log}")),
+            Ok(()) if !log.is_empty() => Err(format!("{file} has warnings:\n{log}")),
             Ok(()) => program.text(self.ptx),
         }
     }
@@ -174,6 +174,16 @@ impl Drop for Compilation<'_> {
             // SAFETY: the program was created, and nobody uses it after this.
             unsafe { (self.nvrtc.destroy)(&raw mut self.program) };
         }
+    }
+}
+
+/// The first lines of a log: one mistake in a header can be told a hundred times.
+fn beginning(log: &str) -> String {
+    const LINES: usize = 40;
+    let lines: Vec<_> = log.trim().lines().collect();
+    match lines.len().checked_sub(LINES) {
+        None | Some(0) => lines.join("\n"),
+        Some(more) => format!("{}\n({more} more lines)", lines[..LINES].join("\n")),
     }
 }
 
