@@ -37,7 +37,7 @@ impl Pass<'_> {
         b: &Tensor,
     ) -> Result<Tensor> {
         let (wants_a, wants_b) = (self.wants(name, "a", a)?, self.wants(name, "b", b)?);
-        let mut y = self.empty(a.shape())?;
+        let mut y = self.like(a, a.shape())?;
         self.device().run(Binary {
             kind,
             a: a.view(),
@@ -135,7 +135,7 @@ impl Pass<'_> {
     ) -> Result<Tensor> {
         let wants = self.wants(name, "x", x)?;
         let (rows, columns) = (x.shape().rows(), x.shape().columns());
-        let mut y = self.empty([rows])?;
+        let mut y = self.like(x, [rows])?;
         self.device().run(Reduce {
             kind,
             over: Over::Columns,

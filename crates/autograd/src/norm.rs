@@ -12,8 +12,8 @@ impl Pass<'_> {
     pub fn layer_norm(&self, x: &Tensor, w: Param, b: Option<Param>, eps: f32) -> Result<Tensor> {
         let wants = self.wants("layer_norm", "x", x)?;
         let rows = x.shape().rows();
-        let mut y = self.empty(x.shape())?;
-        let (mut mean, mut rstd) = (self.empty([rows])?, self.empty([rows])?);
+        let mut y = self.like(x, x.shape())?;
+        let (mut mean, mut rstd) = (self.empty_f32([rows])?, self.empty_f32([rows])?);
         self.device().run(LayerNorm {
             x: x.view(),
             weight: self.value(w)?,
@@ -43,8 +43,8 @@ impl Pass<'_> {
         let wants = self.wants("add_layer_norm", "x", x)?;
         let wants = self.wants("add_layer_norm", "r", r)? || wants;
         let rows = x.shape().rows();
-        let (mut s, mut y) = (self.empty(x.shape())?, self.empty(x.shape())?);
-        let (mut mean, mut rstd) = (self.empty([rows])?, self.empty([rows])?);
+        let (mut s, mut y) = (self.like(x, x.shape())?, self.like(x, x.shape())?);
+        let (mut mean, mut rstd) = (self.empty_f32([rows])?, self.empty_f32([rows])?);
         self.device().run(AddLayerNorm {
             x: x.view(),
             r: r.view(),

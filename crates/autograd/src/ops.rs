@@ -40,7 +40,14 @@ pub struct AttentionSpec {
 }
 
 impl<'a> Pass<'a> {
-    pub(crate) fn empty(&self, shape: impl Into<Shape>) -> Result<Tensor> {
+    /// Memory for what is computed from `x`, of its type.
+    pub(crate) fn like(&self, x: &Tensor, shape: impl Into<Shape>) -> Result<Tensor> {
+        Ok(Tensor::empty(self.device(), shape, x.dtype())?)
+    }
+
+    /// Memory for statistics, losses and logits to be looked at, which are `F32` whatever the
+    /// activations are.
+    pub(crate) fn empty_f32(&self, shape: impl Into<Shape>) -> Result<Tensor> {
         Ok(Tensor::empty(self.device(), shape, DType::F32)?)
     }
 
@@ -64,10 +71,12 @@ impl<'a> Pass<'a> {
         first_position: usize,
     ) -> Result<Tensor> {
         let width = self.params.info(wte).shape().columns();
-        let mut y = self.empty([ids.shape().rows(), ids.shape().columns(), width])?; // [B, T, C]
+        let wte_value = self.value(wte)?;
+        let shape = [ids.shape().rows(), ids.shape().columns(), width];
+        let mut y = Tensor::empty(self.device(), shape, wte_value.dtype())?; // [B, T, C]
         self.device().run(Embedding {
             ids: ids.view(),
-            wte: self.value(wte)?,
+            wte: wte_value,
             wpe: self.value_of(wpe)?,
             y: y.view_mut()?,
             first_position,
@@ -96,7 +105,7 @@ impl<'a> Pass<'a> {
         let wants = self.wants("linear", "x", x)?;
         let x_rows = x.reshape([x.shape().rows(), x.shape().columns()])?; // [N, in]
         let out = self.params.info(w).stored_shape().columns();
-        let mut y = self.empty([x.shape().rows(), out])?; // [N, out]
+        let mut y = self.like(x, [x.shape().rows(), out])?; // [N, out]
         let product = Matmul::new(x_rows.view(), self.value(w)?, y.view_mut()?);
         self.device().run(product.with_bias(self.value_of(b)?))?;
         self.record(&y, move |gradients, dy| {
@@ -142,7 +151,7 @@ impl<'a> Pass<'a> {
     pub fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         self.wants("add", "a", a)?;
         self.wants("add", "b", b)?;
-        let mut y = self.empty(a.shape())?;
+        let mut y = self.like(a, a.shape())?;
         let (kind, left, right) = (BinaryKind::Add, a.view(), b.reshape(a.shape())?);
         self.device().run(Binary {
             kind,
@@ -164,7 +173,7 @@ impl<'a> Pass<'a> {
     /// The device's failure.
     pub fn unary(&self, kind: UnaryKind, x: &Tensor) -> Result<Tensor> {
         let wants = self.wants("unary", "x", x)?;
-        let mut y = self.empty(x.shape())?;
+        let mut y = self.like(x, x.shape())?;
         self.device().run(Unary {
             kind,
             x: x.view(),
@@ -198,7 +207,7 @@ impl<'a> Pass<'a> {
             return Ok(x.clone());
         }
         let wants = self.wants("dropout", "x", x)?;
-        let mut y = self.empty(x.shape())?;
+        let mut y = self.like(x, x.shape())?;
         let random = self.scalars.random();
         self.device().run(Dropout {
             x: x.view(),
@@ -241,8 +250,8 @@ impl<'a> Pass<'a> {
         let [batch, seq_len, width] = three(qkv.shape());
         let rate = if self.is_training() { dropout } else { 0.0 };
         let scale = 1.0 / ((width / 3 / n_head.max(1)) as f32).sqrt();
-        let mut y = self.empty([batch, seq_len, width / 3])?; // [B, T, C]
-        let mut lse = self.empty([batch, n_head, seq_len])?; // [B, NH, T]
+        let mut y = self.like(qkv, [batch, seq_len, width / 3])?; // [B, T, C]
+        let mut lse = self.empty_f32([batch, n_head, seq_len])?; // [B, NH, T]
         let random = Some(self.scalars.random()).filter(|_| rate > 0.0);
         self.device().run(Attention {
             qkv: qkv.view(),
@@ -296,7 +305,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Tensor> {
         let [batch, seq_len, width] = three(qkv.shape());
         let scale = 1.0 / (k_cache.shape().columns() as f32).sqrt();
-        let mut y = self.empty([batch, seq_len, width / 3])?; // [B, T, C]
+        let mut y = self.like(qkv, [batch, seq_len, width / 3])?; // [B, T, C]
         self.device().run(AttentionDecode {
             qkv: qkv.view(),
             k_cache: k_cache.view_mut()?,
@@ -323,7 +332,7 @@ impl<'a> Pass<'a> {
             b.dims().last()
         };
         dims[rank.max(1) - 1] = columns.copied().unwrap_or(1);
-        let mut y = self.empty(&dims[..rank])?;
+        let mut y = self.like(a, &dims[..rank])?;
         let product = Matmul::new(a.view(), b.view(), y.view_mut()?);
         self.device().run(Matmul { trans_b, ..product })?;
         let (a, b) = (a.clone(), b.clone());
@@ -355,7 +364,7 @@ impl<'a> Pass<'a> {
     /// A tensor without columns.
     pub fn softmax(&self, x: &Tensor, scale: f32, causal: bool) -> Result<Tensor> {
         let wants = self.wants("softmax", "x", x)?;
-        let mut y = self.empty(x.shape())?;
+        let mut y = self.like(x, x.shape())?;
         let valid_columns = x.shape().columns();
         self.device().run(Softmax {
             x: x.view(),
@@ -383,7 +392,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Logits `x · weightᵀ + bias` of the rows from `first_row` on, padded columns included: `[…, C]`
-    /// to `[N - first_row, Vp]`. For evaluation; training goes through [`Pass::lm_loss`], which
+    /// to `[N - first_row, Vp]`, `F32`. For evaluation; training goes through [`Pass::lm_loss`], which
     /// never holds them all.
     ///
     /// # Errors
@@ -395,7 +404,7 @@ impl<'a> Pass<'a> {
         );
         let x = x.view().slice(first_row * width, [rows, width])?; // [n, C]
         let weight = self.value(head.weight)?;
-        let mut logits = self.empty([rows, weight.shape().rows()])?; // [n, Vp]
+        let mut logits = self.empty_f32([rows, weight.shape().rows()])?; // [n, Vp]
         let product = Matmul::new(x, weight, logits.view_mut()?).trans_b();
         self.device()
             .run(product.with_bias(self.value_of(head.bias)?))?;
@@ -403,7 +412,9 @@ impl<'a> Pass<'a> {
     }
 
     /// Head and loss in one, in chunks of rows: the mean cross-entropy, in nats, of `x: [B, T, C]`
-    /// under `head` against `targets: [B, T]` (`U32`), as `[1]`. All logits are never held at once.
+    /// under `head` against `targets: [B, T]` (`U32`), as `[1]`, `F32`. All logits are never held at
+    /// once. In training they are of the activations' type, as their gradients in their place must
+    /// be; in evaluation they are `F32`.
     ///
     /// In training the gradients of the head are made on the way, so the result must go to
     /// [`Pass::backward`] itself.
@@ -419,19 +430,20 @@ impl<'a> Pass<'a> {
         let (rows, width) = (x.shape().rows(), x.shape().columns());
         let weight = self.value(head.weight)?; // [Vp, C]
         let columns = weight.shape().rows();
-        let chunk = (LOGITS_BYTES / 4 / columns.max(1) / 64 * 64)
+        let dtype = scale.map_or(DType::F32, |_| x.dtype());
+        let chunk = (LOGITS_BYTES / dtype.size() / columns.max(1) / 64 * 64)
             .max(64)
             .min(rows.max(1));
-        let mut losses = self.empty([rows])?; // [N]
+        let mut losses = self.empty_f32([rows])?; // [N]
         let mut dx = if wants {
-            Some(self.empty(x.shape())?)
+            Some(self.like(x, x.shape())?)
         } else {
             None
         };
         for first in (0..rows).step_by(chunk) {
             let n = chunk.min(rows - first);
             let x = x.view().slice(first * width, [n, width])?; // [n, C]
-            let mut logits = self.empty([n, columns])?; // [n, Vp]
+            let mut logits = Tensor::empty(self.device(), [n, columns], dtype)?; // [n, Vp]
             let product = Matmul::new(x, weight, logits.view_mut()?).trans_b();
             self.device()
                 .run(product.with_bias(self.value_of(head.bias)?))?;
@@ -469,7 +481,7 @@ impl<'a> Pass<'a> {
                     Ok(())
                 })?;
         }
-        let mut loss = self.empty([1])?;
+        let mut loss = self.empty_f32([1])?;
         self.device().run(Reduce {
             kind: ReduceKind::Mean,
             over: Over::Columns,

@@ -33,14 +33,15 @@ impl AdamW {
     /// One update from the gradients in the store: their norm, the clip factor, both groups.
     ///
     /// The learning rate and the bias corrections are read from the scalar block, and the norm and
-    /// the clip factor left there.
+    /// the clip factor left there. Where the norm is not finite nothing is updated.
     ///
     /// # Errors
     /// [`Error::NoGradients`], or the device's failure.
     pub fn update(&self, params: &mut Params, scalars: &mut Scalars) -> Result<()> {
         let device = params.device().clone();
         let groups = params.groups();
-        let (values, training) = (&mut params.values, params.training.as_mut());
+        let (values, working) = (&mut params.values, &mut params.working);
+        let training = params.training.as_mut();
         let training = training.ok_or(Error::NoGradients)?;
         let gradients = training
             .gradients
@@ -72,7 +73,10 @@ impl AdamW {
                 grad: gradients.view().slice(group.start, shape)?,
                 m: training.m.view_mut()?.slice(group.start, shape)?,
                 v: training.v.view_mut()?.slice(group.start, shape)?,
-                working: None,
+                working: match working {
+                    Some(working) => Some(working.view_mut()?.slice(group.start, shape)?),
+                    None => None,
+                },
                 scalars: scalars.floats(),
                 beta1: self.beta1,
                 beta2: self.beta2,

@@ -3,9 +3,14 @@
 //! Models are plain data that hold [`Param`] keys; what the keys stand for lives here. A slab holds
 //! the decayed parameters first (rank 2 and more), then the others, each padded to 256 bytes, so
 //! zeroing, clipping and AdamW are a few operations over ranges.
+//!
+//! In mixed precision ([`Params::enable_bf16`]) there is one slab more: the values rounded to
+//! `Bf16`, laid out as they are. Passes read that copy and compute in its type; the optimizer works on
+//! the `F32` values, the master, which files hold. Micikevicius et al. 2018, arXiv 1710.03740; with
+//! the exponents of `Bf16` no loss has to be scaled.
 
 use crate::{Declarations, Error, Result};
-use latimer_tensor::op::Fill;
+use latimer_tensor::op::{Cast, Fill};
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{
     DType, Device, Shape, Tensor, View, ViewMut, dtype::bytes_of, dtype::bytes_of_mut,
@@ -99,7 +104,7 @@ impl ParamInfo {
 /// Which slab of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slab {
-    /// The parameters themselves.
+    /// The parameters themselves, the `F32` ones.
     Values,
     /// Their gradients.
     Gradients,
@@ -117,7 +122,7 @@ pub(crate) struct Training {
     pub(crate) v: Tensor,
 }
 
-/// The parameters of one model on one device, in `F32`.
+/// The parameters of one model on one device, in `F32`, with a `Bf16` copy where that was asked for.
 #[derive(Debug)]
 pub struct Params {
     device: Device,
@@ -125,6 +130,8 @@ pub struct Params {
     decayed: usize,
     len: usize,
     pub(crate) values: Tensor,
+    /// The values in `Bf16`, always those of `values` rounded to nearest even.
+    pub(crate) working: Option<Tensor>,
     pub(crate) training: Option<Training>,
 }
 
@@ -183,8 +190,53 @@ impl Params {
             decayed,
             len,
             values,
+            working: None,
             training: None,
         })
+    }
+
+    /// Adds a `Bf16` copy of the values, which every pass reads and computes in from then on:
+    /// activations and their gradients become `Bf16`, those of the parameters and the loss stay
+    /// `F32`. The copy follows the values, whoever writes them.
+    ///
+    /// ```
+    /// use latimer_autograd::{Declarations, Init, Params, Slab};
+    /// use latimer_tensor::{DType, Device};
+    /// let mut declarations = Declarations::new();
+    /// let w = declarations.root().param("w", [2], Init::Zeros);
+    /// let mut params = Params::new(&Device::reference(), declarations, 1)?;
+    /// params.enable_bf16()?;
+    /// params.set(Slab::Values, w, &[1.0, 1.001])?;
+    /// assert_eq!(params.value(w)?.dtype(), DType::Bf16); // holds 1 and 1
+    /// assert_eq!(params.get(Slab::Values, w)?, [1.0, 1.001]);
+    /// # Ok::<(), latimer_autograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The device's lack of memory.
+    pub fn enable_bf16(&mut self) -> Result<()> {
+        if self.working.is_none() {
+            self.working = Some(Tensor::empty(&self.device, [self.len], DType::Bf16)?);
+            self.refresh(0, self.len)?;
+        }
+        Ok(())
+    }
+
+    /// Rounds `n` values from `first` on into the working copy, where there is one.
+    fn refresh(&mut self, first: usize, n: usize) -> Result<()> {
+        let Some(working) = &mut self.working else {
+            return Ok(());
+        };
+        Ok(self.device.run(Cast {
+            x: self.values.view().slice(first, [n])?,
+            y: working.view_mut()?.slice(first, [n])?,
+        })?)
+    }
+
+    /// The type that passes compute in: `F32`, or `Bf16` after [`Params::enable_bf16`].
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.working.as_ref().unwrap_or(&self.values).dtype()
     }
 
     /// Adds gradients and AdamW's moments, all zero.
@@ -235,13 +287,14 @@ impl Params {
         [0..self.decayed, self.decayed..self.len]
     }
 
-    /// The current value, in its stored shape.
+    /// The current value as passes read it, in its stored shape and of [`Params::dtype`].
     ///
     /// # Errors
     /// Never in practice: a key's range lies within its store's slab.
     pub fn value(&self, param: Param) -> Result<View<'_>> {
         let info = self.info(param);
-        Ok(self.values.view().slice(info.first, info.stored)?)
+        let values = self.working.as_ref().unwrap_or(&self.values);
+        Ok(values.view().slice(info.first, info.stored)?)
     }
 
     /// Sets every gradient to 0.
@@ -350,7 +403,11 @@ impl Params {
             (Slab::M, Some(training)) => &mut training.m,
             (Slab::V, Some(training)) => &mut training.v,
         };
-        Ok(device.upload(bytes_of(values), tensor.view_mut()?.slice(first, shape)?)?)
+        device.upload(bytes_of(values), tensor.view_mut()?.slice(first, shape)?)?;
+        match slab {
+            Slab::Values => self.refresh(first, shape.numel()),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that every parameter has a gradient that is finite and not zero everywhere.

@@ -3,7 +3,7 @@
 use crate::block::normed;
 use crate::{Gpt, Result};
 use latimer_autograd::{Mode, Params, Pass};
-use latimer_tensor::{Scalars, Tensor};
+use latimer_tensor::{DType, Scalars, Tensor};
 
 /// The attention weights of every layer, in order, as the model uses them on `ids` in evaluation:
 /// for each head
@@ -51,7 +51,11 @@ pub fn attention_weights(model: &Gpt, params: &Params, ids: &Tensor) -> Result<V
     let mut all = Vec::with_capacity(model.h.len());
     for block in &model.h {
         let seen = normed(&pass, block.ln_1, &x)?; // [B, T, C]
-        all.push(block.attn.weights(&pass, &seen)?); // [B, NH, T, T]
+        let weights = block.attn.weights(&pass, &seen)?; // [B, NH, T, T]
+        all.push(match weights.dtype() {
+            DType::F32 => weights,
+            _ => weights.cast(DType::F32)?,
+        });
         x = block.forward(&pass, &x, None)?; // [B, T, C]
     }
     Ok(all)

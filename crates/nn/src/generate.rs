@@ -25,9 +25,8 @@ impl<'m> Generator<'m> {
     /// # Errors
     /// [`Error::EmptyPrompt`], [`Error::IdOutOfRange`], or the device's lack of memory.
     pub fn new(model: &'m Gpt, params: &'m Params, prompt: &[u32]) -> Result<Self> {
-        let device = params.device();
-        let cache = KvCache::new(device, model.config())?;
-        let scalars = Scalars::new(device)?;
+        let cache = KvCache::new(params, model.config())?;
+        let scalars = Scalars::new(params.device())?;
         let use_cache = model.config().causal;
         let mut generator = Self {
             model,

@@ -1,7 +1,8 @@
 //! Keys and values of the positions seen so far, so that decoding computes each only once.
 
 use crate::{Error, GptConfig, Result};
-use latimer_tensor::{DType, Device, Tensor};
+use latimer_autograd::Params;
+use latimer_tensor::Tensor;
 
 /// The cache of a whole model: `[1, NH, S, D]` for keys and for values of each layer.
 #[derive(Debug)]
@@ -20,13 +21,14 @@ pub struct LayerCache<'c> {
 }
 
 impl KvCache {
-    /// An empty cache for one sequence of up to `block_size` positions.
+    /// An empty cache for one sequence of up to `block_size` positions, where these parameters lie
+    /// and of the type that they compute in.
     ///
     /// # Errors
     /// The device's lack of memory.
-    pub fn new(device: &Device, config: &GptConfig) -> Result<Self> {
+    pub fn new(params: &Params, config: &GptConfig) -> Result<Self> {
         let shape = [1, config.n_head, config.block_size, config.head_dim()];
-        let one = || Tensor::zeros(device, shape, DType::F32);
+        let one = || Tensor::zeros(params.device(), shape, params.dtype());
         let layers = (0..config.n_layer)
             .map(|_| Ok((one()?, one()?)))
             .collect::<Result<_>>()?;
