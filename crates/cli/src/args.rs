@@ -209,7 +209,7 @@ pub(crate) struct ModelArgs {
     /// A run, a checkpoint or a Hugging Face GPT-2 folder [default: the newest run in ./runs]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
-    /// Number type of activations: f32
+    /// Number type of activations and of the weights they meet: f32 or bf16
     #[arg(
         long,
         value_name = "NAME",

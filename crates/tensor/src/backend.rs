@@ -1,6 +1,6 @@
 //! The trait a device implements.
 
-use crate::{Buffer, Op, Result, View, ViewMut};
+use crate::{Buffer, DType, Op, Result, View, ViewMut};
 use std::fmt::Debug;
 
 /// What a backend says of its device, for reports.
@@ -66,6 +66,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
         let _ = op;
         Ok(Ran::Unsupported)
+    }
+
+    /// Whether products of this type, and what a model does around them, run natively here. It
+    /// decides nothing: where it says no, programs warn that the type is slow.
+    fn native(&self, dtype: DType) -> bool {
+        dtype == DType::F32
     }
 
     /// Waits until everything enqueued is done.

@@ -2,7 +2,7 @@
 
 use crate::pool::{Pool, PoolStats, size_class};
 use crate::{
-    Backend, Buffer, DeviceInfo, Error, Op, Ran, Reference, Result, View, ViewMut, fallback,
+    Backend, Buffer, DType, DeviceInfo, Error, Op, Ran, Reference, Result, View, ViewMut, fallback,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +49,12 @@ impl Device {
     #[must_use]
     pub fn info(&self) -> DeviceInfo {
         self.0.backend.info()
+    }
+
+    /// See [`Backend::native`].
+    #[must_use]
+    pub fn native(&self, dtype: DType) -> bool {
+        self.0.backend.native(dtype)
     }
 
     /// The backend itself.

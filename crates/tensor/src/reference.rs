@@ -1,6 +1,6 @@
 //! The meaning of the operations as a backend: host memory, and no native operation at all.
 
-use crate::{Backend, Buffer, DeviceInfo, Result, View, ViewMut};
+use crate::{Backend, Buffer, DType, DeviceInfo, Result, View, ViewMut};
 use std::sync::{PoisonError, RwLock};
 
 /// The reference backend. Every operation runs by its f64 meaning and is rounded once to its
@@ -38,5 +38,9 @@ impl Backend for Reference {
         let bytes = memory.0.read().unwrap_or_else(PoisonError::into_inner);
         dst.copy_from_slice(&bytes[src.offset()..][..dst.len()]);
         Ok(())
+    }
+    /// Nothing is: every operation runs by its meaning.
+    fn native(&self, _dtype: DType) -> bool {
+        false
     }
 }

@@ -231,12 +231,24 @@ choices! {
 }
 
 choices! {
-    /// Number type of activations.
+    /// Number type of activations and of the weights that they meet.
     Dtype {
         /// 32-bit floats.
         F32 = "f32",
-        /// 16-bit brain floats.
+        /// 16-bit brain floats; weights are kept in 32 bits too, and all sums and the optimizer's
+        /// state are.
         Bf16 = "bf16",
+    }
+}
+
+impl Dtype {
+    /// The element type.
+    #[must_use]
+    pub fn dtype(self) -> latimer_tensor::DType {
+        match self {
+            Self::F32 => latimer_tensor::DType::F32,
+            Self::Bf16 => latimer_tensor::DType::Bf16,
+        }
     }
 }
 

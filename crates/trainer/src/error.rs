@@ -197,12 +197,6 @@ pub enum Error {
         /// What there is.
         available: String,
     },
-    /// A number type that this version cannot train in.
-    #[error("--dtype {dtype} is not supported yet: use f32")]
-    UnsupportedDtype {
-        /// Its name.
-        dtype: &'static str,
-    },
     /// Training ran into NaN or infinity.
     #[error(
         "the {what} became {value} at step {step}: training diverged; lower --learning-rate or set \

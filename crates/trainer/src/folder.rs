@@ -1,5 +1,6 @@
 //! Folders: a run's, a checkpoint's, and the model in either.
 
+use crate::config::Dtype;
 use crate::{Error, Result};
 use latimer_autograd::Params;
 use latimer_nn::{Gpt, GptConfig, io};
@@ -274,6 +275,17 @@ impl LoadedModel {
             tokenizer,
             path,
         })
+    }
+
+    /// The same model, to be computed in this number type.
+    ///
+    /// # Errors
+    /// The device's lack of memory.
+    pub fn computed_in(mut self, dtype: Dtype) -> Result<Self> {
+        if dtype == Dtype::Bf16 {
+            self.params.enable_bf16()?;
+        }
+        Ok(self)
     }
 
     /// The tokenizer.

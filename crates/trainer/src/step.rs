@@ -1,6 +1,6 @@
 //! One optimizer step, and what it needs: model, parameters, optimizer, fixed tensors for a batch.
 
-use crate::config::{Config, TrainConfig};
+use crate::config::{Dtype, TrainConfig};
 use crate::data::{RowKey, Source, Split};
 use crate::event::{Eval, Step};
 use crate::schedule::learning_rate;
@@ -75,6 +75,9 @@ impl Training {
         if seq_len > block_size {
             let got = seq_len;
             return Err(latimer_nn::Error::TooLong { got, block_size }.into());
+        }
+        if config.dtype == Dtype::Bf16 {
+            params.enable_bf16()?;
         }
         params.enable_training()?;
         let device = params.device().clone();
@@ -344,17 +347,4 @@ pub fn size(bytes: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
-}
-
-/// Refuses number types that cannot be trained in.
-///
-/// # Errors
-/// [`Error::UnsupportedDtype`].
-pub(crate) fn check_dtype(config: &Config) -> Result<()> {
-    match config.train.dtype {
-        crate::config::Dtype::F32 => Ok(()),
-        other => Err(Error::UnsupportedDtype {
-            dtype: other.name(),
-        }),
-    }
 }

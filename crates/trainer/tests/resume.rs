@@ -100,8 +100,18 @@ fn finish(run: &mut Run, out: &RunFolder, stop_at: Option<u64>) -> Done {
 
 #[test]
 fn a_run_stopped_twice_is_the_run_never_stopped() {
+    stopped_twice("f32");
+}
+
+/// The copy that bf16 is computed in is made anew from what was saved.
+#[test]
+fn a_run_in_bf16_stopped_twice_is_the_run_never_stopped() {
+    stopped_twice("bf16");
+}
+
+fn stopped_twice(dtype: &str) {
     let place = Place::new();
-    let config = place.config(&[]);
+    let config = place.config(&[("dtype", dtype)]);
     let straight = place.train(&config, "straight", None);
     let stopped = place.train(&config, "stopped", Some(7));
     assert!(stopped.interrupted && stopped.steps == 7);

@@ -87,21 +87,28 @@ impl Context {
         Ok((device, reason))
     }
 
+    /// Says so where a number type is not the device's own.
+    pub(crate) fn warn_if_slow(&self, device: &Device, dtype: Dtype) {
+        if !device.native(dtype.dtype()) {
+            let (dtype, info) = (dtype.name(), device.info());
+            self.terminal.warn(format_args!(
+                "{dtype} is right but very slow on {}: {} has no operations of its own for it",
+                info.backend, info.name
+            ));
+        }
+    }
+
     /// The model that `--model` names, or the newest run, of one preset or of any.
     pub(crate) fn model(&self, args: &ModelArgs, preset: Option<&str>) -> Result<LoadedModel> {
-        match Dtype::from_name(&args.dtype) {
-            Some(Dtype::F32) => {}
-            Some(other) => {
-                let dtype = other.name();
-                return Err(latimer_trainer::Error::UnsupportedDtype { dtype }.into());
-            }
-            None => return Err(unknown("number type", &args.dtype, Dtype::NAMES)),
-        }
+        let dtype = Dtype::from_name(&args.dtype)
+            .ok_or_else(|| unknown("number type", &args.dtype, Dtype::NAMES))?;
         let path: PathBuf = match &args.model {
             Some(path) => path.clone(),
             None => newest_run(Path::new(RUNS), preset)?,
         };
-        let model = LoadedModel::open(&path, &self.device()?)?;
+        let device = self.device()?;
+        let model = LoadedModel::open(&path, &device)?.computed_in(dtype)?;
+        self.warn_if_slow(&device, dtype);
         self.terminal
             .detail(1, format_args!("model: {}", model.path.display()));
         Ok(model)

@@ -73,6 +73,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         None => RunFolder::check(&out, existing)?,
     }
     let device = context.training_device()?;
+    context.warn_if_slow(&device, config.train.dtype);
     let cache = cache();
     download::provide(&config.data.data, &cache, terminal)?;
     let mut run = Run::new(&config, &device, &cache)?;

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod dtypes;
 mod eval;
 mod ladder;
 mod lessons;

@@ -210,7 +210,7 @@ pub const KEYS: &[Key] = &[
     key!(
         train.dtype,
         Choice(Dtype::NAMES),
-        "number type of activations"
+        "number type of activations and of the weights they meet"
     ),
     key!(
         data.data,

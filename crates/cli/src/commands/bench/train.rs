@@ -2,7 +2,7 @@
 
 use super::{Times, Watch, Watched, measured, mib};
 use crate::args::ConfigArgs;
-use crate::commands::{Context, unknown};
+use crate::commands::Context;
 use crate::error::{Error, Result};
 use crate::format::{percent, thousands};
 use crate::terminal::{self, Terminal};
@@ -36,6 +36,7 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Measured<'a> {
     preset: &'a str,
+    dtype: &'static str,
     backend: String,
     device: String,
     threads: Option<usize>,
@@ -191,19 +192,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     }
     let config: Config = args.config.resolve(&[("model.dropout", "0")])?;
     let train = &config.train;
-    if train.dtype.name() != "f32" {
-        return Err(unknown(
-            "number type of bench",
-            train.dtype.name(),
-            &["f32"],
-        ));
-    }
     let watch = Watch::default();
     let device = Device::new(Watched(
         measured(context.training_device()?)?,
         watch.clone(),
     ));
     let info = device.info();
+    context.warn_if_slow(&device, train.dtype);
     let terminal = &context.terminal;
     let vocab_size = vocab_size(&config.preset)?;
     let model = gpt_config(&config.model, vocab_size);
@@ -216,15 +211,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let mut training = Training::with_seq_len(&device, &model, train, seq_len)?;
     let tokens = train.batch_size * train.grad_accum * seq_len;
     terminal.note(format_args!(
-        "{}: {} parameters, [{}, {seq_len}] tokens, {} of memory predicted, on {} ({})",
+        "{}: {} parameters, {}, [{}, {seq_len}] tokens, {} of memory predicted, on {} ({})",
         config.preset,
         thousands(training.params().num_parameters() as u64),
+        train.dtype.name(),
         train.batch_size * train.grad_accum,
         size(needs.memory_bytes),
         info.backend,
         info.name,
     ));
-    let before = matmul_speed(&device, PRODUCT)?;
+    let before = matmul_speed(&device, PRODUCT, train.dtype.dtype())?;
     let source = RandomIds::new(vocab_size);
     // Inside the device's threads, as a run trains.
     let Timed {
@@ -234,7 +230,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         dispatch_ms,
     } = device.enter(|| time(&mut training, &source, &watch, args, terminal))?;
     let (pool, resident) = (device.pool_stats().held_bytes, peak_rss_mb());
-    let peak = before.max(matmul_speed(&device, PRODUCT)?);
+    let peak = before.max(matmul_speed(&device, PRODUCT, train.dtype.dtype())?);
     let step_ms = Times::of(&mut times);
     let Times { median, min, max } = step_ms;
     let tokens_per_s = tokens as f64 / (median * 1e-3);
@@ -244,6 +240,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     if terminal.json {
         return terminal::json_result(&Measured {
             preset: &config.preset,
+            dtype: train.dtype.name(),
             backend: info.backend,
             device: info.name,
             threads: info.threads,

@@ -1,6 +1,6 @@
 //! A device that can say how long its operations take.
 
-use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use latimer_tensor::{Backend, Buffer, DType, Device, DeviceInfo, Op, Ran, Result, View, ViewMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -42,6 +42,10 @@ impl Backend for Watched {
         let took = start.elapsed().as_nanos() as u64;
         self.1.nanoseconds.fetch_add(took, Ordering::Relaxed);
         ran
+    }
+
+    fn native(&self, dtype: DType) -> bool {
+        self.0.native(dtype)
     }
 
     fn synchronize(&self) -> Result<()> {

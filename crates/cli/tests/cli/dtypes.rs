@@ -1,0 +1,39 @@
+//! Number types: bf16 wherever f32 is, with a warning where it is slow.
+
+use crate::place::{Place, TINY};
+
+#[test]
+fn bf16_trains_writes_and_measures_and_says_where_it_is_slow() {
+    let place = Place::new();
+    let warning = "warning: bf16 is right but very slow on cpu";
+    let train = place.run(&format!("train {TINY} --dtype bf16 --out narrow"));
+    assert_eq!(train.status, Some(0), "{train:?}");
+    assert_eq!(train.stderr.matches(warning).count(), 1, "{train:?}");
+    place.output(&format!("train {TINY} --out wide --quiet"));
+    let metrics = |run: &str| std::fs::read(place.path(run).join("metrics.jsonl")).unwrap();
+    assert_ne!(metrics("narrow"), metrics("wide"));
+
+    // A model is a model, whichever type it was trained in and whichever it is computed in.
+    for model in ["narrow", "wide"] {
+        let loss = |dtype: &str| {
+            let eval = format!("eval --model {model} --data text.txt --max-tokens 40");
+            place.json(&format!("{eval} --dtype {dtype} --quiet"))[0]["loss"]
+                .as_f64()
+                .unwrap()
+        };
+        let (wide, narrow) = (loss("f32"), loss("bf16"));
+        // As in the trainer's own test of two layers, which are more roundings.
+        let bound = 24.0f64.sqrt() / 256.0 * wide;
+        assert!(
+            wide != narrow && (wide - narrow).abs() < bound,
+            "{wide} {narrow}"
+        );
+        let generate = "generate --prompt to --max-new-tokens 3 --dtype bf16 --model";
+        let outcome = place.run(&format!("{generate} {model}"));
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+        assert!(outcome.stderr.contains(warning), "{outcome:?}");
+    }
+    let bench = "bench train --preset baby --n-layer 1 --n-embd 16 --n-head 2 --block-size 16 \
+        --batch-size 4 --steps 1 --dtype bf16";
+    assert_eq!(place.json(bench)[0]["dtype"], "bf16");
+}
