@@ -34,7 +34,7 @@ pub use error::Error;
 use driver::Driver;
 use faults::Faults;
 use kernel::{Arg, Geometry, Kernels};
-use latimer_tensor::{Backend, Buffer, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use latimer_tensor::{Backend, Buffer, DType, DeviceInfo, Op, Ran, Result, View, ViewMut};
 use memory::{CudaMemory, Staging, Workspace};
 use std::sync::Arc;
 
@@ -123,6 +123,14 @@ impl Backend for Cuda {
 
     fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
         ops::run(self, op)
+    }
+
+    fn native(&self, dtype: DType) -> bool {
+        match dtype {
+            DType::F32 => true,
+            DType::Bf16 => self.has_bf16(),
+            _ => false,
+        }
     }
 
     fn synchronize(&self) -> Result<()> {
