@@ -5,8 +5,9 @@ mod device;
 
 use device::cuda;
 use latimer_conformance::{Attributes, Case, Layout, Subject, check};
-use latimer_tensor::op::{BinaryKind, UnaryKind};
-use latimer_tensor::{DType, Shape};
+use latimer_tensor::op::{BinaryKind, Dropout, UnaryKind};
+use latimer_tensor::philox::philox4x32;
+use latimer_tensor::{DType, Op, Result, Shape, Tensor};
 
 /// Holds cases to all that the suite asks, in both types that kernels are written for, in memory
 /// that is aligned to 16 bytes and in memory that is not; and says who ran them.
@@ -56,6 +57,36 @@ fn dropout() {
             })
         }),
     );
+}
+
+/// What no drawn case meets: a draw that equals the threshold is kept, one step further is not.
+#[test]
+fn a_draw_at_the_threshold_is_kept() -> Result<()> {
+    let (words, site, n) = ([11, 12, 13, 0], 5, 4096u32);
+    // A threshold that a float rate gives exactly has 24 bits.
+    let found = (0..n).find_map(|e| {
+        let draws = philox4x32([words[0], words[1]], [e / 4, 0, site, words[2]]);
+        let draw = draws[e as usize % 4];
+        (draw % 256 == 0).then_some((e as usize, draw as f32 / 2f32.powi(32)))
+    });
+    let (element, rate) = found.expect("one in 256 draws is such");
+    let device = cuda(0);
+    let x = Tensor::from_slice(&device, &vec![1.0f32; n as usize], [1, n as usize])?;
+    let random = Tensor::from_slice(&device, &words, [4])?;
+    let kept = |rate| -> Result<bool> {
+        let mut y = Tensor::empty(&device, [1, n as usize], DType::F32)?;
+        device.run(Op::from(Dropout {
+            x: x.view(),
+            y: y.view_mut()?,
+            rate,
+            site,
+            random: random.view(),
+        }))?;
+        Ok(y.to_vec::<f32>()?[element] != 0.0)
+    };
+    assert!(kept(rate)?);
+    assert!(!kept(rate.next_up())?);
+    Ok(())
 }
 
 #[test]
