@@ -5,7 +5,7 @@ mod device;
 
 use device::cuda;
 use latimer_conformance::{Attributes, Case, Layout, Subject, check};
-use latimer_tensor::op::{BinaryKind, Dropout, UnaryKind};
+use latimer_tensor::op::{BinaryKind, Dropout, Unary, UnaryBackward, UnaryKind};
 use latimer_tensor::philox::philox4x32;
 use latimer_tensor::{DType, Op, Result, Shape, Tensor};
 
@@ -102,6 +102,48 @@ fn functions_of_one_value() {
             })
         }),
     );
+}
+
+/// Where cubes and squares overflow, and at the bounds that keep derivatives from that: drawn
+/// values stay below some thousands.
+#[test]
+fn functions_far_out() -> Result<()> {
+    let sizes = [8.0f32, 15.9, 16.0, 16.1, 40.0, 1e13, 1e20, 3e38];
+    let xs: Vec<f32> = sizes.iter().flat_map(|&x| [x, -x]).collect();
+    let device = cuda(0);
+    let n = xs.len();
+    let x = Tensor::from_slice(&device, &xs, [n])?;
+    let dy = Tensor::from_slice(&device, &vec![1.0f32; n], [n])?;
+    for kind in [UnaryKind::GeluTanh, UnaryKind::GeluErf, UnaryKind::Tanh] {
+        let mut y = Tensor::empty(&device, [n], DType::F32)?;
+        let mut dx = Tensor::empty(&device, [n], DType::F32)?;
+        device.run(Op::from(Unary {
+            kind,
+            x: x.view(),
+            y: y.view_mut()?,
+        }))?;
+        device.run(Op::from(UnaryBackward {
+            kind,
+            x: x.view(),
+            dy: dy.view(),
+            dx: dx.view_mut()?,
+        }))?;
+        let (y, dx) = (y.to_vec::<f32>()?, dx.to_vec::<f32>()?);
+        for (i, &x) in xs.iter().enumerate() {
+            let (value, slope) = (kind.value(x.into()), kind.derivative(x.into()));
+            // A few roundings of x, and of the terms of a derivative, which are at most about 1.
+            let u = f64::from(f32::EPSILON);
+            let (off, slope_off) = (f64::from(y[i]) - value, f64::from(dx[i]) - slope);
+            assert!(
+                off.abs() <= 4.0 * u * f64::from(x.abs()),
+                "{kind:?}({x}) is {}",
+                y[i]
+            );
+            assert!(slope_off.abs() <= 64.0 * u, "{kind:?}'({x}) is {}", dx[i]);
+        }
+    }
+    assert_eq!(device.fallbacks(), 0);
+    Ok(())
 }
 
 #[test]
