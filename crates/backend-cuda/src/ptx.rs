@@ -20,6 +20,7 @@ families! {
         "embedding"
         "fill"
         "layer_norm"
+        "matmul"
         "movement"
         "reduce"
         "softmax";
