@@ -1,5 +1,5 @@
 // target: compute_75
-// y = alpha a·b + bias + beta y in f32, on the ordinary units (no tensor cores, no TF32).
+// y = alpha a.b + bias + beta y in f32, on the ordinary units (no tensor cores, no TF32).
 // Shapes and layouts: matmul.cuh; "nt" in a name: a as it is, b stored transposed.
 //
 // matmul_XX_128_f32: a block 128x128 of y, 256 threads (2x4 warps of 64x32, lanes 8x4), 8x8 a thread,

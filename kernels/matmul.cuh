@@ -1,11 +1,11 @@
-// What the products of matrices share, whatever their type: y = alpha a·b + bias + beta y.
+// What the products of matrices share, whatever their type: y = alpha a.b + bias + beta y.
 // Shapes: a [M, K] ("n") or [K, M] ("t"), b [K, N] ("n") or [N, K] ("t"), bias [N], y [M, N];
-// one after the other in a batch. No rows are longer than they are wide: all is packed.
+// one after the other in a batch. Rows are packed.
 #pragma once
 #include "prims.cuh"
 
 // Flags of a product, the same in crates/backend-cuda/src/ops/matmul.rs.
-/// Every row of the operand as stored begins at a multiple of 16 bytes and is as long as one.
+/// Every row of the operand as stored begins and ends at a multiple of 16 bytes.
 CONSTANT u32 A_WIDE = 1, B_WIDE = 2, Y_WIDE = 4;
 /// y is f32 though a and b are bf16.
 CONSTANT u32 Y_F32 = 8;
@@ -82,7 +82,7 @@ DEVICE void finish_slices(const float* sums, const T* bias, void* y, u64 cells, 
     finish_at(y, cell, sum, bias_at(bias, u32(cell % n)), p, static_cast<T*>(nullptr));
 }
 
-// ---- few rows, as when a text is continued: the time is that of reading b once
+// ---- sixteen bytes as floats
 
 /// Elements in 16 bytes.
 template <class T>
@@ -100,9 +100,17 @@ DEVICE void widen(float (&x)[8], const Bytes16& bytes, const bf16*) {
     }
 }
 
+DEVICE Bytes16 narrowed(const float (&x)[4]) {
+    return {{bits_of(x[0]), bits_of(x[1]), bits_of(x[2]), bits_of(x[3])}};
+}
+DEVICE Bytes16 narrowed(const float (&x)[8]) {
+    return {{pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]),
+             pack_bf16(x[6], x[7])}};
+}
+
 /// The elements at `at` and `stride` apart, as floats; zeros from `count` on.
 template <class T>
-DEVICE void load_row(float (&x)[wide<T>()], const T* at, u32 stride, u32 count, bool is_wide) {
+DEVICE void load_row(float (&x)[16 / sizeof(T)], const T* at, u32 stride, u32 count, bool is_wide) {
     if (is_wide) {
         Bytes16 bytes = load_16(at);
         widen(x, bytes, at);
@@ -110,6 +118,8 @@ DEVICE void load_row(float (&x)[wide<T>()], const T* at, u32 stride, u32 count, 
         for (u32 j = 0; j < wide<T>(); j++) x[j] = j < count ? to_float(at[u64(j) * stride]) : 0.0f;
     }
 }
+
+// ---- few rows, as when a text is continued: the time is that of reading b once
 
 CONSTANT u32 DOT_WARPS = 8;
 
@@ -135,7 +145,7 @@ DEVICE void product_of_rows_nt(const T* a, const T* b, const T* bias, void* y, c
             if (row >= p.m) break;
             float as[W];
             load_row(as, a + u64(row) * a_row + u64(term) * a_term, a_term, count,
-                     p.flags & A_WIDE);
+                     p.flags & A_WIDE && !transposed);
 #pragma unroll
             for (u32 j = 0; j < W; j++) sum[row] = fused_multiply_add(as[j], bs[j], sum[row]);
         }
@@ -153,7 +163,7 @@ DEVICE void product_of_rows_nt(const T* a, const T* b, const T* bias, void* y, c
 
 CONSTANT u32 COLUMN_WARPS = 32;
 
-/// b stored [K, N]: a lane V neighbouring columns (4 bytes), warp w the terms w, w + 32, …; then the
+/// b stored [K, N]: a lane V neighbouring columns (4 bytes), warp w the terms w, w + 32, ...; then the
 /// warps' sums are added in their order. Grid x: a block 32 V columns; 1024 threads; shared:
 /// 32 ROWS 32 V floats.
 template <class T, u32 ROWS>

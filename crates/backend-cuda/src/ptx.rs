@@ -30,6 +30,7 @@ families! {
         "elementwise_bf16"
         "embedding_bf16"
         "layer_norm_bf16"
+        "matmul_bf16"
         "reduce_bf16"
         "softmax_bf16";
 }

@@ -58,7 +58,7 @@ pub(crate) fn matmul(cuda: &Cuda, op: &mut Matmul<'_>) -> Result<Ran> {
     let Some(types) = Types::of(op) else {
         return Ok(Ran::Unsupported);
     };
-    if types != Types::F32 {
+    if types != Types::F32 && !cuda.has_bf16() {
         return Ok(Ran::Unsupported);
     }
     let sizes = op.sizes();
@@ -111,7 +111,7 @@ fn run(cuda: &Cuda, p: &Product) -> Result<Ran> {
     let places = Places {
         bias: 0,
         y: sums,
-        flags: p.flags() & !Y_WIDE | Y_F32 | wide(sums, n, 4, Y_WIDE),
+        flags: p.flags() & !Y_WIDE | Y_F32 | wide(sums, n, 2, Y_WIDE),
         alpha: 1.0,
         beta: 0.0,
     };
@@ -160,7 +160,7 @@ impl Product {
         let flag = |is, flag| if is { flag } else { 0 };
         wide(self.a, if self.trans_a { m } else { k }, bytes, A_WIDE)
             | wide(self.b, if self.trans_b { k } else { n }, bytes, B_WIDE)
-            | wide(self.y, n, self.types.y_bytes(), Y_WIDE)
+            | wide(self.y, n, 2, Y_WIDE)
             | flag(self.types == Types::Bf16ToF32, Y_F32)
             | flag(self.trans_a, A_TRANSPOSED)
     }
@@ -326,6 +326,46 @@ impl Plan {
             (_, Way::Tiles(_)) => transposed!("_128_bf16"),
             (_, Way::Rows(1)) => rows!("_1_bf16"),
             (_, Way::Rows(_)) => rows!("_4_bf16"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(batch: usize, [m, n, k]: [usize; 3], multiprocessors: u32) -> Plan {
+        let sizes = MatmulSizes { batch, m, n, k };
+        Plan::of(sizes, false, Types::Bf16, multiprocessors)
+    }
+
+    #[test]
+    fn large_products_have_large_tiles_and_decoding_has_none() {
+        assert_eq!(plan(1, [4096, 768, 768], 132).way, Way::Tiles(128));
+        assert_eq!(plan(1, [1024, 768, 768], 132).way, Way::Tiles(64));
+        // What the tests of the large kernels count on.
+        assert_eq!(plan(4, [127, 128, 64], 4).way, Way::Tiles(128));
+        assert_eq!(plan(2, [128, 129, 7], 4).way, Way::Tiles(128));
+        assert_eq!(plan(1, [1, 50_304, 768], 132).way, Way::Rows(1));
+        assert_eq!(plan(1, [4, 768, 768], 132).way, Way::Rows(4));
+    }
+
+    #[test]
+    fn slices_cover_long_sums_whatever_the_gpu() {
+        for (sides, slices) in [
+            ([768, 768, 32_768], 3),
+            ([64, 64, 32_768], 64),
+            ([768, 50_304, 32_768], 1),
+            ([384, 384, 1023], 1),
+            ([17, 9, 2051], 4),
+        ] {
+            for multiprocessors in [4, 40, 132] {
+                let plan = plan(1, sides, multiprocessors);
+                assert_eq!(plan.slices, slices, "{sides:?}");
+                assert!(plan.slice * slices >= sides[2], "{sides:?}");
+                assert!(plan.slice * (slices - 1) < sides[2], "{sides:?}");
+                assert!(slices == 1 || plan.slice.is_multiple_of(STRIP), "{sides:?}");
+            }
         }
     }
 }
