@@ -222,6 +222,9 @@ ENTRY cuStreamDestroy_v2(Stream* stream) {
 ENTRY cuStreamSynchronize(Stream* stream) {
     return stream && stream->capturing ? STREAM_CAPTURE_UNSUPPORTED : SUCCESS;
 }
+ENTRY cuLaunchHostFunc(Stream* stream, void (*function)(void*), void* argument) {
+    return enqueue(stream, [=] { function(argument); });
+}
 ENTRY cuStreamWaitEvent(Stream*, Event*, unsigned) { return SUCCESS; }
 ENTRY cuEventCreate(Event** event, unsigned) {
     *event = new Event;

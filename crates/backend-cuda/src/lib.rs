@@ -15,12 +15,14 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `blas` | products by NVIDIA's cuBLASLt, where it is at hand |
 //! | `driver` | opening the driver and one device |
 //! | `memory` | device memory, workspace, staging |
 //! | `kernel`, `ptx` | kernels by name; the one place that launches |
 //! | `faults` | bad ids, told when the device is waited for |
 //! | `ops` | one file a family of kernels |
 
+mod blas;
 mod driver;
 mod error;
 mod faults;
@@ -31,6 +33,7 @@ mod ptx;
 
 pub use error::Error;
 
+use blas::Blas;
 use driver::Driver;
 use faults::Faults;
 use kernel::{Arg, Geometry, Kernels};
@@ -43,6 +46,7 @@ use std::sync::Arc;
 pub struct Cuda {
     driver: Arc<Driver>,
     kernels: Kernels,
+    blas: Blas,
     workspace: Workspace,
     staging: Staging,
     faults: Faults,
@@ -63,6 +67,7 @@ impl Cuda {
         let faults = Faults::new(&driver, &staging).map_err(failed)?;
         Ok(Self {
             kernels: Kernels::new(&driver),
+            blas: Blas::default(),
             workspace: Workspace::default(),
             staging,
             faults,
@@ -96,12 +101,13 @@ impl Backend for Cuda {
         info.name.clone_from(&driver.name);
         info.memory_bytes = Some(driver.memory_bytes as u64);
         info.detail = format!(
-            "compute capability {}.{}, {} multiprocessors, driver for CUDA {}.{}",
+            "compute capability {}.{}, {} multiprocessors, driver for CUDA {}.{}, {}",
             driver.capability.0,
             driver.capability.1,
             driver.multiprocessors,
             driver.version / 1000,
-            driver.version % 1000 / 10
+            driver.version % 1000 / 10,
+            self.blas.described(driver)
         );
         info
     }

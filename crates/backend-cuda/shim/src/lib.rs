@@ -192,6 +192,35 @@ pub fn build(options: &Options) -> Result<PathBuf> {
     Ok(library)
 }
 
+/// The path of a fake cuBLASLt that multiplies by plain loops, built if it is not there yet. The
+/// backend takes it when the environment variable `LATIMER_CUBLASLT` names it.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_cublaslt() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = here.join("fake_cublaslt.cpp");
+    let compiler = compiler()?;
+    let mut hash = DefaultHasher::new();
+    (compiler, FLAGS, read(&source)?).hash(&mut hash);
+    let target = env::var_os("CARGO_TARGET_DIR");
+    let target = target.map_or(here.join("../../../target"), PathBuf::from);
+    let folder = target.join(format!("cuda-shim/cublaslt-{:016x}", hash.finish()));
+    let library = folder.join("libcublasLt.so");
+    if library.exists() {
+        return Ok(library);
+    }
+    fs::create_dir_all(&folder).map_err(|error| Error::File(folder.clone(), error))?;
+    let aside = folder.join(format!("aside-{}.so", std::process::id()));
+    let mut command = Command::new(compiler);
+    command
+        .args(FLAGS)
+        .args(["-shared", "-Wl,-soname,libcublasLt.so", "-o"]);
+    run(command.arg(&aside).arg(&source).arg("-ldl"))?;
+    fs::rename(&aside, &library).map_err(|error| Error::File(library.clone(), error))?;
+    Ok(library)
+}
+
 fn compile(compiler: &str, flags: &[String], name: &str, text: &str, object: &Path) -> Result<()> {
     let aside = object.with_extension(format!("{}.tmp", std::process::id()));
     let source = aside.with_extension("cpp");

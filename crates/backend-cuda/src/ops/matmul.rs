@@ -1,4 +1,4 @@
-//! Products: `kernels/matmul.cu`, `kernels/matmul_bf16.cu`.
+//! Products: `kernels/matmul.cu`, `kernels/matmul_bf16.cu`, or cuBLASLt where it is at hand.
 
 use crate::Cuda;
 use crate::kernel::{Arg, Geometry};
@@ -90,10 +90,14 @@ pub(crate) fn matmul(cuda: &Cuda, op: &mut Matmul<'_>) -> Result<Ran> {
     )
 }
 
-/// By the own kernels.
+/// By cuBLASLt if it takes it, else by the own kernels.
 fn run(cuda: &Cuda, p: &Product) -> Result<Ran> {
     let MatmulSizes { batch, m, n, .. } = p.sizes;
     let plan = Plan::of(p.sizes, p.trans_b, p.types, cuda.driver.multiprocessors);
+    // Few rows are not what cuBLASLt is good at: its tiles are as tall as ours.
+    if matches!(plan.way, Way::Tiles(_)) && cuda.blas.product(&cuda.driver, p)? == Ran::Done {
+        return Ok(Ran::Done);
+    }
     let name = plan.kernel(p);
     if plan.slices == 1 {
         let places = Places {

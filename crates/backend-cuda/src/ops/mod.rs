@@ -16,6 +16,8 @@ mod rows;
 mod softmax;
 mod wide;
 
+pub(crate) use matmul::{Product, Types};
+
 use crate::Cuda;
 use latimer_tensor::{Op, Ran, Result};
 

@@ -1,0 +1,130 @@
+//! Finding cuBLASLt's library, which comes with CUDA's toolkit or with Python's packages.
+//!
+//! A library that was opened once by its path is found again by its name, so what is looked for
+//! here is what cudarc then opens.
+
+use cudarc::cublaslt::sys;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// A library or a folder that holds it; `off` for none.
+const LIBRARY: &str = "LATIMER_CUBLASLT";
+/// Names another driver, see `driver`.
+const DRIVER: &str = "LATIMER_CUDA_DRIVER";
+/// Newest first.
+const NAMES: [&str; 3] = ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"];
+/// All that is called. cudarc panics for what is not there.
+const FUNCTIONS: [&str; 14] = [
+    "cublasLtCreate",
+    "cublasLtDestroy",
+    "cublasLtGetVersion",
+    "cublasLtMatmul",
+    "cublasLtMatmulAlgoGetHeuristic",
+    "cublasLtMatmulDescCreate",
+    "cublasLtMatmulDescDestroy",
+    "cublasLtMatmulDescSetAttribute",
+    "cublasLtMatmulPreferenceCreate",
+    "cublasLtMatmulPreferenceDestroy",
+    "cublasLtMatmulPreferenceSetAttribute",
+    "cublasLtMatrixLayoutCreate",
+    "cublasLtMatrixLayoutDestroy",
+    "cublasLtMatrixLayoutSetAttribute",
+];
+/// The oldest whose descriptors are as they are today, as in 120405 for 12.4.5.
+const OLDEST: usize = 120_000;
+
+/// Loads the library; gives its version, or why there is none.
+pub(super) fn load() -> Result<usize, String> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    match set(LIBRARY) {
+        Some(value) if value == "off" => return Err(format!("{LIBRARY} is off")),
+        Some(value) => named(&PathBuf::from(value))?,
+        // Another driver is none that NVIDIA's library would work with, unless the user says so.
+        None if set(DRIVER).is_some() => {
+            return Err(format!("{DRIVER} is set, and {LIBRARY} is not"));
+        }
+        // SAFETY: loading the library runs its constructors only.
+        None if unsafe { sys::is_culib_present() } => {}
+        None => {
+            let mut places = folders().into_iter().flat_map(|folder| in_folder(&folder));
+            if !places.any(|path| open(&path).is_ok()) {
+                return Err("libcublasLt is not found".into());
+            }
+        }
+    }
+    // SAFETY: as above.
+    if !unsafe { sys::is_culib_present() } {
+        return Err("libcublasLt is not found by its name".into());
+    }
+    // SAFETY: it is present, as was just seen.
+    let library = unsafe { sys::culib() };
+    for function in FUNCTIONS {
+        // SAFETY: the symbol is only looked for, not called.
+        let found = unsafe { library.get::<unsafe extern "C" fn()>(function.as_bytes()) };
+        found.map_err(|_| format!("libcublasLt has no {function}"))?;
+    }
+    // SAFETY: the function is there, as was just seen.
+    let version = unsafe { sys::cublasLtGetVersion() };
+    if version < OLDEST {
+        return Err(format!("libcublasLt is too old ({version})"));
+    }
+    Ok(version)
+}
+
+/// Opens what the user named.
+fn named(path: &Path) -> Result<(), String> {
+    let mut last = format!("there is none of {}", NAMES.join(", "));
+    let candidates = if path.is_dir() {
+        in_folder(path)
+    } else {
+        vec![path.to_owned()]
+    };
+    for candidate in candidates {
+        match open(&candidate) {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(format!("{LIBRARY} names {}: {last}", path.display()))
+}
+
+fn open(path: &Path) -> Result<(), libloading::Error> {
+    // SAFETY: loading the library runs its constructors only; the user or the system vouches for it.
+    let library = unsafe { libloading::Library::new(path) }?;
+    // It stays loaded: the loader then answers cudarc's own request with it.
+    std::mem::forget(library);
+    Ok(())
+}
+
+fn in_folder(folder: &Path) -> Vec<PathBuf> {
+    let paths = NAMES.map(|name| folder.join(name));
+    paths.into_iter().filter(|path| path.exists()).collect()
+}
+
+/// Where it lies when no loader's path names it.
+fn folders() -> Vec<PathBuf> {
+    let roots = |names: &[&str]| -> Vec<OsString> {
+        let values = names.iter().filter_map(env::var_os);
+        values.filter(|value| !value.is_empty()).collect()
+    };
+    let mut folders = Vec::new();
+    for root in roots(&["CUDA_HOME", "CUDA_PATH"]) {
+        folders.push(Path::new(&root).join("lib64"));
+    }
+    folders.push("/usr/local/cuda/lib64".into());
+    folders.push("/usr/local/nvidia/lib64".into());
+    for root in roots(&["VIRTUAL_ENV", "CONDA_PREFIX"]) {
+        // lib/python3.x/site-packages/nvidia/cu13/lib, nvidia/cublas/lib before CUDA 13
+        let Ok(versions) = std::fs::read_dir(Path::new(&root).join("lib")) else {
+            continue;
+        };
+        let mut versions: Vec<_> = versions.flatten().map(|entry| entry.path()).collect();
+        versions.sort();
+        for version in versions {
+            let packages = version.join("site-packages/nvidia");
+            folders.extend(["cu13/lib", "cublas/lib"].map(|part| packages.join(part)));
+        }
+    }
+    folders
+}

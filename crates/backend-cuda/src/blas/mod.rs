@@ -1,0 +1,191 @@
+//! Products by NVIDIA's cuBLASLt, where it is at hand; else the own kernels do them.
+//!
+//! A product's plan (descriptors and an algorithm) is made once and kept. The algorithm is the first
+//! that the library's heuristic names among those that add up slices in their order and in `f32`, so
+//! that a product has the same bits each time. `f32` products are computed in `f32`, not TF32.
+//!
+//! cuBLASLt counts by columns: a matrix stored by rows is its transpose there. So
+//! `y = a·b` is asked for as `yᵀ = bᵀ·aᵀ`, and a bias along the columns of `y` is one along the rows
+//! of `yᵀ`, which is the kind that its epilogue adds.
+//!
+//! Source: <https://docs.nvidia.com/cuda/cublas/#using-the-cublaslt-api>
+
+#![allow(unsafe_code, reason = "calls of cuBLASLt")]
+
+mod library;
+mod plan;
+
+use crate::driver::Driver;
+use crate::memory::CudaMemory;
+use crate::ops::{Product, Types};
+use cudarc::cublaslt::result::{self, CublasError};
+use cudarc::cublaslt::sys::{self, cublasStatus_t as Status};
+use latimer_tensor::{Error, Ran, Result};
+use plan::{Key, Plan};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// What NVIDIA recommends on Hopper; older ones do with less.
+const WORKSPACE: usize = 32 << 20;
+/// Room for a bias that has to be moved.
+const BIAS_ROOM: usize = 1 << 20;
+/// The epilogue takes a bias at such addresses only, whatever its alignment is said to be:
+/// <https://github.com/pytorch/pytorch/pull/194497>
+const BIAS_ALIGNMENT: u64 = 16;
+
+/// cuBLASLt, opened at the first product.
+#[derive(Debug, Default)]
+pub(crate) struct Blas(OnceLock<Result<Lt, String>>);
+
+impl Blas {
+    /// Enqueues a product; [`Ran::Unsupported`] where the own kernels must do it.
+    ///
+    /// # Errors
+    /// The library's failure, or the device's.
+    pub(crate) fn product(&self, driver: &Arc<Driver>, p: &Product) -> Result<Ran> {
+        match self.opened(driver) {
+            Ok(lt) if fits(p) => lt.product(driver, p),
+            _ => Ok(Ran::Unsupported),
+        }
+    }
+
+    /// What products are done by, for people.
+    pub(crate) fn described(&self, driver: &Arc<Driver>) -> String {
+        match self.opened(driver) {
+            Ok(Lt { version, .. }) => format!(
+                "products by cuBLASLt {}.{}.{}",
+                version / 10_000,
+                version / 100 % 100,
+                version % 100
+            ),
+            Err(reason) => format!("products by own kernels ({reason})"),
+        }
+    }
+
+    fn opened(&self, driver: &Arc<Driver>) -> &Result<Lt, String> {
+        self.0.get_or_init(|| Lt::open(driver))
+    }
+}
+
+/// Whether a product is one that cuBLASLt computes as it is meant.
+fn fits(p: &Product) -> bool {
+    // An empty sum has no layout. A factor of 0 hides NaN there, as a and b are then not read.
+    p.sizes.k > 0
+        && p.alpha != 0.0
+        && i32::try_from(p.sizes.batch).is_ok()
+        // Beside an f32 y, a bias must be f32.
+        && (p.bias == 0
+            || p.types != Types::Bf16ToF32 && p.sizes.n * p.types.bytes() <= BIAS_ROOM)
+}
+
+/// The open library.
+#[derive(Debug)]
+struct Lt {
+    handle: Handle,
+    version: usize,
+    /// [`WORKSPACE`], then [`BIAS_ROOM`].
+    workspace: CudaMemory,
+    /// `None` for those that it refused.
+    plans: Mutex<HashMap<Key, Option<Plan>>>,
+}
+
+/// The library's own state on a device.
+#[derive(Debug)]
+struct Handle {
+    raw: sys::cublasLtHandle_t,
+    driver: Arc<Driver>,
+}
+
+// SAFETY: cuBLASLt's handle may be used from any thread, and from several at a time.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let _ = self.driver.context.bind_to_thread();
+        // SAFETY: it was created, and plans do not need it to be destroyed. A failure leaves
+        // nothing to be done.
+        let _ = unsafe { result::destroy_handle(self.raw) };
+    }
+}
+
+impl Lt {
+    fn open(driver: &Arc<Driver>) -> Result<Self, String> {
+        let version = library::load()?;
+        let bound = driver.context.bind_to_thread();
+        bound.map_err(crate::driver::message)?;
+        let handle = result::create_handle();
+        let handle = handle.map_err(|error| format!("cublasLtCreate says {error}"))?;
+        let handle = Handle {
+            raw: handle,
+            driver: Arc::clone(driver),
+        };
+        let workspace = CudaMemory::new(driver, WORKSPACE + BIAS_ROOM);
+        Ok(Self {
+            handle,
+            version,
+            workspace: workspace.map_err(|error| error.to_string())?,
+            plans: Mutex::default(),
+        })
+    }
+
+    fn product(&self, driver: &Arc<Driver>, p: &Product) -> Result<Ran> {
+        let failed = |error: CublasError| Error::Device {
+            device: driver.name.clone(),
+            message: format!("cuBLASLt failed ({error})"),
+        };
+        driver.call("taking up the device", || Ok(()))?;
+        // Held until the product is enqueued, as a plan's descriptor names the bias.
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = Key::of(p);
+        let plan = match plans.get_mut(&key) {
+            Some(plan) => plan,
+            None => {
+                let made = Plan::new(self.handle.raw, &key);
+                let plan = made.map_or_else(refused(failed), |plan| Ok(Some(plan)))?;
+                plans.entry(key).or_insert(plan)
+            }
+        };
+        let Some(of) = plan else {
+            return Ok(Ran::Unsupported);
+        };
+        let bias = self.aligned_bias(driver, p)?;
+        let stream = driver.stream.cu_stream().cast();
+        // SAFETY: the addresses are of the product's sizes and types, the workspace is this
+        // library's own, and work runs in the order of the stream.
+        let done = unsafe { of.run(self.handle.raw, p, bias, self.workspace.pointer(), stream) };
+        match done.map_or_else(refused(failed), |()| Ok(Some(())))? {
+            Some(()) => Ok(Ran::Done),
+            None => {
+                *plan = None;
+                Ok(Ran::Unsupported)
+            }
+        }
+    }
+
+    /// The bias, moved to where the epilogue can take it.
+    fn aligned_bias(&self, driver: &Arc<Driver>, p: &Product) -> Result<u64> {
+        if p.bias.is_multiple_of(BIAS_ALIGNMENT) {
+            return Ok(p.bias);
+        }
+        let to = self.workspace.pointer() + WORKSPACE as u64;
+        driver.call("moving a bias", || {
+            let (bytes, stream) = (p.sizes.n * p.types.bytes(), driver.stream.cu_stream());
+            // SAFETY: the bias has `n` elements, and there is room for them (`fits`); the product
+            // that reads the last one comes before in the stream.
+            unsafe { cudarc::driver::result::memcpy_dtod_async(to, p.bias, bytes, stream) }
+        })?;
+        Ok(to)
+    }
+}
+
+/// Tells a refusal, after which the own kernels do the product, from a failure.
+fn refused<T>(failed: impl Fn(CublasError) -> Error) -> impl Fn(CublasError) -> Result<Option<T>> {
+    move |error| match error.0 {
+        Status::CUBLAS_STATUS_NOT_SUPPORTED
+        | Status::CUBLAS_STATUS_INVALID_VALUE
+        | Status::CUBLAS_STATUS_ARCH_MISMATCH => Ok(None),
+        _ => Err(failed(error)),
+    }
+}

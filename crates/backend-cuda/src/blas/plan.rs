@@ -1,0 +1,259 @@
+//! What cuBLASLt is told of a product, and the algorithm it chose.
+
+use super::WORKSPACE;
+use crate::ops::{Product, Types};
+use cudarc::cublaslt::result::{self, CublasError};
+use cudarc::cublaslt::sys::{
+    self, cublasLtMatmulDescAttributes_t as Of, cublasLtMatmulPreferenceAttributes_t as Want,
+    cublasLtMatrixLayoutAttribute_t as Laid,
+};
+use std::ffi::c_void;
+
+/// What a plan depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    batch: usize,
+    m: usize,
+    n: usize,
+    k: usize,
+    trans_a: bool,
+    trans_b: bool,
+    types: Types,
+    bias: bool,
+    /// Whether the old `y` is read.
+    keeps: bool,
+    /// Of `a`, `b` and `y`, in bytes, 16 at most.
+    alignment: [u32; 3],
+}
+
+impl Key {
+    pub(super) fn of(p: &Product) -> Self {
+        let alignment = |address: u64| 1 << address.trailing_zeros().min(4);
+        Self {
+            batch: p.sizes.batch,
+            m: p.sizes.m,
+            n: p.sizes.n,
+            k: p.sizes.k,
+            trans_a: p.trans_a,
+            trans_b: p.trans_b,
+            types: p.types,
+            bias: p.bias != 0,
+            keeps: p.beta != 0.0,
+            alignment: [p.a, p.b, p.y].map(alignment),
+        }
+    }
+}
+
+/// A descriptor that is destroyed with its owner.
+macro_rules! owned {
+    ($name:ident, $raw:ident, $destroy:ident) => {
+        #[derive(Debug)]
+        struct $name(sys::$raw);
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // SAFETY: created with this value, and used by nothing else. A failure leaves
+                // nothing to be done.
+                let _ = unsafe { result::$destroy(self.0) };
+            }
+        }
+    };
+}
+owned!(Description, cublasLtMatmulDesc_t, destroy_matmul_desc);
+owned!(Layout, cublasLtMatrixLayout_t, destroy_matrix_layout);
+owned!(Preference, cublasLtMatmulPreference_t, destroy_matmul_pref);
+
+/// The address and the size of an attribute's value.
+fn value<T>(value: &T) -> (*const c_void, usize) {
+    ((&raw const *value).cast(), size_of::<T>())
+}
+
+impl Description {
+    fn set<T>(&self, attribute: Of, to: T) -> Result<(), CublasError> {
+        let (at, bytes) = value(&to);
+        // SAFETY: the descriptor is alive, and the value is read during the call.
+        unsafe { result::set_matmul_desc_attribute(self.0, attribute, at, bytes) }
+    }
+}
+
+impl Layout {
+    /// A matrix stored by rows, which is `columns` x `rows` by columns; a batch of them.
+    fn new(
+        kind: sys::cudaDataType,
+        rows: usize,
+        columns: usize,
+        batch: usize,
+    ) -> Result<Self, CublasError> {
+        let layout =
+            result::create_matrix_layout(kind, columns as u64, rows as u64, columns as i64);
+        let layout = Self(layout?);
+        if batch > 1 {
+            let set = |attribute, (at, bytes)| {
+                // SAFETY: the layout is alive, and the value is read during the call.
+                unsafe { result::set_matrix_layout_attribute(layout.0, attribute, at, bytes) }
+            };
+            let apart = (rows * columns) as i64;
+            set(
+                Laid::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+                value(&(batch as i32)),
+            )?;
+            set(
+                Laid::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                value(&apart),
+            )?;
+        }
+        Ok(layout)
+    }
+}
+
+impl Preference {
+    fn set<T>(&self, attribute: Want, to: T) -> Result<(), CublasError> {
+        let (at, bytes) = value(&to);
+        // SAFETY: the descriptor is alive, and the value is read during the call.
+        unsafe { result::set_matmul_pref_attribute(self.0, attribute, at, bytes) }
+    }
+}
+
+/// Everything for products of one kind.
+#[derive(Debug)]
+pub(super) struct Plan {
+    description: Description,
+    a: Layout,
+    b: Layout,
+    y: Layout,
+    algorithm: sys::cublasLtMatmulAlgo_t,
+}
+
+// SAFETY: descriptors belong to no thread; the cache's lock lets one thread at a time use them.
+unsafe impl Send for Plan {}
+
+impl Plan {
+    /// # Errors
+    /// What the library says; that it does not support the product, too.
+    pub(super) fn new(handle: sys::cublasLtHandle_t, key: &Key) -> Result<Self, CublasError> {
+        use sys::cudaDataType::{CUDA_R_16BF, CUDA_R_32F};
+        let (kind, y_kind) = match key.types {
+            Types::F32 => (CUDA_R_32F, CUDA_R_32F),
+            Types::Bf16 => (CUDA_R_16BF, CUDA_R_16BF),
+            Types::Bf16ToF32 => (CUDA_R_16BF, CUDA_R_32F),
+        };
+        let description =
+            result::create_matmul_desc(sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, CUDA_R_32F);
+        let description = Description(description?);
+        // cublasOperation_t, which has no name here: 0 as it is, 1 transposed.
+        let operation = i32::from;
+        // The library's first operand is our second.
+        description.set(Of::CUBLASLT_MATMUL_DESC_TRANSA, operation(key.trans_b))?;
+        description.set(Of::CUBLASLT_MATMUL_DESC_TRANSB, operation(key.trans_a))?;
+        if key.bias {
+            let epilogue = sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
+            description.set(Of::CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue)?;
+        }
+        let Key { batch, m, n, k, .. } = *key;
+        let stored = |transposed, rows, columns| {
+            let (rows, columns) = if transposed {
+                (columns, rows)
+            } else {
+                (rows, columns)
+            };
+            Layout::new(kind, rows, columns, batch)
+        };
+        let a = stored(key.trans_a, m, k)?;
+        let b = stored(key.trans_b, k, n)?;
+        let y = Layout::new(y_kind, m, n, batch)?;
+
+        let preference = Preference(result::create_matmul_pref()?);
+        let scheme = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+        preference.set(
+            Want::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+            WORKSPACE as u64,
+        )?;
+        preference.set(
+            Want::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+            scheme as u32,
+        )?;
+        for (attribute, bytes) in [
+            (
+                Want::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                key.alignment[1],
+            ),
+            (
+                Want::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                key.alignment[0],
+            ),
+            (
+                Want::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                key.alignment[2],
+            ),
+            (
+                Want::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+                key.alignment[2],
+            ),
+        ] {
+            preference.set(attribute, bytes)?;
+        }
+        // SAFETY: all of these are alive.
+        let found = unsafe {
+            result::get_matmul_algo_heuristic(
+                handle,
+                description.0,
+                b.0,
+                a.0,
+                y.0,
+                y.0,
+                preference.0,
+            )
+        }?;
+        Ok(Self {
+            description,
+            a,
+            b,
+            y,
+            algorithm: found.algo,
+        })
+    }
+
+    /// Enqueues a product that the plan's key was made of.
+    ///
+    /// # Safety
+    /// The product's addresses, `bias` and `workspace` (of [`WORKSPACE`] bytes) are of memory that
+    /// lives until the stream has done it; `stream` is of the handle's device.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub(super) unsafe fn run(
+        &self,
+        handle: sys::cublasLtHandle_t,
+        p: &Product,
+        bias: u64,
+        workspace: u64,
+        stream: sys::cudaStream_t,
+    ) -> Result<(), CublasError> {
+        if bias != 0 {
+            self.description
+                .set(Of::CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias)?;
+        }
+        // SAFETY: the caller's promise; `y` is read at its place where `beta` is not 0, which the
+        // library allows.
+        unsafe {
+            result::matmul(
+                handle,
+                self.description.0,
+                value(&p.alpha).0,
+                value(&p.beta).0,
+                p.b as *const c_void,
+                self.b.0,
+                p.a as *const c_void,
+                self.a.0,
+                p.y as *const c_void,
+                self.y.0,
+                p.y as *mut c_void,
+                self.y.0,
+                &raw const self.algorithm,
+                workspace as *mut c_void,
+                WORKSPACE,
+                stream,
+            )
+        }
+    }
+}

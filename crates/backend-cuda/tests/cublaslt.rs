@@ -1,0 +1,118 @@
+#![allow(
+    unsafe_code,
+    reason = "sets an environment variable, and asks the fake library"
+)]
+//! Products by cuBLASLt: NVIDIA's where a GPU is, else a fake one that does what NVIDIA documents
+//! and refuses some products, which the own kernels then do.
+
+mod device;
+
+use device::cuda;
+use latimer_conformance::{Attributes, Case, Layout, Subject, check};
+use latimer_cuda_shim::{Error, build_cublaslt};
+use latimer_tensor::DType;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+const LIBRARY: &str = "LATIMER_CUBLASLT";
+
+/// The fake library, unless there is a GPU.
+fn fake() -> Option<&'static PathBuf> {
+    static FAKE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FAKE.get_or_init(|| {
+        device::prepare();
+        if std::env::var_os("GPU_REQUIRED").is_some() {
+            return None;
+        }
+        match build_cublaslt() {
+            Ok(path) => {
+                // SAFETY: nothing reads the environment at the same time: every test comes here
+                // first.
+                unsafe { std::env::set_var(LIBRARY, &path) };
+                Some(path)
+            }
+            Err(Error::NoCompiler) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .as_ref()
+}
+
+/// Held by every test, as the fake library counts the products of all.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// How many products the fake library did.
+fn products() -> Option<u64> {
+    // SAFETY: the library is loaded already; this only counts it once more.
+    let library = unsafe { libloading::Library::new(fake()?) }.expect("it is loaded");
+    // SAFETY: that is the function's type.
+    let count = unsafe { library.get::<unsafe extern "C" fn() -> u64>(b"fake_cublaslt_products") };
+    let count = count.expect("the fake counts");
+    // SAFETY: it takes nothing and changes nothing.
+    Some(unsafe { count() })
+}
+
+#[test]
+fn products_have_the_meaning() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    fake();
+    let subject = Subject::new(cuda(0)).same_bits(cuda(1));
+    check::agrees("matmul", &subject).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn nan_and_infinity_spread() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    fake();
+    check::spreads("matmul", &Subject::new(cuda(0))).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn the_library_is_named_and_does_what_it_can() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    fake();
+    let subject = Subject::new(cuda(0));
+    let detail = subject.device().info().detail;
+    if fake().is_some() {
+        assert!(detail.ends_with("products by cuBLASLt 13.0.0"), "{detail}");
+    }
+    let (before, mut asked) = (products(), 0);
+    for (dtype, f32_sum) in [
+        (DType::F32, false),
+        (DType::Bf16, false),
+        (DType::Bf16, true),
+    ] {
+        // Bias and operands in an aligned place and in others; the same plan serves twice.
+        for (lead, k) in [(64, 24), (64, 24), (1, 24), (2, 16), (64, 26), (64, 0)] {
+            for bias in [false, true] {
+                let case = Case {
+                    dtype,
+                    layout: Layout::Apart { lead },
+                    ..Case::new(Attributes::Matmul {
+                        batch: Some(2),
+                        m: 9,
+                        n: 20,
+                        k,
+                        trans_a: bias,
+                        trans_b: lead == 1,
+                        alpha: 0.5,
+                        beta: 1.5,
+                        bias,
+                        f32_sum,
+                    })
+                };
+                check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
+                // 26 is refused by the fake, an empty sum and a bf16 bias beside an f32 y by us.
+                asked += u64::from(k % 13 > 0 && !(bias && f32_sum));
+            }
+        }
+    }
+    assert_eq!(subject.device().fallbacks(), 0);
+    if let (Some(before), Some(after)) = (before, products()) {
+        // Each case runs twice at least.
+        assert!(
+            after - before >= 2 * asked,
+            "{before} to {after}, of {asked}"
+        );
+    }
+}
