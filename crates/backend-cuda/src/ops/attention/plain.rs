@@ -1,4 +1,4 @@
-//! Attention: plain kernels in `kernels/attention.cu`, tensor cores in `kernels/attention_bf16.cu`.
+//! `kernels/attention.cu` and `kernels/attention_plain_bf16.cu`: any head width.
 
 use crate::Cuda;
 use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode};
