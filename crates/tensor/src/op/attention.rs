@@ -9,12 +9,16 @@ use super::softmax::softmax;
 use super::{
     DropoutMask, Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such,
 };
-use crate::{Host, Result, Shape, View, ViewMut};
+use crate::{DType, Host, Result, Shape, View, ViewMut};
 
 /// `y = dropout(softmax(scale · q·kᵀ)) · v` for each head, queries, keys and values side by side in
 /// `qkv`, heads side by side within each. `lse = log Σ exp` of the scaled scores is kept.
 ///
 /// Weight `(b, h, i, j)` is element `((b·NH + h)·T + i)·T + j` of the dropout mask.
+///
+/// For `Bf16` and `F16` a weight may be rounded to that type before it multiplies a value, as tensor
+/// cores take it; in backward, so may the gradient of a score. A weight below the smallest normal
+/// number may be 0.
 #[derive(Debug)]
 pub struct Attention<'a> {
     /// `[B, T, 3C]`.
@@ -125,6 +129,32 @@ impl AttentionSizes {
     }
 }
 
+/// What a weight may lose beside its score's error, in units of roundoff of the type that sums are
+/// in: of itself, by its rounding to the operands' type, and absolutely, where it is flushed to 0.
+struct WeightLoss {
+    rounding: f64,
+    flush: f64,
+}
+
+fn weight_loss(dtype: DType) -> WeightLoss {
+    let unit = DType::F32.unit_roundoff();
+    let flush = f64::from(f32::MIN_POSITIVE) / unit;
+    match dtype {
+        DType::F64 => WeightLoss {
+            rounding: 0.0,
+            flush: 0.0,
+        },
+        DType::F32 => WeightLoss {
+            rounding: 0.0,
+            flush,
+        },
+        narrow => WeightLoss {
+            rounding: narrow.unit_roundoff() / unit,
+            flush,
+        },
+    }
+}
+
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
@@ -215,6 +245,7 @@ impl Meaning for Attention<'_> {
         let (t, d, c) = (s.seq_len, s.head_dim, s.width());
         let qkv = host.read(self.qkv)?;
         let mask = mask_of(host, self.random, self.site, self.rate)?;
+        let loss = weight_loss(self.qkv.dtype());
         let (mut y, mut y_sizes) = (vec![0.0; s.batch * t * c], vec![0.0; s.batch * t * c]);
         let (mut lse, mut lse_sizes) = (Vec::new(), Vec::new());
         for (b, h) in (0..s.batch).flat_map(|b| (0..s.n_head).map(move |h| (b, h))) {
@@ -227,10 +258,12 @@ impl Meaning for Attention<'_> {
                 for x in 0..d {
                     let at = (b * t + i) * c + h * d + x;
                     for j in 0..reach {
-                        let term = p[j] * factor(&mask, &s, [b, h, i, j], self.rate) * v[j * d + x];
+                        let value = factor(&mask, &s, [b, h, i, j], self.rate) * v[j * d + x];
+                        let term = p[j] * value;
                         y[at] += term;
                         // A weight errs by its own score's error and by the average one's.
-                        y_sizes[at] += term.abs() * (2.0 * error + 2.0 * reach as f64 + 12.0);
+                        let errors = 2.0 * error + 2.0 * reach as f64 + 12.0 + loss.rounding;
+                        y_sizes[at] += term.abs() * errors + value.abs() * loss.flush;
                     }
                 }
             }
@@ -320,6 +353,7 @@ impl Meaning for AttentionBackward<'_> {
         );
         let lse = host.read(self.lse)?;
         let mask = mask_of(host, self.random, self.site, self.rate)?;
+        let loss = weight_loss(self.qkv.dtype());
         let (mut dqkv, mut sizes) = (vec![0.0; qkv.len()], vec![0.0; qkv.len()]);
         for (b, h) in (0..s.batch).flat_map(|b| (0..s.n_head).map(move |h| (b, h))) {
             let HeadParts { q, k, v } = s.head(&qkv, b, h);
@@ -339,14 +373,16 @@ impl Meaning for AttentionBackward<'_> {
                     let ds = p * (m * dot(dy, v_row) - delta) * scale;
                     let parts = m * dot_size(dy, v_row) + delta_size;
                     let ds_size = p * scale.abs() * parts * (d as f64 + 6.0 + error);
-                    let terms = t as f64 + 4.0;
+                    let ds_size = ds_size + loss.flush * scale.abs() * parts;
+                    let terms = t as f64 + 4.0 + loss.rounding;
                     for x in 0..d {
                         dqkv[at(0, i, x)] += ds * k_row[x];
                         sizes[at(0, i, x)] += (ds_size + terms * ds.abs()) * k_row[x].abs();
                         dqkv[at(1, j, x)] += ds * q_row[x];
                         sizes[at(1, j, x)] += (ds_size + terms * ds.abs()) * q_row[x].abs();
                         dqkv[at(2, j, x)] += p * m * dy[x];
-                        sizes[at(2, j, x)] += (p * m * dy[x]).abs() * (error + terms);
+                        let flushed = loss.flush * (m * dy[x]).abs();
+                        sizes[at(2, j, x)] += (p * m * dy[x]).abs() * (error + terms) + flushed;
                     }
                 }
             }
