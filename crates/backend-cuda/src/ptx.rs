@@ -25,6 +25,11 @@ families! {
         "reduce"
         "softmax";
     "compute_80":
+        "attention_bf16_d128"
+        "attention_bf16_d16"
+        "attention_bf16_d32"
+        "attention_bf16_d64"
+        "attention_bf16_d96"
         "cross_entropy_bf16"
         "dropout_bf16"
         "elementwise_bf16"

@@ -1,11 +1,123 @@
-//! `kernels/attention_bf16.cu`: bf16 by tensor cores.
+//! `kernels/attention_bf16_d*.cu`: bf16 by tensor cores, for the widths of heads that are listed
+//! here, with a positive scale, in memory aligned to 16 bytes.
 
 use crate::Cuda;
-use latimer_tensor::op::{Attention, AttentionBackward};
-use latimer_tensor::{Ran, Result};
+use crate::kernel::{Arg, Geometry};
+use crate::memory::{input, input_or_null, output};
+use latimer_tensor::op::{Attention, AttentionBackward, AttentionSizes};
+use latimer_tensor::{DType, Ran, Result};
 
-pub(crate) fn forward(_cuda: &Cuda, _op: &mut Attention<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+/// Threads of every block, four warps.
+const THREADS: u32 = 128;
+/// Bytes of a `bf16`.
+const ELEMENT: usize = 2;
+
+/// The kernels of one width, and the numbers of rows that their sources name.
+struct Kernels {
+    head_dim: usize,
+    forward: Kernel,
+}
+
+/// A kernel: a block owns so many rows, and meets so many others at a time.
+struct Kernel {
+    name: &'static str,
+    rows: usize,
+    others: usize,
+}
+
+macro_rules! kernels {
+    ($($d:literal: forward $rows:literal $others:literal;)*) => {
+        const KERNELS: &[Kernels] = &[$(Kernels {
+            head_dim: $d,
+            forward: Kernel {
+                name: concat!("attention_forward_bf16_d", $d),
+                rows: $rows,
+                others: $others,
+            },
+        }),*];
+    };
+}
+
+kernels! {
+    16: forward 64 64;
+    32: forward 128 64;
+    64: forward 128 64;
+    96: forward 128 64;
+    128: forward 128 32;
+}
+
+impl Kernel {
+    /// Blocks along the sequence, heads, batch; `tiles` are those of a block's own rows, beside two
+    /// tiles of others in each of two stages.
+    fn geometry(&self, s: AttentionSizes, tiles: usize) -> Geometry {
+        let rows = tiles * self.rows + 4 * self.others;
+        Geometry {
+            grid: [s.seq_len.div_ceil(self.rows), s.n_head, s.batch].map(|n| n as u32),
+            block: THREADS,
+            shared: (rows * s.head_dim * ELEMENT) as u32,
+        }
+    }
+}
+
+/// The kernels for these sizes, if tensor cores can.
+fn kernels(cuda: &Cuda, dtype: DType, s: AttentionSizes, scale: f32) -> Option<&'static Kernels> {
+    let fits = cuda.has_bf16()
+        && dtype == DType::Bf16
+        // The greatest score is looked for before it is scaled, and hidden ones are minus infinity.
+        && scale_log2(scale).is_normal()
+        && scale > 0.0
+        && s.seq_len < 1 << 31
+        && s.n_head.max(s.batch) <= 65535;
+    let found = KERNELS.iter().find(|k| k.head_dim == s.head_dim);
+    found.filter(|_| fits)
+}
+
+/// Scores times this are exponents of 2.
+fn scale_log2(scale: f32) -> f32 {
+    (f64::from(scale) * std::f64::consts::LOG2_E) as f32
+}
+
+fn aligned(pointers: &[Arg]) -> bool {
+    let is_aligned = |arg: &Arg| matches!(arg, Arg::Pointer(at) if at.is_multiple_of(16));
+    pointers.iter().all(is_aligned)
+}
+
+/// `site`, `threshold` and `keep_scale`, as [`latimer_tensor::op::DropoutMask`] has them.
+fn dropout(site: u32, rate: f32) -> [Arg; 3] {
+    let threshold = (f64::from(rate) * 2f64.powi(32)).round();
+    let threshold = threshold.min(f64::from(u32::MAX)) as u32;
+    [site.into(), threshold.into(), (1.0 / (1.0 - rate)).into()]
+}
+
+pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Ran> {
+    let (name, s) = ("attention", op.sizes());
+    let Some(kernels) = kernels(cuda, op.qkv.dtype(), s, op.scale) else {
+        return Ok(Ran::Unsupported);
+    };
+    let qkv = input(op.qkv, name, "qkv")?;
+    let y = output(&mut op.y, name, "y")?;
+    let lse = output(&mut op.lse, name, "lse")?;
+    let random = input_or_null(op.random.filter(|_| op.rate > 0.0), name, "random")?;
+    if !aligned(&[qkv, y]) {
+        return Ok(Ran::Unsupported);
+    }
+    let [site, threshold, keep_scale] = dropout(op.site, op.rate);
+    cuda.launch(
+        kernels.forward.name,
+        kernels.forward.geometry(s, 1),
+        &[
+            qkv,
+            y,
+            lse,
+            random,
+            (s.seq_len as u32).into(),
+            scale_log2(op.scale).into(),
+            op.causal.into(),
+            site,
+            threshold,
+            keep_scale,
+        ],
+    )
 }
 
 pub(crate) fn backward(_cuda: &Cuda, _op: &mut AttentionBackward<'_>) -> Result<Ran> {

@@ -1,0 +1,100 @@
+//! Attention on tensor cores: every width of head, sequences that end before, at and past the edges
+//! of tiles, in memory that these kernels take. Each case is held to all that the suite asks: the
+//! meaning, twice a naive run's loss, nothing else written, the same bits in three orders of threads.
+
+mod device;
+
+use device::cuda;
+use latimer_conformance::case::AttentionAttributes;
+use latimer_conformance::{Attributes, Case, Layout, Special, Subject, check};
+use latimer_tensor::DType;
+
+/// The widths that there are kernels for.
+const WIDTHS: [usize; 5] = [16, 32, 64, 96, 128];
+
+fn hold(cases: impl IntoIterator<Item = Case>) {
+    let subject = Subject::new(cuda(0)).same_bits(cuda(1)).same_bits(cuda(2));
+    for case in cases {
+        let case = Case {
+            dtype: DType::Bf16,
+            // Guards of 16 bytes: rows keep the alignment that tensor cores need.
+            layout: Layout::Apart { lead: 8 },
+            ..case
+        };
+        check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+    assert_eq!(subject.device().fallbacks(), 0, "all ran natively");
+}
+
+/// Causal or not and with or without dropout in turn.
+fn sizes(turn: usize, [b, t, n_head, d]: [usize; 4]) -> AttentionAttributes {
+    AttentionAttributes {
+        b,
+        t,
+        n_head,
+        d,
+        scale: 1.0 / (d as f32).sqrt(),
+        causal: !turn.is_multiple_of(3),
+        rate: [0.0, 0.25][turn % 2],
+        site: 3,
+    }
+}
+
+/// 64 and 128 queries are a block's, 32 and 64 keys a tile; masks are drawn in fours where the
+/// length is a multiple of 4, else one by one.
+fn across_tiles() -> impl Iterator<Item = AttentionAttributes> {
+    let small = [[2, 1, 3], [1, 15, 2], [2, 16, 2], [1, 17, 3], [1, 32, 2]];
+    let large = [[1, 63, 1], [1, 64, 1], [1, 65, 1], [1, 130, 1], [1, 132, 1]];
+    let lengths = small.into_iter().chain(large).enumerate();
+    lengths.flat_map(|(i, [b, t, n_head])| {
+        let widths = WIDTHS.into_iter().enumerate();
+        widths.map(move |(j, d)| sizes(i + j, [b, t, n_head, d]))
+    })
+}
+
+#[test]
+fn forward_across_tiles() {
+    hold(across_tiles().map(|a| Case::new(Attributes::Attention(a))));
+}
+
+/// A few tiles in a row, so that the running maximum grows in some and not in others.
+#[test]
+fn long_rows() {
+    let long = [[1, 260, 1, 16], [1, 257, 1, 64]];
+    let causal = [true, false];
+    hold(long.into_iter().zip(causal).map(|(shape, causal)| {
+        let a = AttentionAttributes {
+            causal,
+            ..sizes(0, shape)
+        };
+        Case::new(Attributes::Attention(a))
+    }));
+}
+
+/// A value that is no number reaches the queries that see it and no others, though hidden keys lie
+/// in the same tile as seen ones.
+fn specials(make: fn(AttentionAttributes) -> Attributes) -> impl Iterator<Item = Case> {
+    let widths = [(16, 70), (32, 33), (64, 20), (128, 40)];
+    let cases = widths.into_iter().enumerate();
+    cases.flat_map(move |(i, (d, t))| {
+        let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+        // In the middle row: its query, its key, its value.
+        let parts = values.into_iter().enumerate();
+        parts.map(move |(part, _)| Case {
+            special: Some(Special {
+                operand: 0,
+                element: t / 2 * 3 * d + part * d + 5,
+                value: values[(part + i) % 3],
+            }),
+            ..Case::new(make(AttentionAttributes {
+                causal: true,
+                ..sizes(i, [1, t, 1, d])
+            }))
+        })
+    })
+}
+
+#[test]
+fn what_is_no_number_stays_where_it_is_seen() {
+    hold(specials(Attributes::Attention));
+}
