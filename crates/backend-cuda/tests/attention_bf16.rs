@@ -57,18 +57,24 @@ fn forward_across_tiles() {
     hold(across_tiles().map(|a| Case::new(Attributes::Attention(a))));
 }
 
+#[test]
+fn backward_across_tiles() {
+    hold(across_tiles().map(|a| Case::new(Attributes::AttentionBackward(a))));
+}
+
 /// A few tiles in a row, so that the running maximum grows in some and not in others.
 #[test]
 fn long_rows() {
     let long = [[1, 260, 1, 16], [1, 257, 1, 64]];
     let causal = [true, false];
-    hold(long.into_iter().zip(causal).map(|(shape, causal)| {
+    let cases = long.into_iter().zip(causal).map(|(shape, causal)| {
         let a = AttentionAttributes {
             causal,
             ..sizes(0, shape)
         };
-        Case::new(Attributes::Attention(a))
-    }));
+        [Attributes::Attention(a), Attributes::AttentionBackward(a)].map(Case::new)
+    });
+    hold(cases.flatten());
 }
 
 /// A value that is no number reaches the queries that see it and no others, though hidden keys lie
@@ -97,4 +103,5 @@ fn specials(make: fn(AttentionAttributes) -> Attributes) -> impl Iterator<Item =
 #[test]
 fn what_is_no_number_stays_where_it_is_seen() {
     hold(specials(Attributes::Attention));
+    hold(specials(Attributes::AttentionBackward));
 }

@@ -16,6 +16,11 @@ const ELEMENT: usize = 2;
 struct Kernels {
     head_dim: usize,
     forward: Kernel,
+    delta: &'static str,
+    /// Gradients of keys and values.
+    keys: Kernel,
+    /// Gradients of queries.
+    queries: Kernel,
 }
 
 /// A kernel: a block owns so many rows, and meets so many others at a time.
@@ -26,37 +31,46 @@ struct Kernel {
 }
 
 macro_rules! kernels {
-    ($($d:literal: forward $rows:literal $others:literal;)*) => {
+    ($($d:literal: [$($forward:literal)*] [$($keys:literal)*] [$($queries:literal)*];)*) => {
         const KERNELS: &[Kernels] = &[$(Kernels {
             head_dim: $d,
-            forward: Kernel {
-                name: concat!("attention_forward_bf16_d", $d),
-                rows: $rows,
-                others: $others,
-            },
+            forward: kernels!(@ concat!("attention_forward_bf16_d", $d), $($forward)*),
+            delta: concat!("attention_backward_delta_bf16_d", $d),
+            keys: kernels!(@ concat!("attention_backward_keys_bf16_d", $d), $($keys)*),
+            queries: kernels!(@ concat!("attention_backward_queries_bf16_d", $d), $($queries)*),
         }),*];
+    };
+    (@ $name:expr, $rows:literal $others:literal) => {
+        Kernel { name: $name, rows: $rows, others: $others }
     };
 }
 
+// Rows of a block and rows of a tile of others, as in `kernels/attention_bf16_d*.cu`: 64 rows for
+// each atom there.
 kernels! {
-    16: forward 64 64;
-    32: forward 128 64;
-    64: forward 128 64;
-    96: forward 128 64;
-    128: forward 128 32;
+    16: [64 64] [64 64] [64 64];
+    32: [128 64] [128 32] [128 32];
+    64: [128 64] [128 32] [128 32];
+    96: [128 64] [64 32] [128 32];
+    128: [128 32] [64 32] [64 32];
 }
 
 impl Kernel {
-    /// Blocks along the sequence, heads, batch; `tiles` are those of a block's own rows, beside two
-    /// tiles of others in each of two stages.
-    fn geometry(&self, s: AttentionSizes, tiles: usize) -> Geometry {
-        let rows = tiles * self.rows + 4 * self.others;
+    /// Blocks along the sequence, heads, batch. A block has so many tiles of its own rows in shared
+    /// memory, and two of others in each of two stages.
+    fn geometry(&self, s: AttentionSizes, own_tiles: usize) -> Geometry {
+        let rows = own_tiles * self.rows + 4 * self.others;
         Geometry {
-            grid: [s.seq_len.div_ceil(self.rows), s.n_head, s.batch].map(|n| n as u32),
+            grid: grid(s, self.rows),
             block: THREADS,
             shared: (rows * s.head_dim * ELEMENT) as u32,
         }
     }
+}
+
+/// Blocks of so many rows along the sequence, heads, batch.
+fn grid(s: AttentionSizes, rows: usize) -> [u32; 3] {
+    [s.seq_len.div_ceil(rows), s.n_head, s.batch].map(|n| n as u32)
 }
 
 /// The kernels for these sizes, if tensor cores can.
@@ -120,6 +134,53 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Ran> {
     )
 }
 
-pub(crate) fn backward(_cuda: &Cuda, _op: &mut AttentionBackward<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ran> {
+    let (name, s) = ("attention_backward", op.sizes());
+    let Some(kernels) = kernels(cuda, op.qkv.dtype(), s, op.scale) else {
+        return Ok(Ran::Unsupported);
+    };
+    let qkv = input(op.qkv, name, "qkv")?;
+    let y = input(op.y, name, "y")?;
+    let lse = input(op.lse, name, "lse")?;
+    let dy = input(op.dy, name, "dy")?;
+    let dqkv = output(&mut op.dqkv, name, "dqkv")?;
+    let random = input_or_null(op.random.filter(|_| op.rate > 0.0), name, "random")?;
+    if !aligned(&[qkv, y, dy, dqkv]) {
+        return Ok(Ran::Unsupported);
+    }
+    let statistics = s.batch * s.n_head * s.seq_len;
+    let delta = Arg::Pointer(cuda.workspace(statistics * size_of::<f32>())?);
+    let seq_len = Arg::U32(s.seq_len as u32);
+
+    // Two lanes a row or four, each 16 bytes at a time.
+    let lanes = (s.head_dim * ELEMENT / 16).min(4);
+    let geometry = Geometry {
+        grid: grid(s, THREADS as usize / lanes),
+        block: THREADS,
+        shared: 0,
+    };
+    cuda.kernels
+        .launch(kernels.delta, geometry, &[y, dy, delta, seq_len])?;
+
+    let [site, threshold, keep_scale] = dropout(op.site, op.rate);
+    let args = [
+        qkv,
+        dy,
+        lse,
+        delta,
+        dqkv,
+        random,
+        seq_len,
+        op.scale.into(),
+        scale_log2(op.scale).into(),
+        op.causal.into(),
+        site,
+        threshold,
+        keep_scale,
+    ];
+    let mut geometry = kernels.keys.geometry(s, 2);
+    // Beside the tiles, lse and delta of the queries of two stages.
+    geometry.shared += (4 * kernels.keys.others * size_of::<f32>()) as u32;
+    cuda.kernels.launch(kernels.keys.name, geometry, &args)?;
+    cuda.launch(kernels.queries.name, kernels.queries.geometry(s, 2), &args)
 }
