@@ -62,18 +62,18 @@ struct BackwardRows {
     const bf16* other_1;
     const bf16* other_2;
     /// From row to row of the four.
-    u64 own_stride_1, own_stride_2, other_stride_1, other_stride_2;
+    u32 own_stride_1, own_stride_2, other_stride_1, other_stride_2;
     const float* lse;
     const float* delta;
 };
 
 /// The gradients of row `r` again, by a warp (see attention_tiles.cuh); causal.
 template <u32 D, bool KEYS>
-DEVICE void backward_plain(const BackwardRows& rows, bf16* to_1, bf16* to_2, u64 stride, u32 r,
+DEVICE void backward_plain(const BackwardRows& rows, bf16* to_1, bf16* to_2, u32 stride, u32 r,
                            u32 seq_len, float scale, float scale_log2, const Drops& drops) {
     float sum_1[(D + 31) / 32] = {}, sum_2[(D + 31) / 32] = {};
-    const bf16* own_1 = rows.own_1 + r * rows.own_stride_1;
-    const bf16* own_2 = rows.own_2 + r * rows.own_stride_2;
+    const bf16* own_1 = row_at(rows.own_1, rows.own_stride_1, r);
+    const bf16* own_2 = row_at(rows.own_2, rows.own_stride_2, r);
     u32 end = KEYS ? seq_len : r + 1;
 #pragma unroll 1
     for (u32 first = KEYS ? r : 0; first < end; first += 32) {
@@ -81,8 +81,8 @@ DEVICE void backward_plain(const BackwardRows& rows, bf16* to_1, bf16* to_2, u64
         float p = 0.0f, ds = 0.0f;
         if (other < end) {
             u32 query = KEYS ? other : r, key = KEYS ? r : other;
-            float score = plain_product<D>(own_1, rows.other_1 + other * rows.other_stride_1);
-            float dp = plain_product<D>(own_2, rows.other_2 + other * rows.other_stride_2);
+            float score = plain_product<D>(own_1, row_at(rows.other_1, rows.other_stride_1, other));
+            float dp = plain_product<D>(own_2, row_at(rows.other_2, rows.other_stride_2, other));
             float factor = drop_factor(drops, query, key);
             float lse_log2 = rows.lse[query] * LOG2_E;
             p = exp2_approximate(fused_multiply_add(score, scale_log2, -lse_log2));
@@ -91,14 +91,15 @@ DEVICE void backward_plain(const BackwardRows& rows, bf16* to_1, bf16* to_2, u64
         }
 #pragma unroll 1
         for (u32 t = 0; t < 32 && first + t < end; t++) {
-            add_plain<D>(sum_1, from_lane(ds, t), rows.other_1 + (first + t) * rows.other_stride_1);
+            add_plain<D>(sum_1, from_lane(ds, t),
+                         row_at(rows.other_1, rows.other_stride_1, first + t));
             if (KEYS)
                 add_plain<D>(sum_2, from_lane(p, t),
-                             rows.other_2 + (first + t) * rows.other_stride_2);
+                             row_at(rows.other_2, rows.other_stride_2, first + t));
         }
     }
-    store_plain<D>(to_1 + r * stride, sum_1);
-    if (KEYS) store_plain<D>(to_2 + r * stride, sum_2);
+    store_plain<D>(row_at(to_1, stride, r), sum_1);
+    if (KEYS) store_plain<D>(row_at(to_2, stride, r), sum_2);
 }
 
 template <u32 D, u32 ATOMS, u32 OTHERS, bool KEYS>
@@ -108,7 +109,7 @@ DEVICE void attention_backward(const bf16* qkv, const bf16* dy, const float* lse
     constexpr u32 ROWS = 16 * ATOMS * WARPS, N = OTHERS / 8;
     static_assert(ROWS % OTHERS == 0, "a block of keys is first met at the start of a tile");
     u32 width = grid_y() * D;
-    u64 stride = 3 * u64(width);
+    u32 stride = 3 * width;
     u64 head = u64(block_z()) * seq_len * stride + block_y() * D;
     const bf16* q = qkv + head;
     const bf16* k = q + width;

@@ -54,7 +54,7 @@ DEVICE void running_softmax(float (&score)[N][4], float (&sum)[D / 8][4], float&
 
 /// y of query `i` again, by a warp (see attention_tiles.cuh); its lse is sound.
 template <u32 D>
-DEVICE void forward_plain(const bf16* q, const bf16* k, const bf16* v, bf16* y, u64 stride, u32 i,
+DEVICE void forward_plain(const bf16* q, const bf16* k, const bf16* v, bf16* y, u32 stride, u32 i,
                           float lse, float scale_log2, const Drops& drops) {
     float sum[(D + 31) / 32] = {};
     float lse_log2 = lse * 1.44269504f;
@@ -63,13 +63,13 @@ DEVICE void forward_plain(const bf16* q, const bf16* k, const bf16* v, bf16* y, 
         u32 j = first + lane_index();
         float p = 0.0f;
         if (j <= i) {
-            float score = plain_product<D>(q + i * stride, k + j * stride);
+            float score = plain_product<D>(row_at(q, stride, i), row_at(k, stride, j));
             p = exp2_approximate(fused_multiply_add(score, scale_log2, -lse_log2));
             p *= drop_factor(drops, i, j);
         }
 #pragma unroll 1
         for (u32 t = 0; t < 32 && first + t <= i; t++)
-            add_plain<D>(sum, from_lane(p, t), v + (first + t) * stride);
+            add_plain<D>(sum, from_lane(p, t), row_at(v, stride, first + t));
     }
     store_plain<D>(y, sum);
 }
@@ -81,7 +81,7 @@ DEVICE void attention_forward(const bf16* qkv, bf16* y, float* lse, u32 seq_len,
     // The queries stay in registers where there is room for them.
     constexpr bool HELD = D <= 64;
     u32 width = grid_y() * D;
-    u64 stride = 3 * u64(width);
+    u32 stride = 3 * width;
     const bf16* q = qkv + u64(block_z()) * seq_len * stride + block_y() * D;
     const bf16* k = q + width;
     const bf16* v = k + width;
@@ -199,7 +199,7 @@ DEVICE void attention_forward(const bf16* qkv, bf16* y, float* lse, u32 seq_len,
     for (u32 r = 0; r < 16 * ATOMS; r++) {
         u32 i = first_of_warp + r;
         if ((broken >> r & 1) && i < seq_len)
-            forward_plain<D>(q, k, v, y + u64(i) * width, stride, i, lse[i], scale_log2, drops);
+            forward_plain<D>(q, k, v, row_at(y, width, i), stride, i, lse[i], scale_log2, drops);
     }
 }
 

@@ -23,20 +23,51 @@ CONSTANT u32 THREADS = 32 * WARPS;
 DEVICE u32 row_of(u32 i, u32 e) { return 16 * i + lane_index() / 4 + e / 2 * 8; }
 DEVICE u32 column_of(u32 n, u32 e) { return 8 * n + lane_index() % 4 * 2 + e % 2; }
 
-/// Eight rows and one chunk number must give eight different places modulo 128 bytes. Rows that
-/// take up 128 bytes or a multiple begin at the same bank, so the number is changed by the row;
-/// shorter ones (and those of 192 bytes) begin at one of 2 or 4 banks in turn, so it is changed by
-/// half or a quarter of the row.
+/// What the number of a chunk of a row is changed by, bit by bit.
+///
+/// Eight rows and one number must give eight different places modulo 128 bytes. Rows that take up
+/// 128 bytes or a multiple begin at the same bank, so the number is changed by the row; shorter
+/// ones (and those of 192 bytes) begin at one of 2 or 4 banks in turn, so it is changed by half or a
+/// quarter of the row.
 template <u32 D>
-DEVICE bf16* chunk_at(bf16* tile, u32 row, u32 chunk) {
+DEVICE u32 trade(u32 row) {
     constexpr u32 CHUNKS = D / 8;
     constexpr u32 TRADED = CHUNKS % 8 == 0 ? 8 : CHUNKS % 4 == 0 ? 4 : 2;
-    return tile + row * D + (chunk ^ (row / (8 / TRADED) % TRADED)) * 8;
+    return row / (8 / TRADED) % TRADED;
+}
+template <u32 D>
+DEVICE bf16* chunk_at(bf16* tile, u32 row, u32 chunk) {
+    return tile + row * D + (chunk ^ trade<D>(row)) * 8;
+}
+
+/// What a lane loads matrices from: chunk 2·step + side of its row and of rows 16, 32, … further on.
+/// Steps and rows are constants where this is used, so they cost little.
+struct LaneChunks {
+    bf16* row;
+    u32 changed_side;
+};
+template <u32 D>
+DEVICE LaneChunks lane_chunks(bf16* tile, u32 row, u32 side) {
+    return {tile + row * D, side ^ trade<D>(row)};
+}
+template <u32 D>
+DEVICE const bf16* chunk_of(const LaneChunks& lane, u32 step, u32 block) {
+    return lane.row + (2 * step ^ lane.changed_side) * 8 + block * (16 * D);
+}
+
+/// Row `row` of rows that are `stride` elements apart.
+DEVICE const bf16* row_at(const bf16* from, u32 stride, u32 row) {
+    // One wide product of bytes.
+    return reinterpret_cast<const bf16*>(reinterpret_cast<const u8*>(from) +
+                                         u64(row) * (stride * 2));
+}
+DEVICE bf16* row_at(bf16* from, u32 stride, u32 row) {
+    return const_cast<bf16*>(row_at(const_cast<const bf16*>(from), stride, row));
 }
 
 /// Begins to copy rows `first .. first + ROWS` into a tile; zeros from row `count` on.
 template <u32 D, u32 ROWS>
-DEVICE void copy_rows(bf16* tile, const bf16* from, u64 stride, u32 first, u32 count) {
+DEVICE void copy_rows(bf16* tile, const bf16* from, u32 stride, u32 first, u32 count) {
     constexpr u32 CHUNKS = D / 8;
 #pragma unroll
     for (u32 at = 0; at < ROWS * CHUNKS; at += THREADS) {
@@ -44,7 +75,7 @@ DEVICE void copy_rows(bf16* tile, const bf16* from, u64 stride, u32 first, u32 c
         u32 row = i / CHUNKS, chunk = i % CHUNKS;
         if (ROWS * CHUNKS % THREADS != 0 && i >= ROWS * CHUNKS) continue;
         bool valid = first + row < count;
-        const bf16* source = from + (valid ? u64(first + row) * stride : 0) + chunk * 8;
+        const bf16* source = row_at(from + chunk * 8, stride, valid ? first + row : 0);
         copy_async_16(chunk_at<D>(tile, row, chunk), source, valid);
     }
 }
@@ -53,7 +84,8 @@ DEVICE void copy_rows(bf16* tile, const bf16* from, u64 stride, u32 first, u32 c
 template <u32 D>
 DEVICE void load_left(u32 (&left)[4], bf16* tile, u32 row, u32 step) {
     u32 lane = lane_index();
-    load_matrix_x4(left, chunk_at<D>(tile, row + lane % 16, 2 * step + lane / 16));
+    LaneChunks own = lane_chunks<D>(tile + row * D, lane % 16, lane / 16);
+    load_matrix_x4(left, chunk_of<D>(own, step, 0));
 }
 
 template <u32 ATOMS, u32 N>
@@ -71,11 +103,11 @@ template <u32 D, u32 ATOMS, u32 N>
 DEVICE void add_products(float (&x)[ATOMS][N][4], const u32 (&left)[ATOMS][4], bf16* tile,
                          u32 step) {
     u32 lane = lane_index();
+    LaneChunks rows = lane_chunks<D>(tile, lane % 8 + lane / 16 * 8, lane / 8 % 2);
 #pragma unroll
     for (u32 pair = 0; pair < N / 2; pair++) {
         u32 right[4];
-        load_matrix_x4(right, chunk_at<D>(tile, 16 * pair + lane % 8 + lane / 16 * 8,
-                                          2 * step + lane / 8 % 2));
+        load_matrix_x4(right, chunk_of<D>(rows, step, pair));
 #pragma unroll
         for (u32 i = 0; i < ATOMS; i++) {
             multiply_accumulate(x[i][2 * pair], left[i], right[0], right[1]);
@@ -102,6 +134,7 @@ template <u32 D, u32 ATOMS, u32 N>
 DEVICE void add_weighted(float (&sum)[ATOMS][D / 8][4], const float (&weights)[ATOMS][N][4],
                          bf16* tile) {
     u32 lane = lane_index();
+    LaneChunks rows = lane_chunks<D>(tile, lane % 16, lane / 16);
 #pragma unroll
     for (u32 step = 0; step < N / 2; step++) {
         u32 left[ATOMS][4];
@@ -117,8 +150,7 @@ DEVICE void add_weighted(float (&sum)[ATOMS][D / 8][4], const float (&weights)[A
 #pragma unroll
         for (u32 pair = 0; pair < D / 16; pair++) {
             u32 right[4];
-            load_matrix_x4_transposed(
-                right, chunk_at<D>(tile, 16 * step + lane % 16, 2 * pair + lane / 16));
+            load_matrix_x4_transposed(right, chunk_of<D>(rows, pair, step));
 #pragma unroll
             for (u32 i = 0; i < ATOMS; i++) {
                 multiply_accumulate(sum[i][2 * pair], left[i], right[0], right[1]);
@@ -139,14 +171,13 @@ DEVICE float quad_maximum(float x) {
 }
 
 /// Writes factor · sum, rounded, to global rows `first + row ..` that lie before `count`, 16 bytes a
-/// lane, by way of the warp's own rows of a tile that nobody needs any more. Answers which rows are
-/// not finite: bit 8·(2i + half) + r is row 16i + 8·half + r.
+/// lane, by way of the warp's own rows of a tile, which all of its lanes are done with. Answers which
+/// rows are not finite: bit r is the warp's row r.
 template <u32 D, u32 ATOMS>
-DEVICE u32 store_rows(bf16* to, u64 stride, u32 first, u32 count, bf16* tile, u32 row,
+DEVICE u32 store_rows(bf16* to, u32 stride, u32 first, u32 count, bf16* tile, u32 row,
                       const float (&sum)[ATOMS][D / 8][4], const float (&factor)[ATOMS][2]) {
     constexpr u32 CHUNKS = D / 8;
     u32 lane = lane_index(), broken = 0;
-    warp_barrier();
 #pragma unroll
     for (u32 i = 0; i < ATOMS; i++)
 #pragma unroll
@@ -168,7 +199,7 @@ DEVICE u32 store_rows(bf16* to, u64 stride, u32 first, u32 count, bf16* tile, u3
     for (u32 at = 0; at < 16 * ATOMS * CHUNKS; at += 32) {
         u32 local = row + (at + lane) / CHUNKS, chunk = (at + lane) % CHUNKS;
         if (first + local < count)
-            store_16(to + u64(first + local) * stride + chunk * 8,
+            store_16(row_at(to + chunk * 8, stride, first + local),
                      load_16(chunk_at<D>(tile, local, chunk)));
     }
 #pragma unroll
