@@ -45,7 +45,7 @@ impl Product {
 /// A device whose own kernels do all products.
 fn own(ordinal: usize) -> Device {
     static OFF: OnceLock<()> = OnceLock::new();
-    device::prepare();
+    latimer_cuda_shim::use_as_driver();
     // SAFETY: nothing reads the environment at the same time: every test comes here first.
     OFF.get_or_init(|| unsafe { std::env::set_var("LATIMER_CUBLASLT", "off") });
     cuda(ordinal)

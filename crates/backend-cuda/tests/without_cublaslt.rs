@@ -11,7 +11,7 @@ const LIBRARY: &str = "LATIMER_CUBLASLT";
 
 #[test]
 fn own_kernels_multiply_and_the_device_says_why() -> Result<()> {
-    device::prepare();
+    latimer_cuda_shim::use_as_driver();
     let empty = std::env::temp_dir().join(format!("latimer-{}", std::process::id()));
     std::fs::create_dir_all(&empty).expect("a folder can be made");
     let empty = empty.to_string_lossy().into_owned();
