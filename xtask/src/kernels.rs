@@ -16,6 +16,7 @@ mod nvrtc;
 mod ptx;
 mod ptxas;
 mod report;
+mod sanitize;
 mod sass;
 mod sha256;
 mod source;
@@ -38,6 +39,7 @@ const USAGE: &str = "\
 usage: cargo xtask kernels build [NAME…]     compile kernels/*.cu, or some, into the CUDA backend
        cargo xtask kernels check [--offline] is what is committed what the sources make?
        cargo xtask kernels list              the kernels, what they take and what they use
+       cargo xtask kernels sanitize [TEST…]  the backend's tests under AddressSanitizer
   --from FOLDER --to FOLDER                  of kernels elsewhere, to try something";
 
 /// What builds everything anew.
@@ -50,7 +52,7 @@ struct Folders {
     ptx: PathBuf,
 }
 
-/// `build`, `check` or `list`.
+/// `build`, `check`, `list` or `sanitize`.
 pub(crate) fn kernels(args: &[OsString]) -> Outcome {
     let mut folders = Folders {
         sources: "kernels".into(),
@@ -77,6 +79,7 @@ pub(crate) fn kernels(args: &[OsString]) -> Outcome {
         ["build", names @ ..] => build(&folders, names),
         ["check"] => check(&folders, offline),
         ["list"] => list(&folders),
+        ["sanitize", programs @ ..] => sanitize::sanitize(programs),
         _ => Err(USAGE.into()),
     }
 }

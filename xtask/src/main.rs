@@ -29,7 +29,7 @@ developers' tasks:
                 gives every file reader, or one, a million made-up files (minutes each; nightly)
   miri          runs tests of the CPU's memory code in an interpreter that sees undefined
                 behaviour (minutes; nightly)
-  kernels build [NAME] | check | list
+  kernels build [NAME] | check | list | sanitize
                 compiles the CUDA kernels (fetches a compiler: 51 MB, once), says whether what is
                 committed is what they make, lists them
 
