@@ -6,7 +6,7 @@ mod device;
 
 use device::cuda;
 use latimer_conformance::{Attributes, Case, Layout, Subject, Values, check};
-use latimer_tensor::op::{AdamW, ClipScale, CrossEntropy, Over, ReduceKind, SumSquares};
+use latimer_tensor::op::{AdamW, ArgMax, ClipScale, CrossEntropy, Over, ReduceKind, SumSquares};
 use latimer_tensor::{DType, Error, Scalars, Shape, Tensor};
 
 /// Aligned to 16 bytes, to an element only, and to four elements.
@@ -140,6 +140,28 @@ fn arg_max() {
         columns,
         valid_columns: columns - columns % 8,
     }));
+}
+
+/// Where values are not ordered the suite asks for nothing; the meaning lets a NaN in front stay and
+/// passes over the others.
+#[test]
+fn arg_max_of_nan_is_the_meanings() -> latimer_tensor::Result<()> {
+    let (device, none) = (cuda(1), f32::NEG_INFINITY);
+    let rows = [
+        [f32::NAN, 7.0, 1.0],
+        [1.0, f32::NAN, 2.0],
+        [none, f32::NAN, none],
+        [none, none, none],
+    ];
+    let x = Tensor::from_slice(&device, &rows.concat(), [4, 3])?;
+    let mut y = Tensor::zeros(&device, [4], DType::U32)?;
+    device.run(ArgMax {
+        x: x.view(),
+        y: y.view_mut()?,
+        valid_columns: 3,
+    })?;
+    assert_eq!(y.to_vec::<u32>()?, [0, 2, 0, 0]);
+    Ok(())
 }
 
 #[test]
