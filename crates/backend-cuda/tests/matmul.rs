@@ -114,6 +114,16 @@ fn sides_around_a_large_tile() {
 }
 
 #[test]
+fn more_rows_of_tiles_than_are_taken_together() {
+    // Blocks go down eight rows of tiles, then on; here two more are left over.
+    hold([Product {
+        trans: [false, true],
+        bias: true,
+        ..Product::of(1153, 130, 8)
+    }]);
+}
+
+#[test]
 fn rows_that_do_not_begin_at_multiples_of_16_bytes() {
     hold([1, 4].into_iter().flat_map(|lead| {
         in_every_way(Product {
