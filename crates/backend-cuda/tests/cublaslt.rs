@@ -10,7 +10,7 @@ mod device;
 use device::cuda;
 use latimer_conformance::{Attributes, Case, Layout, Subject, check};
 use latimer_cuda_shim::{Error, build_cublaslt};
-use latimer_tensor::DType;
+use latimer_tensor::{DType, Result, Tensor};
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -115,4 +115,37 @@ fn the_library_is_named_and_does_what_it_can() {
             "{before} to {after}, of {asked}"
         );
     }
+}
+
+#[test]
+fn a_refusal_leads_to_the_own_kernels_and_a_failure_is_an_error() -> Result<()> {
+    const STATUS: &str = "FAKE_CUBLASLT_STATUS";
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(before) = products() else {
+        return Ok(());
+    };
+    let device = cuda(0);
+    let ones = Tensor::from_slice(&device, &[1.0f32; 8 * 3], [8, 3])?;
+    let twos = Tensor::from_slice(&device, &[2.0f32; 3 * 2], [3, 2])?;
+    // SAFETY: the fake alone reads it, in this test's products: the other tests wait.
+    let answer = |status: &str| unsafe { std::env::set_var(STATUS, status) };
+    answer("13");
+    let failure = ones.matmul(&twos).and_then(|y| y.to_vec::<f32>());
+    answer("15");
+    let refused = ones.matmul(&twos).and_then(|y| y.to_vec::<f32>());
+    // SAFETY: as above.
+    unsafe { std::env::remove_var(STATUS) };
+    // The refusal is remembered.
+    let again = ones.matmul(&twos)?.to_vec::<f32>()?;
+
+    let failure = failure.expect_err("the fake failed").to_string();
+    assert!(
+        failure.contains("cuBLASLt failed (CUBLAS_STATUS_EXECUTION_FAILED)"),
+        "{failure}"
+    );
+    assert_eq!(refused?, [6.0; 16]);
+    assert_eq!(again, [6.0; 16]);
+    assert_eq!(products(), Some(before), "the fake did none of them");
+    assert_eq!(device.fallbacks(), 0);
+    Ok(())
 }

@@ -47,7 +47,8 @@ pub(super) fn load() -> Result<usize, String> {
         // SAFETY: loading the library runs its constructors only.
         None if unsafe { sys::is_culib_present() } => {}
         None => {
-            let mut places = folders().into_iter().flat_map(|folder| in_folder(&folder));
+            let folders = folders(|name| env::var_os(name));
+            let mut places = folders.iter().flat_map(|folder| in_folder(folder));
             if !places.any(|path| open(&path).is_ok()) {
                 return Err("libcublasLt is not found".into());
             }
@@ -102,21 +103,22 @@ fn in_folder(folder: &Path) -> Vec<PathBuf> {
     paths.into_iter().filter(|path| path.exists()).collect()
 }
 
-/// Where it lies when no loader's path names it.
-fn folders() -> Vec<PathBuf> {
-    let roots = |names: &[&str]| -> Vec<OsString> {
-        let values = names.iter().filter_map(env::var_os);
-        values.filter(|value| !value.is_empty()).collect()
+/// Where it lies when no loader's path names it; `variable` looks up the environment.
+fn folders(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let roots = |names: [&str; 2]| {
+        let values = names.into_iter().filter_map(&variable);
+        let set = values.filter(|value| !value.is_empty());
+        set.map(PathBuf::from).collect::<Vec<_>>()
     };
     let mut folders = Vec::new();
-    for root in roots(&["CUDA_HOME", "CUDA_PATH"]) {
-        folders.push(Path::new(&root).join("lib64"));
+    for root in roots(["CUDA_HOME", "CUDA_PATH"]) {
+        folders.push(root.join("lib64"));
     }
     folders.push("/usr/local/cuda/lib64".into());
     folders.push("/usr/local/nvidia/lib64".into());
-    for root in roots(&["VIRTUAL_ENV", "CONDA_PREFIX"]) {
+    for root in roots(["VIRTUAL_ENV", "CONDA_PREFIX"]) {
         // lib/python3.x/site-packages/nvidia/cu13/lib, nvidia/cublas/lib before CUDA 13
-        let Ok(versions) = std::fs::read_dir(Path::new(&root).join("lib")) else {
+        let Ok(versions) = std::fs::read_dir(root.join("lib")) else {
             continue;
         };
         let mut versions: Vec<_> = versions.flatten().map(|entry| entry.path()).collect();
@@ -127,4 +129,29 @@ fn folders() -> Vec<PathBuf> {
         }
     }
     folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_packages_and_toolkits_are_looked_through() {
+        let root = env::temp_dir().join(format!("latimer-cublaslt-{}", std::process::id()));
+        let packages = root.join("lib/python3.12/site-packages/nvidia/cublas/lib");
+        std::fs::create_dir_all(&packages).expect("a folder can be made");
+        let library = packages.join("libcublasLt.so.12");
+        std::fs::write(&library, "").expect("a file can be written");
+        let found = folders(|name| match name {
+            "CUDA_HOME" => Some("/opt/cuda".into()),
+            "VIRTUAL_ENV" => Some(root.clone().into()),
+            "CONDA_PREFIX" => Some(OsString::new()),
+            _ => None,
+        });
+        assert_eq!(found[0], Path::new("/opt/cuda/lib64"));
+        assert!(found.contains(&PathBuf::from("/usr/local/cuda/lib64")));
+        let there = found.last().map(|folder| in_folder(folder));
+        assert_eq!(there, Some(vec![library]));
+        std::fs::remove_dir_all(root).expect("the folder can be removed");
+    }
 }

@@ -116,7 +116,7 @@ impl Lt {
         let bound = driver.context.bind_to_thread();
         bound.map_err(crate::driver::message)?;
         let handle = result::create_handle();
-        let handle = handle.map_err(|error| format!("cublasLtCreate says {error}"))?;
+        let handle = handle.map_err(|error| format!("cublasLtCreate says {:?}", error.0))?;
         let handle = Handle {
             raw: handle,
             driver: Arc::clone(driver),
@@ -133,7 +133,7 @@ impl Lt {
     fn product(&self, driver: &Arc<Driver>, p: &Product) -> Result<Ran> {
         let failed = |error: CublasError| Error::Device {
             device: driver.name.clone(),
-            message: format!("cuBLASLt failed ({error})"),
+            message: format!("cuBLASLt failed ({:?})", error.0),
         };
         driver.call("taking up the device", || Ok(()))?;
         // Held until the product is enqueued, as a plan's descriptor names the bias.
