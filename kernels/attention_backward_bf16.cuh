@@ -67,7 +67,7 @@ struct BackwardRows {
     const float* delta;
 };
 
-/// The gradients of row `r` again, by a warp (see attention_tiles.cuh); causal.
+/// The gradients of row `r` again, by a warp (see attention_tiles_bf16.cuh); causal.
 template <u32 D, bool KEYS>
 DEVICE void backward_plain(const BackwardRows& rows, bf16* to_1, bf16* to_2, u32 stride, u32 r,
                            u32 seq_len, float scale, float scale_log2, const Drops& drops) {

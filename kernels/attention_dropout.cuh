@@ -1,11 +1,11 @@
-// Dropout of attention's weights in the layout of tensor cores (see attention_tiles.cuh): weight
+// Dropout of attention's weights in the layout of tensor cores (see attention_tiles_bf16.cuh): weight
 // (b, h, i, j) is element ((first_row + b)·NH + h)·T + i)·T + j of the mask.
 //
 // One call of Philox serves four neighbouring keys of a query. Where T is a multiple of 4 these lie
 // in one tile, in several lanes, so each lane draws for some of its own elements and some of its
 // neighbours', and they exchange bits. Elsewhere each lane draws for each of its elements.
 #pragma once
-#include "attention_tiles.cuh"
+#include "attention_tiles_bf16.cuh"
 #include "philox.cuh"
 
 /// The mask of one head; `on` is false where nothing is dropped.

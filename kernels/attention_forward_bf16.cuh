@@ -52,7 +52,7 @@ DEVICE void running_softmax(float (&score)[N][4], float (&sum)[D / 8][4], float&
     }
 }
 
-/// y of query `i` again, by a warp (see attention_tiles.cuh); its lse is sound.
+/// y of query `i` again, by a warp (see attention_tiles_bf16.cuh); its lse is sound.
 template <u32 D>
 DEVICE void forward_plain(const bf16* q, const bf16* k, const bf16* v, bf16* y, u32 stride, u32 i,
                           float lse, float scale_log2, const Drops& drops) {
