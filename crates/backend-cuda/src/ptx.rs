@@ -13,6 +13,7 @@ macro_rules! families {
 families! {
     "compute_75":
         "adamw"
+        "attention"
         "cast"
         "cross_entropy"
         "dropout"
@@ -30,6 +31,7 @@ families! {
         "attention_bf16_d32"
         "attention_bf16_d64"
         "attention_bf16_d96"
+        "attention_plain_bf16"
         "cross_entropy_bf16"
         "dropout_bf16"
         "elementwise_bf16"

@@ -1,17 +1,375 @@
-//! `kernels/attention.cu` and `kernels/attention_plain_bf16.cu`: any head width.
+//! `kernels/attention.cu` and `kernels/attention_plain_bf16.cu`: heads up to 256 wide.
 
-use crate::Cuda;
-use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode};
-use latimer_tensor::{Ran, Result};
+use crate::kernel::{Arg, Geometry};
+use crate::memory::{input, input_or_null, output};
+use crate::{Cuda, kernel::by_dtype};
+use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode, AttentionSizes};
+use latimer_tensor::{DType, Ran, Result, View};
 
-pub(crate) fn forward(_cuda: &Cuda, _op: &mut Attention<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+/// Threads of a block, in all of these kernels.
+const BLOCK: u32 = 128;
+const WARPS: usize = 4;
+
+/// A kernel's name for an element type and the width that heads are padded to.
+macro_rules! by_width {
+    ($dtype:expr, $width:expr, $name:literal) => {
+        match ($dtype, $width) {
+            (DType::F32, 32) => concat!($name, "_f32_d32"),
+            (DType::F32, 64) => concat!($name, "_f32_d64"),
+            (DType::F32, 128) => concat!($name, "_f32_d128"),
+            (DType::F32, 256) => concat!($name, "_f32_d256"),
+            (DType::Bf16, 32) => concat!($name, "_bf16_d32"),
+            (DType::Bf16, 64) => concat!($name, "_bf16_d64"),
+            (DType::Bf16, 128) => concat!($name, "_bf16_d128"),
+            (DType::Bf16, 256) => concat!($name, "_bf16_d256"),
+            _ => return Ok(Ran::Unsupported),
+        }
+    };
 }
 
-pub(crate) fn backward(_cuda: &Cuda, _op: &mut AttentionBackward<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+/// The width that heads are padded to; `None` where there is no kernel, for the width or the type.
+fn padded(cuda: &Cuda, dtype: DType, s: AttentionSizes) -> Option<usize> {
+    let known = match dtype {
+        DType::F32 => true,
+        DType::Bf16 => cuda.has_bf16(),
+        _ => false,
+    };
+    // Rows, columns and a row's elements are counted in 32 bits.
+    let counted = s.seq_len < 1 << 30
+        && s.batch * s.seq_len * s.n_head < 1 << 31
+        && s.n_head * s.head_dim < 1 << 24;
+    let width = [32, 64, 128, 256].into_iter().find(|w| s.head_dim <= *w);
+    width.filter(|_| known && counted)
 }
 
-pub(crate) fn decode(_cuda: &Cuda, _op: &mut AttentionDecode<'_>) -> Result<Ran> {
-    Ok(Ran::Unsupported)
+/// How a block is cut: as `Tiles` in `kernels/attention_tiles.cuh`.
+#[derive(Clone, Copy, Debug)]
+struct Tiles {
+    /// Padded width of a head.
+    width: usize,
+    /// Rows of a lane.
+    rows: usize,
+    columns: usize,
+}
+
+impl Tiles {
+    /// Those of forward, as `kernels/attention_entries.cuh` has them.
+    fn forward(width: usize) -> Self {
+        let (rows, columns) = match width {
+            32 | 64 => (4, 64),
+            128 => (4, 32),
+            _ => (2, 32),
+        };
+        Self {
+            width,
+            rows,
+            columns,
+        }
+    }
+
+    /// Those of both passes of backward.
+    fn backward(width: usize) -> Self {
+        let rows = match width {
+            32 | 64 => 4,
+            128 => 2,
+            _ => 1,
+        };
+        Self {
+            width,
+            rows,
+            columns: 32,
+        }
+    }
+
+    /// Blocks for all rows of all heads, with shared memory for `resident` operands that stay, a
+    /// chunk of those that stream by, weights, and `more` floats.
+    fn geometry(self, s: AttentionSizes, resident: usize, more: usize) -> Geometry {
+        let block_rows = 16 * self.rows;
+        let floats = resident * block_rows * (self.width + 4)
+            + self.columns * (self.width.min(64) + 4)
+            + block_rows * (self.columns + 4)
+            + more;
+        let blocks = s.batch * s.n_head * s.seq_len.div_ceil(block_rows);
+        // And the word that notes what is not finite.
+        Geometry::row(blocks, BLOCK).shared(4 * (floats + 1))
+    }
+}
+
+/// Whether rows of heads begin at multiples of four elements, for all of these addresses.
+fn in_quads(dtype: DType, head_dim: usize, operands: &[Arg]) -> bool {
+    let aligned = |arg: &Arg| match arg {
+        Arg::Pointer(address) => address.is_multiple_of(4 * dtype.size() as u64),
+        _ => true,
+    };
+    head_dim.is_multiple_of(4) && operands.iter().all(aligned)
+}
+
+/// The random words and, from the rate, which draws are dropped and what kept weights are
+/// multiplied by: [`latimer_tensor::op::DropoutMask`]'s numbers.
+fn dropout(
+    op: &'static str,
+    random: Option<View<'_>>,
+    site: u32,
+    rate: f32,
+) -> Result<(Arg, [Arg; 3])> {
+    let random = input_or_null(random.filter(|_| rate > 0.0), op, "random")?;
+    let threshold = (f64::from(rate) * 2f64.powi(32)).round();
+    let threshold = threshold.min(f64::from(u32::MAX)) as u32;
+    let kept = 1.0 / (1.0 - rate);
+    Ok((random, [site.into(), threshold.into(), kept.into()]))
+}
+
+/// How many later keys a query sees.
+fn offset(causal: bool, s: AttentionSizes) -> u32 {
+    if causal { 0 } else { s.seq_len as u32 }
+}
+
+/// An address so many elements further.
+fn further(base: Arg, elements: usize, dtype: DType) -> Arg {
+    match base {
+        Arg::Pointer(address) => Arg::Pointer(address + (elements * dtype.size()) as u64),
+        other => other,
+    }
+}
+
+pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Ran> {
+    let (s, dtype) = (op.sizes(), op.qkv.dtype());
+    let Some(width) = padded(cuda, dtype, s) else {
+        return Ok(Ran::Unsupported);
+    };
+    let qkv = input(op.qkv, "attention", "qkv")?;
+    let y = output(&mut op.y, "attention", "y")?;
+    let lse = output(&mut op.lse, "attention", "lse")?;
+    let (random, mask) = dropout("attention", op.random, op.site, op.rate)?;
+    let c = s.n_head * s.head_dim;
+    let head = Head {
+        q: qkv,
+        k: further(qkv, c, dtype),
+        v: further(qkv, 2 * c, dtype),
+        y,
+        lse,
+        kv_row: 3 * c as u32,
+        kv_head: s.head_dim as u64,
+        kv_batch: (3 * c * s.seq_len) as u64,
+        keys: s.seq_len,
+        offset: offset(op.causal, s),
+        quads: in_quads(dtype, s.head_dim, &[qkv, y]),
+        scale: op.scale,
+    };
+    launch_forward(cuda, dtype, width, s, head, random, mask)
+}
+
+/// What forward and decoding of many positions differ in.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    q: Arg,
+    k: Arg,
+    v: Arg,
+    y: Arg,
+    lse: Arg,
+    kv_row: u32,
+    kv_head: u64,
+    kv_batch: u64,
+    keys: usize,
+    offset: u32,
+    quads: bool,
+    scale: f32,
+}
+
+fn launch_forward(
+    cuda: &Cuda,
+    dtype: DType,
+    width: usize,
+    s: AttentionSizes,
+    head: Head,
+    random: Arg,
+    mask: [Arg; 3],
+) -> Result<Ran> {
+    let [site, threshold, kept] = mask;
+    cuda.launch(
+        by_width!(dtype, width, "attention_forward"),
+        Tiles::forward(width).geometry(s, 1, 0),
+        &[
+            head.q,
+            head.k,
+            head.v,
+            head.y,
+            head.lse,
+            random,
+            head.kv_head.into(),
+            head.kv_batch.into(),
+            ((3 * s.n_head * s.head_dim) as u32).into(),
+            head.kv_row.into(),
+            (s.n_head as u32).into(),
+            (s.seq_len as u32).into(),
+            (head.keys as u32).into(),
+            (s.head_dim as u32).into(),
+            head.offset.into(),
+            head.quads.into(),
+            head.scale.into(),
+            site,
+            threshold,
+            kept,
+        ],
+    )
+}
+
+pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ran> {
+    let (s, dtype, name) = (op.sizes(), op.qkv.dtype(), "attention_backward");
+    let Some(width) = padded(cuda, dtype, s) else {
+        return Ok(Ran::Unsupported);
+    };
+    let qkv = input(op.qkv, name, "qkv")?;
+    let y = input(op.y, name, "y")?;
+    let dy = input(op.dy, name, "dy")?;
+    let lse = input(op.lse, name, "lse")?;
+    let dqkv = output(&mut op.dqkv, name, "dqkv")?;
+    let (random, [site, threshold, kept]) = dropout(name, op.random, op.site, op.rate)?;
+    let rows = s.batch * s.seq_len * s.n_head;
+    let delta = Arg::Pointer(cuda.workspace(4 * rows)?);
+    let [n_head, seq_len, head_dim] = [s.n_head, s.seq_len, s.head_dim].map(|n| n as u32);
+    cuda.kernels.launch(
+        by_dtype!(dtype, "attention_delta"),
+        Geometry::row(rows.div_ceil(WARPS), BLOCK),
+        &[
+            y,
+            dy,
+            delta,
+            (rows as u32).into(),
+            n_head.into(),
+            seq_len.into(),
+            head_dim.into(),
+        ],
+    )?;
+    let args = [
+        qkv,
+        dy,
+        lse,
+        delta,
+        dqkv,
+        random,
+        n_head.into(),
+        seq_len.into(),
+        head_dim.into(),
+        offset(op.causal, s).into(),
+        in_quads(dtype, s.head_dim, &[qkv, dy, dqkv]).into(),
+        op.scale.into(),
+        site,
+        threshold,
+        kept,
+    ];
+    let tiles = Tiles::backward(width);
+    cuda.kernels.launch(
+        by_width!(dtype, width, "attention_backward_kv"),
+        tiles.geometry(s, 2, 2 * tiles.columns),
+        &args,
+    )?;
+    cuda.launch(
+        by_width!(dtype, width, "attention_backward_q"),
+        tiles.geometry(s, 2, 0),
+        &args,
+    )
+}
+
+/// Up to this many new positions, each reads the cache for itself; more share tiles of it.
+const FEW: usize = 8;
+/// Blocks that fill a device: with fewer rows, the keys of a row are cut into stretches.
+const ROWS_ENOUGH: usize = 512;
+/// Keys of a stretch, where rows are few and where they are enough.
+const STRETCHES: [usize; 2] = [256, 4096];
+
+pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Ran> {
+    let (s, dtype, name) = (op.sizes(), op.qkv.dtype(), "attention_decode");
+    let room = op.k_cache.shape().dims()[2];
+    let keys = op.position + s.seq_len;
+    let Some(width) = padded(cuda, dtype, s).filter(|_| room < 1 << 30) else {
+        return Ok(Ran::Unsupported);
+    };
+    let qkv = input(op.qkv, name, "qkv")?;
+    let k_cache = output(&mut op.k_cache, name, "k_cache")?;
+    let v_cache = output(&mut op.v_cache, name, "v_cache")?;
+    let y = output(&mut op.y, name, "y")?;
+    let quads = in_quads(dtype, s.head_dim, &[qkv, k_cache, v_cache, y]);
+    let rows = s.batch * s.n_head * s.seq_len;
+    let [n_head, seq_len, head_dim] = [s.n_head, s.seq_len, s.head_dim].map(|n| n as u32);
+    let [room_u32, position] = [room, op.position].map(|n| n as u32);
+
+    if s.seq_len > FEW {
+        cuda.kernels.launch(
+            by_dtype!(dtype, "attention_append"),
+            Geometry::row(rows.div_ceil(WARPS), BLOCK),
+            &[
+                qkv,
+                k_cache,
+                v_cache,
+                (rows as u32).into(),
+                n_head.into(),
+                seq_len.into(),
+                room_u32.into(),
+                position.into(),
+                head_dim.into(),
+            ],
+        )?;
+        let per_head = (room * s.head_dim) as u64;
+        let head = Head {
+            q: qkv,
+            k: k_cache,
+            v: v_cache,
+            y,
+            lse: Arg::Pointer(0),
+            kv_row: s.head_dim as u32,
+            kv_head: per_head,
+            kv_batch: per_head * s.n_head as u64,
+            keys,
+            offset: position,
+            quads,
+            scale: op.scale,
+        };
+        let mask = [0u32.into(), 0u32.into(), 1.0f32.into()];
+        return launch_forward(cuda, dtype, width, s, head, Arg::Pointer(0), mask);
+    }
+
+    let stretch = STRETCHES[usize::from(rows >= ROWS_ENOUGH)];
+    let splits = keys.div_ceil(stretch);
+    let partial = match splits {
+        0 | 1 => Arg::Pointer(0),
+        _ => Arg::Pointer(cuda.workspace(4 * rows * splits * (s.head_dim + 2))?),
+    };
+    // 16 running softmaxes a block: two numbers (and two of padding) beside the values.
+    let shared = 4 * 16 * (width + 4);
+    cuda.kernels.launch(
+        by_width!(dtype, width, "attention_decode"),
+        Geometry::row(rows * splits, BLOCK).shared(shared),
+        &[
+            qkv,
+            k_cache,
+            v_cache,
+            y,
+            partial,
+            n_head.into(),
+            seq_len.into(),
+            room_u32.into(),
+            position.into(),
+            head_dim.into(),
+            quads.into(),
+            (stretch as u32).into(),
+            (splits as u32).into(),
+            op.scale.into(),
+        ],
+    )?;
+    if splits > 1 {
+        cuda.kernels.launch(
+            by_dtype!(dtype, "attention_decode_combine"),
+            Geometry::row(rows, BLOCK),
+            &[
+                partial,
+                y,
+                n_head.into(),
+                seq_len.into(),
+                head_dim.into(),
+                (splits as u32).into(),
+            ],
+        )?;
+    }
+    Ok(Ran::Done)
 }
