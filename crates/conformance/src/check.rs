@@ -358,16 +358,16 @@ fn by_luck(device: &Device, case: &Case) -> latimer_tensor::Result<bool> {
     Ok(2 * broken <= tolerance::DRAWS)
 }
 
-/// Two devices agree on an operation's cases: as each keeps within a bound of the meaning, they may
-/// differ by twice that bound, and by their roundings.
+/// Two devices agree on an operation's cases: on the same operands each keeps within the bound of the
+/// meaning, so they differ by twice that at most.
 ///
 /// # Errors
 /// The smallest case found on which they do not.
 pub fn alike(op: &str, one: &Device, other: &Device) -> Result<(), Box<Failure>> {
-    agreeing(op, |case| alike_on(case, one, other))
+    agreeing(op, |case| alike_on(case, [one, other]))
 }
 
-fn alike_on(case: &Case, one: &Device, other: &Device) -> Result<(), Box<Failure>> {
+fn alike_on(case: &Case, devices: [&Device; 2]) -> Result<(), Box<Failure>> {
     let fail = |property, detail: String| {
         Box::new(Failure {
             property,
@@ -378,21 +378,17 @@ fn alike_on(case: &Case, one: &Device, other: &Device) -> Result<(), Box<Failure
     let broken = |error: Error| fail(Property::Runs, error.to_string());
     let operands = case.operands().map_err(broken)?;
     let want = oracle::meaning(case, &operands).map_err(broken)?;
-    let one = run(one, case, &operands, 0xFF).map_err(broken)?;
-    let other = run(other, case, &operands, 0xFF).map_err(broken)?;
-    for (i, operand) in operands.iter().enumerate() {
-        let Some(want) = want.iter().find(|want| want.operand == operand.name) else {
-            continue;
-        };
-        let far = Written {
-            operand: want.operand,
-            values: oracle::widened(&other.operands[i], operand.dtype).map_err(broken)?,
-            magnitudes: want.magnitudes.iter().map(|size| 2.0 * size).collect(),
-        };
-        let got = &one.operands[i];
-        let misfit = tolerance::first_misfit(&far, got, operand.dtype, case.dtype);
-        if let Some(misfit) = misfit.map_err(broken)? {
-            return Err(fail(Property::Agrees, misfit));
+    for device in devices {
+        let left = run(device, case, &operands, 0xFF).map_err(broken)?;
+        for (operand, got) in operands.iter().zip(&left.operands) {
+            let Some(want) = want.iter().find(|want| want.operand == operand.name) else {
+                continue;
+            };
+            let misfit = tolerance::first_misfit(want, got, operand.dtype, case.dtype);
+            if let Some(misfit) = misfit.map_err(broken)? {
+                let name = device.info().name;
+                return Err(fail(Property::Agrees, format!("on {name}: {misfit}")));
+            }
         }
     }
     Ok(())
