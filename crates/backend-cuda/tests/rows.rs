@@ -121,13 +121,13 @@ fn reduce() {
         over,
         shape: shape.into(),
         accumulate: kind == ReduceKind::Sum,
-        f32_sum: shape[0] % 2 == 0,
+        f32_sum: shape[0].is_multiple_of(2),
     };
     // One chunk of rows, two, several; columns past a block's.
     let tall = [[64, 264], [65, 257], [130, 1032], [1031, 40]];
     for kind in kinds {
         hold(tall.map(|shape| reduce(kind, Over::Rows, shape)));
-        hold([1027, 8200, 33_001].map(|c| reduce(kind, Over::Columns, [3, c])));
+        hold([[3, 1027], [2, 8200], [4, 33_001]].map(|shape| reduce(kind, Over::Columns, shape)));
     }
     // Many rows of one or two columns.
     hold([[3001, 1], [2050, 2]].map(|shape| reduce(ReduceKind::Mean, Over::Columns, shape)));
