@@ -14,7 +14,8 @@
 // matmul_finish_bf16: adds up the slices.
 //
 // Sums: in f32, 16 terms at once by the tensor core, along K (of a slice); the same in either tile.
-// y is rounded once. Strips come by asynchronous copies of 16 bytes, zeros past the edges; where rows
+// The core is known to cut off a sum's last bits where others round (Fasi et al., "Numerical
+// behavior of NVIDIA tensor cores", 2021), which shows in a long f32 sum only. y is rounded once. Strips come by asynchronous copies of 16 bytes, zeros past the edges; where rows
 // do not begin at multiples of 16 bytes, by single loads, which is slow: pad such sizes.
 // In shared memory a strip is [rows][32] or [32][rows] as the matrix is stored, its pieces of 16 bytes
 // exchanged (`place`) so that eight lines of a fragment lie in different banks.

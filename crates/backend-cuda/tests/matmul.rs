@@ -156,13 +156,13 @@ fn few_rows_as_when_a_text_is_continued() {
 
 #[test]
 fn long_sums_in_slices() {
-    let sides = [(20, 24, 1024), (17, 9, 2051)];
-    hold(sides.into_iter().flat_map(|(m, n, k)| {
-        in_every_way(Product {
-            batch: (m > 17).then_some(2),
-            ..Product::of(m, n, k)
-        })
-    }));
+    // Two slices alike, and three of which the last is short; a way of storing each.
+    let even = in_every_way(Product {
+        batch: Some(2),
+        ..Product::of(6, 24, 1024)
+    });
+    let odd = in_every_way(Product::of(17, 9, 1543));
+    hold(even.take(1).chain(odd.skip(1)));
 }
 
 #[test]
