@@ -77,31 +77,52 @@ fn long_rows() {
     hold(cases.flatten());
 }
 
-/// A value that is no number reaches the queries that see it and no others, though hidden keys lie
-/// in the same tile as seen ones.
+/// Values that are no numbers, in the middle row: in its query, its key, its value.
 fn specials(make: fn(AttentionAttributes) -> Attributes) -> impl Iterator<Item = Case> {
     let widths = [(16, 70), (32, 33), (64, 20), (128, 40)];
-    let cases = widths.into_iter().enumerate();
-    cases.flat_map(move |(i, (d, t))| {
-        let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-        // In the middle row: its query, its key, its value.
-        let parts = values.into_iter().enumerate();
-        parts.map(move |(part, _)| Case {
+    let turns = (0..6).flat_map(move |turn| widths.map(|shape| (turn, shape)));
+    turns.enumerate().map(move |(i, (turn, (d, t)))| {
+        let (part, causal) = (turn % 3, turn < 3);
+        Case {
             special: Some(Special {
                 operand: 0,
                 element: t / 2 * 3 * d + part * d + 5,
-                value: values[(part + i) % 3],
+                value: [f64::NAN, f64::INFINITY, f64::NEG_INFINITY][i % 3],
             }),
             ..Case::new(make(AttentionAttributes {
-                causal: true,
+                causal,
                 ..sizes(i, [1, t, 1, d])
             }))
-        })
+        }
     })
 }
 
+/// They reach what sees them and nothing else, though hidden keys lie in the same tile as seen ones,
+/// and so do rows past the end.
 #[test]
 fn what_is_no_number_stays_where_it_is_seen() {
     hold(specials(Attributes::Attention));
     hold(specials(Attributes::AttentionBackward));
+}
+
+/// For queries of the other sign an infinite key has weight 0, and then nothing comes of it: rows
+/// past the end, which are zeros, must not make it 0·∞.
+#[test]
+fn keys_without_weight_have_gradients() {
+    let cases = (0..8).flat_map(|seed| {
+        let a = AttentionAttributes {
+            causal: false,
+            ..sizes(0, [1, 3, 1, 16])
+        };
+        [Attributes::Attention(a), Attributes::AttentionBackward(a)].map(|attributes| Case {
+            seed,
+            special: Some(Special {
+                operand: 0,
+                element: 3 * 16 + 16 + 5,
+                value: f64::INFINITY,
+            }),
+            ..Case::new(attributes)
+        })
+    });
+    hold(cases);
 }
