@@ -263,7 +263,7 @@ DEVICE void clear(float (&x)[N][M]) {
 template <class S, class T>
 DEVICE void store_rows(T* to, u32 to_row, u32 count, u32 width, bool quads, float* a,
                        const float (&out)[S::ROWS][S::OUT], const float (&factor)[S::ROWS]) {
-    warp_barrier();
+    // All lanes have met since they last read `a`: each product is between two meetings.
 #pragma unroll
     for (u32 r = 0; r < S::ROWS; r++)
 #pragma unroll

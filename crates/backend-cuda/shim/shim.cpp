@@ -115,27 +115,55 @@ struct Shuffle {
     }
 };
 
-static void run_block(Block& b, Shuffle* shuffle) {
+/// Barriers and meetings of all warps so far.
+static u64 met(const Block& b) {
+    u64 sum = b.barriers;
+    for (auto& warp : b.warps) sum += warp.meetings;
+    return sum;
+}
+
+/// Lets a thread go on to its next waiting point.
+static void run(Block& b, u32 thread) {
+    if (b.fibers[thread].done) return;
+    b.current = &b.fibers[thread];
+    shim_switch(&b.scheduler, b.fibers[thread].stack_pointer);
+}
+
+/// Lets the threads of a warp go on until all wait for the block, or are done: so far ahead of the
+/// others does a warp get that is never kept waiting.
+static void run_ahead(Block& b, u32 warp, Shuffle& shuffle) {
+    std::vector<u32> order(LANES);
+    std::iota(order.begin(), order.end(), warp * LANES);
+    u64 live, meetings;
+    do {
+        live = b.live;
+        meetings = met(b);
+        shuffle(order);
+        for (u32 thread : order) run(b, thread);
+    } while (live != b.live || meetings != met(b));
+}
+
+/// Order 0 runs threads as numbered, odd orders all of the block mixed, even ones a warp as far as it
+/// gets and then another.
+static void run_block(Block& b, u64 order, Shuffle& shuffle) {
     prepare(b);
     block = &b;
-    std::vector<u32> order(b.size.x);
-    std::iota(order.begin(), order.end(), 0);
+    std::vector<u32> threads(b.size.x), warps(b.size.x / LANES);
+    std::iota(threads.begin(), threads.end(), 0);
+    std::iota(warps.begin(), warps.end(), 0);
     u32 idle_rounds = 0;
     while (b.live > 0) {
-        if (shuffle) (*shuffle)(order);
-        auto met = [&] {
-            u64 sum = b.barriers;
-            for (auto& warp : b.warps) sum += warp.meetings;
-            return sum;
-        };
-        u64 live = b.live, meetings = met();
-        for (u32 i : order) {
-            if (b.fibers[i].done) continue;
-            b.current = &b.fibers[i];
-            shim_switch(&b.scheduler, b.fibers[i].stack_pointer);
+        u64 live = b.live, meetings = met(b);
+        if (order == 0 || order % 2 == 1) {
+            if (order) shuffle(threads);
+            for (u32 thread : threads) run(b, thread);
+        } else {
+            shuffle(warps);
+            for (u32 warp : warps) run_ahead(b, warp, shuffle);
         }
-        idle_rounds = live == b.live && meetings == met() ? idle_rounds + 1 : 0;
-        if (idle_rounds > 2) stop("threads wait for each other for ever (a barrier or a warp's function not reached by all)");
+        idle_rounds = live == b.live && meetings == met(b) ? idle_rounds + 1 : 0;
+        if (idle_rounds > 2)
+            stop("threads wait for each other for ever: a barrier or a warp's function is not reached by all");
     }
 }
 
@@ -167,7 +195,7 @@ void launch(const char* name, Dim3 grid, Dim3 size, size_t shared_bytes, std::fu
         b.index = {number % grid.x, number / grid.x % grid.y, number / grid.x / grid.y};
         memset(b.shared, 0xff, shared_bytes);  // NaN in every float type
         memset(b.shared + shared_bytes, FENCE_BYTE, room - shared_bytes);
-        run_block(b, order ? &shuffle : nullptr);
+        run_block(b, order, shuffle);
         for (size_t i = shared_bytes; i < room; i++)
             if (b.shared[i] != FENCE_BYTE) stop("a write past the end of shared memory");
     }

@@ -99,7 +99,8 @@ void block_barrier();
 /// Leaves `size` bytes for the warp and gives those of all lanes.
 const u8 (*meet(const void* bytes, u32 size))[64];
 
-/// Runs a kernel's blocks. `order` 0 runs threads and blocks as numbered, others in a random order.
+/// Runs a kernel's blocks. `order` 0 runs threads and blocks as numbered, odd ones in a random order,
+/// even ones a random warp as far ahead of the others as it gets.
 void launch(const char* name, Dim3 grid, Dim3 size, size_t shared_bytes, std::function<void()> body,
             u64 order);
 
