@@ -9,7 +9,8 @@
 //! `|got - want| <= u_out·(|want| + e) + e + floor`, `e = C·u_acc·magnitude`
 //!
 //! - `u_acc` is `F32`'s 2⁻²⁴, also for `Bf16` and `F16` operands, which are widened on the way in
-//!   and rounded on the way out; `F64`'s for `F64`.
+//!   and rounded on the way out; `F64`'s for `F64`. Attention rounds once in between, its weights,
+//!   and counts that in its magnitudes.
 //! - [`C`] is the only constant that is not counted.
 //! - `floor` is where relative roundings end: [`floor`]. Below it results may be flushed to zero.
 //! - A value of magnitude 0 is exact: what one rounding of `want` gives (or two, through the
