@@ -7,7 +7,7 @@
 
 #define ATTENTION_FORWARD(T, TYPE, width, rows, columns)                                           \
     KERNEL LAUNCH_BOUNDS(THREADS, 3)                                                               \
-    attention_forward_##TYPE##_d##width(                                                           \
+    attention_forward_plain_##TYPE##_d##width(                                                           \
         const T* q, const T* k, const T* v, T* y, float* lse, const u32* random, u64 kv_head,      \
         u64 kv_batch, u32 q_row, u32 kv_row, u32 n_head, u32 queries, u32 keys, u32 head_width,    \
         u32 offset, u32 quads, float scale, u32 site, u32 threshold, float kept) {                 \

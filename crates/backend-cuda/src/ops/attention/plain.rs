@@ -187,7 +187,7 @@ fn launch_forward(
 ) -> Result<Ran> {
     let [site, threshold, kept] = mask;
     cuda.launch(
-        by_width!(dtype, width, "attention_forward"),
+        by_width!(dtype, width, "attention_forward_plain"),
         Tiles::forward(width).geometry(s, 1, 0),
         &[
             head.q,
