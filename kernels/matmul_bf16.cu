@@ -36,35 +36,57 @@ DEVICE u32 place(u32 row, u32 term) {
     return term * ROWS + ((row / 8) ^ (term % 8)) * 8 + row % 8;
 }
 
-/// Asks for a strip from global to shared memory, two pieces a thread; zeros outside of the matrix.
+/// What a thread carries of every strip of an operand: two pieces of 16 bytes.
+struct Carrier {
+    /// The first one of the next strip, and where it goes in a strip.
+    const bf16* from;
+    u32 to;
+    /// Its row and term in the matrix.
+    u32 row, term;
+};
+
+/// `K_INNER`: the matrix is stored [rows, terms], else [terms, rows]. `ROWS` of a strip are taken
+/// from `first_row` on by `ROWS` * 2 threads.
 template <bool K_INNER, u32 ROWS>
-DEVICE void load_strip(bf16* strip, const bf16* from, u32 rows, u32 first_row, u32 first_term,
-                       const Product& p, bool is_wide) {
+DEVICE Carrier carrier(const bf16* from, u32 rows, u32 first_row, const Product& p) {
+    u32 thread = thread_index();
+    u32 row = K_INNER ? thread / (DEPTH / 8) : thread % (ROWS / 8) * 8;
+    u32 term = K_INNER ? thread % (DEPTH / 8) * 8 : thread / (ROWS / 8);
+    u32 r = first_row + row, t = p.first + term;
+    u64 at = K_INNER ? u64(r) * p.k + t : u64(t) * rows + r;
+    return {from + at, place<K_INNER, ROWS>(row, term), r, t};
+}
+
+/// Asks for a strip from global to shared memory, and goes on to the next; zeros outside of the
+/// matrix. `start` is the matrix.
+template <bool K_INNER, u32 ROWS>
+DEVICE void load_strip(bf16* strip, Carrier& c, const bf16* start, u32 rows, const Product& p,
+                       bool is_wide) {
 #pragma unroll
     for (u32 piece = 0; piece < 2; piece++) {
-        u32 i = thread_index() + piece * 2 * ROWS;
-        u32 row = K_INNER ? i / (DEPTH / 8) : i % (ROWS / 8) * 8;
-        u32 term = K_INNER ? i % (DEPTH / 8) * 8 : i / (ROWS / 8);
-        bf16* to = strip + place<K_INNER, ROWS>(row, term);
-        row += first_row;
-        term += first_term;
+        // The second piece is half a strip further: its place is exchanged as the first one's.
+        u32 row = c.row + (K_INNER ? piece * ROWS / 2 : 0);
+        u32 term = c.term + (K_INNER ? 0 : piece * DEPTH / 2);
+        const bf16* from = c.from + (K_INNER ? u64(piece * ROWS / 2) * p.k
+                                             : u64(piece * DEPTH / 2) * rows);
+        bf16* to = strip + c.to + piece * ROWS * DEPTH / 2;
         bool inside = row < rows && term < p.end;
-        u64 at = K_INNER ? u64(row) * p.k + term : u64(term) * rows + row;
-        const bf16* source = from + (inside ? at : 0);
         if (is_wide) {
-            copy_async_16(to, source, inside);
+            copy_async_16(to, inside ? from : start, inside);
         } else {
             u32 count = inside ? (K_INNER ? p.end - term : rows - row) : 0;
             Bytes16 bytes;
 #pragma unroll
             for (u32 j = 0; j < 4; j++) {
-                u32 low = 2 * j < count ? source[2 * j].bits : 0;
-                u32 high = 2 * j + 1 < count ? source[2 * j + 1].bits : 0;
+                u32 low = 2 * j < count ? from[2 * j].bits : 0;
+                u32 high = 2 * j + 1 < count ? from[2 * j + 1].bits : 0;
                 bytes.word[j] = low | high << 16;
             }
             store_16(to, bytes);
         }
     }
+    c.term += DEPTH;
+    c.from += K_INNER ? u64(DEPTH) : u64(DEPTH) * rows;
 }
 
 /// Four 8x8 matrices of a strip, two by two: 16 rows from `row` on, 16 terms from `term` on, the
@@ -158,8 +180,14 @@ DEVICE void tiled_product(const bf16* a, const bf16* b, const bf16* bias, void* 
     u32 row = warp_index() / WARPS_N * TILES_M * 16, column = warp_index() % WARPS_N * WARP_N;
     float sums[TILES_M][4][4] = {};
 
-    u32 count = (p.end - p.first + DEPTH - 1) / DEPTH;
+    Carrier from_a = carrier<!TRANS_A, M>(a, p.m, tile_m * M, p);
+    Carrier from_b = carrier<TRANS_B, N>(b, p.n, tile_n * N, p);
     constexpr u32 AHEAD = STRIPS - 1;
+    u32 count = (p.end - p.first + DEPTH - 1) / DEPTH;
+    bf16 *next = strips, *now = strips;
+    auto turn = [&](bf16*& strip) {
+        strip = strip == strips + AHEAD * STRIP ? strips : strip + STRIP;
+    };
     for (u32 i = 0; i < count + AHEAD; i++) {
         if (i >= AHEAD) {
             wait_copies<AHEAD - 1>();
@@ -167,16 +195,15 @@ DEVICE void tiled_product(const bf16* a, const bf16* b, const bf16* bias, void* 
             block_barrier();
         }
         if (i < count) {
-            bf16* strip = strips + i % STRIPS * STRIP;
-            u32 term = p.first + i * DEPTH;
-            load_strip<!TRANS_A, M>(strip, a, p.m, tile_m * M, term, p, p.flags & A_WIDE);
-            load_strip<TRANS_B, N>(strip + DEPTH * M, b, p.n, tile_n * N, term, p,
-                                   p.flags & B_WIDE);
+            load_strip<!TRANS_A, M>(next, from_a, a, p.m, p, p.flags & A_WIDE);
+            load_strip<TRANS_B, N>(next + DEPTH * M, from_b, b, p.n, p, p.flags & B_WIDE);
+            turn(next);
         }
         // Also an empty one, so that the i-th group is the i-th strip.
         commit_copies();
         if (i < AHEAD) continue;
-        const bf16* strip = strips + (i - AHEAD) % STRIPS * STRIP;
+        const bf16* strip = now;
+        turn(now);
 #pragma unroll
         for (u32 term = 0; term < DEPTH; term += 16) {
             u32 xs[TILES_M][4], ws[2][4];
