@@ -44,35 +44,34 @@ struct Carrier {
     const float* from;
     /// Where the first lies in a strip.
     u32 to;
-    /// Rows of the matrix from `row` on; 0 outside of it.
-    u32 rows_left;
-    bool is_wide;
+    /// Its row and term in the matrix.
+    u32 row, term;
 };
 
 /// `K_INNER`: the matrix is stored [rows, terms], else [terms, rows]. `ROWS` of a strip are taken
 /// from `first_row` on by `ROWS` * 2 threads.
 template <bool K_INNER, u32 ROWS>
-DEVICE Carrier carrier(const float* from, u32 rows, u32 first_row, const Product& p, bool is_wide) {
+DEVICE Carrier carrier(const float* from, u32 rows, u32 first_row, const Product& p) {
     u32 thread = thread_index();
     u32 row = K_INNER ? thread / (DEPTH / 4) : thread % (ROWS / 4) * 4;
     u32 term = K_INNER ? thread % (DEPTH / 4) * 4 : thread / (ROWS / 4);
     u32 r = first_row + row, t = p.first + term;
     from += K_INNER ? u64(r) * p.k + t : u64(t) * rows + r;
-    return {from, place<ROWS>(term, row), r < rows ? rows - r : 0, is_wide};
+    return {from, place<ROWS>(term, row), r, t};
 }
 
 /// From global memory into registers, then goes on to the next strip; zeros outside of the matrix.
-template <bool K_INNER, u32 ROWS>
-DEVICE void load_strip(float (&x)[4], Carrier& c, u32 rows, u32 first_term, u32 end) {
-    u32 term = first_term + c.to / ROWS;
-    u32 terms_left = term < end ? end - term : 0;
-    u32 count = K_INNER ? (c.rows_left ? terms_left : 0) : (terms_left ? c.rows_left : 0);
-    if (c.is_wide && count > 0) {
+template <bool K_INNER>
+DEVICE void load_strip(float (&x)[4], Carrier& c, u32 rows, u32 end, bool is_wide) {
+    bool inside = c.row < rows && c.term < end;
+    if (is_wide && inside) {
         read_4(x, c.from);
     } else {
+        u32 count = inside ? (K_INNER ? end - c.term : rows - c.row) : 0;
 #pragma unroll
         for (u32 j = 0; j < 4; j++) x[j] = j < count ? c.from[j] : 0.0f;
     }
+    c.term += DEPTH;
     c.from += K_INNER ? u64(DEPTH) : u64(DEPTH) * rows;
 }
 
@@ -105,25 +104,25 @@ DEVICE void tiled_product(const float* a, const float* b, const float* bias, flo
     u32 column = warp_index() % WARPS_N * 4 * THREAD_N + lane_index() % 4 * 4;
     float sum[THREAD_M][THREAD_N] = {};
 
-    Carrier from_a = carrier<!TRANS_A, M>(a, p.m, tile_m * M, p, p.flags & A_WIDE);
-    Carrier from_b = carrier<TRANS_B, N>(b, p.n, tile_n * N, p, p.flags & B_WIDE);
+    Carrier from_a = carrier<!TRANS_A, M>(a, p.m, tile_m * M, p);
+    Carrier from_b = carrier<TRANS_B, N>(b, p.n, tile_n * N, p);
     float next_a[4], next_b[4];
-    auto load = [&](u32 term) {
-        load_strip<!TRANS_A, M>(next_a, from_a, p.m, term, p.end);
-        load_strip<TRANS_B, N>(next_b, from_b, p.n, term, p.end);
+    auto load = [&] {
+        load_strip<!TRANS_A>(next_a, from_a, p.m, p.end, p.flags & A_WIDE);
+        load_strip<TRANS_B>(next_b, from_b, p.n, p.end, p.flags & B_WIDE);
     };
     auto store_at = [&](u32 turn) {
         float* strip = strips + turn * DEPTH * (M + N);
         store_strip<!TRANS_A, M>(strip, next_a, from_a);
         store_strip<TRANS_B, N>(strip + DEPTH * M, next_b, from_b);
     };
-    load(p.first);
+    load();
     store_at(0);
     block_barrier();
     u32 turn = 0;
     for (u32 term = p.first; term < p.end; term += DEPTH) {
         bool more = term + DEPTH < p.end;
-        if (more) load(term + DEPTH);
+        if (more) load();
         const float* strip_a = strips + turn * DEPTH * (M + N);
         const float* strip_b = strip_a + DEPTH * M;
 #pragma unroll
@@ -173,18 +172,17 @@ DEVICE void tiled_product(const float* a, const float* b, const float* bias, flo
         u32 flags, float alpha, float beta
 #define PRODUCT product(m, n, k, slice, flags, alpha, beta)
 
-// Both transposed (which a GPT never asks for) needs some registers more than two blocks leave.
-#define TILED(letters, trans_a, trans_b, blocks)                                      \
-    KERNEL LAUNCH_BOUNDS(256, blocks) matmul_##letters##_128_f32(PARAMETERS) {        \
+#define TILED(letters, trans_a, trans_b)                                              \
+    KERNEL LAUNCH_BOUNDS(256, 2) matmul_##letters##_128_f32(PARAMETERS) {             \
         tiled_product<2, 4, 8, 8, trans_a, trans_b>(a, b, bias, y, PRODUCT);          \
     }                                                                                 \
     KERNEL LAUNCH_BOUNDS(128, 4) matmul_##letters##_64_f32(PARAMETERS) {              \
         tiled_product<2, 2, 4, 8, trans_a, trans_b>(a, b, bias, y, PRODUCT);          \
     }
-TILED(nn, false, false, 2)
-TILED(nt, false, true, 2)
-TILED(tn, true, false, 2)
-TILED(tt, true, true, 1)
+TILED(nn, false, false)
+TILED(nt, false, true)
+TILED(tn, true, false)
+TILED(tt, true, true)
 
 KERNEL LAUNCH_BOUNDS(1024, 1) matmul_rows_nn_1_f32(PARAMETERS) {
     product_of_rows_nn<float, 1>(a, b, bias, y, PRODUCT);
