@@ -3,6 +3,25 @@
 use crate::{Buffer, DType, Op, Result, View, ViewMut};
 use std::fmt::Debug;
 
+/// A recorded sequence of operations, to be repeated at the cost of one.
+///
+/// What the caller guarantees as long as it launches, and [`crate::CapturedStep`] helps with:
+///
+/// 1. Every buffer that the sequence reads or writes is alive and where it was.
+/// 2. Memory that was asked for during the capture has been given to nobody else.
+/// 3. Shapes and attributes are what they were: only the contents of memory may differ. What changes
+///    from step to step (learning rate, step number, ids) is uploaded before the launch.
+/// 4. Nothing of what the sequence does was done by the host in between: no upload, no download.
+///
+/// It may be dropped while a launch is still under way on the queue.
+pub trait Graph: Debug + Send {
+    /// Enqueues the sequence.
+    ///
+    /// # Errors
+    /// The device's own failure.
+    fn launch(&self) -> Result<()>;
+}
+
 /// What a backend says of its device, for reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -80,6 +99,23 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Whatever an earlier operation failed with.
     fn synchronize(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Records what `step` enqueues without running it, or says that it cannot, `None`, without
+    /// calling `step`. To be called by [`crate::Device::capture`], which keeps the promises below.
+    ///
+    /// `step` is called once. What arrives meanwhile is [`Backend::run`] alone: the device refuses
+    /// copies, waiting and captures within captures. The same step has been run before, with
+    /// operations of the same kinds and shapes, so kernels are loaded, algorithms chosen, and
+    /// workspaces large enough; [`Backend::alloc`] is called only if the pool has less free than
+    /// it had then. Nobody else uses the device meanwhile.
+    ///
+    /// # Errors
+    /// What `step` failed with, in which case nothing has been recorded and nothing run; or the
+    /// device's own failure.
+    fn capture(&self, step: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Graph>>> {
+        let _ = step;
+        Ok(None)
     }
 
     /// Calls `work` where this backend likes to be driven from, its thread pool say. A trainer

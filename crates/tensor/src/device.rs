@@ -1,6 +1,6 @@
 //! A backend and its memory, as users hold it.
 
-use crate::pool::{Pool, PoolStats, size_class};
+use crate::pool::{Owner, Pool, PoolStats, size_class};
 use crate::{
     Backend, Buffer, DType, DeviceInfo, Error, Op, Ran, Reference, Result, View, ViewMut, fallback,
 };
@@ -72,7 +72,8 @@ impl Device {
     /// Checks an operation and runs it: natively, or by its meaning on the host.
     ///
     /// # Errors
-    /// What [`crate::op::Meaning::check`] or the backend says; [`Error::FallbackDenied`].
+    /// What [`crate::op::Meaning::check`] or the backend says; [`Error::FallbackDenied`];
+    /// [`Error::InCapture`] for an operation without a native version.
     pub fn run<'a>(&self, op: impl Into<Op<'a>>) -> Result<()> {
         let mut op = op.into();
         op.check()?;
@@ -85,6 +86,7 @@ impl Device {
                 })
             }
             Ran::Unsupported => {
+                self.refuse_in_capture(op.name())?;
                 self.0.fallbacks.fetch_add(1, Ordering::Relaxed);
                 fallback::run(self.backend(), &mut op)
             }
@@ -105,7 +107,7 @@ impl Device {
     /// See [`Backend::upload`].
     ///
     /// # Errors
-    /// [`Error::WrongLength`] when the sizes differ, or the device's failure.
+    /// [`Error::WrongLength`] when the sizes differ, [`Error::InCapture`], or the device's failure.
     pub fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
         let size = dst.dtype().size();
         if src.len() != dst.bytes() {
@@ -114,13 +116,14 @@ impl Device {
                 got: src.len() / size,
             });
         }
+        self.refuse_in_capture("an upload")?;
         self.0.backend.upload(src, dst)
     }
 
     /// See [`Backend::download`].
     ///
     /// # Errors
-    /// [`Error::WrongLength`] when the sizes differ, or the device's failure.
+    /// [`Error::WrongLength`] when the sizes differ, [`Error::InCapture`], or the device's failure.
     pub fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
         let size = src.dtype().size();
         if dst.len() != src.bytes() {
@@ -129,14 +132,16 @@ impl Device {
                 got: dst.len() / size,
             });
         }
+        self.refuse_in_capture("a download")?;
         self.0.backend.download(src, dst)
     }
 
     /// See [`Backend::synchronize`].
     ///
     /// # Errors
-    /// Whatever an earlier operation failed with.
+    /// [`Error::InCapture`], or whatever an earlier operation failed with.
     pub fn synchronize(&self) -> Result<()> {
+        self.refuse_in_capture("waiting for the device")?;
         self.0.backend.synchronize()
     }
 
@@ -163,17 +168,27 @@ impl Device {
         self.pool().trim();
     }
 
-    fn pool(&self) -> MutexGuard<'_, Pool> {
+    /// An error while a step is captured, for what needs the host.
+    pub(crate) fn refuse_in_capture(&self, what: &'static str) -> Result<()> {
+        if self.pool().is_capturing() {
+            let device = self.info().name;
+            return Err(Error::InCapture { device, what });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
         // The pool's own code cannot panic half-way, so a poisoned lock holds a sound pool.
         self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn storage(&self, bytes: usize) -> Result<Storage> {
         let class = size_class(bytes);
-        let buffer = self.pool().take(self.backend(), class)?;
+        let (buffer, owner) = self.pool().take(self.backend(), class)?;
         Ok(Storage {
             buffer: Some(buffer),
             class,
+            owner,
             device: self.clone(),
         })
     }
@@ -185,6 +200,7 @@ pub(crate) struct Storage {
     /// `None` only while it is being dropped.
     buffer: Option<Box<dyn Buffer>>,
     class: usize,
+    owner: Owner,
     device: Device,
 }
 
@@ -204,7 +220,7 @@ impl Storage {
 impl Drop for Storage {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
-            self.device.pool().put(self.class, buffer);
+            self.device.pool().put(self.class, buffer, self.owner);
         }
     }
 }

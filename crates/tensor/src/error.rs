@@ -134,6 +134,14 @@ pub enum Error {
         /// The operation.
         op: &'static str,
     },
+    /// Something that needs the host, while a step is captured that will be repeated without it.
+    #[error("{device}: {what} needs the host, so it cannot be part of a captured step")]
+    InCapture {
+        /// The device's name.
+        device: String,
+        /// What was asked for: an operation's name, a download and the like.
+        what: &'static str,
+    },
     /// The device failed.
     #[error("{device}: {message}")]
     Device {

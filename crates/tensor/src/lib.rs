@@ -19,8 +19,10 @@
 //! | write a backend | [`Backend`] |
 //! | hold a backend to the meaning | [`Host`], and the crate `latimer-conformance` |
 //! | know what a step will cost | [`DryRun`] |
+//! | repeat a step at the cost of one operation | [`CapturedStep`] |
 
 mod backend;
+mod capture;
 mod device;
 mod display;
 mod dry_run;
@@ -37,7 +39,8 @@ mod shape;
 mod tensor;
 mod view;
 
-pub use backend::{Backend, DeviceInfo, Ran};
+pub use backend::{Backend, DeviceInfo, Graph, Ran};
+pub use capture::CapturedStep;
 pub use device::Device;
 pub use dry_run::DryRun;
 pub use dtype::{DType, Element};

@@ -3,6 +3,9 @@
 //! Dropping a tensor returns its buffer here in program order, which on one in-order queue is the
 //! device's order too. A training step asks for the same sizes in the same order every time, so
 //! from its second run on every request is served from here.
+//!
+//! While a step is captured ([`crate::CapturedStep`]), what it asks for becomes its own: those
+//! buffers come back to it and go to nobody else until it is given up.
 
 use crate::{Backend, Buffer, Error, Result};
 
@@ -21,12 +24,64 @@ pub struct PoolStats {
     pub misses: u64,
 }
 
-/// Free buffers by size class.
+/// Whose a buffer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Whoever asks.
+    #[default]
+    Anybody,
+    /// The captured step of this number.
+    Step(u64),
+}
+
+/// Free buffers by size class, in the order of the classes: some dozens, looked for a few hundred
+/// times a step.
 #[derive(Debug, Default)]
+struct Free(Vec<(usize, Vec<Box<dyn Buffer>>)>);
+
+impl Free {
+    fn pop(&mut self, class: usize) -> Option<Box<dyn Buffer>> {
+        let at = self.find(class).ok()?;
+        self.0[at].1.pop()
+    }
+
+    fn push(&mut self, class: usize, buffer: Box<dyn Buffer>) {
+        match self.find(class) {
+            Ok(at) => self.0[at].1.push(buffer),
+            Err(at) => self.0.insert(at, (class, vec![buffer])),
+        }
+    }
+
+    /// Where a size class is, or would be.
+    fn find(&self, class: usize) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&class, |(class, _)| *class)
+    }
+}
+
+/// Free buffers, and whose they are.
+#[derive(Debug)]
 pub(crate) struct Pool {
-    /// In the order of the classes: some dozens, looked for a few hundred times a step.
-    free: Vec<(usize, Vec<Box<dyn Buffer>>)>,
+    free: Free,
+    /// Free buffers of captured steps, by their number.
+    private: Vec<(u64, Free)>,
+    /// The step being captured.
+    capturing: Option<u64>,
+    /// Captures begun.
+    captures: u64,
     pub(crate) stats: PoolStats,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            free: Free::default(),
+            // Room for one: a backend that cannot capture is asked once, and that costs nothing.
+            private: Vec::with_capacity(1),
+            capturing: None,
+            captures: 0,
+            stats: PoolStats::default(),
+        }
+    }
 }
 
 /// Rounds a request up: to 256 bytes, and to a sixteenth of its power of two, so that similar
@@ -37,14 +92,19 @@ pub(crate) fn size_class(bytes: usize) -> usize {
 }
 
 impl Pool {
-    /// Memory of a size class: free memory, or new.
-    pub(crate) fn take(&mut self, backend: &dyn Backend, class: usize) -> Result<Box<dyn Buffer>> {
-        if let Ok(at) = self.find(class)
-            && let Some(buffer) = self.free[at].1.pop()
-        {
+    /// Memory of a size class, free or new, and whose it is from now on.
+    pub(crate) fn take(
+        &mut self,
+        backend: &dyn Backend,
+        class: usize,
+    ) -> Result<(Box<dyn Buffer>, Owner)> {
+        let owner = self.capturing.map_or(Owner::Anybody, Owner::Step);
+        let own = self.free_of(owner).and_then(|free| free.pop(class));
+        // What nobody holds when a step is captured may become the step's.
+        if let Some(buffer) = own.or_else(|| self.free.pop(class)) {
             self.stats.hits += 1;
             self.stats.live_bytes += class;
-            return Ok(buffer);
+            return Ok((buffer, owner));
         }
         self.stats.misses += 1;
         let buffer = match backend.alloc(class) {
@@ -67,26 +127,66 @@ impl Pool {
         self.stats.live_bytes += class;
         self.stats.held_bytes += class;
         self.stats.peak_bytes = self.stats.peak_bytes.max(self.stats.held_bytes);
-        Ok(buffer)
+        Ok((buffer, owner))
     }
 
-    /// Where a size class is, or would be.
-    fn find(&self, class: usize) -> Result<usize, usize> {
-        self.free.binary_search_by_key(&class, |(class, _)| *class)
-    }
-
-    /// Takes a buffer back.
-    pub(crate) fn put(&mut self, class: usize, buffer: Box<dyn Buffer>) {
-        self.stats.live_bytes -= class;
-        match self.find(class) {
-            Ok(at) => self.free[at].1.push(buffer),
-            Err(at) => self.free.insert(at, (class, vec![buffer])),
+    /// The list for what an owner has free; none after its end.
+    fn free_of(&mut self, owner: Owner) -> Option<&mut Free> {
+        match owner {
+            Owner::Anybody => Some(&mut self.free),
+            Owner::Step(step) => {
+                let mut private = self.private.iter_mut();
+                private.find(|(of, _)| *of == step).map(|(_, free)| free)
+            }
         }
     }
 
-    /// Gives free memory back to the backend.
+    /// Takes a buffer back.
+    pub(crate) fn put(&mut self, class: usize, buffer: Box<dyn Buffer>, owner: Owner) {
+        self.stats.live_bytes -= class;
+        match self.free_of(owner) {
+            Some(free) => free.push(class, buffer),
+            None => self.free.push(class, buffer),
+        }
+    }
+
+    /// From now on, what is asked for belongs to a step of this number; `None` if that is so for
+    /// another one already.
+    pub(crate) fn begin_capture(&mut self) -> Option<u64> {
+        if self.is_capturing() {
+            return None;
+        }
+        self.captures += 1;
+        self.private.push((self.captures, Free::default()));
+        self.capturing = Some(self.captures);
+        self.capturing
+    }
+
+    /// Whether a step is being captured.
+    pub(crate) fn is_capturing(&self) -> bool {
+        self.capturing.is_some()
+    }
+
+    /// The step is captured: its memory is its own, and what is asked for now is anybody's.
+    pub(crate) fn end_capture(&mut self) {
+        self.capturing = None;
+    }
+
+    /// Gives a step's memory to whoever asks.
+    pub(crate) fn release(&mut self, step: u64) {
+        let Some(at) = self.private.iter().position(|(of, _)| *of == step) else {
+            return;
+        };
+        for (class, buffers) in self.private.swap_remove(at).1.0 {
+            for buffer in buffers {
+                self.free.push(class, buffer);
+            }
+        }
+    }
+
+    /// Gives anybody's free memory back to the backend.
     pub(crate) fn trim(&mut self) {
-        for (class, buffers) in self.free.drain(..) {
+        for (class, buffers) in self.free.0.drain(..) {
             self.stats.held_bytes -= class * buffers.len();
         }
     }

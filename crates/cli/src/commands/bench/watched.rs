@@ -1,6 +1,8 @@
 //! A device that can say how long its operations take.
 
-use latimer_tensor::{Backend, Buffer, DType, Device, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use latimer_tensor::{
+    Backend, Buffer, DType, Device, DeviceInfo, Graph, Op, Ran, Result, View, ViewMut,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -50,6 +52,10 @@ impl Backend for Watched {
 
     fn synchronize(&self) -> Result<()> {
         self.0.backend().synchronize()
+    }
+
+    fn capture(&self, step: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Graph>>> {
+        self.0.backend().capture(step)
     }
 
     fn enter(&self, work: &mut (dyn FnMut() + Send)) {
