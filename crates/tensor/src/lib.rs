@@ -49,7 +49,7 @@ pub use host::{Host, Written};
 pub use op::{Cost, Op};
 pub use pool::PoolStats;
 pub use reference::Reference;
-pub use scalars::{Scalars, StepValues};
+pub use scalars::{Scalars, StepResults, StepValues};
 pub use shape::Shape;
 pub use tensor::{Tensor, TensorId};
 pub use view::{Buffer, View, ViewMut};

@@ -3,13 +3,34 @@
 //! A step recorded once stays valid because its operations read these values from memory instead
 //! of carrying them.
 
-use crate::{DType, Device, Result, Tensor, View, ViewMut, dtype::bytes_of, philox::split};
+use crate::op::DropoutMask;
+use crate::{DType, Device, Error, Result, Tensor, View, ViewMut, dtype::bytes_of, philox::split};
 
-/// The block of per-step values: floats for the optimizer, words for randomness.
+/// The block of per-step values: floats for the optimizer, words for randomness, and room for what
+/// a step leaves behind.
+///
+/// A step may be made of several micro-steps, whose gradients add up. All of a step's values are
+/// uploaded before its first operation and all it leaves is downloaded after its last, so nothing
+/// between them needs the host.
 #[derive(Debug)]
 pub struct Scalars {
+    /// `[8 + A]`: the optimizer's floats, and the loss of each micro-step.
     floats: Tensor,
+    /// `[A, 4]`: the random words of each micro-step.
     words: Tensor,
+    /// Rows of the global batch that a micro-step has.
+    rows: u32,
+    /// The one that is under way.
+    micro_step: usize,
+}
+
+/// What a step left behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepResults {
+    /// The loss of each micro-step, where it was put: see [`Scalars::loss_mut`].
+    pub losses: Vec<f32>,
+    /// The gradients' norm before clipping.
+    pub grad_norm: f32,
 }
 
 /// The values of one step.
@@ -41,14 +62,26 @@ impl Scalars {
     /// Index of the gradients' norm before clipping, written by [`crate::op::ClipScale`].
     pub const GRAD_NORM: usize = 4;
 
-    /// A block on a device, for step 1 of seed 0 at learning rate 0.
+    /// A block on a device, for step 1 of seed 0 at learning rate 0, of one micro-step.
     ///
     /// # Errors
     /// When the device has no room.
     pub fn new(device: &Device) -> Result<Self> {
-        let floats = Tensor::zeros(device, [Self::LEN], DType::F32)?;
-        let words = Tensor::zeros(device, [crate::op::DropoutMask::WORDS], DType::U32)?;
-        let mut block = Self { floats, words };
+        Self::for_micro_steps(device, 1, 0)
+    }
+
+    /// The same for steps of `micro_steps` micro-steps, each on `rows` rows of the global batch.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn for_micro_steps(device: &Device, micro_steps: usize, rows: u32) -> Result<Self> {
+        let micro_steps = micro_steps.max(1);
+        let mut block = Self {
+            floats: Tensor::zeros(device, [Self::LEN + micro_steps], DType::F32)?,
+            words: Tensor::zeros(device, [micro_steps, DropoutMask::WORDS], DType::U32)?,
+            rows,
+            micro_step: 0,
+        };
         block.set(&StepValues {
             lr: 0.0,
             bias1: 1.0,
@@ -59,12 +92,12 @@ impl Scalars {
         Ok(block)
     }
 
-    /// Uploads the values of a step; its first micro-step begins at row 0.
+    /// Uploads the values of a step, whose first micro-step begins.
     ///
     /// # Errors
     /// When the device fails.
     pub fn set(&mut self, values: &StepValues) -> Result<()> {
-        let mut floats = [0.0f32; Self::LEN];
+        let mut floats = vec![0.0f32; self.floats.shape().numel()];
         floats[Self::LR] = values.lr;
         floats[Self::CLIP] = 1.0;
         floats[Self::BIAS1] = values.bias1;
@@ -72,25 +105,42 @@ impl Scalars {
         let device = self.floats.device().clone();
         device.upload(bytes_of(&floats), self.floats.view_mut()?)?;
         let [low, high] = split(values.seed);
-        device.upload(
-            bytes_of(&[low, high, values.step, 0]),
-            self.words.view_mut()?,
-        )
+        let first_rows = (0..self.words.dims()[0] as u32).map(|i| i.wrapping_mul(self.rows));
+        let words: Vec<u32> = first_rows
+            .flat_map(|first_row| [low, high, values.step, first_row])
+            .collect();
+        device.upload(bytes_of(&words), self.words.view_mut()?)?;
+        self.micro_step = 0;
+        Ok(())
     }
 
-    /// Says which row of the global batch the next micro-step's first row is.
+    /// Says which micro-step is under way from now on, counted from 0; nothing is uploaded.
     ///
     /// # Errors
-    /// When the device fails.
-    pub fn set_first_row(&mut self, row: u32) -> Result<()> {
-        let device = self.words.device().clone();
-        device.upload(bytes_of(&[row]), self.words.view_mut()?.slice(3, [1])?)
+    /// [`Error::OutOfBounds`] when there are not as many.
+    pub fn begin_micro_step(&mut self, micro_step: usize) -> Result<()> {
+        let (end, len) = (micro_step.saturating_add(1), self.words.dims()[0]);
+        if end > len {
+            let first = micro_step;
+            return Err(Error::OutOfBounds { first, end, len });
+        }
+        self.micro_step = micro_step;
+        Ok(())
+    }
+
+    /// Where the loss of the micro-step under way is to be put, `[1]`, `F32`.
+    ///
+    /// # Errors
+    /// Never in practice: the block owns its memory alone.
+    pub fn loss_mut(&mut self) -> Result<ViewMut<'_>> {
+        let at = Self::LEN + self.micro_step;
+        self.floats.view_mut()?.slice(at, [1])
     }
 
     /// The floats, `[8]`.
     #[must_use]
     pub fn floats(&self) -> View<'_> {
-        self.floats.view()
+        part(self.floats.view(), 0, Self::LEN)
     }
 
     /// The floats, to be written by [`crate::op::ClipScale`].
@@ -98,13 +148,27 @@ impl Scalars {
     /// # Errors
     /// Never in practice: the block owns its memory alone.
     pub fn floats_mut(&mut self) -> Result<ViewMut<'_>> {
-        self.floats.view_mut()
+        self.floats.view_mut()?.slice(0, [Self::LEN])
     }
 
-    /// The random words, `[4]`, `U32`: seed (low, high), step, first row.
+    /// The random words of the micro-step under way, `[4]`, `U32`: seed (low, high), step, first
+    /// row.
     #[must_use]
     pub fn random(&self) -> View<'_> {
-        self.words.view()
+        let words = DropoutMask::WORDS;
+        part(self.words.view(), self.micro_step * words, words)
+    }
+
+    /// What the last step left; waits for the device.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn results(&self) -> Result<StepResults> {
+        let floats = self.floats.to_vec::<f32>()?;
+        Ok(StepResults {
+            losses: floats[Self::LEN..].to_vec(),
+            grad_norm: floats[Self::GRAD_NORM],
+        })
     }
 
     /// The gradients' norm before clipping, as of the last step; waits for the device.
@@ -112,6 +176,45 @@ impl Scalars {
     /// # Errors
     /// When the device fails.
     pub fn grad_norm(&self) -> Result<f32> {
-        Ok(self.floats.to_vec::<f32>()?[Self::GRAD_NORM])
+        Ok(self.results()?.grad_norm)
+    }
+}
+
+/// `n` elements of a view from `first` on.
+fn part(view: View<'_>, first: usize, n: usize) -> View<'_> {
+    view.slice(first, [n])
+        .unwrap_or_else(|_| unreachable!("the block is as long as its parts"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_micro_step_has_its_words_and_its_loss() {
+        let mut block = Scalars::for_micro_steps(&Device::reference(), 3, 5).unwrap();
+        let values = StepValues {
+            lr: 0.5,
+            bias1: 0.1,
+            bias2: 0.2,
+            seed: 7 << 32 | 9,
+            step: 11,
+        };
+        block.set(&values).unwrap();
+        for i in 0..3 {
+            block.begin_micro_step(i).unwrap();
+            let device = block.words.device().clone();
+            let mut words = [0u32; 4];
+            let bytes = crate::dtype::bytes_of_mut(&mut words);
+            device.download(block.random(), bytes).unwrap();
+            assert_eq!(words, [9, 7, 11, 5 * i as u32]);
+            let loss = [i as f32];
+            device
+                .upload(bytes_of(&loss), block.loss_mut().unwrap())
+                .unwrap();
+        }
+        assert!(block.begin_micro_step(3).is_err());
+        assert_eq!(block.floats().numel(), Scalars::LEN);
+        assert_eq!(block.results().unwrap().losses, [0.0, 1.0, 2.0]);
     }
 }

@@ -5,7 +5,7 @@ use crate::dtype::{Element, bytes_of, bytes_of_mut};
 use crate::op::{
     ArgMax, Binary, BinaryKind, Cast, Concat, Fill, Matmul, Over, Permute, Reduce, ReduceKind,
 };
-use crate::op::{Slice, Softmax, Unary, UnaryKind, axis_is, with_length};
+use crate::op::{Slice, Softmax, Unary, UnaryKind, attribute_such, axis_is, with_length};
 use crate::{DType, Device, Error, Result, Shape, View, ViewMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +40,8 @@ impl TensorId {
 #[derive(Clone, Debug)]
 pub struct Tensor {
     storage: Arc<Storage>,
+    /// Where it begins in its memory, in bytes.
+    offset: usize,
     shape: Shape,
     dtype: DType,
     id: TensorId,
@@ -57,6 +59,7 @@ impl Tensor {
         let storage = Arc::new(device.storage(shape.numel() * dtype.size())?);
         Ok(Self {
             storage,
+            offset: 0,
             shape,
             dtype,
             id: TensorId::next(),
@@ -165,7 +168,7 @@ impl Tensor {
     /// The whole, to be read by an operation.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        View::new(self.storage.buffer(), 0, self.shape, self.dtype)
+        View::new(self.storage.buffer(), self.offset, self.shape, self.dtype)
     }
 
     /// The whole, to be written by an operation.
@@ -173,9 +176,9 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shared`] while another handle to this memory exists.
     pub fn view_mut(&mut self) -> Result<ViewMut<'_>> {
-        let shape = self.shape;
+        let (shape, offset) = (self.shape, self.offset);
         let storage = Arc::get_mut(&mut self.storage).ok_or(Error::Shared { shape })?;
-        Ok(ViewMut::new(storage.buffer(), 0, shape, self.dtype))
+        Ok(ViewMut::new(storage.buffer(), offset, shape, self.dtype))
     }
 
     /// Whether this is the only handle to its memory.
@@ -250,6 +253,32 @@ impl Tensor {
             axes: all,
         })?;
         Ok(y)
+    }
+
+    /// `n` rows from row `first` on without copying them: the memory is shared.
+    ///
+    /// ```
+    /// use latimer_tensor::{Device, Tensor};
+    /// let x = Tensor::from_slice(&Device::reference(), &[1u32, 2, 3, 4, 5, 6], [3, 2])?;
+    /// assert_eq!(x.share_rows(1, 2)?.to_vec::<u32>()?, [3, 4, 5, 6]);
+    /// # Ok::<(), latimer_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::slice_rows`].
+    pub fn share_rows(&self, first: usize, n: usize) -> Result<Self> {
+        axis_is("share_rows", 0, self.shape)?;
+        let fits = first.saturating_add(n) <= self.dims()[0];
+        let reason = "the rows must lie within the tensor";
+        attribute_such("share_rows", "first", first as f64, fits, reason)?;
+        let shape = with_length(self.shape, 0, n);
+        let row: usize = self.dims()[1..].iter().product();
+        Ok(Self {
+            offset: self.offset + first * row * self.dtype.size(),
+            shape,
+            id: TensorId::next(),
+            ..self.clone()
+        })
     }
 
     /// `n` rows from row `first` on, rows being indices of the outermost axis: `[N, …]` to `[n, …]`.

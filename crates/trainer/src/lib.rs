@@ -33,6 +33,7 @@ mod error;
 mod evaluate;
 pub mod event;
 mod folder;
+mod launch;
 mod resume;
 mod run;
 pub mod schedule;

@@ -105,6 +105,11 @@ impl Run {
         Ok(())
     }
 
+    /// Enqueues every step's operations one by one: see [`Training::launch_plainly`].
+    pub fn launch_plainly(&mut self) {
+        self.training.launch_plainly();
+    }
+
     /// What is known before the first step.
     #[must_use]
     pub fn plan(&self) -> &Plan {

@@ -3,12 +3,14 @@
 use crate::config::{Dtype, TrainConfig};
 use crate::data::{RowKey, Source, Split};
 use crate::event::{Eval, Step};
+use crate::launch::Launch;
 use crate::schedule::learning_rate;
 use crate::{Error, Result};
 use latimer_autograd::{AdamW, Mode, Params, Pass, Slab};
 use latimer_nn::{Gpt, GptConfig, io};
 use latimer_tensor::dtype::bytes_of;
-use latimer_tensor::{DType, Device, DryRun, PoolStats, Scalars, StepValues, Tensor};
+use latimer_tensor::op::Cast;
+use latimer_tensor::{DType, Device, DryRun, PoolStats, Scalars, StepResults, StepValues, Tensor};
 use std::path::Path;
 
 /// AdamW's moments, and what their names begin with in files.
@@ -22,10 +24,11 @@ pub struct Training {
     scalars: Scalars,
     adamw: AdamW,
     config: TrainConfig,
-    ids: Tensor,
-    targets: Tensor,
+    /// `[2·A·B, T]`, `U32`: the ids of all micro-steps, then their targets.
+    batch: Tensor,
     /// Positions of a row, `T`.
     seq_len: usize,
+    launch: Launch,
     /// Steps done.
     step: u64,
 }
@@ -81,7 +84,6 @@ impl Training {
         }
         params.enable_training()?;
         let device = params.device().clone();
-        let shape = [config.batch_size, seq_len];
         let adamw = AdamW {
             beta1: config.beta1 as f32,
             beta2: config.beta2 as f32,
@@ -93,12 +95,20 @@ impl Training {
         Ok(Self {
             gpt,
             params,
-            scalars: Scalars::new(&device)?,
+            scalars: Scalars::for_micro_steps(
+                &device,
+                config.grad_accum,
+                config.batch_size as u32,
+            )?,
             adamw,
             config: config.clone(),
-            ids: Tensor::zeros(&device, shape, DType::U32)?,
-            targets: Tensor::zeros(&device, shape, DType::U32)?,
+            batch: Tensor::zeros(
+                &device,
+                [2 * config.grad_accum * config.batch_size, seq_len],
+                DType::U32,
+            )?,
             seq_len,
+            launch: Launch::default(),
             step: 0,
         })
     }
@@ -179,20 +189,34 @@ impl Training {
         self.step
     }
 
-    fn upload(&mut self, row: impl Fn(u32, &mut [u32]), first_row: u32) -> Result<()> {
-        let (batch_size, seq_len) = (self.config.batch_size, self.seq_len);
-        let mut ids = Vec::with_capacity(batch_size * seq_len); // [B, T]
-        let mut targets = Vec::with_capacity(batch_size * seq_len); // [B, T]
-        let mut tokens = vec![0; seq_len + 1];
-        for b in 0..batch_size as u32 {
-            row(first_row + b, &mut tokens);
-            ids.extend_from_slice(&tokens[..seq_len]);
-            targets.extend_from_slice(&tokens[1..]);
+    /// Enqueues the operations of every step one by one, also where the device could record a step
+    /// and repeat it; the results are the same to the bit.
+    pub fn launch_plainly(&mut self) {
+        self.launch.always_plain();
+    }
+
+    /// Whether steps are repeated from a recording by now.
+    #[must_use]
+    pub fn is_captured(&self) -> bool {
+        self.launch.is_captured()
+    }
+
+    /// Puts so many rows into the batch: all their ids, then all their targets.
+    fn upload(&mut self, row: impl Fn(u32, &mut [u32]), rows: usize) -> Result<()> {
+        let n = rows * self.seq_len;
+        let mut ids = vec![0; 2 * n]; // [2, rows, T]
+        let (inputs, targets) = ids.split_at_mut(n);
+        let mut tokens = vec![0; self.seq_len + 1];
+        let places = inputs
+            .chunks_exact_mut(self.seq_len)
+            .zip(targets.chunks_exact_mut(self.seq_len));
+        for (at, (inputs, targets)) in (0..).zip(places) {
+            row(at, &mut tokens);
+            inputs.copy_from_slice(&tokens[..self.seq_len]);
+            targets.copy_from_slice(&tokens[1..]);
         }
-        let device = self.params.device();
-        device.upload(bytes_of(&ids), self.ids.view_mut()?)?;
-        device.upload(bytes_of(&targets), self.targets.view_mut()?)?;
-        Ok(())
+        let target = self.batch.view_mut()?.slice(0, [2 * n])?;
+        Ok(self.params.device().upload(bytes_of(&ids), target)?)
     }
 
     /// The next step, on the rows of a corpus. At the first, every parameter must get a gradient
@@ -223,7 +247,8 @@ impl Training {
         Ok(done)
     }
 
-    /// Forward, backward, clip, update, with rows from anywhere; from nowhere to count only.
+    /// A whole step with rows from anywhere; from nowhere to count only. What it needs goes to the
+    /// device before its first operation, and what it leaves comes back after its last.
     fn run_step(
         &mut self,
         step: u64,
@@ -239,41 +264,55 @@ impl Training {
             seed,
             step: step as u32,
         })?;
-        let mut loss_sum = 0.0;
-        for micro_step in 0..micro_steps {
-            let first_row = (micro_step * self.config.batch_size) as u32;
-            if let Some(row) = &row {
-                self.upload(row, first_row)?;
-            }
-            self.scalars.set_first_row(first_row)?;
-            let device = self.params.device().clone();
-            loss_sum += device.enter(|| -> Result<f32> {
-                if micro_step == 0 {
-                    self.params.zero_gradients()?;
-                }
-                let mode = Mode::Train {
-                    loss_scale: 1.0 / micro_steps as f32,
-                };
-                let pass = Pass::new(&self.params, &self.scalars, mode);
-                let loss = self.gpt.loss(&pass, &self.ids, &self.targets)?;
-                pass.backward(loss.clone())?;
-                let loss = loss.to_vec::<f32>()?[0];
-                if micro_step + 1 == micro_steps && loss.is_finite() {
-                    if step == 1 && row.is_some() {
-                        self.params.check_gradients()?;
-                    }
-                    self.adamw.update(&mut self.params, &mut self.scalars)?;
-                }
-                Ok(loss)
-            })?;
+        if let Some(row) = &row {
+            self.upload(row, micro_steps * self.config.batch_size)?;
         }
-        let loss = loss_sum / micro_steps as f32;
+        let check = step == 1 && row.is_some();
+        let device = self.params.device().clone();
+        let mut launch = std::mem::take(&mut self.launch);
+        let ran = device.enter(|| launch.run(&device, &mut || self.enqueue(check)));
+        self.launch = launch;
+        ran?;
+        let StepResults { losses, grad_norm } = self.scalars.results()?;
         Ok(Step {
             step,
-            loss,
+            loss: losses.iter().fold(0.0, |sum, loss| sum + loss) / micro_steps as f32,
             lr,
-            grad_norm: self.scalars.grad_norm()?,
+            grad_norm,
         })
+    }
+
+    /// The operations of a step: forward, backward, clip, update. They read what changes from step
+    /// to step from the device's memory, and leave losses and norm there, so they may be recorded.
+    /// Where the norm is not finite, [`AdamW::update`] changes nothing.
+    fn enqueue(&mut self, check: bool) -> Result<()> {
+        let (rows, micro_steps) = (self.config.batch_size, self.config.grad_accum);
+        for micro_step in 0..micro_steps {
+            self.scalars.begin_micro_step(micro_step)?;
+            if micro_step == 0 {
+                self.params.zero_gradients()?;
+            }
+            let mode = Mode::Train {
+                loss_scale: 1.0 / micro_steps as f32,
+            };
+            let ids = self.batch.share_rows(micro_step * rows, rows)?; // [B, T]
+            let targets = (micro_steps + micro_step) * rows;
+            let targets = self.batch.share_rows(targets, rows)?; // [B, T]
+            let pass = Pass::new(&self.params, &self.scalars, mode);
+            let loss = self.gpt.loss(&pass, &ids, &targets)?;
+            pass.backward(loss.clone())?;
+            self.params.device().run(Cast {
+                x: loss.view(),
+                y: self.scalars.loss_mut()?,
+            })?;
+        }
+        if check {
+            let losses = self.scalars.results()?.losses;
+            if losses.iter().all(|loss| loss.is_finite()) {
+                self.params.check_gradients()?;
+            }
+        }
+        Ok(self.adamw.update(&mut self.params, &mut self.scalars)?)
     }
 
     /// Means over `eval_iters` batches of each split, the tutorial's rule.
@@ -306,13 +345,13 @@ impl Training {
                 row,
                 rows,
             };
-            self.upload(|row, ids| source.row(seed, key(row), ids), 0)?;
+            let batch_size = self.config.batch_size;
+            self.upload(|row, ids| source.row(seed, key(row), ids), batch_size)?;
+            let ids = self.batch.share_rows(0, batch_size)?; // [B, T]
+            let targets = self.batch.share_rows(batch_size, batch_size)?; // [B, T]
             let loss = self.params.device().enter(|| -> Result<f32> {
                 let pass = Pass::new(&self.params, &self.scalars, Mode::Evaluate);
-                Ok(self
-                    .gpt
-                    .loss(&pass, &self.ids, &self.targets)?
-                    .to_vec::<f32>()?[0])
+                Ok(self.gpt.loss(&pass, &ids, &targets)?.to_vec::<f32>()?[0])
             })?;
             sum += f64::from(loss);
         }

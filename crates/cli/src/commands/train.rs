@@ -33,6 +33,10 @@ pub(crate) struct Args {
     /// Delete the run that --out holds
     #[arg(long)]
     overwrite: bool,
+    /// Enqueue every operation of every step, also where the device could repeat a recorded step;
+    /// slower, and the same to the bit
+    #[arg(long)]
+    plain_launches: bool,
     /// Print the whole configuration as TOML, a comment on each key, and end
     #[arg(long)]
     print_config: bool,
@@ -77,6 +81,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let cache = cache();
     download::provide(&config.data.data, &cache, terminal)?;
     let mut run = Run::new(&config, &device, &cache)?;
+    if args.plain_launches {
+        run.launch_plainly();
+    }
     let folder = match &resume {
         Some(resume) => {
             run.resume(resume)?;

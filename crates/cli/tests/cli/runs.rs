@@ -180,3 +180,18 @@ fn a_reader_that_leaves_ends_a_run_quietly() {
     );
     place.output("generate --model run --max-new-tokens 2");
 }
+
+/// How operations reach the device is no part of a run.
+#[test]
+fn plain_launches_leave_the_same_run() {
+    let place = Place::new();
+    place.output(&format!("train {TINY} --quiet --out repeated"));
+    place.output(&format!(
+        "train {TINY} --quiet --plain-launches --out plain"
+    ));
+    for file in ["config.toml", "metrics.jsonl", "samples.txt"] {
+        let [a, b] = ["repeated", "plain"].map(|run| std::fs::read(place.path(run).join(file)));
+        assert_eq!(a.unwrap(), b.unwrap(), "{file}");
+    }
+    place.output("bench train --preset lm0 --steps 1 --plain-launches --quiet");
+}

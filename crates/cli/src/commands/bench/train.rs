@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Steps before, which are not timed
     #[arg(long, value_name = "N", default_value_t = 2)]
     warmup: u64,
+    /// Enqueue every operation of every step, also where the device could repeat a recorded step
+    #[arg(long)]
+    plain_launches: bool,
     /// Positions of a row [default: block_size; 64 for gpt2-124m]
     #[arg(long, value_name = "N")]
     seq_len: Option<usize>,
@@ -209,6 +212,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let needs = Training::needs_with_seq_len(&model, train, seq_len)?;
     check_memory(&needs, &device)?;
     let mut training = Training::with_seq_len(&device, &model, train, seq_len)?;
+    if args.plain_launches {
+        training.launch_plainly();
+    }
     let tokens = train.batch_size * train.grad_accum * seq_len;
     terminal.note(format_args!(
         "{}: {} parameters, {}, [{}, {seq_len}] tokens, {} of memory predicted, on {} ({})",
