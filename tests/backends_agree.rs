@@ -53,7 +53,8 @@ fn dropout_masks_are_the_same_bits() {
         let on = |device: &Device| {
             let x = Tensor::full(device, [2, n], DType::F32, 1.0).unwrap();
             let mut y = Tensor::empty(device, [2, n], DType::F32).unwrap();
-            let mut scalars = Scalars::new(device).unwrap();
+            // The second micro-step of rows that are `first_row` in number.
+            let mut scalars = Scalars::for_micro_steps(device, 2, first_row).unwrap();
             let values = StepValues {
                 lr: 0.0,
                 bias1: 1.0,
@@ -62,7 +63,7 @@ fn dropout_masks_are_the_same_bits() {
                 step,
             };
             scalars.set(&values).unwrap();
-            scalars.set_first_row(first_row).unwrap();
+            scalars.begin_micro_step(1).unwrap();
             let dropout = Dropout {
                 x: x.view(),
                 y: y.view_mut().unwrap(),

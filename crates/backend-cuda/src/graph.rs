@@ -44,7 +44,8 @@ impl CudaGraph {
         let graph = graph?;
         let exec = driver.call("instantiating a graph", || {
             // SAFETY: the graph was just made.
-            let exec = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) };
+            let exec =
+                unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) };
             // SAFETY: as above; the executable graph is a copy.
             unsafe { result::graph::destroy(graph) }?;
             exec

@@ -163,6 +163,12 @@ impl Kernels {
             // Nothing to compute; the driver would call it an error.
             return Ok(());
         }
+        if shared > self.driver.shared_bytes {
+            return Err(self.broken(format!(
+                "kernel {name} needs {shared} bytes of shared memory a block, but there are {}",
+                self.driver.shared_bytes
+            )));
+        }
         let kernel = self.kernel(name)?;
         let kinds = args.iter().map(|arg| arg.kind());
         if !kinds.eq(kernel.parameters.iter().copied()) {

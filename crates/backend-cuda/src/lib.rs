@@ -20,12 +20,14 @@
 //! | `memory` | device memory, workspace, staging |
 //! | `kernel`, `ptx` | kernels by name; the one place that launches |
 //! | `faults` | bad ids, told when the device is waited for |
+//! | `graph` | a training step recorded once |
 //! | `ops` | one file a family of kernels |
 
 mod blas;
 mod driver;
 mod error;
 mod faults;
+mod graph;
 mod kernel;
 mod memory;
 mod ops;
@@ -36,8 +38,9 @@ pub use error::Error;
 use blas::Blas;
 use driver::Driver;
 use faults::Faults;
+use graph::CudaGraph;
 use kernel::{Arg, Geometry, Kernels};
-use latimer_tensor::{Backend, Buffer, DType, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use latimer_tensor::{Backend, Buffer, DType, DeviceInfo, Graph, Op, Ran, Result, View, ViewMut};
 use memory::{CudaMemory, Staging, Workspace};
 use std::sync::Arc;
 
@@ -137,6 +140,10 @@ impl Backend for Cuda {
             DType::Bf16 => self.has_bf16(),
             _ => false,
         }
+    }
+
+    fn capture(&self, step: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Graph>>> {
+        Ok(Some(Box::new(CudaGraph::record(&self.driver, step)?)))
     }
 
     fn synchronize(&self) -> Result<()> {
