@@ -1,11 +1,12 @@
 //! Lesson 12: from here to a GPT.
 
+use super::settings::CHARACTERS;
 use super::{SENTENCE, Setting, answer, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::translate::words;
 use crate::{Curve, Matrix, Part, Result, Translator};
 use latimer_autograd::{Declarations, Mode, Params, Pass};
-use latimer_nn::{Generator, Sampler, Sampling};
+use latimer_nn::{Generator, Gpt, Sampler, Sampling};
 use latimer_tensor::{Scalars, Tensor};
 use latimer_tokenizer::Tokenizer;
 use latimer_trainer::config::Config;
@@ -91,8 +92,10 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
         Some(cache) => {
             shown.push(text(
                 "Lesson 0's settings describe such a model. Here it learns to write Shakespeare, one \
-                 character after the other; before and after it goes on from the same words:",
+                 character after the other, and has fewer parameters than there, for it needs only \
+                 the 65 characters of the plays. Before and after it goes on from the same words:",
             ));
+            shown.push(parameters()?);
             shown.extend(training(setting, cache, "seed", STEPS)?);
         }
         None => shown.push(no_plays()),
@@ -136,6 +139,14 @@ fn masked(setting: &Setting<'_>) -> Result<Matrix> {
     let weights = pass.softmax(&scores, 1.0, causal)?; // [T, T], 0 above the diagonal
     // lesson: end
     Matrix::new("masked weights", &words, &words, &weights)
+}
+
+/// The size of lesson 0's model over the plays' characters.
+fn parameters() -> Result<Part> {
+    let config = Config::preset("seed").map_err(latimer_trainer::Error::from)?;
+    let (_, declarations) = Gpt::new(&gpt_config(&config.model, CHARACTERS))?;
+    let parameters = declarations.num_parameters();
+    Ok(output("parameters", parameters.to_string()))
 }
 
 /// Said in place of a training.
@@ -192,7 +203,6 @@ pub(super) fn training(
         points: points.collect(),
     };
     Ok(vec![
-        output("parameters", training.params().num_parameters().to_string()),
         output("steps", steps.to_string()),
         output("validation loss before", before.0),
         output("sample before", before.1),

@@ -8,6 +8,7 @@ mod gpt;
 mod head;
 mod ladder;
 mod matrices;
+mod rungs;
 mod settings;
 mod softmax;
 mod thread;

@@ -8,7 +8,7 @@ use latimer_trainer::config::Config;
 use latimer_trainer::gpt_config;
 
 /// Characters that Shakespeare's plays are written with.
-const CHARACTERS: usize = 65;
+pub(super) const CHARACTERS: usize = 65;
 
 pub(super) fn settings(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let config = Config::preset("seed").map_err(latimer_trainer::Error::from)?;
