@@ -123,6 +123,16 @@ pub struct Table {
     pub winning_row: Option<usize>,
 }
 
+impl Table {
+    /// Whether a column holds numbers or percentages and nothing else.
+    #[must_use]
+    pub fn is_numeric(&self, column: usize) -> bool {
+        let is_number = |cell: &String| cell.trim_end_matches(" %").parse::<f64>().is_ok();
+        let mut cells = self.rows.iter().filter_map(|row| row.get(column));
+        !self.rows.is_empty() && cells.all(is_number)
+    }
+}
+
 /// A number that changes from step to step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {

@@ -1,7 +1,7 @@
 //! Lesson 12: from here to a GPT.
 
 use super::settings::CHARACTERS;
-use super::{SENTENCE, Setting, answer, equation, next, output, table, text};
+use super::{Setting, answer, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::translate::words;
 use crate::{Curve, Matrix, Part, Result, Translator};
@@ -128,7 +128,7 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
 
 /// Weights of the sentence's words over each other when all scores are alike, under the mask.
 fn masked(setting: &Setting<'_>) -> Result<Matrix> {
-    let words = words(SENTENCE)?;
+    let words = words(setting.sentence())?;
     let params = Params::new(setting.device, Declarations::new(), 0)?;
     let scalars = Scalars::new(setting.device)?;
     let pass = Pass::new(&params, &scalars, Mode::Evaluate);
@@ -175,9 +175,14 @@ pub(super) fn training(
     let (tokenizer, source) = corpus(&config, cache)?;
     let shape = gpt_config(&config.model, tokenizer.vocab_size());
     let mut training = Training::new(setting.device, &shape, &config.train)?;
+    let tokenizer = &*tokenizer;
+    // A learner's words, unless they hold characters that the plays do not.
+    let prompt = tokenizer
+        .encode(setting.text_or(PROMPT))
+        .or_else(|_| tokenizer.encode(PROMPT))?;
     let before = (
         validation(&training, source.validation())?,
-        sample(&training, &*tokenizer)?,
+        sample(&training, tokenizer, &prompt)?,
     );
     let mut losses = Vec::new();
     setting.device.enter(|| -> Result<()> {
@@ -191,7 +196,7 @@ pub(super) fn training(
     })?;
     let after = (
         validation(&training, source.validation())?,
-        sample(&training, &*tokenizer)?,
+        sample(&training, tokenizer, &prompt)?,
     );
     let points = losses.chunks(POINT).enumerate().map(|(i, some)| {
         let mean = some.iter().sum::<f64>() / some.len() as f64;
@@ -225,9 +230,8 @@ fn validation(training: &Training, windows: Vec<&[u32]>) -> Result<String> {
 }
 
 /// What the model goes on with.
-fn sample(training: &Training, tokenizer: &dyn Tokenizer) -> Result<String> {
-    let prompt = tokenizer.encode(PROMPT)?;
-    let mut generator = Generator::new(training.gpt(), training.params(), &prompt)?;
+fn sample(training: &Training, tokenizer: &dyn Tokenizer, prompt: &[u32]) -> Result<String> {
+    let mut generator = Generator::new(training.gpt(), training.params(), prompt)?;
     let mut sampler = Sampler::new(Sampling::default(), 0)?;
     for _ in 0..SAMPLE {
         generator.next_id(&mut sampler)?;

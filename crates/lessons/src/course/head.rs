@@ -66,9 +66,10 @@ pub(super) fn head(setting: &Setting<'_>) -> Result<Vec<Part>> {
     parts.extend(shown(0));
     parts.extend([
         text(
-            "Then gradient descent: measure how far each answer is from the truth, ask the tape in \
-             which direction every number of the three maps would lessen it, go a small step that \
-             way, and again. Every step also pulls the maps back to 0 by a hair, which is called \
+            "Then gradient descent: measure how far each answer is from the truth, and find out for \
+             every number of the three maps in which direction it would lessen that. A tape has \
+             recorded every operation; played backwards, it tells. Go a small step that way, and \
+             again. Every step also pulls the maps back to 0 by a hair, which is called \
              weight decay.",
         ),
         code(source!("learned.rs"), "loss"),

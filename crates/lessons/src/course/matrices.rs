@@ -2,11 +2,12 @@
 
 use super::{SENTENCE, Setting, answer, equation, next, output, text};
 use crate::snippet::{code, source};
+use crate::translate::words;
 use crate::{
     Dictionary, Matrix, MatrixTranslator, Part, Result, Translator, Vocabulary, attention,
     keys_and_values, latex_matrix,
 };
-use latimer_tensor::Tensor;
+use latimer_tensor::{DType, Tensor};
 
 pub(super) fn latex(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let vector = Tensor::from_slice(setting.device, &[1.0f32, 0.0, 0.0], [3])?;
@@ -19,6 +20,10 @@ pub(super) fn latex(setting: &Setting<'_>) -> Result<Vec<Part>> {
             "From here on, words become vectors and dictionaries become matrices. To put them into \
              a document of your own, a helper writes any vector or matrix as LaTeX; every lesson \
              does so with --latex.",
+        ),
+        equation(
+            "mᵢⱼ stands in row i, column j, both counted from 0",
+            r"M = \left[\begin{matrix} m_{00} & m_{01}\\ m_{10} & m_{11}\\ \end{matrix}\right]",
         ),
         Part::Matrix(Matrix::new("matrix", ["0", "1"], ["0", "1"], &matrix)?),
         Part::Source {
@@ -67,8 +72,33 @@ pub(super) fn one_hot(setting: &Setting<'_>) -> Result<Vec<Part>> {
         Part::Matrix(Matrix::new("input", input.words(), input.words(), &e_in)?.with_winners()),
         Part::Matrix(Matrix::new("output", output.words(), output.words(), &e_out)?.with_winners()),
         code(source!("vocabulary.rs"), "one_hot"),
-        next(&[("latimer lesson 6", "a dictionary made of such rows")]),
+        text(
+            "A sentence is a stack of such rows, one for each word. A word outside the vocabulary has \
+             no direction, so its row is all zeros:",
+        ),
+        Part::Matrix(of_words(setting, &input)?),
+        next(&[
+            (
+                "latimer lesson 5 --try \"la table est verte\"",
+                "your own words as vectors",
+            ),
+            ("latimer lesson 6", "a dictionary made of such rows"),
+        ]),
     ])
+}
+
+/// A row for each word of the sentence.
+fn of_words(setting: &Setting<'_>, vocabulary: &Vocabulary) -> Result<Matrix> {
+    let words = words(setting.sentence())?;
+    let mut rows = Vec::new();
+    for word in &words {
+        rows.push(match vocabulary.one_hot(setting.device, word)? {
+            Some(vector) => vector.cast(DType::F64)?.to_vec::<f64>()?,
+            None => vec![0.0; vocabulary.len()],
+        });
+    }
+    let sentence = Matrix::of("sentence", words, vocabulary.words(), rows);
+    Ok(sentence.with_winners())
 }
 
 fn with_word(setting: &Setting<'_>, word: &str) -> Result<Vec<Part>> {
@@ -80,8 +110,13 @@ fn with_word(setting: &Setting<'_>, word: &str) -> Result<Vec<Part>> {
     let found = attention::lookup(&q, &m.k, &m.v)?;
     let product = "q·Kᵀ·V";
     let answers = m.output.decode(&found.output)?.unwrap_or("nothing");
+    let instead = (key != word).then(|| {
+        text(&format!(
+            "`{word}` is no key and has no vector, so the nearest key asks in its place: `{key}`."
+        ))
+    });
     let v_rows = m.dictionary().iter().map(|(k, v)| format!("{k} → {v}"));
-    Ok(vec![
+    let mut parts = vec![
         text(
             "Stack the vectors of the French words, in the dictionary's order, and call the matrix \
              K, for keys. Stack the vectors of their meanings and call it V, for values. These two \
@@ -95,6 +130,9 @@ fn with_word(setting: &Setting<'_>, word: &str) -> Result<Vec<Part>> {
              every key at once and finds a 1 where the entry is; times V, that row of V comes out.",
         ),
         equation("answer = q·Kᵀ·V", r"\mathrm{answer} = q K^\top V"),
+    ];
+    parts.extend(instead);
+    parts.extend([
         Part::Matrix(Matrix::new("q", [key], m.input.words(), &q)?.with_winners()),
         Part::Matrix(Matrix::new("q·Kᵀ", [key], &keys, &found.scores)?.with_winners()),
         Part::Matrix(
@@ -111,7 +149,8 @@ fn with_word(setting: &Setting<'_>, word: &str) -> Result<Vec<Part>> {
             ),
             ("latimer lesson 6 --latex", "the same on paper"),
         ]),
-    ])
+    ]);
+    Ok(parts)
 }
 
 pub(super) fn two_matrices(setting: &Setting<'_>) -> Result<Vec<Part>> {

@@ -72,6 +72,8 @@ pub struct Entry {
     pub title: &'static str,
     /// What it is about, in one line without a full stop.
     pub about: &'static str,
+    /// Whether [`Setting::text`] changes anything in it.
+    pub takes_words: bool,
     build: fn(&Setting<'_>) -> Result<Vec<Part>>,
 }
 
@@ -88,18 +90,21 @@ pub struct Lesson {
     pub parts: Vec<Part>,
 }
 
-macro_rules! lessons { ($($id:literal $build:path: $title:literal, $about:literal;)*) => {
+macro_rules! lessons { ($($id:literal $build:path: $title:literal, $about:literal $(, $fixed:ident)?;)*) => {
     /// Every lesson, in the tutorial's order.
     pub const LESSONS: &[Entry] = &[$(Entry {
         id: $id,
         title: $title,
         about: $about,
+        takes_words: true $(&& !$fixed)?,
         build: $build,
     }),*];
 } }
+/// Marks a lesson without words that a learner could change.
+const FIXED: bool = true;
 lessons! {
-    "0" settings::settings: "Settings", "the numbers that describe a model and its training";
-    "1" matrices::latex: "Matrices on paper", "a helper that writes a matrix as LaTeX";
+    "0" settings::settings: "Settings", "the numbers that describe a model and its training", FIXED;
+    "1" matrices::latex: "Matrices on paper", "a helper that writes a matrix as LaTeX", FIXED;
     "2" words::literal: "A literal translation", "look every word up in a dictionary";
     "3" words::nearest: "The nearest key", "an unknown word, and the key with the fewest edits";
     "4" words::vocabularies: "Vocabularies", "give every word a number";
@@ -117,7 +122,7 @@ lessons! {
     "lm3" ladder::lm3: "Feed-forward", "a layer for each position alone";
     "lm4" ladder::lm4: "Blocks and residuals", "four blocks, each adding to what is there";
     "lm5" ladder::lm5: "Layer norm", "numbers kept small, and half the blocks";
-    "thread" thread::thread: "What each idea buys", "one exam for every translator";
+    "thread" thread::thread: "What each idea buys", "one exam for every translator", FIXED;
 }
 
 impl Entry {

@@ -1,6 +1,6 @@
 //! Lesson 0: the numbers.
 
-use super::{Setting, next, output, table, text};
+use super::{Setting, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::{Part, Result};
 use latimer_nn::{Gpt, GptConfig};
@@ -101,11 +101,13 @@ pub(super) fn settings(setting: &Setting<'_>) -> Result<Vec<Part>> {
              of a TOML file and a flag of `train`.",
         ),
         Part::Table(table("settings", ["key", "value", "what it is"], rows)),
-        output("head_dim", shape.head_dim().to_string()),
-        text(
-            "The heads of a layer share its columns evenly, so n_head must divide n_embd: \
-             head_dim = n_embd / n_head. Three heads cannot share 32 columns, and say so:",
+        text("The heads of a layer share its columns evenly, so `n_head` must divide `n_embd`:"),
+        equation(
+            "head_dim = n_embd / n_head",
+            r"\mathrm{head\_dim} = \frac{\mathrm{n\_embd}}{\mathrm{n\_head}}",
         ),
+        output("head_dim", shape.head_dim().to_string()),
+        text("Three heads cannot share 32 columns, and say so:"),
         output("three heads", refused),
         code(source!("course/settings.rs"), "settings"),
         text(

@@ -1,6 +1,7 @@
 //! The thread through all lessons: one task, every idea, measured.
 
-use super::{Setting, next, table, text};
+use super::{Setting, equation, next, table, text};
+use crate::render::grouped;
 use crate::snippet::{code, source};
 use crate::{
     AttentionTranslator, Bars, ExactTranslator, Exam, FuzzyTranslator, HeadTraining,
@@ -31,7 +32,7 @@ pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
         ..Sharpness::default()
     };
     let entries = format!("{} entries", dictionary.len());
-    let numbers = |n: usize| format!("{n} numbers");
+    let numbers = |n: usize| format!("{} numbers", grouped(&n.to_string()));
     let exact = ExactTranslator::new(dictionary.clone());
     let fuzzy = FuzzyTranslator::new(dictionary.clone());
     let matrix = MatrixTranslator::new(m.clone());
@@ -82,6 +83,10 @@ pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
              translator sits the same exam: the {words} words, {typos} of them with a letter left \
              out, and {sentences} sentences that no training ever shows, right only to the letter.",
         )),
+        equation(
+            "score = right answers / questions",
+            r"\mathrm{score} = \frac{\mathrm{right\ answers}}{\mathrm{questions}}",
+        ),
         Part::Table(table("exam", header, rows)),
         Part::Bars(Bars {
             name: "right answers".to_owned(),

@@ -1,6 +1,6 @@
 //! Lesson 11: pieces of words.
 
-use super::{Setting, next, output, table, text};
+use super::{Setting, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::{Error, Part, Result, Widget};
 use latimer_tokenizer::{BpeTokenizer, BpeTrainer, NgramTokenizer, Pattern, Tokenizer};
@@ -33,6 +33,10 @@ pub(super) fn tokens(setting: &Setting<'_>) -> Result<Vec<Part>> {
              single characters, find the two neighbours that stand together most often, make them \
              one piece, and repeat until the vocabulary is as large as you want. Frequent words \
              become one token, rare ones a few, and nothing is ever unknown.",
+        ),
+        equation(
+            "(a, b) = the pair of neighbours with the greatest count;  a b becomes ab",
+            r"(a, b) = \arg\max_{(x, y)} \mathrm{count}(x\,y), \qquad a\,b \to ab",
         ),
         output("text", small),
         Part::Table(merges(&bpe)),

@@ -1,6 +1,6 @@
 //! Lessons 2 to 4: words looked up as words.
 
-use super::{SENTENCE, Setting, answer, equation, next, output, table, text};
+use super::{Setting, answer, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::translate::words;
 use crate::{
@@ -23,12 +23,16 @@ pub(super) fn literal(setting: &Setting<'_>) -> Result<Vec<Part>> {
              as long as every word has an entry and both languages put their words in the same \
              order.",
         ),
+        equation(
+            "translation(w₁ w₂ … wₙ) = D(w₁) D(w₂) … D(wₙ)",
+            r"\mathrm{translation}(w_1 w_2 \dots w_n) = D(w_1)\, D(w_2) \dots D(w_n)",
+        ),
         entries(&Dictionary::tutorial()),
         output("sentence", sentence),
         answer("translation", exact.translate(sentence)),
         code(source!("translate/by_words.rs"), "translate"),
         text("Outside the dictionary it has nothing to say, not even about a plural:"),
-        answer("unknown word", exact.translate("tables")),
+        answer("tables", exact.translate("tables")),
         next(&[
             (
                 "latimer lesson 2 --try \"la table est sous le chat\"",
@@ -82,7 +86,7 @@ pub(super) fn nearest(setting: &Setting<'_>) -> Result<Vec<Part>> {
             "Now every word has an answer, which is not the same as a good one. `chien` is a dog, \
              but the nearest key is a cat:",
         ),
-        answer("far away", fuzzy.translate("chien")),
+        answer("chien", fuzzy.translate("chien")),
         next(&[
             (
                 "latimer lesson 3 --try \"tabel chats sus\"",
@@ -97,7 +101,7 @@ pub(super) fn nearest(setting: &Setting<'_>) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-pub(super) fn vocabularies(_: &Setting<'_>) -> Result<Vec<Part>> {
+pub(super) fn vocabularies(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let dictionary = Dictionary::tutorial();
     let rows = |vocabulary: &Vocabulary| -> Vec<[String; 2]> {
         let words = vocabulary.words().iter().enumerate();
@@ -105,6 +109,7 @@ pub(super) fn vocabularies(_: &Setting<'_>) -> Result<Vec<Part>> {
             .map(|(i, word)| [i.to_string(), word.clone()])
             .collect()
     };
+    let sentence = setting.sentence();
     let input = Vocabulary::new(dictionary.keys());
     let output_words = Vocabulary::new(dictionary.values());
     Ok(vec![
@@ -114,6 +119,10 @@ pub(super) fn vocabularies(_: &Setting<'_>) -> Result<Vec<Part>> {
              words, but five English ones, because `le` and `la` are both `the`. Remember that: it \
              will matter in lesson 8.",
         ),
+        equation(
+            "number(w) = how many words of the list come before w",
+            r"\mathrm{number}(w) = |\{\, v \in V : v < w \,\}|",
+        ),
         Part::Table(table("input", ["number", "French"], rows(&input))),
         Part::Table(table("output", ["number", "English"], rows(&output_words))),
         output(
@@ -121,20 +130,28 @@ pub(super) fn vocabularies(_: &Setting<'_>) -> Result<Vec<Part>> {
             format!("{} and {}", input.len(), output_words.len()),
         ),
         code(source!("vocabulary.rs"), "vocabulary"),
-        text("The tutorial's sentence is now a row of numbers:"),
-        output("sentence", numbers(&input)),
+        text(
+            "A sentence is now a row of numbers. A word outside the list has none, and is shown as a \
+             question mark:",
+        ),
+        output("sentence", sentence),
+        output("numbers", numbers(&input, &words(sentence)?)),
         next(&[
+            (
+                "latimer lesson 4 --try \"la table est verte\"",
+                "your own words as numbers",
+            ),
             ("latimer lesson 5", "numbers as vectors"),
             ("latimer lesson 11", "how a real vocabulary is made"),
         ]),
     ])
 }
 
-/// The tutorial's sentence as numbers.
-fn numbers(input: &Vocabulary) -> String {
-    let numbers = SENTENCE
-        .split_whitespace()
-        .filter_map(|word| input.index(word));
-    let numbers: Vec<String> = numbers.map(|n| n.to_string()).collect();
-    numbers.join(" ")
+/// Words as numbers.
+fn numbers(input: &Vocabulary, words: &[&str]) -> String {
+    let number = |word: &&str| {
+        let number = input.index(word);
+        number.map_or_else(|| "?".to_owned(), |number| number.to_string())
+    };
+    words.iter().map(number).collect::<Vec<_>>().join(" ")
 }

@@ -1,6 +1,6 @@
 //! A lesson as a page, or several as a small book: one file that needs nothing else.
 
-use super::plot;
+use super::{plot, said};
 use crate::{Lesson, Matrix, Part, Table, Widget};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -105,15 +105,12 @@ fn shown(part: &Part) -> String {
         Part::Matrix(m) => matrix(m),
         Part::Table(t) => table(t),
         Part::Output { name, value } => {
-            let class = if value.starts_with("error: ") {
-                " error"
-            } else {
-                ""
-            };
+            let (value, wrong) = said(value);
+            let class = if wrong { " error" } else { "" };
             format!(
                 "<p class=\"output{class}\"><span>{}</span> <b>{}</b></p>\n",
                 escaped(name),
-                escaped(value)
+                escaped(&value)
             )
         }
         Part::Tokens { name, tokens } => {
@@ -211,8 +208,15 @@ fn matrix(m: &Matrix) -> String {
 }
 
 fn table(t: &Table) -> String {
-    let cells = |row: &[String], tag: &str| -> String {
-        let cells = row.iter().map(|c| format!("<{tag}>{}</{tag}>", escaped(c)));
+    let cells = |row: &[String], tag: &str, scope: &str| -> String {
+        let cells = row.iter().enumerate().map(|(j, cell)| {
+            let class = if t.is_numeric(j) {
+                " class=\"number\""
+            } else {
+                ""
+            };
+            format!("<{tag}{scope}{class}>{}</{tag}>", escaped(cell))
+        });
         cells.collect()
     };
     let mut rows = String::new();
@@ -222,7 +226,7 @@ fn table(t: &Table) -> String {
         } else {
             ""
         };
-        let _ = writeln!(rows, "<tr{class}>{}</tr>", cells(row, "td"));
+        let _ = writeln!(rows, "<tr{class}>{}</tr>", cells(row, "td", ""));
     }
     // A long list stands in a box of its own.
     let class = if t.rows.len() > 24 {
@@ -234,7 +238,7 @@ fn table(t: &Table) -> String {
         "<div class=\"{class}\"><table class=\"list\"><caption>{}</caption>\n\
          <thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n",
         escaped(&t.name),
-        cells(&t.header, "th")
+        cells(&t.header, "th", " scope=\"col\"")
     )
 }
 

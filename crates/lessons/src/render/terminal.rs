@@ -1,5 +1,6 @@
 //! A lesson as text of aligned columns, with or without colour.
 
+use super::said;
 use crate::{Bars, Curve, Lesson, Matrix, Part, Table};
 use std::fmt::Write;
 
@@ -37,8 +38,18 @@ pub fn parts(parts: &[Part], colour: bool) -> String {
     let style = Style { colour };
     let mut text = String::new();
     let mut before: Option<&Part> = None;
+    let mut told = false;
     for part in parts {
-        let shown = style.part(part);
+        let mut shown = style.part(part);
+        // What the star means is said where the first one stands.
+        if let Part::Matrix(m) = part
+            && !told
+            && is_starred(m)
+            && m.winners.iter().any(Option::is_some)
+        {
+            told = true;
+            shown += &format!("    {}\n", style.dim("* the greatest of its row"));
+        }
         // Results that follow each other stand together.
         let together = matches!(
             (before, part),
@@ -86,18 +97,30 @@ impl Style {
 
     fn part(self, part: &Part) -> String {
         match part {
-            Part::Text(text) => wrapped(text),
+            Part::Text(text) => wrapped(text, WIDTH),
             Part::Equation { plain, .. } => format!("    {}\n", self.bold(plain)),
             Part::Matrix(matrix) => self.matrix(matrix),
             Part::Table(table) => self.table(table),
             Part::Output { name, value } => {
-                let value = match value.strip_prefix("error: ") {
-                    Some(_) => self.paint("31", value),
-                    None => self.bold(value),
+                let (value, wrong) = said(value);
+                let name_shown = self.name(name);
+                let paint = |line: &str| match wrong {
+                    true => self.paint("31", line),
+                    false => self.bold(line),
                 };
-                // Longer values, such as samples, keep their own lines.
-                let value = value.replace('\n', "\n      ");
-                format!("  {}: {value}\n", self.name(name))
+                if !value.contains('\n')
+                    && name.chars().count() + value.chars().count() + 4 <= WIDTH
+                {
+                    return format!("  {name_shown}: {}\n", paint(&value));
+                }
+                // What is too long for that stands below; a sample keeps its own lines.
+                let value = match value.contains('\n') {
+                    true => value,
+                    false => wrapped(&value, WIDTH - 4),
+                };
+                let lines = value.trim_end().lines();
+                let lines = lines.map(|line| format!("    {}\n", paint(line)));
+                format!("  {name_shown}:\n{}", lines.collect::<String>())
             }
             Part::Tokens { name, tokens } => self.tokens(name, tokens),
             Part::Curve(curve) => self.curve(curve),
@@ -138,8 +161,7 @@ impl Style {
                 widest.max(m.columns[j].chars().count())
             })
             .collect();
-        // One-hot rows show their winner by themselves.
-        let starred = !m.is_whole();
+        let starred = is_starred(m);
         let mut shown = format!("  {}\n", self.name(&m.name));
         let _ = write!(shown, "    {:margin$}", "");
         for (column, &width) in m.columns.iter().zip(&widths) {
@@ -186,9 +208,14 @@ impl Style {
                 cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
             })
             .collect();
+        let numeric: Vec<bool> = (0..widths.len()).map(|j| table.is_numeric(j)).collect();
         let line = |cells: &[String]| -> String {
-            let cells = cells.iter().zip(&widths);
-            let padded: Vec<String> = cells.map(|(cell, &w)| format!("{cell:w$}")).collect();
+            let cells = cells.iter().zip(&widths).zip(&numeric);
+            let padded = cells.map(|((cell, &w), numeric)| match numeric {
+                true => format!("{cell:>w$}"),
+                false => format!("{cell:w$}"),
+            });
+            let padded: Vec<String> = padded.collect();
             padded.join("  ").trim_end().to_owned()
         };
         let _ = writeln!(shown, "    {}", self.dim(&line(&table.header)));
@@ -216,7 +243,7 @@ impl Style {
             .filter_map(|(_, id)| id.map(|id| id.to_string()))
             .collect();
         let count = format!("{} tokens", tokens.len());
-        let ids = wrapped(&ids.join(" ")).replace('\n', "\n    ");
+        let ids = wrapped(&ids.join(" "), WIDTH).replace('\n', "\n    ");
         format!(
             "  {} ({count})\n    {text}\n    {}\n",
             self.name(name),
@@ -273,11 +300,16 @@ impl Style {
     }
 }
 
-/// A paragraph in lines of at most [`WIDTH`] columns.
-fn wrapped(text: &str) -> String {
+/// Whether the greatest of a row gets a star: one-hot rows show it by themselves.
+fn is_starred(m: &Matrix) -> bool {
+    !m.is_whole()
+}
+
+/// A paragraph in lines of at most `width` columns.
+fn wrapped(text: &str, width: usize) -> String {
     let (mut lines, mut line) = (String::new(), String::new());
     for word in text.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
             lines += &line;
             lines.push('\n');
             line.clear();
@@ -315,7 +347,7 @@ mod tests {
             .with_winning_row(1);
         assert_eq!(
             parts(&[Part::Matrix(matrix)], false),
-            "\n  w\n              x        y\n    a    0.2500   0.7500*  → y\n  ▸ bcd  0.5000*  0.1250   → x\n"
+            "\n  w\n              x        y\n    a    0.2500   0.7500*  → y\n  ▸ bcd  0.5000*  0.1250   → x\n    * the greatest of its row\n"
         );
     }
 
@@ -330,9 +362,41 @@ mod tests {
     }
 
     #[test]
+    fn long_and_wrong_results_stand_below_their_name() {
+        let output = |value: &str| {
+            let (name, value) = ("le".to_owned(), value.to_owned());
+            parts(&[Part::Output { name, value }], false)
+        };
+        assert_eq!(output("10788929"), "\n  le: 10,788,929\n");
+        assert_eq!(output("error: no"), "\n  le: no\n");
+        assert_eq!(output("a\n  b\n"), "\n  le:\n    a\n      b\n");
+        let long = output(&"word ".repeat(40));
+        assert!(long.starts_with("\n  le:\n    word word"), "{long}");
+        assert!(long.lines().all(|line| line.chars().count() <= WIDTH));
+    }
+
+    #[test]
+    fn columns_of_numbers_are_aligned_at_their_end() {
+        let rows = [["a", "100.0 %", "3 x"], ["b", "0.4 %", "12 x"]];
+        let table = Table {
+            name: "t".to_owned(),
+            header: ["what", "share", "holds"].map(str::to_owned).into(),
+            rows: rows.map(|row| row.map(str::to_owned).into()).into(),
+            winning_row: Some(1),
+        };
+        let shown =
+            "\n  t\n    what    share  holds\n    a     100.0 %  3 x\n  ▸ b       0.4 %  12 x\n";
+        assert_eq!(parts(&[Part::Table(table)], false), shown);
+    }
+
+    #[test]
     fn paragraphs_are_broken_between_words() {
         let text = "word ".repeat(100);
-        assert!(wrapped(&text).lines().all(|l| l.chars().count() <= WIDTH));
-        assert_eq!(wrapped(&text).split_whitespace().count(), 100);
+        assert!(
+            wrapped(&text, WIDTH)
+                .lines()
+                .all(|l| l.chars().count() <= WIDTH)
+        );
+        assert_eq!(wrapped(&text, WIDTH).split_whitespace().count(), 100);
     }
 }
