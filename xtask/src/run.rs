@@ -42,7 +42,8 @@ pub(crate) fn latimer(args: impl IntoIterator<Item = OsString>) -> Outcome {
 #[cfg(unix)]
 fn become_it(mut command: Command) -> Outcome {
     use std::os::unix::process::CommandExt;
-    let error = command.exec();
+    // By this name it knows what a person has to type to start it again.
+    let error = command.arg0("cargo xtask").exec();
     Err(format!("cannot start {command:?}: {error}"))
 }
 

@@ -16,9 +16,6 @@ use std::path::PathBuf;
     arg_required_else_help = true,
     max_term_width = 100
 )]
-#[command(after_help = "\
-Start with `latimer train`: built-in data, no network, about two minutes on two cores.
-Then `latimer translate \"le chat est sous la table\"`, and `latimer lesson 2` to see how it is done.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,

@@ -19,13 +19,15 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// One that is silent for so long has gone away.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// What else can be done where a corpus was asked for by name.
+pub(crate) const OTHER_TEXT: &str = ", or give a text of yours as --data FILE";
+
 /// Why a corpus could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DownloadError {
     /// There was no answer.
     #[error(
-        "cannot download {url} (without a network, put that file at {}, or give a text of yours as \
-         --data FILE)",
+        "cannot download {url} (without a network, put that file at {}{OTHER_TEXT})",
         path.display()
     )]
     NoAnswer {
@@ -36,8 +38,7 @@ pub(crate) enum DownloadError {
     },
     /// The answer was no.
     #[error(
-        "{url} answered {status} (put the file at {} yourself, or give a text of yours as --data \
-         FILE)",
+        "{url} answered {status} (put the file at {} yourself{OTHER_TEXT})",
         path.display()
     )]
     Refused {

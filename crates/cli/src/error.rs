@@ -45,6 +45,12 @@ pub(crate) enum Error {
     Trainer(Box<latimer_trainer::Error>),
     #[error(transparent)]
     Lessons(Box<latimer_lessons::Error>),
+    /// There is no model to translate by.
+    #[error("{cause}; the methods {others} need no model")]
+    NoTranslator {
+        cause: Box<latimer_trainer::Error>,
+        others: String,
+    },
     /// A file could not be written.
     #[error("cannot write {}", path.display())]
     WriteFile {
@@ -116,8 +122,9 @@ impl Error {
 /// `error: …` on stderr.
 pub(crate) fn complain(sentence: &str) {
     terminal::line(format_args!(
-        "{} {sentence}",
-        style("error:").for_stderr().red().bold()
+        "{} {}",
+        style("error:").for_stderr().red().bold(),
+        terminal::typed(sentence)
     ));
 }
 

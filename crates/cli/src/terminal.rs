@@ -78,6 +78,21 @@ impl Terminal {
     }
 }
 
+/// What a person types to start this: `latimer`, or `cargo xtask` where that became this program and
+/// said so.
+pub(crate) fn called() -> &'static str {
+    const FROM_A_CLONE: &str = "cargo xtask";
+    match std::env::args_os().next() {
+        Some(name) if name == FROM_A_CLONE => FROM_A_CLONE,
+        _ => "latimer",
+    }
+}
+
+/// Text whose commands, written as `latimer …` between backticks, can be typed as they stand.
+pub(crate) fn typed(text: &str) -> String {
+    text.replace("`latimer ", &format!("`{} ", called()))
+}
+
 /// Less important than what stands around it.
 pub(crate) fn dim(text: impl Display) -> StyledObject<String> {
     style(text.to_string()).for_stderr().dim()

@@ -299,7 +299,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// No run to take a model from.
-    #[error("there is no {what} in {}: train one with `cargo xtask train`, or name one with --model", path.display())]
+    #[error("there is no {what} in {}: train one with `latimer train`, or name one with --model", path.display())]
     NoRun {
         /// `run`, or `phrasebook run`.
         what: &'static str,

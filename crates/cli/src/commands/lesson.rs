@@ -3,11 +3,12 @@
 use super::translate::PHRASEBOOK;
 use super::{Context, cache, unknown};
 use crate::args::ModelArgs;
-use crate::download;
+use crate::bar::Bar;
+use crate::download::{self, OTHER_TEXT};
 use crate::error::{Error, Result, sentence};
 use crate::terminal;
 use latimer_lessons::course::{Entry, LESSONS};
-use latimer_lessons::{GptTranslator, Lesson, Setting, render};
+use latimer_lessons::{GptTranslator, Lesson, Part, Setting, render};
 use latimer_trainer::LoadedModel;
 use latimer_trainer::data::corpora::Corpus;
 use serde::Serialize;
@@ -20,6 +21,8 @@ const SHAKESPEARE: &str = "shakespeare";
 /// The lessons that read it, and those that translate by a GPT.
 const READERS: [&str; 8] = ["11", "12", "lm0", "lm1", "lm2", "lm3", "lm4", "lm5"];
 const TRANSLATORS: [&str; 2] = ["12", "thread"];
+/// The lessons that take more than a second.
+const SLOW: [&str; 8] = ["12", "lm0", "lm1", "lm2", "lm3", "lm4", "lm5", "thread"];
 
 /// Which lesson, and how to show it.
 #[derive(Debug, clap::Args)]
@@ -99,9 +102,20 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         full: args.full,
         ..Setting::new(&device)
     };
+    if let [entry] = entries {
+        warn(context, args, entry);
+    }
     let mut lessons = Vec::new();
+    let mut bar = args.html.as_ref().filter(|_| entries.len() > 1).map(|_| {
+        let lessons = entries.len() as u64;
+        Bar::new(&context.terminal, "lessons", lessons)
+    });
     for (number, entry) in entries.iter().enumerate() {
-        let lesson = entry.build(&setting)?;
+        if let Some(bar) = &mut bar {
+            bar.set(number as u64);
+        }
+        let mut lesson = entry.build(&setting)?;
+        as_typed(&mut lesson.parts);
         // A book is written at its end, everything else as soon as it is known.
         if args.html.is_some() {
             lessons.push(lesson);
@@ -109,10 +123,41 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             show(context, args, &lesson, number == 0)?;
         }
     }
+    drop(bar);
     if let Some(path) = &args.html {
         write(context, path, &lessons)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says beforehand what a person may wonder about.
+fn warn(context: &Context, args: &Args, entry: &Entry) {
+    let id = entry.id;
+    if args.words.is_some() && !entry.takes_words {
+        let warning = format_args!("lesson {id} has no words to change: --try does nothing here");
+        context.terminal.warn(warning);
+    }
+    if SLOW.contains(&id) {
+        let note = format!("lesson {id} trains a model: some seconds\n");
+        context.terminal.note(terminal::dim(note));
+    }
+}
+
+/// Commands become what a person has to type here.
+fn as_typed(parts: &mut [Part]) {
+    for part in parts {
+        match part {
+            Part::Text(text) => *text = terminal::typed(text),
+            Part::Try(commands) => {
+                for (command, _) in commands {
+                    if let Some(rest) = command.strip_prefix("latimer ") {
+                        *command = format!("{} {rest}", terminal::called());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 fn no_lesson(id: &str) -> Error {
@@ -141,9 +186,9 @@ fn list(context: &Context) -> Result<()> {
             terminal::result(format_args!("{id:>6}  {title:<28}  {}", entry.about))?;
         }
     }
-    context.terminal.note(
+    context.terminal.note(terminal::typed(
         "\n`latimer lesson 2` is a good beginning; `latimer lesson all --html book.html` writes a book.",
-    );
+    ));
     Ok(())
 }
 
@@ -193,7 +238,8 @@ fn plays(context: &Context) -> Option<PathBuf> {
     match download::fetch(&published, &cache, &context.terminal) {
         Ok(_) => Some(cache),
         Err(error) => {
-            let reason = sentence(&error);
+            // A lesson takes no other text.
+            let reason = sentence(&error).replace(OTHER_TEXT, "");
             let warning = format_args!("without Shakespeare's plays this is shorter: {reason}");
             context.terminal.warn(warning);
             None

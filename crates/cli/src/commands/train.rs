@@ -234,7 +234,8 @@ fn what_next(asked: Option<&Path>, out: &Path, done: &Done) -> String {
         None => format!("generate {model}--max-new-tokens 500"),
     };
     format!(
-        "the run is in {}\nnext: cargo xtask {command}\n  or: latimer {command}",
-        out.display()
+        "the run is in {}\nnext: {} {command}",
+        out.display(),
+        terminal::called()
     )
 }

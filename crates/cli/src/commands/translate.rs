@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long)]
     explain: bool,
     /// Below 1 the best key gets more, above 1 less; of softmax, attention and head [default: 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = above_zero)]
     temperature: Option<f32>,
     /// What scores are multiplied by, or `formula` for 1/√d; of softmax, attention and head
     /// [default: 1, the formula's for head]
@@ -40,6 +40,23 @@ pub(crate) struct Args {
     /// A French sentence, in lower case and without punctuation
     #[arg(value_name = "TEXT", required = true)]
     text: Vec<String>,
+}
+
+fn above_zero(text: &str) -> Result<f32, String> {
+    text.parse().map_err(|_| "a number above 0".to_owned())
+}
+
+/// Who has no model yet is told what goes without.
+fn without_model(error: Error) -> Error {
+    match error {
+        Error::Trainer(cause) if matches!(*cause, latimer_trainer::Error::NoRun { .. }) => {
+            let others = Method::ALL.into_iter().filter(|&m| m != Method::Gpt);
+            let others: Vec<&str> = others.map(Method::name).collect();
+            let others = others.join(", ");
+            Error::NoTranslator { cause, others }
+        }
+        other => other,
+    }
 }
 
 /// A factor of scores.
@@ -78,7 +95,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     };
     let text = args.text.join(" ");
     if text.trim().is_empty() {
-        return Err(Error::Usage("there is nothing to translate".to_owned()));
+        let nothing = latimer_lessons::Error::EmptyText;
+        return Err(Error::Usage(nothing.to_string()));
     }
     if !method.has_sharpness() && (args.temperature.is_some() || args.scale.is_some()) {
         return Err(Error::Usage(format!(
@@ -132,7 +150,8 @@ impl Args {
                 HeadTranslator::new(&head, sharpness).translate(text)?
             }
             Method::Gpt => {
-                let model = context.model(&self.model, Some(PHRASEBOOK))?;
+                let model = context.model(&self.model, Some(PHRASEBOOK));
+                let model = model.map_err(without_model)?;
                 let tokenizer = model.tokenizer()?;
                 GptTranslator::new(&model.gpt, &model.params, &**tokenizer).translate(text)?
             }

@@ -48,7 +48,7 @@ fn train_speaks_to_people_on_stderr_and_sums_up_on_stdout() {
         "predicted",
         "loss",
         "saved runs",
-        "next: cargo xtask generate",
+        "next: latimer generate",
     ] {
         assert!(outcome.stderr.contains(said), "{said}: {outcome:?}");
     }

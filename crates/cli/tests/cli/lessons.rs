@@ -109,6 +109,43 @@ fn lessons_take_a_learners_words() {
 }
 
 #[test]
+fn words_that_change_nothing_are_said_to() {
+    let place = Place::new();
+    let outcome = place.run("lesson 0 --try le chat");
+    let said = "lesson 0 has no words to change";
+    assert!(outcome.stderr.contains(said), "{outcome:?}");
+    let outcome = place.run("lesson 6 --try chats");
+    assert_eq!(outcome.stderr, "");
+    let said = "`chats` is no key and has no vector";
+    assert!(outcome.stdout.contains(said), "{outcome:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn commands_are_shown_as_they_must_be_typed() {
+    use std::os::unix::process::CommandExt;
+    let place = Place::new();
+    for (args, typed) in [
+        ("--help", "Start with `cargo xtask train`"),
+        ("lesson --help", "Usage: cargo xtask lesson "),
+        ("lesson list", "`cargo xtask lesson 2` is a good beginning"),
+        ("lesson 2", "\n  cargo xtask lesson 3\n"),
+        ("lesson 12", "`cargo xtask train` makes one"),
+        ("translate le", "train one with `cargo xtask train`"),
+        ("lesson --ful", "unknown flag `--ful`"),
+        ("lesson 2 --latex --json", "see `cargo xtask lesson --help`"),
+    ] {
+        let outcome = Outcome::of(place.command(args).arg0("cargo xtask"));
+        let shown = outcome.stdout + &outcome.stderr;
+        assert!(shown.contains(typed), "{args}: {shown}");
+        assert!(!shown.contains("`latimer "), "{args}: {shown}");
+        let outcome = place.run(args);
+        let shown = outcome.stdout + &outcome.stderr;
+        assert!(!shown.contains("cargo xtask"), "{args}: {shown}");
+    }
+}
+
+#[test]
 fn lessons_without_shakespeare_are_shorter_and_say_so() {
     let place = Place::new();
     let outcome = place.run("lesson 11");
@@ -117,6 +154,7 @@ fn lessons_without_shakespeare_are_shorter_and_say_so() {
         outcome.stderr.contains("warning: without Shakespeare"),
         "{outcome:?}"
     );
+    assert!(!outcome.stderr.contains("--data"), "{outcome:?}");
     assert!(
         outcome.stdout.contains("latimer data get shakespeare"),
         "{outcome:?}"
@@ -172,6 +210,12 @@ fn what_no_lesson_and_no_translator_takes() {
             "the scale is -1",
         ),
         ("translate --method softmax --scale big le", 2, "`formula`"),
+        (
+            "translate --method softmax --temperature hot le",
+            2,
+            "a number above 0",
+        ),
+        ("translate le", 1, "the methods exact, fuzzy"),
     ] {
         let Outcome {
             status: got,
