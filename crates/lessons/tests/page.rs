@@ -1,12 +1,15 @@
-//! The page in a browser: what can be moved is moved, and the numbers follow. It runs where
+//! The page in a browser, as wide as a desk and as a phone, light and dark: what can be moved is moved
+//! and the numbers follow, nothing is wider than the window, everything has contrast. It runs where
 //! `$LATIMER_CHROMIUM` names a Chromium, and is skipped elsewhere.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
+use latimer_backend_cpu::Cpu;
 use latimer_lessons::course::{LESSONS, Setting};
 use latimer_lessons::render;
 use latimer_tensor::Device;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Moves everything and writes down what the page then says.
@@ -35,28 +38,103 @@ log.tokens = Array.from(m.querySelectorAll('.token'), t => t.textContent).join('
 const s = widget('steps'), at = s.querySelector('input');
 log.last = s.querySelectorAll('.note')[2].textContent; set(at, 0);
 log.first = s.querySelector('label').textContent;
-log.overflow = document.documentElement.scrollWidth > innerWidth;
+log.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+log.scheme = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
 log.unlabelled = Array.from(document.querySelectorAll('input, select'))
   .filter(input => !document.querySelector(`label[for=${input.id}]`)).length;
-const result = document.createElement('pre');
-result.id = 'log'; result.textContent = 'LOG' + JSON.stringify(log) + 'GOL';
-document.body.append(result);
 ";
 
-/// The page after the moves, at a width in pixels.
-fn moved(chromium: &str, width: u32) -> Value {
-    let device = Device::reference();
-    let setting = Setting::new(&device);
-    let lessons: Vec<_> = LESSONS[..13]
-        .iter()
-        .map(|e| e.build(&setting).unwrap())
-        .collect();
-    let page =
-        render::page(&lessons).replace("</body>", &format!("<script>{MOVES}</script></body>"));
-    let folder = std::env::temp_dir().join(format!("latimer-page-{}-{width}", std::process::id()));
+/// Measures the contrast of all text, and of what else must be seen, against what lies behind it.
+const LOOK: &str = "
+const parse = text => {
+  const srgb = text.match(/^color\\(srgb ([^)]*)\\)$/), rgb = text.match(/^rgba?\\((.*)\\)$/);
+  const numbers = (srgb ?? rgb)[1].split(/[ ,\\/]+/).map(Number);
+  const colour = numbers.slice(0, 3).map(x => srgb ? x : x / 255);
+  return [...colour, numbers[3] ?? 1];
+};
+const over = (top, below) =>
+  [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+const ground = element => {
+  const layers = [];
+  for (let e = element; e; e = e.parentElement) layers.push(getComputedStyle(e).backgroundColor);
+  return layers.reverse().map(parse).reduce((below, layer) => over(layer, below), [1, 1, 1, 1]);
+};
+const luminance = colour => {
+  const [r, g, b] = colour.map(x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const contrast = (colour, element, opacity = 1) => {
+  const below = ground(element), [r, g, b, a] = parse(colour);
+  const lights = [over([r, g, b, a * opacity], below), below].map(luminance);
+  return (Math.max(...lights) + 0.05) / (Math.min(...lights) + 0.05);
+};
+log.checked = 0; log.faint = [];
+const check = (what, least, ...colour) => {
+  const ratio = contrast(...colour);
+  log.checked++;
+  if (!(ratio >= least)) log.faint.push(`${what.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+};
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  const text = walker.currentNode.textContent, e = walker.currentNode.parentElement;
+  if (!text.trim() || e.closest('script, noscript, option') || !e.getClientRects().length) continue;
+  check(text, 4.5, getComputedStyle(e)[e.closest('svg') ? 'fill' : 'color'], e);
+}
+for (const e of document.querySelectorAll('input, select, button')) {
+  const style = getComputedStyle(e);
+  // A slider has no text; it is drawn by the browser in the colour of links.
+  if (e.type === 'range') { check(e.id, 3, style.accentColor, e.parentElement); continue; }
+  check(e.id || e.textContent, 4.5, style.color, e);
+  check(`frame of ${e.id}`, 3, style.borderTopColor, e.parentElement);
+}
+for (const e of document.querySelectorAll('.best, .path')) {
+  check(`frame of ${e.textContent}`, 3, getComputedStyle(e).outlineColor, e);
+}
+for (const e of document.querySelectorAll('polyline')) check('curve', 3, getComputedStyle(e).stroke, e);
+for (const e of document.querySelectorAll('.bars i')) {
+  check(`bar ${e.className}`, 3, getComputedStyle(e).backgroundImage.match(/rgb\\([^)]*\\)/)[0], e);
+}
+// The strongest line of every word; what the weaker ones show stands in the table below.
+for (const svg of document.querySelectorAll('.widget svg')) {
+  for (const line of svg.querySelectorAll('line[stroke-opacity=\"1.000\"]')) {
+    check('line', 3, getComputedStyle(line).stroke, line, Number(line.getAttribute('stroke-opacity')));
+  }
+}
+const result = document.createElement('pre');
+result.textContent = 'LOG' + JSON.stringify(log) + 'GOL';
+parent.document.body.append(result);
+";
+
+/// The lessons as a book; with the plays and their curves where `$LATIMER_CACHE` holds them.
+fn book() -> String {
+    let device = Device::new(Cpu::new(2).unwrap());
+    let cache = std::env::var_os("LATIMER_CACHE").map(PathBuf::from);
+    let cache = cache.filter(|folder| folder.join("shakespeare.txt").is_file());
+    let setting = Setting {
+        cache: cache.as_deref(),
+        ..Setting::new(&device)
+    };
+    let lessons = LESSONS.iter().map(|entry| entry.build(&setting).unwrap());
+    render::page(&lessons.collect::<Vec<_>>())
+}
+
+/// What the book says after the moves, at a width in pixels, in a dark or a light scheme.
+fn moved(chromium: &str, book: &str, width: u32, dark: bool) -> Value {
+    let script = format!("<script>{{{MOVES}{LOOK}}}</script></body>");
+    let page = book.replace("</body>", &script);
+    // A window has a least width, a frame has none.
+    let page = page.replace('&', "&amp;").replace('"', "&quot;");
+    let size = format!("width:{width}px;height:900px");
+    let frame = format!(
+        "<!doctype html><meta charset=\"utf-8\"><iframe style=\"{size}\" srcdoc=\"{page}\"></iframe>"
+    );
+    let name = format!("latimer-page-{}-{width}-{dark}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("book.html");
-    std::fs::write(&file, page).unwrap();
+    std::fs::write(&file, frame).unwrap();
+    // Chromium's own numbers: 0 is dark, 1 is light.
+    let scheme = u8::from(!dark);
     let output = Command::new(chromium)
         .args([
             "--headless",
@@ -73,7 +151,8 @@ fn moved(chromium: &str, width: u32) -> Value {
             "--user-data-dir={}",
             folder.join("profile").display()
         ))
-        .arg(format!("--window-size={width},900"))
+        .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
+        .arg("--window-size=1600,1000")
         .args(["--virtual-time-budget=2000", "--dump-dom"])
         .arg(format!("file://{}", file.display()))
         .output()
@@ -86,17 +165,19 @@ fn moved(chromium: &str, width: u32) -> Value {
         .nth(1)
         .unwrap_or_else(|| panic!("no log in {dom}"));
     let log = format!("{{{}", log.split("GOL").next().unwrap());
-    serde_json::from_str(&log.replace("&gt;", ">").replace("&amp;", "&")).unwrap()
+    let log = log.replace("&gt;", ">").replace("&lt;", "<");
+    serde_json::from_str(&log.replace("&amp;", "&")).unwrap()
 }
 
 #[test]
-fn what_can_be_moved_computes() {
+fn what_can_be_moved_computes_and_all_can_be_seen() {
     let Some(chromium) = std::env::var("LATIMER_CHROMIUM").ok() else {
         eprintln!("skipped: $LATIMER_CHROMIUM names no browser");
         return;
     };
-    for width in [1400, 500] {
-        let log = moved(&chromium, width);
+    let book = book();
+    for (width, dark) in [(1280, false), (390, false), (1280, true), (390, true)] {
+        let log = moved(&chromium, &book, width, dark);
         let english = "the cat is under the table";
         for (what, expected) in [
             ("plain", json!(english)),
@@ -124,13 +205,16 @@ fn what_can_be_moved_computes() {
             ("before", json!("51 tokens")),
             ("after", json!("␣ + s → ␣s: 23 tokens")),
             ("last", json!("→ is")),
-            ("overflow", json!(false)),
+            ("overflow", json!(0)),
+            ("scheme", json!(if dark { "dark" } else { "light" })),
             ("unlabelled", json!(0)),
+            ("faint", json!([])),
         ] {
             assert_eq!(log[what], expected, "{what} at {width} pixels");
         }
         let tokens = "th|e|␣cat|␣s|at|␣o|n|␣the|␣m|at|␣th|at|␣the|␣cat|␣a|n|d|␣the|␣r|at|␣h|a|d";
         assert_eq!(log["tokens"], tokens);
+        assert!(log["checked"].as_u64().unwrap() > 2000, "{log}");
         assert!(
             log["first"].as_str().unwrap().contains("0, loss 1.12"),
             "{log}"

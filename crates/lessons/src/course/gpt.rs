@@ -93,7 +93,7 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
             shown.push(text(
                 "Lesson 0's settings describe such a model. Here it learns to write Shakespeare, one \
                  character after the other, and has fewer parameters than there, for it needs only \
-                 the 65 characters of the plays. Before and after it goes on from the same words:",
+                 the 65 characters of the plays:",
             ));
             shown.push(parameters()?);
             shown.extend(training(setting, cache, "seed", STEPS)?);
@@ -208,6 +208,12 @@ pub(super) fn training(
         points: points.collect(),
     };
     Ok(vec![
+        text(&format!(
+            "It is trained for {steps} steps of {} characters. Before and after, it goes on from the \
+             words `{}`:",
+            config.train.batch_size * config.model.block_size,
+            tokenizer.decode(&prompt)?
+        )),
         output("steps", steps.to_string()),
         output("validation loss before", before.0),
         output("sample before", before.1),

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 const CSS: &str = include_str!("page.css");
+/// Characters of a result that stands below its name.
+const LONG: usize = 60;
 const JS: &str = include_str!("page.js");
 
 /// Lessons as one page without any outside resource; more than one get a table of contents.
@@ -39,15 +41,15 @@ pub fn page(lessons: &[Lesson]) -> String {
     html += "<main>\n";
     if lessons.len() > 1 {
         let _ = writeln!(html, "<h1>{}</h1>", escaped(&title));
-        html += "<p class=\"lead\">One sentence, <i>le chat est sous la table</i>, and every idea on \
-                 the way from a list of words to a language model. All numbers on these pages were \
-                 computed by the program that wrote them; what can be moved computes in the \
-                 page.</p>\n<noscript><p class=\"lead\">Without scripts the figures stand \
+        html += "<p class=\"lead\">One sentence, <i lang=\"fr\">le chat est sous la table</i>, and every idea on \
+                 the way from a list of words to a language model. The program that wrote these pages \
+                 computed their numbers, except for the losses after 5,000 steps, which are of \
+                 trainings before; what can be moved computes in the page.</p>\n<noscript><p class=\"lead\">Without scripts the figures stand \
                  still.</p></noscript>\n";
     }
     for (number, lesson) in lessons.iter().enumerate() {
         let before = number.checked_sub(1).and_then(|n| lessons.get(n));
-        html += &section(lesson, before, lessons.get(number + 1));
+        html += &section(lesson, before, lessons.get(number + 1), lessons.len() == 1);
     }
     let _ = write!(html, "</main>\n<script>\n{JS}</script>\n</body>\n</html>\n");
     html
@@ -70,15 +72,22 @@ fn contents(lessons: &[Lesson]) -> String {
     )
 }
 
-fn section(lesson: &Lesson, before: Option<&Lesson>, after: Option<&Lesson>) -> String {
+fn section(
+    lesson: &Lesson,
+    before: Option<&Lesson>,
+    after: Option<&Lesson>,
+    alone: bool,
+) -> String {
     let (id, title) = (escaped(lesson.id), escaped(lesson.title));
+    // Headings go down by one: under the book's title, or from the lesson's own.
+    let level = if alone { 1 } else { 2 };
     let mut html = format!(
-        "<section id=\"lesson-{id}\">\n<h2><span>{id}</span> {title}</h2>\n\
+        "<section id=\"lesson-{id}\">\n<h{level}><span>{id}</span> {title}</h{level}>\n\
          <p class=\"about\">{}</p>\n",
         escaped(lesson.about)
     );
     for part in &lesson.parts {
-        html += &shown(part);
+        html += &shown(part, level);
     }
     let link = |lesson: Option<&Lesson>, class: &str, arrow: &str| {
         lesson.map_or_else(String::new, |lesson| {
@@ -96,7 +105,8 @@ fn section(lesson: &Lesson, before: Option<&Lesson>, after: Option<&Lesson>) -> 
     html + "</section>\n"
 }
 
-fn shown(part: &Part) -> String {
+/// A part under a heading of this level.
+fn shown(part: &Part, level: usize) -> String {
     match part {
         Part::Text(text) => format!("<p>{}</p>\n", prose(text)),
         Part::Equation { plain, .. } => {
@@ -106,7 +116,12 @@ fn shown(part: &Part) -> String {
         Part::Table(t) => table(t),
         Part::Output { name, value } => {
             let (value, wrong) = said(value);
-            let class = if wrong { " error" } else { "" };
+            let is_long = value.contains('\n') || value.chars().count() > LONG;
+            let class = match (wrong, is_long) {
+                (true, _) => " error",
+                (false, true) => " long",
+                (false, false) => "",
+            };
             format!(
                 "<p class=\"output{class}\"><span>{}</span> <b>{}</b></p>\n",
                 escaped(name),
@@ -144,12 +159,13 @@ fn shown(part: &Part) -> String {
                 .map(|(command, shows)| {
                     format!(
                         "<li><code>{}</code><br>{}</li>\n",
-                        escaped(command),
+                        unbroken(command),
                         escaped(shows)
                     )
                 })
                 .collect();
-            format!("<div class=\"next\"><h3>Try next</h3>\n<ul>\n{items}</ul></div>\n")
+            let below = level + 1;
+            format!("<div class=\"next\"><h{below}>Try next</h{below}>\n<ul>\n{items}</ul></div>\n")
         }
         Part::Widget(w) => widget(w),
     }
@@ -244,7 +260,7 @@ fn table(t: &Table) -> String {
 
 /// A place for the page's script to draw in, with what it needs to know.
 fn widget(widget: &Widget) -> String {
-    let (kind, data) = match widget {
+    let (kind, name, data) = match widget {
         Widget::Attention {
             text,
             entries,
@@ -252,17 +268,21 @@ fn widget(widget: &Widget) -> String {
             strength,
         } => (
             "attention",
+            "Attention over a sentence",
             json!({ "text": text, "entries": entries, "scale": scale, "strength": strength }),
         ),
-        Widget::Levenshtein { word, keys } => {
-            ("levenshtein", json!({ "word": word, "keys": keys }))
-        }
+        Widget::Levenshtein { word, keys } => (
+            "levenshtein",
+            "Edits between two words",
+            json!({ "word": word, "keys": keys }),
+        ),
         Widget::Merges {
             text,
             pattern,
             merges,
         } => (
             "merges",
+            "Merges, one at a time",
             json!({ "text": text, "pattern": pattern, "merges": merges }),
         ),
         Widget::Steps { steps } => {
@@ -275,15 +295,27 @@ fn widget(widget: &Widget) -> String {
                     })
                 })
                 .collect();
-            ("steps", json!({ "steps": steps }))
+            (
+                "steps",
+                "Answers at each step of the training",
+                json!({ "steps": steps }),
+            )
         }
     };
     // A `<` would let a text end the script that holds it.
     let data = data.to_string().replace('<', "\\u003c");
     format!(
-        "<div class=\"widget\" data-kind=\"{kind}\">\
+        "<div class=\"widget\" data-kind=\"{kind}\" role=\"group\" aria-label=\"{name}\">\
          <script type=\"application/json\">{data}</script></div>\n"
     )
+}
+
+/// A command of which a line may end between words alone.
+fn unbroken(command: &str) -> String {
+    let words = command
+        .split(' ')
+        .map(|word| format!("<span>{}</span>", escaped(word)));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A formula, with what follows a `^` raised.
@@ -327,7 +359,7 @@ mod tests {
             word: "</script><b>".to_owned(),
             keys: vec!["\"&".to_owned()],
         });
-        let html = shown(&part);
+        let html = shown(&part, 2);
         assert_eq!(html.matches("</script>").count(), 1, "{html}");
         assert_eq!(
             escaped("<a href=\"x\">&"),

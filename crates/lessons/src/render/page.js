@@ -139,13 +139,15 @@ const attention = (place, data) => {
     const gap = Math.max(50, Math.min(92, (place.clientWidth - 36) / columns));
     const height = 170, width = columns * gap;
     const x = (i, n) => (width - n * gap) / 2 + (i + 0.5) * gap;
-    const svg = make('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', style: `max-width:${width}px;min-width:${width}px`,
+    const svg = make('svg', { viewBox: `0 0 ${width} ${height}`, role: 'group', style: `max-width:${width}px;min-width:${width}px`,
       'aria-label': rows.map((row, i) => `${row.word} becomes ${said[i]}`).join(', ') });
     rows.forEach((row, i) => {
       if (chosen >= 0 && chosen !== i) return;
+      // As dark as a share of the row's greatest, so that the way that wins is always seen.
+      const greatest = Math.max(...row.weights);
       row.weights.forEach((w, j) => svg.append(make('line', {
         x1: x(i, words.length), y1: 28, x2: x(j, keys.length), y2: height - 44,
-        'stroke-width': (0.5 + 7 * w).toFixed(2), 'stroke-opacity': (0.04 + 0.96 * w).toFixed(3) })));
+        'stroke-width': (0.5 + 7 * w).toFixed(2), 'stroke-opacity': (w / greatest).toFixed(3) })));
     });
     rows.forEach((row, i) => {
       const word = make('text', { x: x(i, words.length), y: 18, 'text-anchor': 'middle', tabindex: 0, role: 'button',

@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// Size of the drawing, in its own units.
 const SIZE: (f64, f64) = (640.0, 220.0);
 /// Room for labels: left, right, top, bottom.
-const ROOM: (f64, f64, f64, f64) = (56.0, 14.0, 12.0, 34.0);
+const ROOM: (f64, f64, f64, f64) = (64.0, 14.0, 14.0, 36.0);
 
 /// The curve as SVG, with a scale on both sides.
 pub(super) fn curve(curve: &Curve) -> String {
@@ -15,7 +15,18 @@ pub(super) fn curve(curve: &Curve) -> String {
     let ys = || curve.points.iter().map(|&(_, y)| y);
     let (left, right) = bounds(xs());
     let (low, high) = bounds(ys());
-    let low = low.min(0.0);
+    // Steps are counted from the beginning; a loss that stays far above 0 is shown from near its
+    // least, or its course would be flat.
+    let left = if left < 0.1 * right {
+        left.min(0.0)
+    } else {
+        left
+    };
+    let low = if low < 0.5 * high {
+        low.min(0.0)
+    } else {
+        low - 0.05 * (high - low)
+    };
     let x = |at: f64| ROOM.0 + (at - left) / (right - left) * (SIZE.0 - ROOM.0 - ROOM.1);
     let y = |at: f64| SIZE.1 - ROOM.3 - (at - low) / (high - low) * (SIZE.1 - ROOM.2 - ROOM.3);
     let points: Vec<String> = curve
@@ -41,11 +52,12 @@ pub(super) fn curve(curve: &Curve) -> String {
         let share = f64::from(part) / 4.0;
         let (at, up) = (left + share * (right - left), low + share * (high - low));
         let (across, height) = (x(at), y(up));
+        let anchor = if part < 4 { "middle" } else { "end" };
         let _ = writeln!(
             svg,
             "<line class=\"rule\" x1=\"{begin}\" x2=\"{end}\" y1=\"{height:.1}\" \
              y2=\"{height:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{up:.2}</text>\
-             <text x=\"{across:.1}\" y=\"{under:.1}\" text-anchor=\"middle\">{at:.0}</text>",
+             <text x=\"{across:.1}\" y=\"{under:.1}\" text-anchor=\"{anchor}\">{at:.0}</text>",
             begin - 8.0,
             height + 4.0,
         );
@@ -65,12 +77,12 @@ pub(super) fn bars(bars: &Bars) -> String {
         escaped(&bars.name)
     );
     for (group, shares) in &bars.groups {
-        let _ = writeln!(html, "<h4>{}</h4>", escaped(group));
+        let _ = writeln!(html, "<p class=\"group\">{}</p>", escaped(group));
         for (number, (name, share)) in bars.series.iter().zip(shares).enumerate() {
             let percent = 100.0 * share;
             let _ = writeln!(
                 html,
-                "<p><span>{}</span><i class=\"s{number}\" style=\"--w:{percent:.1}%\"></i>\
+                "<p><span>{}</span><i class=\"s{number}\" aria-hidden=\"true\" style=\"--w:{percent:.1}%\"></i>\
                  <b>{percent:.1} %</b></p>",
                 escaped(name)
             );
