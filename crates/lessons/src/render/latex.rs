@@ -4,6 +4,9 @@ use crate::latex::latex_rows;
 use crate::{Lesson, Part};
 use std::fmt::Write;
 
+/// Columns that `amsmath` allows a matrix, unless told otherwise.
+const COLUMNS: usize = 10;
+
 /// Equations and matrices of a lesson as displayed LaTeX, each under a comment with its name. It
 /// needs the package `amsmath`.
 ///
@@ -18,11 +21,18 @@ use std::fmt::Write;
 /// ```
 #[must_use]
 pub fn latex(lesson: &Lesson) -> String {
-    let mut text = format!("% Lesson {}: {}\n", lesson.id, lesson.title);
+    let mut text = format!(
+        "% Lesson {}: {}\n% For a document with \\usepackage{{amsmath}}.\n",
+        lesson.id, lesson.title
+    );
     for part in &lesson.parts {
         let _ = match part {
             Part::Equation { latex, .. } => writeln!(text, "\\[ {latex} \\]"),
             Part::Matrix(m) => {
+                if m.columns.len() > COLUMNS {
+                    let columns = m.columns.len();
+                    let _ = writeln!(text, "\\setcounter{{MaxMatrixCols}}{{{columns}}}");
+                }
                 let rows = latex_rows(m.values.iter().map(Vec::as_slice));
                 writeln!(
                     text,

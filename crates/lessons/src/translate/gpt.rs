@@ -79,7 +79,9 @@ impl<'a> GptTranslator<'a> {
         }
         let name = |ids: &[u32]| -> Vec<String> {
             let shown = ids.iter().map(|&id| self.token(id));
-            shown.map(|t| t.escape_debug().to_string()).collect()
+            // The line's end that a prompt begins with is a token too.
+            let readable = |t: String| t.replace('\n', "↵").escape_debug().to_string();
+            shown.map(readable).collect()
         };
         let matrix = Matrix::of("weights", name(answer), name(prompt), rows);
         Ok(Some(matrix.with_winners()))
