@@ -18,6 +18,14 @@ pub struct Attention {
 ///
 /// The two are one number to the mathematics and two to people: the scale belongs to the model
 /// (`1/√d` in the paper), the temperature to whoever asks.
+///
+/// ```
+/// use latimer_lessons::Sharpness;
+///
+/// let sharpness = Sharpness { temperature: 0.5, ..Sharpness::formula(16) };
+/// assert_eq!(sharpness.factor()?, 0.25 / 0.5);
+/// # Ok::<(), latimer_lessons::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sharpness {
     /// The model's factor; 1 leaves scores as they are.
@@ -67,6 +75,17 @@ impl Sharpness {
 }
 
 /// A lookup without a softmax: `Q·Kᵀ·V`. The weights are the scores.
+///
+/// ```
+/// use latimer_lessons::{Dictionary, keys_and_values, lookup};
+/// use latimer_tensor::Device;
+///
+/// let m = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
+/// let found = lookup(&m.query("sous", 0)?, &m.k, &m.v)?;
+/// assert_eq!(found.scores.to_string(), "[[0 0 0 1 0 0]]");
+/// assert_eq!(found.output.to_string(), "[[0 0 0 0 1]]"); // under
+/// # Ok::<(), latimer_lessons::Error>(())
+/// ```
 ///
 /// # Shapes
 /// - `q`: `[T, C]`; `k`: `[N, C]`; `v`: `[N, M]`; the output: `[T, M]`
@@ -122,6 +141,18 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sharpness: Sharpness) -> Re
 
 /// The tutorial's slip, kept to be looked at: the softmax runs over the queries, so each *key*
 /// hands out its weight, and what a word becomes hangs on the other words of the sentence.
+///
+/// ```
+/// use latimer_lessons::{Dictionary, Sharpness, attention_over_queries, keys_and_values};
+/// use latimer_tensor::Device;
+///
+/// let m = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
+/// let chat = m.query("chat", 0)?; // alone, so that every key hands it all
+/// let found = attention_over_queries(&chat, &m.k, &m.v, Sharpness::default())?;
+/// assert_eq!(found.output.to_string(), "[[1 1 1 2 1]]");
+/// assert_eq!(m.output.decode(&found.output)?, Some("the"));
+/// # Ok::<(), latimer_lessons::Error>(())
+/// ```
 ///
 /// # Shapes
 /// As [`attention`]; here the *columns* of the weights sum to 1.

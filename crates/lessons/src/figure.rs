@@ -5,6 +5,15 @@ use latimer_tensor::{DType, Tensor};
 use serde_json::{Value, json};
 
 /// Numbers with names on both sides.
+///
+/// ```
+/// use latimer_lessons::{Matrix, Part, render};
+///
+/// let weights = vec![vec![0.25, 0.75], vec![0.5, 0.5]];
+/// let matrix = Matrix::of("weights", ["le", "chat"], ["the", "cat"], weights).with_winners();
+/// assert_eq!(matrix.winners, [Some(1), Some(0)]); // of equals, the first
+/// assert!(render::parts(&[Part::Matrix(matrix)], false).contains("0.2500   0.7500*"));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
     /// What it is called, `K` or `softmax(q·Kᵀ)`.
@@ -111,6 +120,18 @@ impl Matrix {
 }
 
 /// Rows of text.
+///
+/// ```
+/// use latimer_lessons::Table;
+///
+/// let table = Table {
+///     name: "edits".to_owned(),
+///     header: vec!["key".to_owned(), "edits".to_owned()],
+///     rows: vec![vec!["table".to_owned(), "1".to_owned()]],
+///     winning_row: Some(0),
+/// };
+/// assert!(table.is_numeric(1) && !table.is_numeric(0));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     /// What it is called.
@@ -250,6 +271,15 @@ pub enum Part {
 
 impl Part {
     /// Name and content of what has a result, as JSON.
+    ///
+    /// ```
+    /// use latimer_lessons::Part;
+    ///
+    /// let (name, value) = ("translation".to_owned(), "the cat".to_owned());
+    /// let part = Part::Output { name, value };
+    /// assert_eq!(part.output(), Some(("translation".to_owned(), "the cat".into())));
+    /// assert_eq!(Part::Text("why".to_owned()).output(), None);
+    /// ```
     #[must_use]
     pub fn output(&self) -> Option<(String, Value)> {
         Some(match self {

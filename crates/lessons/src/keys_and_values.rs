@@ -79,6 +79,16 @@ impl KeysAndValues {
     /// The one-hot vector of a key as `[1, V_in]`; `index` is the word's place in the text, from 0,
     /// for the error.
     ///
+    /// ```
+    /// use latimer_lessons::{Dictionary, keys_and_values};
+    /// use latimer_tensor::Device;
+    ///
+    /// let m = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
+    /// assert_eq!(m.query("chat", 0)?.to_string(), "[[1 0 0 0 0 0]]");
+    /// assert!(m.query("chats", 0).is_err());
+    /// # Ok::<(), latimer_lessons::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`crate::Error::UnknownWord`]: a word that is no key has no one-hot vector.
     pub fn query(&self, word: &str, index: usize) -> Result<Tensor> {

@@ -65,6 +65,16 @@ impl Vocabulary {
     /// `e[j] = 1` where `j` is the word's number, 0 elsewhere, as `[V]`; `None` for a word that has
     /// no number.
     ///
+    /// ```
+    /// use latimer_lessons::Vocabulary;
+    /// use latimer_tensor::Device;
+    ///
+    /// let output = Vocabulary::new(["the", "cat", "is", "under", "the", "table"]);
+    /// let under = output.one_hot(&Device::reference(), "under")?;
+    /// assert_eq!(under.map(|x| x.to_string()).as_deref(), Some("[0 0 0 0 1]"));
+    /// # Ok::<(), latimer_lessons::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The device's failure.
     pub fn one_hot(&self, device: &Device, word: &str) -> Result<Option<Tensor>> {

@@ -24,6 +24,17 @@ use std::path::Path;
 pub const SENTENCE: &str = "le chat est sous la table";
 
 /// What a lesson is computed with.
+///
+/// ```
+/// use latimer_lessons::course::{Entry, Setting};
+/// use latimer_tensor::Device;
+///
+/// let device = Device::reference();
+/// let setting = Setting { text: Some("la table"), ..Setting::new(&device) };
+/// let lesson = Entry::find("7")?.build(&setting)?;
+/// assert_eq!(lesson.outputs()["translation"], "the table");
+/// # Ok::<(), latimer_lessons::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Setting<'a> {
     /// Where to compute.

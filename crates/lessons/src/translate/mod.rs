@@ -23,6 +23,15 @@ pub use gpt::GptTranslator;
 use crate::{Error, Part, Result};
 
 /// The name of a translator.
+///
+/// ```
+/// use latimer_lessons::Method;
+///
+/// let names: Vec<&str> = Method::ALL.into_iter().map(Method::name).collect();
+/// assert_eq!(names.join(" "), "exact fuzzy matrix softmax attention head gpt");
+/// assert_eq!(Method::from_name("head"), Some(Method::Head));
+/// assert!(Method::Head.has_sharpness() && !Method::Gpt.has_sharpness());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// [`ExactTranslator`].
@@ -106,6 +115,17 @@ impl Translation {
 }
 
 /// Whatever translates a French sentence.
+///
+/// ```
+/// use latimer_lessons::{Dictionary, ExactTranslator, FuzzyTranslator, Translator};
+///
+/// let dictionary = Dictionary::tutorial();
+/// let exact = ExactTranslator::new(dictionary.clone());
+/// let fuzzy = FuzzyTranslator::new(dictionary);
+/// let all: [&dyn Translator; 2] = [&exact, &fuzzy];
+/// let texts = all.map(|t| t.translate("la tables").map(|english| english.text).ok());
+/// assert_eq!(texts, [None, Some("the table".to_owned())]);
+/// ```
 pub trait Translator {
     /// Its name.
     fn method(&self) -> Method;
