@@ -103,7 +103,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         ..Setting::new(&device)
     };
     if let [entry] = entries {
-        warn(context, args, entry);
+        warn(context, args, entry, cache.is_some());
     }
     let mut lessons = Vec::new();
     let mut bar = args.html.as_ref().filter(|_| entries.len() > 1).map(|_| {
@@ -131,13 +131,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
 }
 
 /// Says beforehand what a person may wonder about.
-fn warn(context: &Context, args: &Args, entry: &Entry) {
+fn warn(context: &Context, args: &Args, entry: &Entry, has_plays: bool) {
     let id = entry.id;
     if args.words.is_some() && !entry.takes_words {
         let warning = format_args!("lesson {id} has no words to change: --try does nothing here");
         context.terminal.warn(warning);
     }
-    if SLOW.contains(&id) {
+    // Without the plays only the exam's head is trained.
+    if SLOW.contains(&id) && (has_plays || !READERS.contains(&id)) {
         let note = format!("lesson {id} trains a model: some seconds\n");
         context.terminal.note(terminal::dim(note));
     }

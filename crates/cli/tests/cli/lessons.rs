@@ -148,6 +148,8 @@ fn commands_are_shown_as_they_must_be_typed() {
 #[test]
 fn lessons_without_shakespeare_are_shorter_and_say_so() {
     let place = Place::new();
+    let outcome = place.run("lesson lm0");
+    assert!(!outcome.stderr.contains("trains a model"), "{outcome:?}");
     let outcome = place.run("lesson 11");
     assert_eq!(outcome.status, Some(0), "{outcome:?}");
     assert!(
@@ -155,6 +157,7 @@ fn lessons_without_shakespeare_are_shorter_and_say_so() {
         "{outcome:?}"
     );
     assert!(!outcome.stderr.contains("--data"), "{outcome:?}");
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
     assert!(
         outcome.stdout.contains("latimer data get shakespeare"),
         "{outcome:?}"
