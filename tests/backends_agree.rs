@@ -1,5 +1,6 @@
 //! The CPU and the CUDA backend agree: on every operation, on whole training steps of random small
-//! GPTs, on dropout masks to the bit. CUDA is the GPU where `GPU_REQUIRED` is set, else the CPU shim;
+//! GPTs, on dropout masks to the bit, on the losses of a preset in training; a recorded step has the
+//! bits of one launched kernel by kernel, and bf16 learns as f32 does. CUDA is the GPU where `GPU_REQUIRED` is set, else the CPU shim;
 //! where there is no compiler for that, the tests pass and say that they were skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -11,6 +12,9 @@ use latimer_nn::{Activation, Gpt, GptConfig};
 use latimer_tensor::op::Dropout;
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{DType, Device, Op, Scalars, StepValues, Tensor};
+use latimer_trainer::config::{Config, Dtype};
+use latimer_trainer::data::{RowKey, Source};
+use latimer_trainer::{Training, gpt_config};
 
 /// Unit roundoff of f32.
 const U: f64 = f32::EPSILON as f64 / 2.0;
@@ -211,4 +215,164 @@ fn whole_steps_of_random_gpts_agree() {
         0,
         "no operation of a GPT runs on the host"
     );
+}
+
+// ---- training
+
+/// Text with something to learn in it: each id follows from the one before, but for one in eight.
+#[derive(Debug)]
+struct Chain(u32);
+
+impl Source for Chain {
+    fn row(&self, seed: u64, key: RowKey, ids: &mut [u32]) {
+        let mut stream = Stream::new(seed, key.step as u32, key.row);
+        let mut id = stream.next_u32() % self.0;
+        for at in ids {
+            *at = id;
+            id = match stream.next_u32() % 8 {
+                0 => stream.next_u32() % self.0,
+                _ => (id * 5 + 7) % self.0,
+            };
+        }
+    }
+
+    fn validation(&self) -> Vec<&[u32]> {
+        Vec::new()
+    }
+
+    fn validation_tokens(&self) -> usize {
+        0
+    }
+
+    fn training_tokens(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// A preset made smaller, if asked, on a device.
+fn training(device: &Device, preset: &str, change: impl Fn(&mut Config), vocab: usize) -> Training {
+    let mut config = Config::preset(preset).unwrap();
+    change(&mut config);
+    let model = gpt_config(&config.model, vocab);
+    Training::new(device, &model, &config.train).unwrap()
+}
+
+/// A small model with everything in it that changes from step to step.
+fn small(config: &mut Config) {
+    let model = &mut config.model;
+    (model.n_layer, model.n_head, model.n_embd) = (2, 2, 32);
+    (model.block_size, model.dropout) = (12, 0.2);
+    let train = &mut config.train;
+    (train.batch_size, train.grad_accum) = (3, 2);
+    (train.warmup_iters, train.max_iters) = (4, 12);
+}
+
+#[test]
+fn recorded_steps_have_the_bits_of_plain_launches() {
+    for dtype in [Dtype::F32, Dtype::Bf16] {
+        let run = |plain: bool| {
+            let Some(device) = cuda() else {
+                return Vec::new();
+            };
+            let dtyped = |config: &mut Config| {
+                small(config);
+                config.train.dtype = dtype;
+            };
+            let mut training = training(&device, "baby", dtyped, 23);
+            if plain {
+                training.launch_plainly();
+            }
+            let mut left = Vec::new();
+            for _ in 0..8 {
+                let step = training.next_step(&Chain(23)).unwrap();
+                left.extend([step.loss.to_bits(), step.grad_norm.to_bits()]);
+            }
+            assert_eq!(training.is_captured(), !plain);
+            assert_eq!(device.fallbacks(), 0);
+            let params = training.params();
+            for (param, _) in params.iter() {
+                let values = params.get(Slab::Values, param).unwrap();
+                left.extend(values.iter().map(|x| x.to_bits()));
+            }
+            left
+        };
+        assert!(
+            run(false) == run(true),
+            "{dtype:?}: other bits when recorded"
+        );
+    }
+}
+
+/// Twenty steps of the preset `seed` from the same weights on the same rows.
+///
+/// The bound, to first order: both start equal, and their gradients differ by `δ` in sum. AdamW moves
+/// a parameter by `lr·m/√v`, so a relative change of its gradient changes each move by at most twice
+/// `lr` times it, and the loss by that times the gradient: `2·lr·Σ|δ|` a step. That is added up over
+/// the steps, with the largest `Σ|δ|` seen at the start; evaluating a loss costs 16 roundings.
+#[test]
+fn twenty_steps_of_a_preset_agree() {
+    let (Some(cuda), cpu) = (cuda(), cpu()) else {
+        return;
+    };
+    let start = |device: &Device| training(device, "seed", |_| (), 256);
+    let (mut ours, mut theirs) = (start(&cuda), start(&cpu));
+    let lr = Config::preset("seed").unwrap().train.learning_rate;
+    let mut apart = 0.0;
+    for step in 1..=20u32 {
+        let ours_now = ours.next_step(&Chain(256)).unwrap();
+        let theirs_now = theirs.next_step(&Chain(256)).unwrap();
+        if step == 1 {
+            for (param, _) in ours.params().iter() {
+                let on =
+                    |training: &Training| training.params().get(Slab::Gradients, param).unwrap();
+                let (a, b) = (on(&ours), on(&theirs));
+                apart += a
+                    .iter()
+                    .zip(&b)
+                    .map(|(a, b)| f64::from((a - b).abs()))
+                    .sum::<f64>();
+            }
+        }
+        let difference = f64::from((ours_now.loss - theirs_now.loss).abs());
+        let bound = 16.0 * U * f64::from(theirs_now.loss) + 2.0 * lr * f64::from(step) * apart;
+        assert!(
+            difference <= bound,
+            "step {step}: losses {} and {} differ by {difference:.2e}, above {bound:.2e}",
+            ours_now.loss,
+            theirs_now.loss
+        );
+    }
+    assert!(ours.is_captured(), "the steps were one graph");
+    assert_eq!(cuda.fallbacks(), 0, "no operation runs on the host");
+}
+
+/// Two hundred steps of a small GPT: the mean losses of each twenty steps, in f32 and in bf16.
+#[test]
+fn bf16_learns_as_f32_does() {
+    let curve = |dtype: Dtype| -> Option<Vec<f32>> {
+        let device = cuda()?;
+        let change = |config: &mut Config| {
+            small(config);
+            config.model.n_layer = 1;
+            config.model.dropout = 0.0;
+            (config.train.grad_accum, config.train.batch_size) = (1, 6);
+            (config.train.max_iters, config.train.dtype) = (200, dtype);
+        };
+        let mut training = training(&device, "baby", change, 23);
+        let mut losses = Vec::new();
+        for _ in 0..200 {
+            losses.push(training.next_step(&Chain(23)).unwrap().loss);
+        }
+        let means = losses
+            .chunks(20)
+            .map(|some| some.iter().sum::<f32>() / 20.0);
+        Some(means.collect())
+    };
+    let (Some(f32s), Some(bf16s)) = (curve(Dtype::F32), curve(Dtype::Bf16)) else {
+        return;
+    };
+    assert!(f32s[9] < f32s[0] - 0.5, "it learns: {f32s:?}");
+    for (a, b) in f32s.iter().zip(&bf16s) {
+        assert!((a - b).abs() <= 0.02, "{f32s:?}\n{bf16s:?}");
+    }
 }

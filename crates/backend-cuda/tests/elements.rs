@@ -67,7 +67,8 @@ fn a_draw_at_the_threshold_is_kept() -> Result<()> {
     let found = (0..n).find_map(|e| {
         let draws = philox4x32([words[0], words[1]], [e / 4, 0, site, words[2]]);
         let draw = draws[e as usize % 4];
-        draw.is_multiple_of(256).then_some((e as usize, draw as f32 / 2f32.powi(32)))
+        draw.is_multiple_of(256)
+            .then_some((e as usize, draw as f32 / 2f32.powi(32)))
     });
     let (element, rate) = found.expect("one in 256 draws is such");
     let device = cuda(0);
