@@ -19,6 +19,8 @@ pub(crate) struct Progress<'a> {
     terminal: &'a Terminal,
     steps: u64,
     device: String,
+    /// Why it is no GPU, where that was left open: what follows the device.
+    no_gpu: String,
     bar: Option<ProgressBar>,
     begin: Instant,
     last_line: Option<Instant>,
@@ -33,12 +35,18 @@ pub(crate) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(crate) fn new(terminal: &'a Terminal, config: &Config, device: &DeviceInfo) -> Self {
+    pub(crate) fn new(
+        terminal: &'a Terminal,
+        config: &Config,
+        device: &DeviceInfo,
+        no_gpu: Option<String>,
+    ) -> Self {
         let threads = device.threads.map(|n| format!(", {}", count(n, "thread")));
         Self {
             terminal,
             steps: config.train.max_iters,
             device: format!("{}{}", device.backend, threads.unwrap_or_default()),
+            no_gpu: no_gpu.map_or_else(String::new, |reason| format!(", as {reason}")),
             bar: None,
             begin: Instant::now(),
             last_line: None,
@@ -83,7 +91,7 @@ impl<'a> Progress<'a> {
         };
         self.terminal.note(format_args!(
             "{} parameters; {corpus}, a vocabulary of {}; {} of {} tokens\n\
-             on {} ({})\n\
+             on {} ({}){}\n\
              predicted: {} of memory, about {}",
             thousands(plan.parameters as u64),
             thousands(plan.vocab_size as u64),
@@ -91,6 +99,7 @@ impl<'a> Progress<'a> {
             thousands(plan.tokens_per_step as u64),
             self.device,
             plan.device,
+            self.no_gpu,
             size(plan.memory_bytes),
             duration(plan.estimated_seconds),
         ));

@@ -53,22 +53,15 @@ impl Context {
     pub(crate) fn device(&self) -> Result<Device> {
         let (device, passed_over) = self.open()?;
         if let Some(reason) = passed_over {
-            self.terminal.detail(1, reason);
-        }
-        Ok(device)
-    }
-
-    /// The same for work that takes minutes: a GPU that was not taken is worth a line.
-    pub(crate) fn training_device(&self) -> Result<Device> {
-        let (device, passed_over) = self.open()?;
-        if let Some(reason) = passed_over {
-            self.terminal.note(reason);
+            let taken = device.info().backend;
+            self.terminal
+                .detail(1, format_args!("{taken} is used: {reason}"));
         }
         Ok(device)
     }
 
     /// The device, and why it is no GPU where that was left open.
-    fn open(&self) -> Result<(Device, Option<String>)> {
+    pub(crate) fn open(&self) -> Result<(Device, Option<String>)> {
         let options = Options::new(self.common.threads);
         let device = self.registry.open(&self.common.backend, &options)?;
         let taken = device.info().backend;
@@ -80,7 +73,7 @@ impl Context {
                 let reason = std::error::Error::source(&error).map_or_else(String::new, sentence);
                 // What else could be done is for those who asked for a GPU.
                 let reason = reason.split([':', ';']).next().unwrap_or_default();
-                Some(format!("the {taken} is used: {reason}"))
+                Some(reason.to_owned())
             }
             _ => None,
         };

@@ -76,7 +76,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         Some(resume) => resume.check(&config)?,
         None => RunFolder::check(&out, existing)?,
     }
-    let device = context.training_device()?;
+    let (device, no_gpu) = context.open()?;
     context.warn_if_slow(&device, config.train.dtype);
     let cache = cache();
     download::provide(&config.data.data, &cache, terminal)?;
@@ -98,7 +98,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     };
 
     let stop = stop_on_signals()?;
-    let mut progress = Progress::new(terminal, &config, &device.info());
+    let mut progress = Progress::new(terminal, &config, &device.info(), no_gpu);
     let (mut end, mut unwritten) = (None, None);
     let trained = run.train(&folder, &stop, &mut |event| {
         progress.show(event, stop.load(Ordering::Relaxed));

@@ -196,10 +196,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let config: Config = args.config.resolve(&[("model.dropout", "0")])?;
     let train = &config.train;
     let watch = Watch::default();
-    let device = Device::new(Watched(
-        measured(context.training_device()?)?,
-        watch.clone(),
-    ));
+    let device = Device::new(Watched(measured(context.device()?)?, watch.clone()));
     let info = device.info();
     context.warn_if_slow(&device, train.dtype);
     let terminal = &context.terminal;
