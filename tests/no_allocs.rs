@@ -203,8 +203,9 @@ fn a_step_repeats(name: &str, config: &Config, threads: usize) {
     assert_eq!(held, needs.memory_bytes, "{name}: bytes of the pool");
 }
 
-/// A thread that enters the pool leaves a job in rayon's queue, whose blocks hold 63: one block
-/// more at times, and nothing else.
+/// A thread that enters the pool leaves a job in rayon's queue, whose blocks of 1.5 KB hold 63: one
+/// block more at times. On a busy machine threads also steal and give up more, and what they leave
+/// behind is collected in bags of 2 KB (crossbeam-epoch), a few in hundreds of steps. Nothing else.
 fn entries_cost_a_block_at_times(config: &Config) {
     const STEPS: usize = 200;
     let (mut training, ..) = training(config, 2);
@@ -219,12 +220,13 @@ fn entries_cost_a_block_at_times(config: &Config) {
         asked.push((end.count - start.count, end.bytes - start.bytes));
     }
     let least = *asked.iter().min().unwrap();
-    let blocks: Vec<_> = asked.iter().filter(|a| **a != least).collect();
+    let more: Vec<_> = asked.iter().filter(|a| **a != least).collect();
+    let (bags, blocks): (Vec<_>, Vec<_>) = more.iter().partition(|a| a.1 > least.1 + 2048);
     assert!(
-        blocks.len() <= STEPS.div_ceil(62),
-        "{blocks:?} over {least:?}"
+        blocks.len() <= STEPS.div_ceil(62) && bags.len() <= STEPS / 40,
+        "{more:?} over {least:?}"
     );
-    for (count, bytes) in blocks {
+    for (count, bytes) in more {
         assert!(
             *count == least.0 + 1 && *bytes < least.1 + 4096,
             "{asked:?}"
