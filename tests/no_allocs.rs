@@ -221,7 +221,7 @@ fn entries_cost_a_block_at_times(config: &Config) {
     }
     let least = *asked.iter().min().unwrap();
     let more: Vec<_> = asked.iter().filter(|a| **a != least).collect();
-    let (bags, blocks): (Vec<_>, Vec<_>) = more.iter().partition(|a| a.1 > least.1 + 2048);
+    let (bags, blocks): (Vec<_>, Vec<_>) = more.iter().copied().partition(|a| a.1 > least.1 + 2048);
     assert!(
         blocks.len() <= STEPS.div_ceil(62) && bags.len() <= STEPS / 40,
         "{more:?} over {least:?}"
