@@ -129,13 +129,10 @@ pub fn build(options: &Options) -> Result<PathBuf> {
     let objects = target.join("cuda-shim");
     fs::create_dir_all(&objects).map_err(|error| Error::File(objects.clone(), error))?;
 
-    // What every unit depends on: compiler, flags, headers.
+    // What every unit depends on; each depends on its own headers besides.
     let mut common = DefaultHasher::new();
     (compiler, &flags[..FLAGS.len()], options.address_sanitizer).hash(&mut common);
     read(&here.join("shim.h"))?.hash(&mut common);
-    for header in files(&kernels, "cuh")? {
-        read(&header)?.hash(&mut common);
-    }
 
     let mut units = Vec::new();
     for name in ["shim.cpp", "fake_cuda.cpp"] {
@@ -150,18 +147,21 @@ pub fn build(options: &Options) -> Result<PathBuf> {
         units.push((format!("{stem}.cpp"), text));
     }
     let mut whole = common.clone();
-    units.hash(&mut whole);
-    let folder = objects.join(format!("{:016x}", whole.finish()));
-    let library = folder.join("libcuda.so");
-    if library.exists() {
-        return Ok(library);
-    }
     let mut made = Vec::new();
     for (name, text) in &units {
         let mut hash = common.clone();
         text.hash(&mut hash);
-        let object = objects.join(format!("{name}-{:016x}.o", hash.finish()));
-        made.push((name, text, object));
+        for header in headers(&kernels, text)? {
+            read(&header)?.hash(&mut hash);
+        }
+        let hash = hash.finish();
+        (name, hash).hash(&mut whole);
+        made.push((name, text, objects.join(format!("{name}-{hash:016x}.o"))));
+    }
+    let folder = objects.join(format!("{:016x}", whole.finish()));
+    let library = folder.join("libcuda.so");
+    if library.exists() {
+        return Ok(library);
     }
     std::thread::scope(|scope| {
         let halves = [0, 1].map(|half| {
@@ -275,6 +275,27 @@ fn families(ptx: &Path) -> Result<Vec<(String, Vec<String>)>> {
         }
     }
     Ok(families)
+}
+
+/// The headers of a folder that a source takes in, directly or by another, each once.
+fn headers(folder: &Path, source: &str) -> Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    let mut texts = vec![source.to_owned()];
+    while let Some(text) = texts.pop() {
+        for line in text.lines() {
+            let rest = line.trim_start().strip_prefix("#include \"");
+            let Some((name, _)) = rest.and_then(|rest| rest.split_once('"')) else {
+                continue;
+            };
+            let header = folder.join(name);
+            // The shim's own header lies elsewhere.
+            if header.exists() && !found.contains(&header) {
+                texts.push(read(&header)?);
+                found.push(header);
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
