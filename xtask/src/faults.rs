@@ -2,7 +2,7 @@
 //! conformance suite must catch.
 //!
 //! A suite that has never failed proves little. Here a copy of the workspace (the tree itself is
-//! never touched) gets one fault after the other from [`list::FAULTS`], is built, and must then fail
+//! never touched) gets one fault after the other from [`all`], is built, and must then fail
 //! the suite of the fault's operation, in the property that the list names. A fault whose text is no
 //! longer found, or that does not compile, is a mistake of the list; the copy without a fault must
 //! pass.
@@ -12,11 +12,13 @@
 //! which may also stop a faulty one by itself (a barrier not reached by all, a write past the end
 //! of shared memory): that counts as the property `Stops`.
 
+#[macro_use]
 mod list;
+mod kernels;
 
 use crate::run::{Outcome, cargo, target_folder};
 use crate::tidy::entries;
-use list::{FAULTS, Fault};
+use list::Fault;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,6 +39,11 @@ const TREE: [&str; 8] = [
 
 /// What faults in CUDA kernels have in the place of a level of instructions.
 const SHIM: &str = "shim";
+
+/// Every fault, in the CPU backend first.
+fn all() -> impl Iterator<Item = &'static Fault> {
+    list::FAULTS.iter().chain(kernels::FAULTS)
+}
 
 impl Fault {
     /// Where its file is.
@@ -93,20 +100,20 @@ pub(crate) fn faults(names: &[OsString]) -> Outcome {
 
 fn choose(names: &[OsString]) -> Result<Vec<&'static Fault>, String> {
     if names.is_empty() {
-        return Ok(FAULTS.iter().collect());
+        return Ok(all().collect());
     }
     let mut chosen = Vec::new();
     for name in names {
         let before = chosen.len();
-        chosen.extend(FAULTS.iter().filter(|fault| {
+        chosen.extend(all().filter(|fault| {
             let group = if fault.simd == SHIM { "kernels" } else { "cpu" };
             name == fault.name || name == group
         }));
         if chosen.len() == before {
-            let all: Vec<_> = FAULTS.iter().map(|fault| fault.name).collect();
-            let (name, all) = (name.display(), all.join(", "));
+            let names: Vec<_> = all().map(|fault| fault.name).collect();
+            let (name, names) = (name.display(), names.join(", "));
             return Err(format!(
-                "there is no fault {name}; the faults are {all}, or all of cpu or kernels"
+                "there is no fault {name}; the faults are {names}, or all of cpu or kernels"
             ));
         }
     }
@@ -346,13 +353,13 @@ mod tests {
     #[test]
     fn every_fault_still_fits_its_file() {
         crate::run::to_root().unwrap();
-        for (i, fault) in FAULTS.iter().enumerate() {
+        for (i, fault) in all().enumerate() {
             let text = read(&Path::new(fault.sources()).join(fault.file)).unwrap();
             let planted = fault
                 .planted(&text)
                 .unwrap_or_else(|error| panic!("{}: {error}", fault.name));
             assert_ne!(planted, text, "{}", fault.name);
-            let twice = FAULTS[..i].iter().any(|other| other.name == fault.name);
+            let twice = all().take(i).any(|other| other.name == fault.name);
             assert!(!twice, "{} is listed twice", fault.name);
         }
     }
