@@ -8,7 +8,9 @@
 //!    in the same precision loses;
 //! 2. nothing but the outputs changes: not the inputs, not the memory around;
 //! 3. a second run, over other old contents and inside [`Device::enter`], gives the same bits;
-//! 4. the devices that promise the same bits (other thread counts) keep the promise, inside
+//! 4. recorded by [`Device::capture`] over other contents and then launched, it gives the same bits,
+//!    where the device records and the operation runs natively;
+//! 5. the devices that promise the same bits (other thread counts) keep the promise, inside
 //!    [`Device::enter`] too, where a backend has its threads at hand.
 //!
 //! And for operands or attributes that do not fit: no panic, and the error that says what does not
@@ -71,6 +73,8 @@ pub enum Property {
     StaysInside,
     /// The same bits again.
     Repeats,
+    /// The same bits when it is recorded first and launched then.
+    Captured,
     /// The same bits on another device that promises them.
     SameBits,
     /// The right error for what does not fit.
@@ -210,7 +214,7 @@ fn hold(strategy: BoxedStrategy<Case>, cases: u32, test: Test<'_>) -> Result<(),
     }
 }
 
-/// Holds one case to properties 1 to 4.
+/// Holds one case to properties 1 to 5.
 ///
 /// # Errors
 /// The first property that does not hold.
@@ -237,6 +241,7 @@ pub(crate) fn held(subject: &Subject, case: &Case) -> Result<Option<f64>, Box<Fa
     let operands = case.operands().map_err(broken)?;
     let want = oracle::meaning(case, &operands).map_err(broken)?;
 
+    let fallbacks = subject.device.fallbacks();
     // Outputs are NaN at first, so that what is not written, or read, shows.
     let left = run(&subject.device, case, &operands, 0xFF).map_err(broken)?;
     if let Some(damage) = left.damage {
@@ -274,6 +279,20 @@ pub(crate) fn held(subject: &Subject, case: &Case) -> Result<Option<f64>, Box<Fa
     let again = run_inside(&subject.device, case, &operands).map_err(broken)?;
     if let Some(detail) = difference(&operands, &left.operands, &again.operands) {
         return fail(Property::Repeats, detail);
+    }
+    if subject.device.fallbacks() == fallbacks {
+        match run_captured(&subject.device, case, &operands) {
+            Err(error) => return fail(Property::Captured, error.to_string()),
+            Ok(Some(launched)) => {
+                if let Some(damage) = launched.damage {
+                    return fail(Property::Captured, damage);
+                }
+                if let Some(detail) = difference(&operands, &left.operands, &launched.operands) {
+                    return fail(Property::Captured, detail);
+                }
+            }
+            Ok(None) => {}
+        }
     }
     for (i, other) in subject.same_bits.iter().enumerate() {
         let other = run_inside(other, case, &operands).map_err(broken)?;
@@ -437,6 +456,28 @@ fn run(
 
 fn run_inside(device: &Device, case: &Case, operands: &[Operand]) -> latimer_tensor::Result<Left> {
     device.enter(|| run(device, case, operands, 0x40))
+}
+
+/// Records a case while its operands hold nothing of use, then launches it on what they should hold:
+/// what was read too early, on the host, shows. `None` where the device records nothing. The case
+/// must have been run before, as a recording allocates and compiles nothing.
+fn run_captured(
+    device: &Device,
+    case: &Case,
+    operands: &[Operand],
+) -> latimer_tensor::Result<Option<Left>> {
+    if device.capture::<Error>(&mut || Ok(()))?.is_none() {
+        return Ok(None);
+    }
+    let mut memory = Memory::place(device, operands, case.layout, 0x40, None)?;
+    memory.upload(Some(0x40))?;
+    let step = device.capture(&mut || memory.with(operands, |bound| device.run(case.op(bound))))?;
+    memory.upload(None)?;
+    if let Some(step) = step {
+        step.launch()?;
+    }
+    device.synchronize()?;
+    memory.left(operands).map(Some)
 }
 
 /// The first byte of an output that differs, as a sentence.

@@ -88,6 +88,17 @@ impl Memory {
         })
     }
 
+    /// Sets every byte to one value, or all to what was placed.
+    pub(crate) fn upload(&mut self, byte: Option<u8>) -> Result<()> {
+        for block in &mut self.blocks {
+            let same = byte.map(|byte| vec![byte; block.before.len()]);
+            let bytes = same.as_ref().unwrap_or(&block.before);
+            let device = block.tensor.device().clone();
+            device.upload(bytes, block.tensor.view_mut()?)?;
+        }
+        Ok(())
+    }
+
     /// Calls `work` with a view of every operand.
     pub(crate) fn with<R>(
         &mut self,
