@@ -110,9 +110,17 @@ impl std::error::Error for Failure {}
 pub const CASES: u32 = 64;
 
 fn cases() -> u32 {
-    let asked = std::env::var("LATIMER_CASES").ok();
-    asked.and_then(|n| n.parse().ok()).unwrap_or(CASES)
+    number("LATIMER_CASES", CASES)
 }
+
+/// A number that an environment variable sets.
+fn number(variable: &str, otherwise: u32) -> u32 {
+    let asked = std::env::var(variable).ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Smaller cases tried after a failure unless `LATIMER_SHRINK` says otherwise.
+const SHRINK: u32 = 512;
 
 /// The operation agrees with its meaning, on finite operands.
 ///
@@ -178,7 +186,7 @@ fn guarded(case: &Case, test: Test<'_>) -> Result<(), Box<Failure>> {
 fn hold(strategy: BoxedStrategy<Case>, cases: u32, test: Test<'_>) -> Result<(), Box<Failure>> {
     let config = Config {
         cases,
-        max_shrink_iters: 512,
+        max_shrink_iters: number("LATIMER_SHRINK", SHRINK),
         failure_persistence: None,
         ..Config::default()
     };

@@ -14,6 +14,7 @@
 /// For each operation there is a module of its name with the tests `agrees_with_its_meaning`,
 /// `spreads_nan_and_infinity` and `refuses_misfits`; see [`crate::check`]. The environment variable
 /// `LATIMER_CASES` sets how many cases each draws (64 if unset); the cases are the same every time.
+/// `LATIMER_SHRINK` sets how many smaller ones are tried after a failure (512 if unset).
 #[macro_export]
 macro_rules! suite {
     ($device:expr $(, same_bits = [$($other:expr),* $(,)?])? $(,)?) => {
