@@ -9,6 +9,7 @@ use latimer_tensor::op::{Over, ReduceKind};
 #[must_use]
 pub fn all() -> Vec<Case> {
     let mut all = classics();
+    all.extend(tiles());
     all.extend(found());
     all
 }
@@ -212,6 +213,73 @@ fn classics() -> Vec<Case> {
             to: DType::Bf16,
         }),
     ]
+}
+
+/// Sizes that drawn cases seldom have: more than one tile of those that GPUs work in, rows aligned
+/// to 16 bytes, in `Bf16` most of all.
+fn tiles() -> Vec<Case> {
+    let bf16 = |attributes| with(attributes, |case| case.dtype = DType::Bf16);
+    let matmul = |[m, n, k]: [usize; 3], trans_a, trans_b, f32_sum| Attributes::Matmul {
+        batch: None,
+        m,
+        n,
+        k,
+        trans_a,
+        trans_b,
+        alpha: 0.5,
+        beta: 1.0,
+        bias: true,
+        f32_sum,
+    };
+    let attention = |d, t, causal| AttentionAttributes {
+        b: 1,
+        t,
+        n_head: 2,
+        d,
+        scale: 0.25,
+        causal,
+        rate: 0.1,
+        site: 3,
+    };
+    let decode = Attributes::AttentionDecode {
+        b: 2,
+        t: 2,
+        n_head: 2,
+        d: 3,
+        room: 303,
+        position: 300,
+        scale: 0.5,
+    };
+    let attentions = [
+        attention(16, 132, true),
+        attention(32, 70, true),
+        attention(64, 66, false),
+        attention(96, 36, true),
+        attention(128, 64, true),
+    ];
+    let mut all = vec![
+        bf16(matmul([65, 72, 104], false, false, true)),
+        bf16(matmul([72, 65, 104], true, true, false)),
+        // A sum of so many terms is cut.
+        Case::new(matmul([5, 3, 1030], false, true, false)),
+        bf16(matmul([5, 8, 1030], true, false, true)),
+        Case::new(decode.clone()),
+        bf16(decode),
+        // As many ids are sorted in two tiles, and most of them go on from part to part.
+        Case::new(Attributes::EmbeddingBackward {
+            b: 1,
+            t: 4099,
+            v: 29,
+            c: 1,
+            positions: None,
+            f32_gradients: false,
+        }),
+    ];
+    for attributes in attentions {
+        all.push(bf16(Attributes::Attention(attributes)));
+        all.push(bf16(Attributes::AttentionBackward(attributes)));
+    }
+    all
 }
 
 /// Once wrong on a backend of this workspace.
