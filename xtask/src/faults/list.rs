@@ -9,7 +9,7 @@ pub(super) struct Fault {
     pub(super) name: &'static str,
     /// What is wrong, in one line.
     pub(super) about: &'static str,
-    /// Below `crates/backend-cpu/src`, or `kernels`.
+    /// Below `crates/backend-cpu/src`; on the shim below `kernels`, or `crates/backend-cuda/src`.
     pub(super) file: &'static str,
     /// What is replaced; the file has it once.
     pub(super) old: &'static str,
