@@ -2,7 +2,9 @@
 
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut};
+use crate::real::narrow;
 use crate::simd::{fma, simd};
+use half::bf16;
 use latimer_tensor::op::{AdamW, ClipScale};
 use latimer_tensor::{Ran, Result, Scalars};
 
@@ -56,9 +58,6 @@ const UNIT: usize = 256;
 
 pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Ran> {
     let block = read::<f32>(op.scalars, "adamw", "scalars")?;
-    if block[Scalars::CLIP].is_nan() {
-        return Ok(Ran::Done);
-    }
     let lr = f64::from(block[Scalars::LR]);
     // Computed in f64 and rounded once.
     let f = Factors {
@@ -76,15 +75,32 @@ pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Ran> {
     let param = write(op.param.reborrow(), "adamw", "param")?;
     let m = write(op.m.reborrow(), "adamw", "m")?;
     let v = write(op.v.reborrow(), "adamw", "v")?;
+    let working = match &mut op.working {
+        Some(working) => Some(write::<bf16>(working.reborrow(), "adamw", "working")?),
+        None => None,
+    };
     let (units, ns) = (grad.len().div_ceil(UNIT), grad.len());
     let parts = (
         RowsMut(param, UNIT),
         Rows(grad, UNIT),
         RowsMut(m, UNIT),
         RowsMut(v, UNIT),
+        working.map(|working| RowsMut(working, UNIT)),
     );
-    par.split(units, ns, parts, &|(param, grad, m, v)| {
-        update(param.0, grad.0, m.0, v.0, f)
+    par.split(units, ns, parts, &|(param, grad, m, v, working): (
+        RowsMut<'_>,
+        Rows<'_>,
+        RowsMut<'_>,
+        RowsMut<'_>,
+        Option<RowsMut<'_, bf16>>,
+    )| {
+        // Gradients that are not finite leave everything as it is.
+        if !f.clip.is_nan() {
+            update(param.0, grad.0, m.0, v.0, f);
+        }
+        if let Some(working) = working {
+            narrow(param.0, working.0);
+        }
     });
     Ok(Ran::Done)
 }

@@ -2,6 +2,7 @@
 
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut};
+use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::{Dropout, DropoutMask};
 use latimer_tensor::{Error, Ran, Result, View};
@@ -97,9 +98,9 @@ simd! {
 
 simd! {
     /// Replaces factors by products; what is dropped is 0 even where `x` is not finite.
-    fn keep(x: &[f32], y: &mut [f32]) {
+    fn keep<E: Real>(x: &[E], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            let kept = x * *y;
+            let kept = x.load() * *y;
             *y = if *y == 0.0 { 0.0 } else { kept };
         }
     }
@@ -108,18 +109,20 @@ simd! {
 /// Elements handed out together: a multiple of Philox's four.
 const UNIT: usize = 256;
 
-pub(crate) fn run(op: &mut Dropout<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn run<E: Real>(op: &mut Dropout<'_>, par: Par) -> Result<Ran> {
     let words = words(op.random, "dropout")?;
     let mask = Mask::new(words, op.site, op.rate);
     let first = op.first_element(words[3]);
-    let x = read(op.x, "dropout", "x")?;
+    let x = read::<E>(op.x, "dropout", "x")?;
     let y = write(op.y.reborrow(), "dropout", "y")?;
     let units = x.len().div_ceil(UNIT);
     let parts = (0..units, Rows(x, UNIT), RowsMut(y, UNIT));
-    let work = |(units, x, y): (Range<usize>, Rows<'_>, RowsMut<'_>)| {
+    let work = |(units, x, y): (Range<usize>, Rows<'_, E>, RowsMut<'_, E>)| {
         for ((unit, x), y) in units.zip(x.0.chunks(UNIT)).zip(y.0.chunks_mut(UNIT)) {
-            mask.factors(first + (unit * UNIT) as u64, y);
-            keep(x, y);
+            E::overwrite(y, |y| {
+                mask.factors(first + (unit * UNIT) as u64, y);
+                keep(x, y);
+            });
         }
     };
     par.split(units, 4 * x.len(), parts, &work);

@@ -3,6 +3,7 @@
 use crate::math::{erf_complement, exp, tanh};
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut};
+use crate::real::Real;
 use crate::simd::{fma, simd};
 use latimer_tensor::op::{Axpby, Binary, BinaryKind, Unary, UnaryBackward, UnaryKind};
 use latimer_tensor::{Ran, Result};
@@ -107,30 +108,30 @@ impl Function for Exp {
 }
 
 simd! {
-    fn apply<F: Function>(x: &[f32], y: &mut [f32]) {
+    fn apply<F: Function, E: Real>(x: &[E], y: &mut [E]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = F::value::<FMA>(x);
+            *y = E::store(F::value::<FMA>(x.load()));
         }
     }
 }
 
 simd! {
-    fn apply_derivative<F: Function>(x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    fn apply_derivative<F: Function, E: Real>(x: &[E], dy: &[E], dx: &mut [E]) {
         for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
-            *dx = F::derivative::<FMA>(x) * dy;
+            *dx = E::store(F::derivative::<FMA>(x.load()) * dy.load());
         }
     }
 }
 
-pub(crate) fn unary(op: &mut Unary<'_>, par: Par) -> Result<Ran> {
-    let x = read(op.x, "unary", "x")?;
+pub(crate) fn unary<E: Real>(op: &mut Unary<'_>, par: Par) -> Result<Ran> {
+    let x = read::<E>(op.x, "unary", "x")?;
     let y = write(op.y.reborrow(), "unary", "y")?;
     let f = match op.kind {
-        UnaryKind::Relu => apply::<Relu>,
-        UnaryKind::GeluTanh => apply::<GeluTanh>,
-        UnaryKind::GeluErf => apply::<GeluErf>,
-        UnaryKind::Tanh => apply::<Tanh>,
-        UnaryKind::Exp => apply::<Exp>,
+        UnaryKind::Relu => apply::<Relu, E>,
+        UnaryKind::GeluTanh => apply::<GeluTanh, E>,
+        UnaryKind::GeluErf => apply::<GeluErf, E>,
+        UnaryKind::Tanh => apply::<Tanh, E>,
+        UnaryKind::Exp => apply::<Exp, E>,
         _ => return Ok(Ran::Unsupported),
     };
     let parts = (Rows(x, UNIT), RowsMut(y, UNIT));
@@ -140,16 +141,16 @@ pub(crate) fn unary(op: &mut Unary<'_>, par: Par) -> Result<Ran> {
     Ok(Ran::Done)
 }
 
-pub(crate) fn unary_backward(op: &mut UnaryBackward<'_>, par: Par) -> Result<Ran> {
-    let x = read(op.x, "unary_backward", "x")?;
+pub(crate) fn unary_backward<E: Real>(op: &mut UnaryBackward<'_>, par: Par) -> Result<Ran> {
+    let x = read::<E>(op.x, "unary_backward", "x")?;
     let dy = read(op.dy, "unary_backward", "dy")?;
     let dx = write(op.dx.reborrow(), "unary_backward", "dx")?;
     let f = match op.kind {
-        UnaryKind::Relu => apply_derivative::<Relu>,
-        UnaryKind::GeluTanh => apply_derivative::<GeluTanh>,
-        UnaryKind::GeluErf => apply_derivative::<GeluErf>,
-        UnaryKind::Tanh => apply_derivative::<Tanh>,
-        UnaryKind::Exp => apply_derivative::<Exp>,
+        UnaryKind::Relu => apply_derivative::<Relu, E>,
+        UnaryKind::GeluTanh => apply_derivative::<GeluTanh, E>,
+        UnaryKind::GeluErf => apply_derivative::<GeluErf, E>,
+        UnaryKind::Tanh => apply_derivative::<Tanh, E>,
+        UnaryKind::Exp => apply_derivative::<Exp, E>,
         _ => return Ok(Ran::Unsupported),
     };
     let parts = (Rows(x, UNIT), Rows(dy, UNIT), RowsMut(dx, UNIT));
@@ -195,30 +196,31 @@ impl Function2 for Div {
 
 simd! {
     /// `b` is as long as `a`, or is repeated, or is one value.
-    fn apply2<F: Function2>(a: &[f32], b: &[f32], y: &mut [f32]) {
+    fn apply2<F: Function2, E: Real>(a: &[E], b: &[E], y: &mut [E]) {
         if let [b] = *b {
+            let b = b.load();
             for (y, &a) in y.iter_mut().zip(a) {
-                *y = F::value(a, b);
+                *y = E::store(F::value(a.load(), b));
             }
             return;
         }
         for (y, a) in y.chunks_mut(b.len()).zip(a.chunks(b.len())) {
             for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-                *y = F::value(a, b);
+                *y = E::store(F::value(a.load(), b.load()));
             }
         }
     }
 }
 
-pub(crate) fn binary(op: &mut Binary<'_>, par: Par) -> Result<Ran> {
-    let a = read(op.a, "binary", "a")?;
+pub(crate) fn binary<E: Real>(op: &mut Binary<'_>, par: Par) -> Result<Ran> {
+    let a = read::<E>(op.a, "binary", "a")?;
     let b = read(op.b, "binary", "b")?;
     let y = write(op.y.reborrow(), "binary", "y")?;
     let f = match op.kind {
-        BinaryKind::Add => apply2::<Add>,
-        BinaryKind::Sub => apply2::<Sub>,
-        BinaryKind::Mul => apply2::<Mul>,
-        BinaryKind::Div => apply2::<Div>,
+        BinaryKind::Add => apply2::<Add, E>,
+        BinaryKind::Sub => apply2::<Sub, E>,
+        BinaryKind::Mul => apply2::<Mul, E>,
+        BinaryKind::Div => apply2::<Div, E>,
         _ => return Ok(Ran::Unsupported),
     };
     if a.is_empty() {
@@ -240,23 +242,23 @@ pub(crate) fn binary(op: &mut Binary<'_>, par: Par) -> Result<Ran> {
 }
 
 simd! {
-    fn apply_axpby(alpha: f32, x: &[f32], beta: f32, y: &mut [f32]) {
+    fn apply_axpby<E: Real>(alpha: f32, x: &[E], beta: f32, y: &mut [E]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = fma::<FMA>(alpha, x, beta * *y);
+            *y = E::store(fma::<FMA>(alpha, x.load(), beta * y.load()));
         }
     }
 }
 
 simd! {
-    fn apply_scale(alpha: f32, x: &[f32], y: &mut [f32]) {
+    fn apply_scale<E: Real>(alpha: f32, x: &[E], y: &mut [E]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = alpha * x;
+            *y = E::store(alpha * x.load());
         }
     }
 }
 
-pub(crate) fn axpby(op: &mut Axpby<'_>, par: Par) -> Result<Ran> {
-    let x = read(op.x, "axpby", "x")?;
+pub(crate) fn axpby<E: Real>(op: &mut Axpby<'_>, par: Par) -> Result<Ran> {
+    let x = read::<E>(op.x, "axpby", "x")?;
     let y = write(op.y.reborrow(), "axpby", "y")?;
     let (alpha, beta) = (op.alpha, op.beta);
     let parts = (Rows(x, UNIT), RowsMut(y, UNIT));

@@ -2,9 +2,10 @@
 
 use crate::memory::{Shared, read, write};
 use crate::parallel::{Par, Rows, RowsMut};
+use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::{Embedding, EmbeddingBackward};
-use latimer_tensor::{Error, Ran, Result};
+use latimer_tensor::{DType, Error, Ran, Result};
 use std::ops::Range;
 
 /// Answers with the first id that names no row.
@@ -32,30 +33,30 @@ pub(crate) fn check_ids(
 }
 
 simd! {
-    fn add_rows(a: &[f32], b: &[f32], y: &mut [f32]) {
+    fn add_rows<E: Real>(a: &[E], b: &[E], y: &mut [E]) {
         for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-            *y = a + b;
+            *y = E::store(a.load() + b.load());
         }
     }
 }
 
-pub(crate) fn forward(op: &mut Embedding<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn forward<E: Real>(op: &mut Embedding<'_>, par: Par) -> Result<Ran> {
     let (t, c) = (op.ids.shape().columns(), op.wte.shape().columns());
     let ids = read::<u32>(op.ids, "embedding", "ids")?;
     check_ids("embedding", "ids", ids, op.wte.shape().rows())?;
-    let wte = read::<f32>(op.wte, "embedding", "wte")?;
+    let wte = read::<E>(op.wte, "embedding", "wte")?;
     let wpe = op
         .wpe
-        .map(|wpe| read::<f32>(wpe, "embedding", "wpe"))
+        .map(|wpe| read::<E>(wpe, "embedding", "wpe"))
         .transpose()?;
-    let y = write::<f32>(op.y.reborrow(), "embedding", "y")?;
+    let y = write::<E>(op.y.reborrow(), "embedding", "y")?;
     if y.is_empty() {
         return Ok(Ran::Done);
     }
     let first = op.first_position;
     let ns = y.len() / 6 + ids.len() * 4;
     let parts = (0..ids.len(), Rows(ids, 1), RowsMut(y, c));
-    let work = |(places, ids, y): (Range<usize>, Rows<'_, u32>, RowsMut<'_>)| {
+    let work = |(places, ids, y): (Range<usize>, Rows<'_, u32>, RowsMut<'_, E>)| {
         for ((at, &id), y) in places.zip(ids.0).zip(y.0.chunks_exact_mut(c)) {
             let token = &wte[id as usize * c..][..c];
             match wpe {
@@ -69,9 +70,9 @@ pub(crate) fn forward(op: &mut Embedding<'_>, par: Par) -> Result<Ran> {
 }
 
 simd! {
-    fn add_to(x: &[f32], y: &mut [f32]) {
+    fn add_to<E: Real>(x: &[E], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y += x;
+            *y += x.load();
         }
     }
 }
@@ -80,11 +81,15 @@ simd! {
 const LINE: usize = 16;
 
 /// Every thread takes some columns of all tokens, so that each sum runs in the order of the tokens.
-pub(crate) fn backward(op: &mut EmbeddingBackward<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn backward<E: Real>(op: &mut EmbeddingBackward<'_>, par: Par) -> Result<Ran> {
+    // Narrower sums would lose what comes late.
+    if op.dwte.dtype() != DType::F32 || op.dy.dtype() != E::DTYPE {
+        return Ok(Ran::Unsupported);
+    }
     let (t, c) = (op.ids.shape().columns(), op.dwte.shape().columns());
     let ids = read::<u32>(op.ids, "embedding_backward", "ids")?;
     check_ids("embedding_backward", "ids", ids, op.dwte.shape().rows())?;
-    let dy = read::<f32>(op.dy, "embedding_backward", "dy")?;
+    let dy = read::<E>(op.dy, "embedding_backward", "dy")?;
     let dwte = write::<f32>(op.dwte.reborrow(), "embedding_backward", "dwte")?;
     let dwpe = match &mut op.dwpe {
         Some(dwpe) => Some(write::<f32>(dwpe.reborrow(), "embedding_backward", "dwpe")?),

@@ -4,18 +4,19 @@
 use crate::math::sum;
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut, op_scratch};
+use crate::real::Real;
 use crate::reduce::chunk_rows;
 use crate::simd::{fma, simd};
 use latimer_tensor::op::{AddLayerNorm, LayerNorm, LayerNormBackward};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{DType, Ran, Result};
 
 simd! {
     /// `bias` is empty for none.
-    fn rows_forward(
-        x: &[f32],
-        weight: &[f32],
-        bias: &[f32],
-        y: &mut [f32],
+    fn rows_forward<X: Real, E: Real>(
+        x: &[X],
+        weight: &[E],
+        bias: &[E],
+        y: &mut [E],
         mean: &mut [f32],
         rstd: &mut [f32],
         eps: f32,
@@ -24,29 +25,29 @@ simd! {
         let n = c as f32;
         let rows = x.chunks_exact(c).zip(y.chunks_exact_mut(c));
         for ((x, y), (mean, rstd)) in rows.zip(mean.iter_mut().zip(rstd)) {
-            let average = sum::<FMA>(x, |x| x) / n;
-            let variance = sum::<FMA>(x, |x| (x - average) * (x - average)) / n;
+            let average = sum::<FMA, _>(x, |x| x) / n;
+            let variance = sum::<FMA, _>(x, |x| (x - average) * (x - average)) / n;
             let scale = 1.0 / (variance + eps).sqrt();
             *mean = average;
             *rstd = scale;
             if bias.is_empty() {
                 for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
-                    *y = (x - average) * scale * w;
+                    *y = E::store((x.load() - average) * scale * w.load());
                 }
             } else {
                 for (((y, &x), &w), &b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
-                    *y = fma::<FMA>((x - average) * scale, w, b);
+                    *y = E::store(fma::<FMA>((x.load() - average) * scale, w.load(), b.load()));
                 }
             }
         }
     }
 }
 
-pub(crate) fn forward(op: &mut LayerNorm<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn forward<E: Real>(op: &mut LayerNorm<'_>, par: Par) -> Result<Ran> {
     let name = "layer_norm";
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read(op.x, name, "x")?;
-    let weight = read(op.weight, name, "weight")?;
+    let x = read::<E>(op.x, name, "x")?;
+    let weight = read::<E>(op.weight, name, "weight")?;
     let bias = op
         .bias
         .map_or(Ok(&[][..]), |bias| read(bias, name, "bias"))?;
@@ -72,9 +73,9 @@ pub(crate) fn forward(op: &mut LayerNorm<'_>, par: Par) -> Result<Ran> {
 }
 
 simd! {
-    fn rows_add(x: &[f32], r: &[f32], s: &mut [f32]) {
+    fn rows_add<E: Real>(x: &[E], r: &[E], s: &mut [f32]) {
         for ((s, &x), &r) in s.iter_mut().zip(x).zip(r) {
-            *s = x + r;
+            *s = x.load() + r.load();
         }
     }
 }
@@ -82,12 +83,12 @@ simd! {
 /// Floats of a sum that are normalised while they lie in the nearest cache: 8 KiB.
 const NEAR: usize = 2048;
 
-pub(crate) fn add_forward(op: &mut AddLayerNorm<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn add_forward<E: Real>(op: &mut AddLayerNorm<'_>, par: Par) -> Result<Ran> {
     let name = "add_layer_norm";
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read(op.x, name, "x")?;
+    let x = read::<E>(op.x, name, "x")?;
     let r = read(op.r, name, "r")?;
-    let weight = read(op.weight, name, "weight")?;
+    let weight = read::<E>(op.weight, name, "weight")?;
     let bias = op
         .bias
         .map_or(Ok(&[][..]), |bias| read(bias, name, "bias"))?;
@@ -111,8 +112,11 @@ pub(crate) fn add_forward(op: &mut AddLayerNorm<'_>, par: Par) -> Result<Ran> {
         let results = s.0.chunks_mut(wide).zip(y.0.chunks_mut(wide));
         let statistics = mean.0.chunks_mut(tall).zip(rstd.0.chunks_mut(tall));
         for (((x, r), (s, y)), (mean, rstd)) in sums.zip(results).zip(statistics) {
-            rows_add(x, r, s);
-            rows_forward(s, weight, bias, y, mean, rstd, eps);
+            // What is normalised is the sum before it is rounded.
+            E::overwrite(s, |s| {
+                rows_add(x, r, s);
+                rows_forward(s, weight, bias, y, mean, rstd, eps);
+            });
         }
     });
     Ok(Ran::Done)
@@ -120,13 +124,13 @@ pub(crate) fn add_forward(op: &mut AddLayerNorm<'_>, par: Par) -> Result<Ran> {
 
 simd! {
     /// Overwrites `sums` (`dweight`, then `dbias`) with the sums over these rows.
-    fn rows_backward(
-        x: &[f32],
-        weight: &[f32],
+    fn rows_backward<E: Real>(
+        x: &[E],
+        weight: &[E],
         mean: &[f32],
         rstd: &[f32],
-        dy: &[f32],
-        dx: &mut [f32],
+        dy: &[E],
+        dx: &mut [E],
         accumulate: bool,
         sums: &mut [f32],
     ) {
@@ -146,44 +150,50 @@ simd! {
             let vectors = x_vectors.iter().zip(dy_vectors).zip(w_vectors);
             for (((x, dy), w), (dw, db)) in vectors.zip(dw_vectors.iter_mut().zip(db_vectors)) {
                 for i in 0..16 {
-                    let normal = (x[i] - mean) * rstd;
-                    let g = dy[i] * w[i];
+                    let dy = dy[i].load();
+                    let normal = (x[i].load() - mean) * rstd;
+                    let g = dy * w[i].load();
                     g_sum[i] += g;
                     gn_sum[i] = fma::<FMA>(g, normal, gn_sum[i]);
-                    dw[i] = fma::<FMA>(dy[i], normal, dw[i]);
-                    db[i] += dy[i];
+                    dw[i] = fma::<FMA>(dy, normal, dw[i]);
+                    db[i] += dy;
                 }
             }
             let (mut g_rest, mut gn_rest) = (0.0, 0.0);
             let tail = x_tail.iter().zip(dy_tail).zip(w_tail);
             for (((&x, &dy), &w), (dw, db)) in tail.zip(dw_tail.iter_mut().zip(db_tail)) {
-                let normal = (x - mean) * rstd;
-                let g = dy * w;
+                let dy = dy.load();
+                let normal = (x.load() - mean) * rstd;
+                let g = dy * w.load();
                 g_rest += g;
                 gn_rest = fma::<FMA>(g, normal, gn_rest);
                 *dw = fma::<FMA>(dy, normal, *dw);
                 *db += dy;
             }
-            let g_mean = (sum::<FMA>(&g_sum, |x| x) + g_rest) / n;
-            let gn_mean = (sum::<FMA>(&gn_sum, |x| x) + gn_rest) / n;
+            let g_mean = (sum::<FMA, _>(&g_sum, |x| x) + g_rest) / n;
+            let gn_mean = (sum::<FMA, _>(&gn_sum, |x| x) + gn_rest) / n;
             // dx = rstd·(g - g_mean - normal·gn_mean)
             for (((dx, &x), &dy), &w) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
-                let normal = (x - mean) * rstd;
+                let normal = (x.load() - mean) * rstd;
                 // g as it was summed, rounded: fused with the difference it would leave its own
                 // rounding behind where all of a row are alike and nothing should be left.
-                let g = dy * w;
+                let g = dy.load() * w.load();
                 let value = rstd * fma::<FMA>(-normal, gn_mean, g - g_mean);
-                *dx = if accumulate { *dx + value } else { value };
+                *dx = E::store(if accumulate { dx.load() + value } else { value });
             }
         }
     }
 }
 
-pub(crate) fn backward(op: &mut LayerNormBackward<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn backward<E: Real>(op: &mut LayerNormBackward<'_>, par: Par) -> Result<Ran> {
     let name = "layer_norm_backward";
+    // Narrower sums would lose what comes late.
+    if op.dweight.dtype() != DType::F32 || op.x.dtype() != E::DTYPE {
+        return Ok(Ran::Unsupported);
+    }
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read(op.x, name, "x")?;
-    let weight = read(op.weight, name, "weight")?;
+    let x = read::<E>(op.x, name, "x")?;
+    let weight = read::<E>(op.weight, name, "weight")?;
     let mean = read(op.mean, name, "mean")?;
     let rstd = read(op.rstd, name, "rstd")?;
     let dy = read(op.dy, name, "dy")?;
@@ -210,7 +220,7 @@ pub(crate) fn backward(op: &mut LayerNormBackward<'_>, par: Par) -> Result<Ran> 
             outs,
         )| {
             let (x, dy, mean, rstd) = ins;
-            let (dx, partial): (RowsMut<'_>, RowsMut<'_>) = outs;
+            let (dx, partial): (RowsMut<'_, E>, RowsMut<'_>) = outs;
             let ins = x.0.chunks(wide).zip(dy.0.chunks(wide));
             let statistics = mean.0.chunks(tall).zip(rstd.0.chunks(tall));
             let outs = dx.0.chunks_mut(wide).zip(partial.0.chunks_exact_mut(2 * c));

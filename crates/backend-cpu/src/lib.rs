@@ -36,15 +36,18 @@ mod math;
 mod memory;
 mod movement;
 mod parallel;
+mod real;
 mod reduce;
 mod simd;
 mod softmax;
 
+use half::bf16;
 use latimer_tensor::op::Operand;
 use latimer_tensor::{Backend, Buffer, DType, DeviceInfo, Error, Op, Ran, Result, View, ViewMut};
 use machine::Machine;
 use memory::{Budget, Memory};
 use parallel::Par;
+use real::Real;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -198,45 +201,62 @@ fn run(op: &mut Op<'_>, par: Par) -> Result<Ran> {
         Op::Concat(op) => return movement::concat(op, par),
         _ => {}
     }
-    if !is_native(op) {
-        return Ok(Ran::Unsupported);
-    }
-    match op {
-        Op::Unary(op) => elementwise::unary(op, par),
-        Op::UnaryBackward(op) => elementwise::unary_backward(op, par),
-        Op::Binary(op) => elementwise::binary(op, par),
-        Op::Axpby(op) => elementwise::axpby(op, par),
-        Op::Matmul(op) => gemm::matmul(op, par),
-        Op::Reduce(op) => reduce::reduce(op, par),
-        Op::ArgMax(op) => reduce::arg_max(op, par),
-        Op::Embedding(op) => embedding::forward(op, par),
-        Op::EmbeddingBackward(op) => embedding::backward(op, par),
-        Op::LayerNorm(op) => layer_norm::forward(op, par),
-        Op::AddLayerNorm(op) => layer_norm::add_forward(op, par),
-        Op::LayerNormBackward(op) => layer_norm::backward(op, par),
-        Op::Softmax(op) => softmax::forward(op, par),
-        Op::SoftmaxBackward(op) => softmax::backward(op, par),
-        Op::Attention(op) => attention::forward(op, par),
-        Op::AttentionBackward(op) => attention::backward(op, par),
-        Op::AttentionDecode(op) => attention::decode(op, par),
-        Op::CrossEntropy(op) => cross_entropy::run(op, par),
-        Op::Dropout(op) => dropout::run(op, par),
-        Op::SumSquares(op) => reduce::sum_squares(op, par),
-        Op::ClipScale(op) => adamw::clip_scale(op),
-        Op::AdamW(op) => adamw::run(op, par),
+    match floats(op) {
+        Some(DType::F32) => match op {
+            Op::Reduce(op) => reduce::reduce::<f32, f32>(op, par),
+            Op::Matmul(op) => gemm::matmul(op, par),
+            Op::SumSquares(op) => reduce::sum_squares(op, par),
+            Op::ClipScale(op) => adamw::clip_scale(op),
+            Op::AdamW(op) => adamw::run(op, par),
+            Op::Attention(op) => attention::forward(op, par),
+            Op::AttentionBackward(op) => attention::backward(op, par),
+            Op::AttentionDecode(op) => attention::decode(op, par),
+            _ => run_on::<f32>(op, par),
+        },
+        Some(DType::Bf16) => match op {
+            Op::Reduce(op) if op.y.dtype() == DType::F32 => reduce::reduce::<bf16, f32>(op, par),
+            Op::Reduce(op) => reduce::reduce::<bf16, bf16>(op, par),
+            Op::AdamW(op) => adamw::run(op, par),
+            _ => run_on::<bf16>(op, par),
+        },
         _ => Ok(Ran::Unsupported),
     }
 }
 
-/// Whether all operands are `f32`, or ids and random words.
-fn is_native(op: &mut Op<'_>) -> bool {
-    let mut native = true;
+/// Operations that are the same for all types of their floats.
+fn run_on<E: Real>(op: &mut Op<'_>, par: Par) -> Result<Ran> {
+    match op {
+        Op::Unary(op) => elementwise::unary::<E>(op, par),
+        Op::UnaryBackward(op) => elementwise::unary_backward::<E>(op, par),
+        Op::Binary(op) => elementwise::binary::<E>(op, par),
+        Op::Axpby(op) => elementwise::axpby::<E>(op, par),
+        Op::ArgMax(op) => reduce::arg_max::<E>(op, par),
+        Op::Embedding(op) => embedding::forward::<E>(op, par),
+        Op::EmbeddingBackward(op) => embedding::backward::<E>(op, par),
+        Op::LayerNorm(op) => layer_norm::forward::<E>(op, par),
+        Op::AddLayerNorm(op) => layer_norm::add_forward::<E>(op, par),
+        Op::LayerNormBackward(op) => layer_norm::backward::<E>(op, par),
+        Op::Softmax(op) => softmax::forward::<E>(op, par),
+        Op::SoftmaxBackward(op) => softmax::backward::<E>(op, par),
+        Op::CrossEntropy(op) => cross_entropy::run::<E>(op, par),
+        Op::Dropout(op) => dropout::run::<E>(op, par),
+        _ => Ok(Ran::Unsupported),
+    }
+}
+
+/// The narrower of the types of its floats: `F32`, or `Bf16` alone or among `F32`; else `None`.
+fn floats(op: &mut Op<'_>) -> Option<DType> {
+    let mut narrowest = Some(DType::F32);
     op.operands(&mut |_, operand| {
         let dtype = match operand {
             Operand::In(view) => view.dtype(),
             Operand::Out(view) | Operand::InOut(view) => view.dtype(),
         };
-        native &= matches!(dtype, DType::F32 | DType::U32);
+        narrowest = match dtype {
+            DType::F32 | DType::U32 => narrowest,
+            DType::Bf16 => narrowest.and(Some(DType::Bf16)),
+            _ => None,
+        };
     });
-    native
+    narrowest
 }

@@ -5,6 +5,7 @@
 //! 1980): `x = n·ln 2 + r` with `ln 2` in two parts. The polynomials interpolate at Chebyshev nodes
 //! and were computed in exact rational arithmetic for this file.
 
+use crate::real::Real;
 use crate::simd::fma;
 
 /// Adding this to a small number rounds it to an integer, which is then in the low bits.
@@ -190,61 +191,66 @@ mod x86 {
 /// Folds the lanes `f(lane, x)` over `x` in blocks of 32, then 16, then one by one, each in its
 /// own variable: a lane chosen at run time would force all of them into memory.
 #[inline(always)]
-fn fold<const FMA: bool>(x: &[f32], start: f32, f: impl Fn(f32, f32) -> f32, join: Join) -> f32 {
+fn fold<const FMA: bool, E: Real>(
+    x: &[E],
+    start: f32,
+    f: impl Fn(f32, f32) -> f32,
+    join: Join,
+) -> f32 {
     let mut lanes = [start; LANES];
     let (blocks, tail) = x.as_chunks::<LANES>();
     for block in blocks {
         for i in 0..LANES {
-            lanes[i] = f(lanes[i], block[i]);
+            lanes[i] = f(lanes[i], block[i].load());
         }
     }
     let (vectors, tail) = tail.as_chunks::<VECTOR>();
     for vector in vectors {
         for i in 0..VECTOR {
-            lanes[i] = f(lanes[i], vector[i]);
+            lanes[i] = f(lanes[i], vector[i].load());
         }
     }
     let folded = tree::<FMA>(&lanes, join);
     if tail.is_empty() {
         return folded;
     }
-    let rest = tail.iter().fold(start, |rest, &x| f(rest, x));
+    let rest = tail.iter().fold(start, |rest, &x| f(rest, x.load()));
     join.of(folded, rest)
 }
 
 /// `Σ f(x)`, 32 partial sums added as a tree.
 #[inline(always)]
-pub(crate) fn sum<const FMA: bool>(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    fold::<FMA>(x, 0.0, |lane, x| lane + f(x), Join::Add)
+pub(crate) fn sum<const FMA: bool, E: Real>(x: &[E], f: impl Fn(f32) -> f32) -> f32 {
+    fold::<FMA, E>(x, 0.0, |lane, x| lane + f(x), Join::Add)
 }
 
 /// The greatest `x`, minus infinity for none; NaNs are passed over.
 #[inline(always)]
-pub(crate) fn max<const FMA: bool>(x: &[f32]) -> f32 {
-    fold::<FMA>(x, f32::NEG_INFINITY, |a, b| Join::Max.of(a, b), Join::Max)
+pub(crate) fn max<const FMA: bool, E: Real>(x: &[E]) -> f32 {
+    fold::<FMA, E>(x, f32::NEG_INFINITY, |a, b| Join::Max.of(a, b), Join::Max)
 }
 
 /// `Σ x·y`, added as [`sum`].
 #[inline(always)]
-pub(crate) fn dot<const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
+pub(crate) fn dot<const FMA: bool, A: Real, B: Real>(x: &[A], y: &[B]) -> f32 {
     let mut lanes = [0.0; LANES];
     let (x_blocks, x_tail) = x.as_chunks::<LANES>();
     let (y_blocks, y_tail) = y.as_chunks::<LANES>();
     for (x, y) in x_blocks.iter().zip(y_blocks) {
         for i in 0..LANES {
-            lanes[i] = fma::<FMA>(x[i], y[i], lanes[i]);
+            lanes[i] = fma::<FMA>(x[i].load(), y[i].load(), lanes[i]);
         }
     }
     let (x_vectors, x_tail) = x_tail.as_chunks::<VECTOR>();
     let (y_vectors, y_tail) = y_tail.as_chunks::<VECTOR>();
     for (x, y) in x_vectors.iter().zip(y_vectors) {
         for i in 0..VECTOR {
-            lanes[i] = fma::<FMA>(x[i], y[i], lanes[i]);
+            lanes[i] = fma::<FMA>(x[i].load(), y[i].load(), lanes[i]);
         }
     }
     let mut rest = 0.0;
     for (&x, &y) in x_tail.iter().zip(y_tail) {
-        rest = fma::<FMA>(x, y, rest);
+        rest = fma::<FMA>(x.load(), y.load(), rest);
     }
     tree::<FMA>(&lanes, Join::Add) + rest
 }
@@ -315,10 +321,10 @@ mod tests {
         for n in [0, 1, 31, 32, 33, 100] {
             let x: Vec<f32> = (1..=n).map(|i| i as f32).collect();
             let total = (n * (n + 1) / 2) as f32;
-            assert_eq!(sum::<false>(&x, |x| x), total);
-            assert_eq!(dot::<false>(&x, &vec![1.0; n]), total);
+            assert_eq!(sum::<false, f32>(&x, |x| x), total);
+            assert_eq!(dot::<false, f32, f32>(&x, &vec![1.0; n]), total);
             assert_eq!(
-                max::<false>(&x),
+                max::<false, f32>(&x),
                 if n == 0 { f32::NEG_INFINITY } else { n as f32 }
             );
         }

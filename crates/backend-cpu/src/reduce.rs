@@ -6,6 +6,7 @@
 use crate::math::{dot, max, sum};
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut, op_scratch};
+use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::{ArgMax, Over, Reduce, ReduceKind, SumSquares};
 use latimer_tensor::{Ran, Result};
@@ -17,21 +18,22 @@ pub(crate) fn chunk_rows(rows: usize) -> usize {
 
 simd! {
     /// `sums[j] = Σ_i x[i, j]` over whole rows.
-    fn sum_rows(x: &[f32], sums: &mut [f32]) {
+    fn sum_rows<E: Real>(x: &[E], sums: &mut [f32]) {
         sums.fill(0.0);
         for row in x.chunks_exact(sums.len()) {
             for (sum, &x) in sums.iter_mut().zip(row) {
-                *sum += x;
+                *sum += x.load();
             }
         }
     }
 }
 
 simd! {
-    fn max_rows(x: &[f32], most: &mut [f32]) {
+    fn max_rows<E: Real>(x: &[E], most: &mut [f32]) {
         most.fill(f32::NEG_INFINITY);
         for row in x.chunks_exact(most.len()) {
             for (most, &x) in most.iter_mut().zip(row) {
+                let x = x.load();
                 *most = if x.is_nan() || x > *most { x } else { *most };
                 // NaN stays: nothing is greater than it.
             }
@@ -40,37 +42,34 @@ simd! {
 }
 
 simd! {
-    fn row_sum(x: &[f32]) -> f32 {
-        sum::<FMA>(x, |x| x)
+    fn row_sum<E: Real>(x: &[E]) -> f32 {
+        sum::<FMA, _>(x, |x| x)
     }
 }
 
 simd! {
-    fn row_max(x: &[f32]) -> f32 {
+    fn row_max<E: Real>(x: &[E]) -> f32 {
         // The maximum passes over NaN, the sum of x·0 does not.
-        let poison = sum::<FMA>(x, |x| if x.is_nan() { x } else { 0.0 });
-        if poison.is_nan() { poison } else { max::<FMA>(x) }
+        let poison = sum::<FMA, _>(x, |x| if x.is_nan() { x } else { 0.0 });
+        if poison.is_nan() { poison } else { max::<FMA, _>(x) }
     }
 }
 
-pub(crate) fn reduce(op: &mut Reduce<'_>, par: Par) -> Result<Ran> {
+/// `X` is the type of `x`, `Y` that of `y`.
+pub(crate) fn reduce<X: Real, Y: Real>(op: &mut Reduce<'_>, par: Par) -> Result<Ran> {
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read(op.x, "reduce", "x")?;
-    let y = write(op.y.reborrow(), "reduce", "y")?;
+    let x = read::<X>(op.x, "reduce", "x")?;
+    let y = write::<Y>(op.y.reborrow(), "reduce", "y")?;
     let keep = op.accumulate;
     let kind = op.kind;
-    let write_back = |y: &mut f32, value: f32| {
-        if keep {
-            *y += value;
-        } else {
-            *y = value;
-        }
+    let write_back = |y: &mut Y, value: f32| {
+        *y = Y::store(if keep { y.load() + value } else { value });
     };
     let ns = x.len() / 8;
     match op.over {
         Over::Columns => {
             let parts = (Rows(x, columns), RowsMut(y, 1));
-            par.split(rows, ns, parts, &|(x, y): (Rows<'_>, RowsMut<'_>)| {
+            par.split(rows, ns, parts, &|(x, y): (Rows<'_, X>, RowsMut<'_, Y>)| {
                 for (y, row) in y.0.iter_mut().zip(x.0.chunks_exact(columns)) {
                     let value = match kind {
                         ReduceKind::Mean => row_sum(row) / columns as f32,
@@ -88,7 +87,7 @@ pub(crate) fn reduce(op: &mut Reduce<'_>, par: Par) -> Result<Ran> {
             op_scratch(chunks * columns, |partial| {
                 let parts = (Rows(x, tall * columns), RowsMut(&mut *partial, columns));
                 par.split(chunks, ns, parts, &|(x, partial): (
-                    Rows<'_>,
+                    Rows<'_, X>,
                     RowsMut<'_>,
                 )| {
                     let chunks = x.0.chunks(tall * columns);
@@ -122,23 +121,23 @@ pub(crate) fn reduce(op: &mut Reduce<'_>, par: Par) -> Result<Ran> {
 
 simd! {
     /// The first place of the greatest value, by the meaning's rule: a NaN in front stays.
-    fn place_of_max(row: &[f32]) -> u32 {
-        if row[0].is_nan() {
+    fn place_of_max<E: Real>(row: &[E]) -> u32 {
+        if row[0].load().is_nan() {
             return 0;
         }
-        let most = max::<FMA>(row);
-        row.iter().position(|&x| x == most).unwrap_or(0) as u32
+        let most = max::<FMA, _>(row);
+        row.iter().position(|&x| x.load() == most).unwrap_or(0) as u32
     }
 }
 
-pub(crate) fn arg_max(op: &mut ArgMax<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn arg_max<E: Real>(op: &mut ArgMax<'_>, par: Par) -> Result<Ran> {
     let (columns, valid) = (op.x.shape().columns(), op.valid_columns);
-    let x = read(op.x, "arg_max", "x")?;
+    let x = read::<E>(op.x, "arg_max", "x")?;
     let y = write::<u32>(op.y.reborrow(), "arg_max", "y")?;
     let ns = x.len() / 4;
     let parts = (Rows(x, columns), RowsMut(y, 1));
     par.split(op.x.shape().rows(), ns, parts, &|(x, y): (
-        Rows<'_>,
+        Rows<'_, E>,
         RowsMut<'_, u32>,
     )| {
         for (y, row) in y.0.iter_mut().zip(x.0.chunks_exact(columns)) {
@@ -150,7 +149,7 @@ pub(crate) fn arg_max(op: &mut ArgMax<'_>, par: Par) -> Result<Ran> {
 
 simd! {
     fn squares(x: &[f32]) -> f32 {
-        dot::<FMA>(x, x)
+        dot::<FMA, _, _>(x, x)
     }
 }
 

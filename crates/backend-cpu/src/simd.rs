@@ -109,7 +109,7 @@ macro_rules! simd {
         $crate::simd::simd! { @make [$(#[$meta])* $vis] [unsafe] $($rest)* }
     };
     (@make [$($front:tt)*] [$($unsafe:tt)?]
-        $name:ident $(<$generic:ident: $bound:path>)? (
+        $name:ident $(<$($generic:ident: $bound:path),+>)? (
             $($arg:ident: $ty:ty),* $(,)?
         ) $(-> $ret:ty)? $body:block
     ) => {
@@ -117,34 +117,34 @@ macro_rules! simd {
             unsafe_code, unused_unsafe, clippy::too_many_arguments,
             reason = "features are checked below; operands are the caller's promise"
         )]
-        $($front)* $($unsafe)? fn $name $(<$generic: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+        $($front)* $($unsafe)? fn $name $(<$($generic: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::extra_unused_type_parameters, reason = "not every body asks for FMA")]
-            $($unsafe)? fn body<$($generic: $bound,)? const FMA: bool>(
+            $($unsafe)? fn body<$($($generic: $bound,)+)? const FMA: bool>(
                 $($arg: $ty),*
             ) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            $($unsafe)? fn avx512 $(<$generic: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+            $($unsafe)? fn avx512 $(<$($generic: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {
                 // SAFETY: the caller's promise, if there is one.
-                unsafe { body::<$($generic,)? true>($($arg),*) }
+                unsafe { body::<$($($generic,)+)? true>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            $($unsafe)? fn avx2 $(<$generic: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+            $($unsafe)? fn avx2 $(<$($generic: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {
                 // SAFETY: the caller's promise, if there is one.
-                unsafe { body::<$($generic,)? true>($($arg),*) }
+                unsafe { body::<$($($generic,)+)? true>($($arg),*) }
             }
             match $crate::simd::level() {
                 // SAFETY: `level` answers this only after it has found all these features.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::Level::Avx512 => unsafe { avx512 $(::<$generic>)? ($($arg),*) },
+                $crate::simd::Level::Avx512 => unsafe { avx512 $(::<$($generic),+>)? ($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::Level::Avx2 => unsafe { avx2 $(::<$generic>)? ($($arg),*) },
+                $crate::simd::Level::Avx2 => unsafe { avx2 $(::<$($generic),+>)? ($($arg),*) },
                 // SAFETY: the caller's promise, if there is one.
-                _ => unsafe { body::<$($generic,)? false>($($arg),*) },
+                _ => unsafe { body::<$($($generic,)+)? false>($($arg),*) },
             }
         }
     };

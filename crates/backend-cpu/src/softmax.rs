@@ -3,6 +3,7 @@
 use crate::math::{dot, exp, max, sum};
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut};
+use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::{Softmax, SoftmaxBackward};
 use latimer_tensor::{Ran, Result};
@@ -10,15 +11,15 @@ use std::ops::Range;
 
 simd! {
     /// Writes `e^(scale·x - greatest)` and returns the sum of these and the greatest `scale·x`.
-    pub(crate) fn exponentials(x: &[f32], scale: f32, y: &mut [f32]) -> (f32, f32) {
+    pub(crate) fn exponentials<E: Real>(x: &[E], scale: f32, y: &mut [f32]) -> (f32, f32) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = scale * x;
+            *y = scale * x.load();
         }
-        let most = max::<FMA>(y);
+        let most = max::<FMA, _>(y);
         for y in y.iter_mut() {
             *y = exp::<FMA>(*y - most);
         }
-        (sum::<FMA>(y, |y| y), most)
+        (sum::<FMA, _>(y, |y| y), most)
     }
 }
 
@@ -30,9 +31,9 @@ simd! {
     }
 }
 
-pub(crate) fn forward(op: &mut Softmax<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn forward<E: Real>(op: &mut Softmax<'_>, par: Par) -> Result<Ran> {
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read(op.x, "softmax", "x")?;
+    let x = read::<E>(op.x, "softmax", "x")?;
     // A causal row reaches one column more than the one above it in its matrix
     // (`Softmax::reach`).
     let shape = op.x.shape();
@@ -49,8 +50,8 @@ pub(crate) fn forward(op: &mut Softmax<'_>, par: Par) -> Result<Ran> {
     let parts = (0..rows, Rows(x, c), RowsMut(y, c));
     par.split(rows, ns, parts, &|(rows, x, y): (
         Range<usize>,
-        Rows<'_>,
-        RowsMut<'_>,
+        Rows<'_, E>,
+        RowsMut<'_, E>,
     )| {
         for ((row, x), y) in rows.zip(x.0.chunks_exact(c)).zip(y.0.chunks_exact_mut(c)) {
             let (y, masked) = y.split_at_mut(if causal {
@@ -58,26 +59,29 @@ pub(crate) fn forward(op: &mut Softmax<'_>, par: Par) -> Result<Ran> {
             } else {
                 valid
             });
-            masked.fill(0.0);
-            let (total, _) = exponentials(&x[..y.len()], scale, y);
-            scale_row(y, 1.0 / total);
+            masked.fill(E::store(0.0));
+            let x = &x[..y.len()];
+            E::overwrite(y, |y| {
+                let (total, _) = exponentials(x, scale, y);
+                scale_row(y, 1.0 / total);
+            });
         }
     });
     Ok(Ran::Done)
 }
 
 simd! {
-    fn row_backward(y: &[f32], dy: &[f32], dx: &mut [f32], scale: f32) {
-        let mean = dot::<FMA>(y, dy);
+    fn row_backward<E: Real>(y: &[E], dy: &[E], dx: &mut [E], scale: f32) {
+        let mean = dot::<FMA, _, _>(y, dy);
         for ((dx, &y), &dy) in dx.iter_mut().zip(y).zip(dy) {
-            *dx = scale * y * (dy - mean);
+            *dx = E::store(scale * y.load() * (dy.load() - mean));
         }
     }
 }
 
-pub(crate) fn backward(op: &mut SoftmaxBackward<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn backward<E: Real>(op: &mut SoftmaxBackward<'_>, par: Par) -> Result<Ran> {
     let (rows, c) = (op.y.shape().rows(), op.y.shape().columns());
-    let y = read(op.y, "softmax_backward", "y")?;
+    let y = read::<E>(op.y, "softmax_backward", "y")?;
     let dy = read(op.dy, "softmax_backward", "dy")?;
     let dx = write(op.dx.reborrow(), "softmax_backward", "dx")?;
     if y.is_empty() {
@@ -85,7 +89,7 @@ pub(crate) fn backward(op: &mut SoftmaxBackward<'_>, par: Par) -> Result<Ran> {
     }
     let scale = op.scale;
     let parts = (Rows(y, c), Rows(dy, c), RowsMut(dx, c));
-    let work = |(y, dy, dx): (Rows<'_>, Rows<'_>, RowsMut<'_>)| {
+    let work = |(y, dy, dx): (Rows<'_, E>, Rows<'_, E>, RowsMut<'_, E>)| {
         let rows = y.0.chunks_exact(c).zip(dy.0.chunks_exact(c));
         for ((y, dy), dx) in rows.zip(dx.0.chunks_exact_mut(c)) {
             row_backward(y, dy, dx, scale);

@@ -105,7 +105,7 @@ unsafe fn stream(head: &Head, i: usize) {
 simd! {
     fn all_scores(q: &[f32], k: &[f32], scores: &mut [f32]) {
         for (score, k) in scores.iter_mut().zip(k.chunks_exact(q.len())) {
-            *score = crate::math::dot::<FMA>(q, k);
+            *score = crate::math::dot::<FMA, _, _>(q, k);
         }
     }
 }

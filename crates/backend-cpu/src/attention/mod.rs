@@ -249,7 +249,7 @@ simd! {
 
 simd! {
     fn dot(x: &[f32], y: &[f32]) -> f32 {
-        crate::math::dot::<FMA>(x, y)
+        crate::math::dot::<FMA, _, _>(x, y)
     }
 }
 

@@ -78,7 +78,7 @@ simd! {
         for (at, j) in columns.enumerate() {
             let b = &b[j * k..][..k];
             for (i, a) in a.chunks_exact(k).enumerate() {
-                sums[i * width + at] = dot::<FMA>(a, b);
+                sums[i * width + at] = dot::<FMA, _, _>(a, b);
             }
         }
     }
