@@ -216,6 +216,7 @@ fn run(op: &mut Op<'_>, par: Par) -> Result<Ran> {
         Some(DType::Bf16) => match op {
             Op::Reduce(op) if op.y.dtype() == DType::F32 => reduce::reduce::<bf16, f32>(op, par),
             Op::Reduce(op) => reduce::reduce::<bf16, bf16>(op, par),
+            Op::Matmul(op) => gemm::narrow_matmul(op, par),
             Op::AdamW(op) => adamw::run(op, par),
             _ => run_on::<bf16>(op, par),
         },

@@ -4,7 +4,7 @@
 //! different threads by `rayon::join`. The cut never changes a result: rows are independent, and
 //! sums over rows go through chunks whose number and order depend on the shapes only.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -133,10 +133,13 @@ tuples!(A a, B b, C c, D d, E e, F f);
 thread_local! {
     /// Scratch memory of this thread that nobody is using.
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    /// How many pieces of it somebody is using.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The most that a piece of work asked for yet, in floats.
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
+/// The most that a piece of work asked for yet, in floats; then the most that one asked for which
+/// had some already. Deeper does not come up.
+static LARGEST: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
 
 /// Scratch memory of whole operations that none is using.
 static SHARED: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
@@ -147,11 +150,16 @@ static SHARED: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 /// Which thread does which piece is chance, so a thread could meet its largest one late in a run.
 /// Every thread therefore asks for the largest that any has met, in [`warm`].
 pub(crate) fn scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    if LARGEST.load(Ordering::Relaxed) < len {
-        LARGEST.fetch_max(len, Ordering::Relaxed);
+    let depth = DEPTH.get();
+    let largest = &LARGEST[depth.min(1)];
+    if largest.load(Ordering::Relaxed) < len {
+        largest.fetch_max(len, Ordering::Relaxed);
     }
+    // What is given back last is lent first: the outermost gets the same piece every time.
     let mut memory = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    DEPTH.set(depth + 1);
     let result = lend(&mut memory, len, work);
+    DEPTH.set(depth);
     FREE.with_borrow_mut(|free| free.push(memory));
     result
 }
@@ -176,12 +184,20 @@ fn lend<R>(memory: &mut Vec<f32>, len: usize, work: impl FnOnce(&mut [f32]) -> R
     work(&mut memory[first..first + len])
 }
 
-/// The largest [`scratch`] yet, in floats.
+/// How much [`scratch`] a thread has had at once at most, in floats.
 pub(crate) fn largest_scratch() -> usize {
-    LARGEST.load(Ordering::Relaxed)
+    LARGEST
+        .iter()
+        .map(|most| most.load(Ordering::Relaxed))
+        .sum()
 }
 
 /// Gives the calling thread scratch memory as large as any thread has needed.
 pub(crate) fn warm() {
-    scratch(largest_scratch(), |_| ());
+    let [outer, inner] = LARGEST.each_ref().map(|most| most.load(Ordering::Relaxed));
+    scratch(outer, |_| {
+        if inner > 0 {
+            scratch(inner, |_| ());
+        }
+    });
 }

@@ -20,8 +20,22 @@ pub(crate) enum Level {
     Avx512 = 3,
 }
 
+/// How products of `bf16` are summed, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Dots {
+    /// As products of `f32`.
+    Widened = 1,
+    /// Two terms an instruction and lane (AVX512_BF16).
+    Pairs = 2,
+    /// Tiles of 16 by 16 sums (AMX).
+    Tiles = 3,
+}
+
 /// 0 until the first question.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
+/// The same of [`Dots`].
+static DOTS: AtomicU8 = AtomicU8::new(0);
 
 /// The level of this processor; a load after the first call.
 #[inline]
@@ -37,31 +51,73 @@ pub(crate) fn level() -> Level {
 #[cold]
 fn detect() -> Level {
     let most = most_asked().ok().flatten();
-    let level = best().min(most.unwrap_or(Level::Avx512));
+    let level = best().min(most.map_or(Level::Avx512, |(level, _)| level));
     LEVEL.store(level as u8, Ordering::Relaxed);
     level
+}
+
+/// How this processor sums products of `bf16`; a load after the first call.
+#[inline]
+pub(crate) fn dots() -> Dots {
+    match DOTS.load(Ordering::Relaxed) {
+        1 => Dots::Widened,
+        2 => Dots::Pairs,
+        3 => Dots::Tiles,
+        _ => detect_dots(),
+    }
+}
+
+#[cold]
+fn detect_dots() -> Dots {
+    let most = most_asked().ok().flatten();
+    let most = most.map_or(Dots::Tiles, |(_, dots)| dots);
+    let dots = if level() < Level::Avx512 || most == Dots::Widened {
+        Dots::Widened
+    } else {
+        best_dots(most)
+    };
+    DOTS.store(dots as u8, Ordering::Relaxed);
+    dots
+}
+
+#[cfg(target_arch = "x86_64")]
+fn best_dots(most: Dots) -> Dots {
+    if !is_x86_feature_detected!("avx512bf16") {
+        Dots::Widened
+    } else if most == Dots::Tiles && crate::gemm::tiles_are_there() {
+        Dots::Tiles
+    } else {
+        Dots::Pairs
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn best_dots(_most: Dots) -> Dots {
+    Dots::Widened
 }
 
 /// Set to a name of [`NAMES`], no higher level is used: so tests reach the code of lesser machines.
 const VARIABLE: &str = "LATIMER_SIMD";
 
-const NAMES: [(&str, Level); 3] = [
-    ("portable", Level::Portable),
-    ("avx2", Level::Avx2),
-    ("avx512", Level::Avx512),
+const NAMES: [(&str, Level, Dots); 5] = [
+    ("portable", Level::Portable, Dots::Widened),
+    ("avx2", Level::Avx2, Dots::Widened),
+    ("avx512", Level::Avx512, Dots::Widened),
+    ("avx512bf16", Level::Avx512, Dots::Pairs),
+    ("amx", Level::Avx512, Dots::Tiles),
 ];
 
 /// The highest level that `LATIMER_SIMD` allows, if it is set; a sentence if it says nothing known.
-pub(crate) fn most_asked() -> Result<Option<Level>, String> {
+pub(crate) fn most_asked() -> Result<Option<(Level, Dots)>, String> {
     std::env::var_os(VARIABLE)
         .map(|asked| named(&asked))
         .transpose()
 }
 
-fn named(asked: &OsStr) -> Result<Level, String> {
-    let found = NAMES.iter().find(|(name, _)| asked == *name);
-    found.map(|(_, level)| *level).ok_or_else(|| {
-        let (asked, names) = (asked.display(), NAMES.map(|(name, _)| name).join(", "));
+fn named(asked: &OsStr) -> Result<(Level, Dots), String> {
+    let found = NAMES.iter().find(|(name, ..)| asked == *name);
+    found.map(|&(_, level, dots)| (level, dots)).ok_or_else(|| {
+        let (asked, names) = (asked.display(), NAMES.map(|(name, ..)| name).join(", "));
         format!("{VARIABLE} is {asked}, which is none of {names}: change it or unset it")
     })
 }
@@ -87,10 +143,12 @@ fn best() -> Level {
 
 /// The instruction sets used, for reports.
 pub(crate) fn description() -> &'static str {
-    match level() {
-        Level::Avx512 => "avx512f avx2 fma",
-        Level::Avx2 => "avx2 fma",
-        Level::Portable => "portable",
+    match (level(), dots()) {
+        (Level::Avx512, Dots::Tiles) => "amx_bf16 avx512_bf16 avx512f avx2 fma",
+        (Level::Avx512, Dots::Pairs) => "avx512_bf16 avx512f avx2 fma",
+        (Level::Avx512, Dots::Widened) => "avx512f avx2 fma",
+        (Level::Avx2, _) => "avx2 fma",
+        (Level::Portable, _) => "portable",
     }
 }
 
@@ -157,8 +215,10 @@ mod tests {
 
     #[test]
     fn levels_have_names_and_nothing_else_is_one() {
-        assert_eq!(named("avx2".as_ref()), Ok(Level::Avx2));
+        assert_eq!(named("avx2".as_ref()), Ok((Level::Avx2, Dots::Widened)));
         let said = named("AVX2".as_ref()).unwrap_err();
-        assert!(said.starts_with("LATIMER_SIMD is AVX2, which is none of portable, avx2, avx512"));
+        assert!(
+            said.starts_with("LATIMER_SIMD is AVX2, which is none of portable, avx2, avx512, ")
+        );
     }
 }

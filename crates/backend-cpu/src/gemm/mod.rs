@@ -9,11 +9,21 @@
     reason = "tiles of one output cannot be split safely along columns"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod blocks;
+#[cfg(target_arch = "x86_64")]
+mod dots;
 mod kernel;
+mod narrow;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod transpose;
 mod vector;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use dots::tiles_are_there;
 pub(crate) use kernel::{Left, Output, Product, Right, product};
+pub(crate) use narrow::narrow_matmul;
 pub(crate) use transpose::transpose;
 
 use crate::memory::{Shared, read, write};
@@ -91,13 +101,13 @@ fn nanoseconds(m: usize, n: usize, k: usize) -> usize {
 }
 
 /// One product: [`Matmul`]'s meaning on slices.
-struct Gemm<'a> {
+struct Gemm<'a, E = f32> {
     m: usize,
     n: usize,
     k: usize,
-    a: &'a [f32],
-    b: &'a [f32],
-    bias: Option<&'a [f32]>,
+    a: &'a [E],
+    b: &'a [E],
+    bias: Option<&'a [E]>,
     trans_a: bool,
     trans_b: bool,
     alpha: f32,
@@ -198,7 +208,8 @@ impl Gemm<'_> {
             };
             self.piece(rows, panels, &across, &deep, b, panel, y);
         };
-        split_tiles(pieces, 0..self.m, 0..across.len().div_ceil(PANEL), &work);
+        let panels = across.len().div_ceil(PANEL);
+        split_tiles(pieces, row_unit(), 0..self.m, 0..panels, &work);
     }
 
     /// One thread's share of [`Gemm::tiles`].
@@ -269,14 +280,14 @@ impl Gemm<'_> {
 }
 
 /// Cuts the output in halves until there are so many pieces: between rows where there are many, so
-/// that panels stay whole, else between panels.
+/// that panels stay whole, else between panels. Rows are cut at multiples of `unit`.
 fn split_tiles(
     pieces: usize,
+    unit: usize,
     rows: Range<usize>,
     panels: Range<usize>,
     work: &(impl Fn(Range<usize>, Range<usize>) + Sync),
 ) {
-    let unit = row_unit();
     let units = rows.len().div_ceil(unit);
     if pieces <= 1 || (units <= 1 && panels.len() <= 1) {
         work(rows, panels);
@@ -288,15 +299,15 @@ fn split_tiles(
         let at = rows.start + (units * left / pieces).max(1) * unit;
         let (a, b) = (rows.start..at, at..rows.end);
         rayon::join(
-            || split_tiles(left, a, panels.clone(), work),
-            || split_tiles(right, b, panels.clone(), work),
+            || split_tiles(left, unit, a, panels.clone(), work),
+            || split_tiles(right, unit, b, panels.clone(), work),
         );
     } else {
         let at = panels.start + (panels.len() * left / pieces).max(1);
         let (a, b) = (panels.start..at, at..panels.end);
         rayon::join(
-            || split_tiles(left, rows.clone(), a, work),
-            || split_tiles(right, rows.clone(), b, work),
+            || split_tiles(left, unit, rows.clone(), a, work),
+            || split_tiles(right, unit, rows.clone(), b, work),
         );
     }
 }

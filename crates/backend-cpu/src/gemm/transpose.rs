@@ -61,7 +61,7 @@ unsafe fn portable(
 }
 
 #[cfg(target_arch = "x86_64")]
-mod avx512 {
+pub(super) mod avx512 {
     use super::SIDE;
     use std::arch::x86_64::{
         __m512, __mmask16, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
@@ -96,7 +96,7 @@ mod avx512 {
 
     /// The 16 columns of 16 rows: pairs, then fours within 128 bits, then the quarters.
     #[target_feature(enable = "avx512f")]
-    fn columns(rows: [__m512; SIDE]) -> [__m512; SIDE] {
+    pub(in super::super) fn columns(rows: [__m512; SIDE]) -> [__m512; SIDE] {
         // fours[g][c], quarter L: rows 4g .. 4g + 4 of column 4L + c.
         let mut fours = [[_mm512_setzero_ps(); 4]; 4];
         for (g, fours) in fours.iter_mut().enumerate() {

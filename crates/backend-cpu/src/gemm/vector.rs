@@ -5,6 +5,7 @@ use super::Gemm;
 use crate::math::dot;
 use crate::memory::Shared;
 use crate::parallel::{Par, op_scratch, scratch};
+use crate::real::Real;
 use crate::simd::{fma, simd};
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ const STREAMS: usize = 8;
 /// Columns handed out together.
 const UNIT: usize = 64;
 
-pub(super) fn run(gemm: &Gemm<'_>, y: &mut [f32], par: Par) {
+pub(super) fn run<E: Real, Y: Real>(gemm: &Gemm<'_, E>, y: &mut [Y], par: Par) {
     let (m, n, k) = (gemm.m, gemm.n, gemm.k);
     let y = Shared::new(y);
     let ns = n * k / 3;
@@ -22,10 +23,12 @@ pub(super) fn run(gemm: &Gemm<'_>, y: &mut [f32], par: Par) {
         for (i, row) in a.chunks_exact_mut(k).enumerate() {
             if gemm.trans_a {
                 for (l, a) in row.iter_mut().enumerate() {
-                    *a = gemm.a[l * m + i];
+                    *a = gemm.a[l * m + i].load();
                 }
             } else {
-                row.copy_from_slice(&gemm.a[i * k..][..k]);
+                for (a, &from) in row.iter_mut().zip(&gemm.a[i * k..][..k]) {
+                    *a = from.load();
+                }
             }
         }
         let a = &*a;
@@ -52,28 +55,28 @@ pub(super) fn run(gemm: &Gemm<'_>, y: &mut [f32], par: Par) {
     unsafe_code,
     reason = "columns of a row-major output cannot be split safely"
 )]
-fn part<'a>(y: Shared<f32>, row: usize, columns: &Range<usize>) -> &'a mut [f32] {
+fn part<'a, Y: Real>(y: Shared<Y>, row: usize, columns: &Range<usize>) -> &'a mut [Y] {
     // SAFETY: `row + columns` lies in `y` (rows below m, columns below n), which `run` borrows
     // exclusively; columns go to one thread each.
     unsafe { std::slice::from_raw_parts_mut(y.get().add(row + columns.start), columns.len()) }
 }
 
-fn finish(gemm: &Gemm<'_>, sums: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+fn finish<E: Real, Y: Real>(gemm: &Gemm<'_, E>, sums: &[f32], bias: Option<&[E]>, y: &mut [Y]) {
     let (alpha, beta) = (gemm.alpha, gemm.beta);
     for (j, (y, &sum)) in y.iter_mut().zip(sums).enumerate() {
-        let bias = bias.map_or(0.0, |bias| bias[j]);
+        let bias = bias.map_or(0.0, |bias| bias[j].load());
         let value = alpha * sum + bias;
-        *y = if beta == 0.0 {
+        *y = Y::store(if beta == 0.0 {
             value
         } else {
-            value + beta * *y
-        };
+            value + beta * y.load()
+        });
     }
 }
 
 simd! {
     /// `sums[i, j] = Σ_l a[i, l]·b[j, l]` for the columns `j`.
-    fn dots(a: &[f32], b: &[f32], k: usize, columns: Range<usize>, sums: &mut [f32]) {
+    fn dots<E: Real>(a: &[f32], b: &[E], k: usize, columns: Range<usize>, sums: &mut [f32]) {
         let width = columns.len();
         for (at, j) in columns.enumerate() {
             let b = &b[j * k..][..k];
@@ -86,20 +89,20 @@ simd! {
 
 simd! {
     /// `sums[i, j] = Σ_l a[i, l]·b[l, j]` for the columns `j`, several rows of `b` at a time.
-    fn streams(a: &[f32], b: &[f32], n: usize, columns: Range<usize>, sums: &mut [f32]) {
+    fn streams<E: Real>(a: &[f32], b: &[E], n: usize, columns: Range<usize>, sums: &mut [f32]) {
         let width = columns.len();
         let k = b.len() / n;
         sums.fill(0.0);
         let mut l = 0;
         while l + STREAMS <= k {
-            let rows: [&[f32]; STREAMS] =
+            let rows: [&[E]; STREAMS] =
                 std::array::from_fn(|s| &b[(l + s) * n + columns.start..][..width]);
             for (a, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(width)) {
                 let a: [f32; STREAMS] = std::array::from_fn(|s| a[l + s]);
                 for j in 0..width {
                     let mut sum = sums[j];
                     for s in 0..STREAMS {
-                        sum = fma::<FMA>(a[s], rows[s][j], sum);
+                        sum = fma::<FMA>(a[s], rows[s][j].load(), sum);
                     }
                     sums[j] = sum;
                 }
@@ -110,7 +113,7 @@ simd! {
             let row = &b[l * n + columns.start..][..width];
             for (a, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(width)) {
                 for (sum, &b) in sums.iter_mut().zip(row) {
-                    *sum = fma::<FMA>(a[l], b, *sum);
+                    *sum = fma::<FMA>(a[l], b.load(), *sum);
                 }
             }
         }
