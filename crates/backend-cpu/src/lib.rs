@@ -131,6 +131,10 @@ impl Backend for Cpu {
         info
     }
 
+    fn native(&self, dtype: DType) -> bool {
+        matches!(dtype, DType::F32 | DType::Bf16)
+    }
+
     fn alloc(&self, bytes: usize) -> Result<Box<dyn Buffer>> {
         Ok(Box::new(Memory::new(
             bytes,
@@ -218,6 +222,9 @@ fn run(op: &mut Op<'_>, par: Par) -> Result<Ran> {
             Op::Reduce(op) => reduce::reduce::<bf16, bf16>(op, par),
             Op::Matmul(op) => gemm::narrow_matmul(op, par),
             Op::AdamW(op) => adamw::run(op, par),
+            Op::Attention(op) => attention::narrow::forward(op, par),
+            Op::AttentionBackward(op) => attention::narrow::backward(op, par),
+            Op::AttentionDecode(op) => attention::narrow::decode(op, par),
             _ => run_on::<bf16>(op, par),
         },
         _ => Ok(Ran::Unsupported),

@@ -85,7 +85,7 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Ran> 
 /// # Safety
 /// The head's rows lie in their buffers; nobody writes the operands, and nobody else touches this
 /// head's gradients.
-unsafe fn head_backward(head: &HeadBackward<'_>, drops: Option<&Drops>) {
+pub(super) unsafe fn head_backward(head: &HeadBackward<'_>, drops: Option<&Drops>) {
     let (t, d) = (head.seq_len, head.d);
     let wide = QUERIES * KEYS;
     scratch(3 * d * QUERIES + 3 * wide + KEYS, |memory| {

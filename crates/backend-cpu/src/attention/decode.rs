@@ -7,6 +7,7 @@ use super::forward::{Head, block_forward};
 use super::{Lines, QUERIES};
 use crate::memory::{Shared, read, write};
 use crate::parallel::{Par, scratch};
+use crate::real::Real;
 use crate::simd::{fma, simd};
 use crate::softmax::exponentials;
 use latimer_tensor::op::AttentionDecode;
@@ -14,7 +15,7 @@ use latimer_tensor::{Ran, Result};
 use std::ops::Range;
 
 /// Up to this many new positions are streamed.
-const FEW: usize = 3;
+pub(super) const FEW: usize = 3;
 
 pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
     let name = "attention_decode";
@@ -65,8 +66,12 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
             }
             if t <= FEW {
                 for i in 0..t {
+                    let seen = head.reach(i) * d;
+                    // SAFETY: as above; rows of the caches are adjacent and not written any more.
+                    let (k, v) = unsafe { (head.k.get(0, seen), head.v.get(0, seen)) };
                     // SAFETY: as above; row i of this head of y is this task's.
-                    unsafe { stream(&head, i) };
+                    let (q, y) = unsafe { (head.q.get(i, d), head.y.get_mut(i, d)) };
+                    stream(q, k, v, scale, y);
                 }
                 continue;
             }
@@ -81,29 +86,22 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
     Ok(Ran::Done)
 }
 
-/// One query over all keys that it sees.
-///
-/// # Safety
-/// As for a block of queries; `k` and `v` have adjacent rows.
-unsafe fn stream(head: &Head, i: usize) {
-    let (d, keys) = (head.d, head.reach(i));
-    // SAFETY: rows of this head, by the caller's promise; rows of the caches are adjacent.
-    let (q, y) = unsafe { (head.q.get(i, d), head.y.get_mut(i, d)) };
-    // SAFETY: as above.
-    let (k, v) = unsafe { (head.k.get(0, keys * d), head.v.get(0, keys * d)) };
+/// One query over adjacent keys and values.
+pub(super) fn stream<E: Real>(q: &[f32], k: &[E], v: &[E], scale: f32, y: &mut [f32]) {
+    if q.is_empty() {
+        return;
+    }
+    let keys = k.len() / q.len();
     scratch(2 * keys, |memory| {
         let (scores, p) = memory.split_at_mut(keys);
-        if d == 0 {
-            return;
-        }
         all_scores(q, k, scores);
-        let (total, _) = exponentials(scores, head.scale, p);
+        let (total, _) = exponentials(scores, scale, p);
         weighted_sum(p, 1.0 / total, v, y);
     });
 }
 
 simd! {
-    fn all_scores(q: &[f32], k: &[f32], scores: &mut [f32]) {
+    fn all_scores<E: Real>(q: &[f32], k: &[E], scores: &mut [f32]) {
         for (score, k) in scores.iter_mut().zip(k.chunks_exact(q.len())) {
             *score = crate::math::dot::<FMA, _, _>(q, k);
         }
@@ -112,7 +110,7 @@ simd! {
 
 simd! {
     /// `y = factor · Σ_j p[j]·v[j]`.
-    fn weighted_sum(p: &[f32], factor: f32, v: &[f32], y: &mut [f32]) {
+    fn weighted_sum<E: Real>(p: &[f32], factor: f32, v: &[E], y: &mut [f32]) {
         let d = y.len();
         y.fill(0.0);
         let (fours, tail) = p.as_chunks::<4>();
@@ -121,13 +119,13 @@ simd! {
             let (ab, cd) = v.split_at(2 * d);
             let ((a, b), (c, e)) = (ab.split_at(d), cd.split_at(d));
             for x in 0..d {
-                let near = fma::<FMA>(p[1], b[x], fma::<FMA>(p[0], a[x], y[x]));
-                y[x] = fma::<FMA>(p[3], e[x], fma::<FMA>(p[2], c[x], near));
+                let near = fma::<FMA>(p[1], b[x].load(), fma::<FMA>(p[0], a[x].load(), y[x]));
+                y[x] = fma::<FMA>(p[3], e[x].load(), fma::<FMA>(p[2], c[x].load(), near));
             }
         }
         for (&p, v) in tail.iter().zip(rows.remainder().chunks_exact(d)) {
             for (y, &v) in y.iter_mut().zip(v) {
-                *y = fma::<FMA>(p, v, *y);
+                *y = fma::<FMA>(p, v.load(), *y);
             }
         }
         for y in y {

@@ -19,6 +19,7 @@ mod backward;
 mod columns;
 mod decode;
 mod forward;
+pub(crate) mod narrow;
 mod plain;
 
 pub(crate) use backward::backward;
