@@ -199,6 +199,7 @@ fn a_step_repeats(name: &str, config: &Config, threads: usize) {
     let odd = asked.iter().position(|a| *a != asked[0]);
     let odd = odd.map(|i| (i + 3, asked[i]));
     assert_eq!(odd, None, "{name}: the step differs from {:?}", asked[0]);
+    assert_eq!(device.fallbacks(), 0, "{name}: all ran natively");
     let held = device.pool_stats().held_bytes as u64;
     assert_eq!(held, needs.memory_bytes, "{name}: bytes of the pool");
 }
@@ -265,8 +266,14 @@ fn a_step_asks_for_nothing_new() {
             ("train.batch_size", "4"),
         ],
     );
+    let narrow = config("baby", &[("train.dtype", "bf16"), ("model.dropout", "0.1")]);
     for threads in [1, 2] {
         a_step_repeats(&format!("seed, {threads} threads"), &seed, threads);
+        a_step_repeats(
+            &format!("baby in bf16, {threads} threads"),
+            &narrow,
+            threads,
+        );
         let name = format!("baby with dropout in two micro-steps, {threads} threads");
         a_step_repeats(&name, &accumulated, threads);
     }

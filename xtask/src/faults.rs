@@ -130,6 +130,9 @@ fn is_reached(simd: &str) -> bool {
     match simd {
         "avx512" => fma && wide,
         "avx2" => fma,
+        "avx512bf16" => wide && is_x86_feature_detected!("avx512bf16"),
+        // The compiler's own check of it is not stable yet.
+        "amx" => fs::read_to_string("/proc/cpuinfo").is_ok_and(|cpu| cpu.contains(" amx_bf16")),
         _ => true,
     }
 }
@@ -137,7 +140,7 @@ fn is_reached(simd: &str) -> bool {
 /// Whether this processor runs kernels of a level.
 #[cfg(not(target_arch = "x86_64"))]
 fn is_reached(simd: &str) -> bool {
-    !simd.starts_with("avx")
+    !simd.starts_with("avx") && simd != "amx"
 }
 
 /// A copy of the workspace with its own target folder; both are kept, so that little is built again.
@@ -184,7 +187,15 @@ impl Copy {
 
     /// Without a fault, every operation of the list passes on every level of the list.
     fn pass_unchanged(&self, faults: &[&Fault]) -> Result<(), String> {
-        for simd in ["any", "avx512", "avx2", "portable", SHIM] {
+        for simd in [
+            "any",
+            "amx",
+            "avx512bf16",
+            "avx512",
+            "avx2",
+            "portable",
+            SHIM,
+        ] {
             let mut ops: Vec<_> = faults
                 .iter()
                 .filter(|f| f.simd == simd)

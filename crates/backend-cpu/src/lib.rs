@@ -1,9 +1,10 @@
-//! Latimer's CPU backend: every operation natively in `f32`, on all cores, same bits for any
-//! number of threads.
+//! Latimer's CPU backend: every operation natively in `f32` and `bf16`, on all cores, same bits for
+//! any number of threads.
 //!
 //! The idea: an operation is split over rows (or tiles of an output), never over the terms of a
-//! sum, and a sum over rows goes through chunks whose number depends on the shapes only. Other
-//! element types than `f32` are left to the device's fallback.
+//! sum, and a sum over rows goes through chunks whose number depends on the shapes only. `bf16` is
+//! widened as it is loaded and rounded once as it is stored; other floats are left to the device's
+//! fallback.
 //!
 //! ```
 //! use latimer_backend_cpu::Cpu;
@@ -19,7 +20,8 @@
 //! | `memory` | aligned buffers; where views become slices |
 //! | `parallel` | halving work over rows; scratch memory |
 //! | `simd`, `math` | one body for three instruction sets; `exp`, `tanh`, sums |
-//! | `gemm` | products: own AVX-512 tiles, `matrixmultiply` elsewhere |
+//! | `real` | `f32` and `bf16` as they are loaded and stored |
+//! | `gemm` | products: own AVX-512 tiles, `matrixmultiply` elsewhere; `bf16` by AMX or AVX512_BF16 |
 //! | `attention` | tiled attention, its backward, decoding over a cache |
 //! | the others | one family of operations each |
 

@@ -97,7 +97,7 @@ faults! {
 
     softmax_mask_left_as_it_was: "masked columns are not set to 0"
         in "softmax.rs" (any), softmax breaks Agrees,
-        "            masked.fill(0.0);\n"
+        "            masked.fill(E::store(0.0));\n"
         => "";
 
     softmax_without_maximum: "exponentials overflow: the maximum is not subtracted"
@@ -107,8 +107,8 @@ faults! {
 
     softmax_backward_unscaled: "the scores' factor is missing from their gradient"
         in "softmax.rs" (any), softmax_backward breaks Agrees,
-        "*dx = scale * y * (dy - mean);"
-        => "*dx = y * (dy - mean);";
+        "*dx = E::store(scale * y.load() * (dy.load() - mean));"
+        => "*dx = E::store(y.load() * (dy.load() - mean));";
 
     layer_norm_eps_outside_the_root: "eps is added to the deviation, not to the variance"
         in "layer_norm.rs" (any), layer_norm breaks Agrees,
@@ -142,8 +142,8 @@ faults! {
 
     matmul_ignores_the_transpose: "a few rows are read along the wrong axis"
         in "gemm/vector.rs" (any), matmul breaks Agrees,
-        "*a = gemm.a[l * m + i];"
-        => "*a = gemm.a[i * k + l];";
+        "*a = gemm.a[l * m + i].load();"
+        => "*a = gemm.a[i * k + l].load();";
 
     matmul_stale_scratch: "a few rows are added to what scratch memory held"
         in "gemm/vector.rs" (any), matmul breaks Agrees,
@@ -157,7 +157,7 @@ faults! {
 
     cross_entropy_padding_left: "padded columns keep their logits for gradients"
         in "cross_entropy.rs" (any), cross_entropy breaks Agrees,
-        "                    padding.fill(0.0);\n"
+        "                    padding.fill(E::store(0.0));\n"
         => "";
 
     cross_entropy_target_unscaled: "the target's own term is not scaled"
@@ -177,8 +177,8 @@ faults! {
 
     embedding_backward_overwrites: "a repeated token keeps its last gradient only"
         in "embedding.rs" (any), embedding_backward breaks Agrees,
-        "*y += x;"
-        => "*y = x;";
+        "*y += x.load();"
+        => "*y = x.load();";
 
     adamw_without_bias_correction: "the first moment is not corrected for its start at 0"
         in "adamw.rs" (any), adamw breaks Agrees,
@@ -202,8 +202,8 @@ faults! {
 
     arg_max_takes_the_last: "of equal maxima the last is taken"
         in "reduce.rs" (any), arg_max breaks Agrees,
-        "row.iter().position(|&x| x == most)"
-        => "row.iter().rposition(|&x| x == most)";
+        "row.iter().position(|&x| x.load() == most)"
+        => "row.iter().rposition(|&x| x.load() == most)";
 
     sum_squares_cut_by_threads: "partial sums are as many as there are threads"
         in "reduce.rs" (any), sum_squares breaks SameBits,
@@ -284,4 +284,29 @@ faults! {
         in "adamw.rs" (any), clip_scale breaks Agrees,
         "(f64::from(op.max_norm) / (norm + 1e-6)).min(1.0) as f32"
         => "(f64::from(op.max_norm) / (norm + 1e-6)) as f32";
+
+    narrowing_cuts_off: "what is stored as bf16 is cut off, not rounded"
+        in "real.rs" (any), axpby breaks Agrees,
+        "bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16"
+        => "bits >> 16";
+
+    pairs_swapped: "two neighbouring terms of bf16 are packed the wrong way round"
+        in "gemm/pairs.rs" (avx512bf16), matmul breaks Agrees,
+        "_mm512_or_si512(row(2 * p), _mm512_slli_epi32::<16>(row(2 * p + 1)))"
+        => "_mm512_or_si512(row(2 * p + 1), _mm512_slli_epi32::<16>(row(2 * p)))";
+
+    tiles_take_upper_rows_twice: "a lower tile of sums is made of the upper rows"
+        in "gemm/dots.rs" (amx), matmul breaks Agrees,
+        "\"tdpbf16ps tmm3, tmm5, tmm7\""
+        => "\"tdpbf16ps tmm3, tmm4, tmm7\"";
+
+    decode_sees_ahead_in_bf16: "a new position sees those after it, too"
+        in "attention/narrow.rs" (any), attention_decode breaks Agrees,
+        "let seen = (position + i + 1) * d;"
+        => "let seen = (position + t) * d;";
+
+    working_copy_stale: "broken gradients leave the rounded parameters unwritten"
+        in "adamw.rs" (any), adamw breaks Agrees,
+        "if let Some(working) = working {"
+        => "if let Some(working) = working.filter(|_| !f.clip.is_nan()) {";
 }

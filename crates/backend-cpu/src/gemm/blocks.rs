@@ -22,6 +22,9 @@ const DEPTH: usize = 2048;
 /// Elements of an operand packed at a time: 8 MiB.
 const PACK: usize = 1 << 22;
 
+/// Elements of a packed block of the left operand.
+const BLOCK: usize = pairs::SIDE * TERMS;
+
 /// A part of the product, whose operands lie ready.
 struct Part<'a> {
     gemm: &'a Gemm<'a, bf16>,
@@ -113,9 +116,12 @@ impl Gemm<'_, bf16> {
         let ns = count * wide / 8;
         par.split(count, ns, parts, &|(which, packed): (Range<usize>, _)| {
             for (i, packed) in which.zip(packed.0.chunks_exact_mut(wide)) {
-                for (at, packed) in packed.chunks_exact_mut(pairs::SIDE * TERMS).enumerate() {
-                    let top = (rows.start + i * SIDE + at / steps * pairs::SIDE).min(rows.end);
-                    let l = terms.start + at % steps * TERMS;
+                // Both halves of 32 rows at each step: they share cache lines where rows are terms.
+                for at in 0..2 * steps {
+                    let (step, half) = (at / 2, at % 2);
+                    let packed = &mut packed[(half * steps + step) * BLOCK..][..BLOCK];
+                    let top = (rows.start + i * SIDE + half * pairs::SIDE).min(rows.end);
+                    let l = terms.start + step * TERMS;
                     let sizes = [TERMS.min(terms.end - l), pairs::SIDE.min(rows.end - top)];
                     let from = if self.trans_a {
                         l * self.m + top
@@ -228,12 +234,11 @@ impl Part<'_> {
                 row: gemm.k,
             }
         } else {
-            let block = pairs::SIDE * TERMS;
-            let at = (top - self.packed_from) / pairs::SIDE * steps * block;
+            let at = (top - self.packed_from) / pairs::SIDE * steps * BLOCK;
             Left {
                 start: self.left[at..].as_ptr(),
-                down: steps * block,
-                across: block,
+                down: steps * BLOCK,
+                across: BLOCK,
                 row: TERMS,
             }
         }
