@@ -23,6 +23,7 @@
 //! | `real` | `f32` and `bf16` as they are loaded and stored |
 //! | `gemm` | products: own AVX-512 tiles, `matrixmultiply` elsewhere; `bf16` by AMX or AVX512_BF16 |
 //! | `attention` | tiled attention, its backward, decoding over a cache |
+//! | `peak` | what the machine can do at most, measured |
 //! | the others | one family of operations each |
 
 mod adamw;
@@ -38,6 +39,7 @@ mod math;
 mod memory;
 mod movement;
 mod parallel;
+pub mod peak;
 mod real;
 mod reduce;
 mod simd;
