@@ -53,6 +53,7 @@ mod params;
 mod pass;
 mod scope;
 mod tape;
+mod walk_back;
 
 pub use error::{Error, Result};
 pub use ops::{AttentionSpec, Head};
@@ -61,3 +62,4 @@ pub use params::{Init, Param, ParamInfo, Params, Slab};
 pub use pass::{Mode, Pass};
 pub use scope::{Declarations, Scope};
 pub use tape::{Gradients, Slot};
+pub use walk_back::is_walking_back;

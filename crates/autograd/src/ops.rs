@@ -4,6 +4,7 @@
 //! A method builds the operation, gives it outputs from the pool, runs it, and remembers what its
 //! backward needs. Nothing is kept that backward does not read.
 
+use crate::walk_back::WalkBack;
 use crate::{Error, Mode, Param, Pass, Result, Slot};
 use latimer_tensor::op::{
     Attention, AttentionBackward, AttentionDecode, Binary, BinaryKind, CrossEntropy, Dropout,
@@ -457,6 +458,7 @@ impl<'a> Pass<'a> {
             if scale.is_none() {
                 continue;
             }
+            let _walk_back = WalkBack::begin();
             let dlogits = logits;
             if let Some(dx) = &mut dx {
                 let dx = dx.view_mut()?.slice(first * width, [n, width])?;

@@ -1,6 +1,7 @@
 //! One pass through a model: operations run at once and, in training, are remembered.
 
 use crate::tape::{Backward, Gradients, Node, Tape};
+use crate::walk_back::WalkBack;
 use crate::{Error, Params, Result};
 use latimer_tensor::{Device, Scalars, Tensor};
 use std::cell::RefCell;
@@ -125,6 +126,7 @@ impl<'a> Pass<'a> {
         if !known.get(loss.id()).unwrap_or(false) {
             return Err(Error::ForeignLoss);
         }
+        let _walk_back = WalkBack::begin();
         let seed = Tensor::full(
             self.params.device(),
             loss.shape(),
