@@ -6,10 +6,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Params, Slab};
+use latimer_autograd::{Mode, Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
-use latimer_nn::{Generator, Gpt, GptConfig};
-use latimer_tensor::{Device, philox::Stream};
+use latimer_nn::{Generator, Gpt, GptConfig, KvCache};
+use latimer_tensor::{Device, Scalars, Tensor, philox::Stream};
 
 const VOCAB: u64 = 31;
 
@@ -73,4 +73,62 @@ fn cached_logits_are_the_uncached_ones() {
     let bound = 2.0 * error(&uncached) + f32::EPSILON / 2.0 * largest;
     assert!(largest > 1.0, "logits of {largest} would prove little");
     assert!(error(&cached) <= bound, "{} above {bound}", error(&cached));
+}
+
+/// Logits of the last positions when `rows` go on side by side: four tokens each, then one by one.
+fn side_by_side(device: &Device, config: &GptConfig, rows: &[Vec<u32>]) -> Vec<f32> {
+    let (gpt, params) = model(device, config);
+    let scalars = Scalars::new(device).unwrap();
+    let mut cache = KvCache::with_rows(&params, config, rows.len()).unwrap();
+    let mut all = Vec::new();
+    let last = rows[0].len();
+    for (from, to) in [(0, 4)].into_iter().chain((4..last).map(|at| (at, at + 1))) {
+        let fresh: Vec<u32> = rows
+            .iter()
+            .flat_map(|row| &row[from..to])
+            .copied()
+            .collect();
+        let ids = Tensor::from_slice(device, &fresh, [rows.len(), to - from]).unwrap();
+        let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+        let logits = gpt.decode(&pass, &ids, &mut cache).unwrap();
+        assert_eq!(logits.dims(), [rows.len(), config.padded_vocab_size]);
+        all.extend(logits.to_vec::<f32>().unwrap());
+    }
+    all
+}
+
+/// Rows decoded together are what each is alone, within what two orders of summation may differ: both
+/// are held against the reference device.
+#[test]
+fn rows_side_by_side_are_what_each_is_alone() {
+    let config = GptConfig::gpt2(VOCAB as usize, 12, 2, 3, 48);
+    let mut stream = Stream::new(7, 0, 0);
+    let mut row = || (0..9).map(|_| stream.below(VOCAB) as u32).collect();
+    let rows: Vec<Vec<u32>> = vec![row(), row(), row()];
+    let want = side_by_side(&Device::reference(), &config, &rows);
+    let cpu = Device::new(Cpu::new(2).unwrap());
+    let together = side_by_side(&cpu, &config, &rows);
+    let alone: Vec<Vec<f32>> = rows
+        .iter()
+        .map(|row| side_by_side(&cpu, &config, std::slice::from_ref(row)))
+        .collect();
+    let columns = config.padded_vocab_size;
+    let (mut worst_alone, mut worst_together, mut largest) = (0.0f32, 0.0f32, 0.0f32);
+    for (at, want) in want.iter().enumerate() {
+        let (position, row, column) = (
+            at / columns / rows.len(),
+            at / columns % rows.len(),
+            at % columns,
+        );
+        let one = alone[row][position * columns + column];
+        worst_alone = worst_alone.max((one - want).abs());
+        worst_together = worst_together.max((together[at] - want).abs());
+        largest = largest.max(want.abs());
+    }
+    let bound = 2.0 * worst_alone + f32::EPSILON / 2.0 * largest;
+    assert!(largest > 1.0, "logits of {largest} would prove little");
+    assert!(
+        worst_together <= bound,
+        "{worst_together} above {bound} of {largest}"
+    );
 }

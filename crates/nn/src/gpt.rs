@@ -156,13 +156,18 @@ impl Gpt {
         Ok(pass.logits(&x, 0, self.head)?) // [B * T, Vp]
     }
 
-    /// Logits after the last of some new positions of one sequence, `ids: [1, T]`, which the cache
-    /// then has seen too: `[1, Vp]`.
+    /// Logits after the last of some new positions of each sequence, `ids: [B, T]`, which the cache of
+    /// `B` rows then has seen too: `[B, Vp]`.
     ///
     /// # Errors
-    /// [`Error::TooLong`] when the cache has no room, and as [`Gpt::loss`].
+    /// [`Error::TooLong`] when the cache has no room, a cache of other rows, and as [`Gpt::loss`].
     pub fn decode(&self, pass: &Pass<'_>, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
-        let x = self.forward(pass, ids, Some(cache))?; // [1, T, C]
-        Ok(pass.logits(&x, x.shape().rows() - 1, self.head)?) // [1, Vp]
+        let x = self.forward(pass, ids, Some(cache))?; // [B, T, C]
+        let (rows, seq_len) = (ids.shape().rows(), ids.shape().columns());
+        if rows == 1 || seq_len == 1 {
+            return Ok(pass.logits(&x, x.shape().rows() - rows, self.head)?); // [B, Vp]
+        }
+        let last = pass.slice(&x, 1, seq_len - 1, 1)?; // [B, 1, C]
+        Ok(pass.logits(&last, 0, self.head)?) // [B, Vp]
     }
 }

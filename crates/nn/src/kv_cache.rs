@@ -4,7 +4,7 @@ use crate::{Error, GptConfig, Result};
 use latimer_autograd::Params;
 use latimer_tensor::Tensor;
 
-/// The cache of a whole model: `[1, NH, S, D]` for keys and for values of each layer.
+/// The cache of a whole model: `[B, NH, S, D]` for keys and for values of each layer.
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
@@ -27,7 +27,15 @@ impl KvCache {
     /// # Errors
     /// The device's lack of memory.
     pub fn new(params: &Params, config: &GptConfig) -> Result<Self> {
-        let shape = [1, config.n_head, config.block_size, config.head_dim()];
+        Self::with_rows(params, config, 1)
+    }
+
+    /// As [`KvCache::new`], for so many sequences of equal length, `B`, that go on side by side.
+    ///
+    /// # Errors
+    /// The device's lack of memory.
+    pub fn with_rows(params: &Params, config: &GptConfig, rows: usize) -> Result<Self> {
+        let shape = [rows, config.n_head, config.block_size, config.head_dim()];
         let one = || Tensor::zeros(params.device(), shape, params.dtype());
         let layers = (0..config.n_layer)
             .map(|_| Ok((one()?, one()?)))
