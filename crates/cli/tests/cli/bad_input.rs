@@ -96,6 +96,17 @@ fn wrong_usage_is_status_2() {
             ("generate --temperature -1", 2, "temperature"),
             ("generate --top-p 0", 2, "top_p"),
             ("bench train --steps 0", 2, "nothing to time"),
+            ("bench generate --new-tokens 1", 2, "nothing to time"),
+            (
+                "bench generate --preset baby --new-tokens 66",
+                2,
+                "block_size is 64",
+            ),
+            (
+                "bench generate --preset lm0 --new-tokens 4",
+                2,
+                "not causal",
+            ),
             ("bench op matmull", 2, "did you mean `matmul`?"),
             ("bench op matmul --dtype f31", 2, "there is: f32"),
             (

@@ -207,7 +207,91 @@ fn bench_times_steps() {
         measured["dispatch_ms"].as_f64().unwrap() > 0.0,
         "{measured}"
     );
+    assert!(measured["profile"].is_null(), "{measured}");
+    let shares =
+        measured["peak_share"].as_f64().unwrap() * measured["peak_gflops"].as_f64().unwrap();
+    assert!(shares > 0.0, "{measured}");
     place.output(&format!("bench train {flags} --steps 1 --warmup 0"));
+}
+
+#[test]
+fn a_profile_says_where_the_time_goes() {
+    let place = Place::new();
+    let flags =
+        "--n-layer 2 --n-embd 16 --n-head 2 --block-size 8 --batch-size 4 --steps 2 --profile";
+    let profile = &place.json(&format!("bench train --preset baby {flags}"))[0]["profile"];
+    let rows = profile["rows"].as_array().unwrap();
+    let number = |row: &serde_json::Value, key: &str| row[key].as_f64().unwrap();
+    let of = |phase: &str, op: &str| -> Vec<_> {
+        let is = |row: &&serde_json::Value| row["phase"] == phase && row["op"] == op;
+        rows.iter().filter(is).collect()
+    };
+    let sum = |key: &str| rows.iter().map(|row| number(row, key)).sum::<f64>();
+    let whole = number(profile, "ops_ms") + number(profile, "dispatch_ms");
+    assert!((sum("ms") - number(profile, "ops_ms")).abs() < 1e-9 * whole);
+    assert!((sum("share") * whole - number(profile, "ops_ms")).abs() < 1e-9 * whole);
+    // Each product of the forward pass has two in the backward pass, of as many operations.
+    let mflop = |phase| {
+        let products = of(phase, "matmul").into_iter();
+        products
+            .map(|row| number(row, "gflops") * number(row, "ms"))
+            .sum::<f64>()
+    };
+    let (forward, backward) = (mflop("forward"), mflop("backward"));
+    assert!(
+        (backward - 2.0 * forward).abs() < 1e-9 * backward,
+        "{forward} {backward}"
+    );
+    // Two products a block for each of attention and MLP, and the head: 2·M·K·N each.
+    let (tokens, c) = (32.0, 16.0);
+    let operations = 2.0 * tokens * c * (2.0 * 12.0 * c + 65.0);
+    assert!(
+        (forward * 1e6 - operations).abs() < 1e-6 * operations,
+        "{forward}"
+    );
+    assert_eq!(of("backward", "attention_backward")[0]["calls"], 2);
+    assert_eq!(of("forward", "attention")[0]["calls"], 2);
+    assert_eq!(of("update", "adamw").len(), 1);
+    let table = place.output(&format!("bench train --preset baby {flags}"));
+    assert!(table.contains("\nbackward attention_backward "), "{table}");
+}
+
+#[test]
+fn bench_times_tokens() {
+    let place = Place::new();
+    let flags = "--n-layer 1 --n-embd 16 --n-head 2 --block-size 16 --runs 2";
+    let bench = format!("bench generate --preset baby {flags} --new-tokens 5");
+    let measured = &place.json(&bench)[0];
+    let parameters = 65 * 16 + 16 * 16 + 12 * 256 + 13 * 16 + 32;
+    assert_eq!(measured["params"], parameters);
+    assert_eq!(
+        (&measured["batch_size"], &measured["prompt_tokens"]),
+        (&1.into(), &1.into())
+    );
+    // All but the positions, of which a token reads one.
+    assert_eq!(measured["weight_bytes"], 4 * (parameters - 16 * 16));
+    let number = |row: &serde_json::Value, key: &str| row[key].as_f64().unwrap();
+    let ms = &measured["ms_per_token"];
+    assert!(0.0 < number(ms, "min") && number(ms, "min") <= number(ms, "median"));
+    for key in [
+        "first_token_ms",
+        "bandwidth_gb_s",
+        "bandwidth_share",
+        "peak_rss_mb",
+    ] {
+        assert!(number(measured, key) > 0.0, "{key}: {measured}");
+    }
+    // Three rows side by side count three tokens a step.
+    let batch = "--prompt-tokens 4 --batch-size 3 --dtype bf16";
+    let measured = &place.json(&format!("{bench} {batch}"))[0];
+    assert_eq!(
+        (&measured["batch_size"], &measured["dtype"]),
+        (&3.into(), &"bf16".into())
+    );
+    let tokens = number(measured, "tokens_per_s") * number(&measured["ms_per_token"], "median");
+    assert!((tokens - 3000.0).abs() < 1e-6, "{measured}");
+    assert_eq!(measured["weight_bytes"], 2 * (parameters - 16 * 16));
+    assert!(place.output(&bench).contains("tokens/s"));
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! `latimer bench`: how fast things are.
 
+mod generate;
+mod limits;
 mod op;
 mod operands;
+mod profile;
 mod train;
 mod watched;
 
@@ -23,6 +26,8 @@ pub(crate) struct Args {
 enum What {
     /// Time training steps on random tokens
     Train(train::Args),
+    /// Time decoding, token by token, on random weights
+    Generate(generate::Args),
     /// Time a single operation
     Op(op::Args),
 }
@@ -30,6 +35,7 @@ enum What {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Train(args) => train::run(context, args)?,
+        What::Generate(args) => generate::run(context, args)?,
         What::Op(args) => op::run(context, args)?,
     }
     Ok(ExitCode::SUCCESS)

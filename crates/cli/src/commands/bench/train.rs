@@ -1,5 +1,7 @@
 //! `latimer bench train`: steps on random tokens.
 
+use super::limits::{arithmetic, bandwidth};
+use super::profile::Profile;
 use super::{Times, Watch, Watched, measured, mib};
 use crate::args::ConfigArgs;
 use crate::commands::Context;
@@ -30,6 +32,9 @@ pub(crate) struct Args {
     /// Enqueue every operation of every step, also where the device could repeat a recorded step
     #[arg(long)]
     plain_launches: bool,
+    /// Say where the time goes: every operation of a few more steps, forward, backward and update apart
+    #[arg(long)]
+    profile: bool,
     /// Positions of a row [default: block_size; 64 for gpt2-124m]
     #[arg(long, value_name = "N")]
     seq_len: Option<usize>,
@@ -54,6 +59,11 @@ struct Measured<'a> {
     tokens_per_s: f64,
     /// The step's operations per second as a share of the device's speed in one large product.
     mfu: Option<f64>,
+    /// What the machine does at most, in 10⁹ operations a second, and how that was found.
+    peak_gflops: f64,
+    peak_by: String,
+    /// The step's operations per second as a share of it.
+    peak_share: f64,
     /// Of the first step, warm-up included.
     loss_first: f32,
     loss_last: f32,
@@ -64,6 +74,9 @@ struct Measured<'a> {
     peak_rss_mb: Option<f64>,
     /// Buffers that the device's pool asked its backend for, per timed step.
     allocations_per_step: f64,
+    /// With `--profile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
 }
 
 /// Rows of random ids, cut from a supply at a place that the step and the row say: what a step's rows
@@ -106,7 +119,7 @@ impl Source for RandomIds {
 }
 
 /// Tokens of a preset's vocabulary, which its data would decide.
-fn vocab_size(preset: &str) -> Result<usize> {
+pub(super) fn vocab_size(preset: &str) -> Result<usize> {
     Ok(match preset {
         "phrasebook" => {
             use latimer_tokenizer::Tokenizer;
@@ -186,6 +199,23 @@ fn dispatch_ms(
     Ok(Times::of(&mut times).median)
 }
 
+/// The operations of up to a fifth as many steps again, each waited for.
+fn profile(training: &mut Training, source: &RandomIds, watch: &Watch, steps: u64) -> Result<()> {
+    watch.one_by_one.store(true, Ordering::Relaxed);
+    watch.on.store(true, Ordering::Relaxed);
+    // One at the least is not counted: it finds the ledger without rows.
+    for step in 0..=steps.div_ceil(5).max(3) {
+        training.next_step(source)?;
+        watch.ledger().end_step(step > 0);
+    }
+    watch.on.store(false, Ordering::Relaxed);
+    watch.one_by_one.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Memory's speed is measured on as much as a step's buffers hold, up to this.
+const MOST_COPIED: u64 = 128 << 20;
+
 /// Sizes of the product that the device's speed is measured with.
 const PRODUCT: usize = 1024;
 
@@ -209,7 +239,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let needs = Training::needs_with_seq_len(&model, train, seq_len)?;
     check_memory(&needs, &device)?;
     let mut training = Training::with_seq_len(&device, &model, train, seq_len)?;
-    if args.plain_launches {
+    // A recorded step has no operations to be seen.
+    if args.plain_launches || args.profile {
         training.launch_plainly();
     }
     let tokens = train.batch_size * train.grad_accum * seq_len;
@@ -234,10 +265,20 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     } = device.enter(|| time(&mut training, &source, &watch, args, terminal))?;
     let (pool, resident) = (device.pool_stats().held_bytes, peak_rss_mb());
     let peak = before.max(matmul_speed(&device, PRODUCT, train.dtype.dtype())?);
+    let limit = arithmetic(&device, train.dtype.dtype())?;
+    let profile = if args.profile {
+        device.enter(|| profile(&mut training, &source, &watch, args.steps))?;
+        let bandwidth = bandwidth(&device, (pool as u64).min(MOST_COPIED))?;
+        let ledger = watch.ledger();
+        Some(Profile::of(&ledger, dispatch_ms, &limit, &bandwidth))
+    } else {
+        None
+    };
     let step_ms = Times::of(&mut times);
     let Times { median, min, max } = step_ms;
     let tokens_per_s = tokens as f64 / (median * 1e-3);
-    let mfu = needs.flops as f64 / (median * 1e-3) / peak;
+    let flops_per_s = needs.flops as f64 / (median * 1e-3);
+    let (mfu, peak_share) = (flops_per_s / peak, flops_per_s / limit.per_s);
     let allocations = misses as f64 / args.steps as f64;
     let (first, last) = (losses[0], losses[losses.len() - 1]);
     if terminal.json {
@@ -254,17 +295,22 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
             dispatch_ms,
             tokens_per_s,
             mfu: mfu.is_finite().then_some(mfu),
+            peak_gflops: limit.per_s * 1e-9,
+            peak_by: limit.by,
+            peak_share,
             loss_first: first,
             loss_last: last,
             predicted_mb: mib(needs.memory_bytes),
             pool_mb: mib(pool as u64),
             peak_rss_mb: resident,
             allocations_per_step: allocations,
+            profile,
         });
     }
     terminal::result(format_args!(
         "step      {median:.2} ms (median of {}; {min:.2} to {max:.2})\n\
          speed     {} tokens/s, {} of the device's speed in one product ({:.1} GFLOP/s)\n\
+         peak      {} of {:.1} GFLOP/s ({})\n\
          dispatch  {dispatch_ms:.3} ms of a step outside operations ({})\n\
          loss      {first:.4} at first, {last:.4} at last\n\
          memory    {}, {} of it in buffers, {allocations} new ones a step",
@@ -272,8 +318,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         thousands(tokens_per_s as u64),
         percent(mfu),
         peak * 1e-9,
+        percent(peak_share),
+        limit.per_s * 1e-9,
+        limit.by,
         percent(dispatch_ms / median),
         resident.map_or("unknown".to_owned(), |mb| format!("{mb:.0} MiB at most")),
         size(pool as u64),
-    ))
+    ))?;
+    match profile {
+        Some(profile) => terminal::result(format_args!("\n{profile}")),
+        None => Ok(()),
+    }
 }

@@ -1,10 +1,11 @@
 //! A device that can say how long its operations take.
 
+use super::profile::{Key, Ledger};
 use latimer_tensor::{
     Backend, Buffer, DType, Device, DeviceInfo, Graph, Op, Ran, Result, View, ViewMut,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// The backend of a device, watched.
@@ -16,6 +17,16 @@ pub(super) struct Watched(pub(super) Device, pub(super) Watch);
 pub(super) struct Watch {
     pub(super) on: Arc<AtomicBool>,
     pub(super) nanoseconds: Arc<AtomicU64>,
+    /// Whether each is also entered in the ledger, once the device is done with it.
+    pub(super) one_by_one: Arc<AtomicBool>,
+    ledger: Arc<Mutex<Ledger>>,
+}
+
+impl Watch {
+    /// What was entered. It is whole whenever the lock is free, also after a panic.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Backend for Watched {
@@ -39,11 +50,20 @@ impl Backend for Watched {
         if !self.1.on.load(Ordering::Relaxed) {
             return self.0.backend().run(op);
         }
+        let one_by_one = self.1.one_by_one.load(Ordering::Relaxed);
+        let entry = one_by_one.then(|| (Key::of(op), op.cost()));
         let start = Instant::now();
-        let ran = self.0.backend().run(op);
+        let ran = self.0.backend().run(op)?;
+        if one_by_one {
+            self.0.backend().synchronize()?;
+        }
         let took = start.elapsed().as_nanos() as u64;
         self.1.nanoseconds.fetch_add(took, Ordering::Relaxed);
-        ran
+        // What the device does not know, it runs by its meaning on the host, elsewhere.
+        if let (Some((key, cost)), Ran::Done) = (entry, ran) {
+            self.1.ledger().enter(key, cost, took);
+        }
+        Ok(ran)
     }
 
     fn native(&self, dtype: DType) -> bool {

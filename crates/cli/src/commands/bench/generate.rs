@@ -1,0 +1,254 @@
+//! `latimer bench generate`: decoding over the cache, on random weights.
+
+use super::limits::bandwidth;
+use super::train::vocab_size;
+use super::{Times, measured};
+use crate::args::ConfigArgs;
+use crate::commands::Context;
+use crate::error::{Error, Result};
+use crate::format::{count, percent, thousands};
+use crate::terminal;
+use latimer_autograd::{Mode, Params, Pass};
+use latimer_nn::{Gpt, GptConfig, KvCache, Sampler, Sampling};
+use latimer_tensor::philox::Stream;
+use latimer_tensor::{Scalars, Tensor};
+use latimer_trainer::config::{Config, Dtype};
+use latimer_trainer::{gpt_config, peak_rss_mb};
+use serde::Serialize;
+use std::time::Instant;
+
+/// What to generate: greedily, on random weights, `--batch-size` texts side by side [default: 1].
+/// Vocabularies are the presets' own.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs<false>,
+    /// Tokens to add to each text, the first of them by its prompt
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    new_tokens: usize,
+    /// Tokens of each prompt
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    prompt_tokens: usize,
+    /// Texts to time, one after the other
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    runs: usize,
+    /// Texts before, which are not timed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    warmup: usize,
+}
+
+/// The result.
+#[derive(Serialize)]
+struct Measured<'a> {
+    preset: &'a str,
+    dtype: &'static str,
+    backend: String,
+    device: String,
+    threads: Option<usize>,
+    params: usize,
+    batch_size: usize,
+    prompt_tokens: usize,
+    new_tokens: usize,
+    runs: usize,
+    /// New tokens of all rows a second, by the median token.
+    tokens_per_s: f64,
+    /// Of every token after the first of its text, over all runs; with several rows, of one of each.
+    ms_per_token: Times,
+    /// From a prompt to the first token, the median over the runs.
+    first_token_ms: f64,
+    /// Weights that a token reads, at the least.
+    weight_bytes: u64,
+    /// What memory gives for as many bytes, in 10⁹ a second, and how that was found.
+    bandwidth_gb_s: f64,
+    bandwidth_by: String,
+    /// Reading the weights once a token, by the median, as a share of that.
+    bandwidth_share: f64,
+    /// Resident memory of the process after the last token, at its highest.
+    peak_rss_mb: Option<f64>,
+}
+
+/// Bytes of the parameters that decoding a token reads: all but the embeddings' other rows, where the
+/// head has not to read the token embedding anyway.
+fn weight_bytes(params: &Params, gpt: &Gpt) -> u64 {
+    let tied = gpt.head.weight == gpt.wte;
+    let looked_up = |param| params.info(param).shape().numel();
+    let skipped = gpt.wpe.map_or(0, looked_up) + if tied { 0 } else { looked_up(gpt.wte) };
+    ((params.num_parameters() - skipped) * params.dtype().size()) as u64
+}
+
+/// Texts that grow, side by side.
+struct Writer<'m> {
+    gpt: &'m Gpt,
+    params: &'m Params,
+    scalars: Scalars,
+    cache: KvCache,
+    sampler: Sampler,
+    prompt: Vec<u32>,
+    rows: usize,
+}
+
+impl<'m> Writer<'m> {
+    fn new(gpt: &'m Gpt, params: &'m Params, rows: usize, prompt_tokens: usize) -> Result<Self> {
+        let config = gpt.config();
+        let mut stream = Stream::new(0, 0xBE7C_0001, 0);
+        let ids = (0..rows * prompt_tokens).map(|_| stream.below(config.vocab_size as u64) as u32);
+        Ok(Self {
+            gpt,
+            params,
+            scalars: Scalars::new(params.device())?,
+            cache: KvCache::with_rows(params, config, rows)?,
+            sampler: Sampler::new(Sampling::greedy(), 0)?,
+            prompt: ids.collect(),
+            rows,
+        })
+    }
+
+    /// The likeliest token after each row, whose next positions these are.
+    fn next(&mut self, ids: &[u32]) -> Result<Vec<u32>> {
+        let config = self.gpt.config();
+        let pass = Pass::new(self.params, &self.scalars, Mode::Evaluate);
+        let shape = [self.rows, ids.len() / self.rows];
+        let ids = Tensor::from_slice(self.params.device(), ids, shape)?; // [B, T]
+        let logits = self
+            .gpt
+            .decode(&pass, &ids, &mut self.cache)?
+            .to_vec::<f32>()?; // [B, Vp]
+        let rows = logits.chunks_exact(config.padded_vocab_size);
+        rows.map(|row| Ok(self.sampler.sample(&row[..config.vocab_size])?))
+            .collect()
+    }
+
+    /// Milliseconds of each token of one text.
+    fn write(&mut self, new_tokens: usize) -> Result<Vec<f64>> {
+        self.cache.clear();
+        let mut ids = self.prompt.clone();
+        let mut times = Vec::with_capacity(new_tokens);
+        for _ in 0..new_tokens {
+            let start = Instant::now();
+            ids = self.next(&ids)?;
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(times)
+    }
+}
+
+/// The sizes that fit each other and the model.
+fn check(args: &Args, model: &GptConfig) -> Result<()> {
+    let usage = |message: String| Err(Error::Usage(message));
+    if args.new_tokens < 2 {
+        let n = args.new_tokens;
+        return usage(format!(
+            "--new-tokens {n} leaves nothing to time: the first token belongs to the prompt, so 2 are the least"
+        ));
+    }
+    for (name, value) in [("prompt-tokens", args.prompt_tokens), ("runs", args.runs)] {
+        if value == 0 {
+            return usage(format!("--{name} must be at least 1"));
+        }
+    }
+    // The last new token is not read again.
+    let positions = args.prompt_tokens.saturating_add(args.new_tokens - 1);
+    if positions > model.block_size {
+        return usage(format!(
+            "--prompt-tokens {} and --new-tokens {} take {positions} positions, but block_size is {}: \
+             give fewer, or a larger --block-size",
+            args.prompt_tokens, args.new_tokens, model.block_size
+        ));
+    }
+    if !model.causal {
+        return usage(
+            "this model is not causal, so there is no cache to decode over: add --causal"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
+    let before = [("model.dropout", "0"), ("train.batch_size", "1")];
+    let config: Config = args.config.resolve(&before)?;
+    let (rows, dtype) = (config.train.batch_size, config.train.dtype);
+    let model = gpt_config(&config.model, vocab_size(&config.preset)?);
+    check(args, &model)?;
+    let device = measured(context.device()?)?;
+    let info = device.info();
+    context.warn_if_slow(&device, dtype);
+    let (gpt, declarations) = Gpt::new(&model)?;
+    let mut params =
+        Params::new(&device, declarations, config.train.seed).map_err(latimer_nn::Error::from)?;
+    if dtype == Dtype::Bf16 {
+        params.enable_bf16().map_err(latimer_nn::Error::from)?;
+    }
+    context.terminal.note(format_args!(
+        "{}: {} parameters, {}, {} of {} and {} new tokens, on {} ({})",
+        config.preset,
+        thousands(params.num_parameters() as u64),
+        dtype.name(),
+        count(rows, "prompt"),
+        args.prompt_tokens,
+        args.new_tokens,
+        info.backend,
+        info.name,
+    ));
+    let (mut first, mut later) = device.enter(|| time(&gpt, &params, rows, args))?;
+    let resident = peak_rss_mb();
+    let ms_per_token = Times::of(&mut later);
+    let weight_bytes = weight_bytes(&params, &gpt);
+    let num_parameters = params.num_parameters();
+    // Room for what the bandwidth is measured with.
+    drop(params);
+    device.trim();
+    let limit = bandwidth(&device, weight_bytes)?;
+    let Times { median, min, max } = ms_per_token;
+    let measured = Measured {
+        preset: &config.preset,
+        dtype: dtype.name(),
+        backend: info.backend,
+        device: info.name,
+        threads: info.threads,
+        params: num_parameters,
+        batch_size: rows,
+        prompt_tokens: args.prompt_tokens,
+        new_tokens: args.new_tokens,
+        runs: args.runs,
+        tokens_per_s: rows as f64 / (median * 1e-3),
+        ms_per_token,
+        first_token_ms: Times::of(&mut first).median,
+        weight_bytes,
+        bandwidth_gb_s: limit.per_s * 1e-9,
+        bandwidth_by: limit.by.clone(),
+        bandwidth_share: weight_bytes as f64 / (median * 1e-3) / limit.per_s,
+        peak_rss_mb: resident,
+    };
+    if context.terminal.json {
+        return terminal::json_result(&measured);
+    }
+    terminal::result(format_args!(
+        "token     {median:.3} ms (median of {}; {min:.3} to {max:.3}), the first {:.3} ms\n\
+         speed     {:.1} tokens/s\n\
+         weights   {:.1} MB a token, {} of memory's speed ({:.1} GB/s, {})\n\
+         memory    {}",
+        thousands(later.len()),
+        measured.first_token_ms,
+        measured.tokens_per_s,
+        weight_bytes as f64 * 1e-6,
+        percent(measured.bandwidth_share),
+        measured.bandwidth_gb_s,
+        limit.by,
+        resident.map_or("unknown".to_owned(), |mb| format!("{mb:.0} MiB at most")),
+    ))
+}
+
+/// Milliseconds of the first token of every timed text, and of all the others.
+fn time(gpt: &Gpt, params: &Params, rows: usize, args: &Args) -> Result<(Vec<f64>, Vec<f64>)> {
+    let mut writer = Writer::new(gpt, params, rows, args.prompt_tokens)?;
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for run in 0..args.warmup + args.runs {
+        let times = writer.write(args.new_tokens)?;
+        if run >= args.warmup {
+            first.push(times[0]);
+            later.extend_from_slice(&times[1..]);
+        }
+    }
+    Ok((first, later))
+}

@@ -1,0 +1,76 @@
+//! What the machine can do at most, measured in the same process as what is compared with it.
+
+use super::Times;
+use crate::error::Result;
+use latimer_backend_cpu::peak;
+use latimer_tensor::op::Axpby;
+use latimer_tensor::{DType, Device, Tensor};
+use latimer_trainer::{matmul_speed, size};
+use std::time::Instant;
+
+/// A ceiling, and how it was found.
+#[derive(Clone, Debug)]
+pub(super) struct Limit {
+    /// Floating-point operations a second, or bytes a second.
+    pub(super) per_s: f64,
+    pub(super) by: String,
+}
+
+/// Sides of the products whose best speed stands for a device that runs no loop of ours.
+const PRODUCTS: [usize; 3] = [1024, 2048, 4096];
+
+/// Smaller buffers would say more of how long threads take to start.
+const SMALLEST: u64 = 32 << 20;
+
+/// Floating-point operations a second: on the CPU multiply-adds of `f32` in registers, on all the
+/// threads that the device has; elsewhere the best of several products of this type.
+pub(super) fn arithmetic(device: &Device, dtype: DType) -> Result<Limit> {
+    let info = device.info();
+    if let ("cpu", Some(threads)) = (info.backend.as_str(), info.threads) {
+        return Ok(Limit {
+            per_s: peak::flops_per_s(threads),
+            by: "f32 multiply-adds in registers".to_owned(),
+        });
+    }
+    let mut per_s = 0.0f64;
+    for n in PRODUCTS {
+        per_s = per_s.max(matmul_speed(device, n, dtype)?);
+    }
+    Ok(Limit {
+        per_s,
+        by: "the best of several square products".to_owned(),
+    })
+}
+
+/// Bytes a second to and from memory, or whatever cache holds this many bytes.
+pub(super) fn bandwidth(device: &Device, bytes: u64) -> Result<Limit> {
+    let (info, bytes) = (device.info(), bytes.max(SMALLEST));
+    if let ("cpu", Some(threads)) = (info.backend.as_str(), info.threads) {
+        return Ok(Limit {
+            per_s: peak::bytes_per_s(threads, bytes as usize),
+            by: format!("the better of reading and copying {}", size(bytes)),
+        });
+    }
+    let elements = bytes as usize / DType::F32.size();
+    let x = Tensor::zeros(device, [elements], DType::F32)?;
+    let mut y = Tensor::empty(device, [elements], DType::F32)?;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        device.synchronize()?;
+        let start = Instant::now();
+        device.run(Axpby {
+            alpha: 1.0,
+            x: x.view(),
+            beta: 0.0,
+            y: y.view_mut()?,
+        })?;
+        device.synchronize()?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+    drop((x, y));
+    device.trim();
+    Ok(Limit {
+        per_s: 2.0 * bytes as f64 / Times::of(&mut times).min,
+        by: format!("copying {}", size(bytes)),
+    })
+}
