@@ -3,6 +3,7 @@
 //! A door, not a room: it is built in the dev profile, so anything that computes is built in
 //! release mode and then takes this process's place.
 
+mod bench;
 mod ci;
 mod faults;
 mod fuzz;
@@ -29,6 +30,9 @@ developers' tasks:
                 gives every file reader, or one, a million made-up files (minutes each; nightly)
   miri          runs tests of the CPU's memory code in an interpreter that sees undefined
                 behaviour (minutes; nightly)
+  bench [--against pytorch] [--generate] [--instructions OP]
+                measures training steps or decoding, alternately with PyTorch's, and puts them on
+                record (`bench --help`); `bench train`, `generate` and `op` are the latimer command's
   kernels build [NAME] | check | list | sanitize
                 compiles the CUDA kernels (fetches a compiler: 51 MB, once), says whether what is
                 committed is what they make, lists them
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_ref().and_then(|c| c.to_str()) {
         Some("test") => ci::test(&rest),
         Some("ci") => run::to_root().and_then(|()| ci::ci()),
+        Some("bench") => bench::bench(&rest),
         Some("tidy") => run::to_root().and_then(|()| tidy::tidy()),
         Some("faults") => run::to_root().and_then(|()| faults::faults(&rest)),
         Some("fuzz") => run::to_root().and_then(|()| fuzz::fuzz(&rest)),

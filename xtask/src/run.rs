@@ -33,10 +33,15 @@ pub(crate) fn succeed(command: &mut Command) -> Result<(), String> {
 
 /// Builds `latimer` in release mode and becomes it: arguments, signals and exit status are its own.
 pub(crate) fn latimer(args: impl IntoIterator<Item = OsString>) -> Outcome {
-    succeed(cargo().args(["build", "--quiet", "--release", "--package", "latimer"]))?;
-    let mut command = Command::new(target_folder()?.join("release").join(binary("latimer")));
+    let mut command = Command::new(build_latimer()?);
     command.args(args);
     become_it(command)
+}
+
+/// Builds `latimer` in release mode and says where it lies.
+pub(crate) fn build_latimer() -> Result<PathBuf, String> {
+    succeed(cargo().args(["build", "--quiet", "--release", "--package", "latimer"]))?;
+    Ok(target_folder()?.join("release").join(binary("latimer")))
 }
 
 #[cfg(unix)]
