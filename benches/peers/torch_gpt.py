@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
-"""A GPT training step in PyTorch, to lay beside `latimer bench train --preset P --json`.
+"""A GPT training step in PyTorch, to lay beside `latimer bench train --preset P --json`; with
+`--generate N`, decoding, to lay beside `latimer bench generate --preset P --new-tokens N --json`.
 
     python benches/peers/torch_gpt.py baby                          # eager, f32, on the CPU
     python benches/peers/torch_gpt.py baby --mode compile --dtype bf16
     python benches/peers/torch_gpt.py char10m --device cuda --mode graph
+    python benches/peers/torch_gpt.py char10m --generate 128 --threads 1
 
 The model is the preset's: GPT-2's block (norms first, GELU's tanh form, biases, learned positions),
 the head tied to the embedding (`seed` has its own), no dropout. A step is what a trainer does: a batch
 of random tokens, forward, loss over every position, backward, clipping where the preset clips, fused
 AdamW, gradients cleared. Modes: `eager`; `compile` (torch.compile); `graph` (the whole step in one CUDA
 graph: the least overhead PyTorch can have). On a GPU a step's time is taken between events around it.
-Prints one line of JSON.
+Decoding is greedy, batch 1 unless told otherwise, from a prompt of one token, over a cache of keys and
+values that is there before the first token; in bf16 the weights are bf16. `--steps` and `--warmup` then
+count texts. Prints one line of JSON.
 """
 
 import argparse
@@ -31,6 +35,7 @@ parser.add_argument("--batch-size", type=int, help="instead of the preset's")
 parser.add_argument("--seq-len", type=int, help="instead of the preset's")
 parser.add_argument("--steps", type=int, default=50)
 parser.add_argument("--warmup", type=int, default=5)
+parser.add_argument("--generate", type=int, metavar="N", help="decode N tokens instead of training")
 parser.add_argument("--seconds", type=float, default=60.0, help="stop after so long")
 ARGS = parser.parse_args()
 os.environ.setdefault("OMP_NUM_THREADS", str(ARGS.threads))
@@ -74,11 +79,14 @@ class Block(nn.Module):
         self.c_attn, self.c_proj = nn.Linear(c, 3 * c), nn.Linear(c, c)
         self.fc, self.proj = nn.Linear(c, 4 * c), nn.Linear(4 * c, c)
 
-    def forward(self, x):
+    def forward(self, x, cache=None, position=0):
         b, t, c = x.shape
         heads = self.c_attn(self.ln_1(x)).view(b, t, 3, self.n_head, c // self.n_head)
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # [B, NH, T, D] each
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if cache is not None:  # one new position, [B, NH, 1, D], which sees all before it
+            cache[:, :, :, position : position + 1] = torch.stack((k, v))
+            k, v = cache[:, :, :, : position + 1]  # [B, NH, position + 1, D] each
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=cache is None)
         x = x + self.c_proj(y.transpose(1, 2).reshape(b, t, c))
         return x + self.proj(F.gelu(self.fc(self.ln_2(x)), approximate="tanh"))
 
@@ -104,6 +112,55 @@ class Gpt(nn.Module):
         logits = self.head(self.ln_f(x))
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
+    def decode(self, ids, caches, position):
+        """The likeliest token after `ids`, [B, 1], which stand at `position`: [B, 1]."""
+        x = self.wte(ids) + self.wpe.weight[position]
+        for block, cache in zip(self.h, caches):
+            x = block(x, cache, position)
+        return self.head(self.ln_f(x)).argmax(-1)
+
+
+@torch.inference_mode()
+def generate(preset):
+    """Times tokens of texts on random weights."""
+    batch_size = ARGS.batch_size or 1
+    dtype = torch.bfloat16 if ARGS.dtype == "bf16" else torch.float32
+    model = Gpt(preset).to(ARGS.device, dtype).eval()
+    shape = (2, batch_size, preset.n_head, preset.block_size, preset.n_embd // preset.n_head)
+    caches = [torch.zeros(shape, dtype=dtype, device=ARGS.device) for _ in model.h]
+    decode = torch.compile(model.decode, dynamic=True) if ARGS.mode == "compile" else model.decode
+    prompt = torch.randint(preset.vocab_size, (batch_size, 1), device=ARGS.device)
+    first, later = [], []
+    for text in range(ARGS.warmup + ARGS.steps):
+        ids, times = prompt, []
+        for position in range(ARGS.generate):
+            started = time.perf_counter()
+            ids = decode(ids, caches, position)
+            ids.tolist()  # as a program that shows the token has to
+            times.append((time.perf_counter() - started) * 1e3)
+        if text >= ARGS.warmup:
+            first.append(times[0])
+            later.extend(times[1:])
+    median = statistics.median(later)
+    print(
+        json.dumps(
+            {
+                "program": f"pytorch {torch.__version__.split('+')[0]}",
+                "preset": ARGS.preset,
+                "mode": ARGS.mode,
+                "dtype": ARGS.dtype,
+                "threads": ARGS.threads,
+                "params": sum(p.numel() for p in model.parameters()),
+                "batch_size": batch_size,
+                "new_tokens": ARGS.generate,
+                "tokens_per_s": batch_size / median * 1e3,
+                "ms_per_token": {"median": median, "min": min(later), "max": max(later)},
+                "first_token_ms": statistics.median(first),
+                "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        )
+    )
+
 
 def main():
     preset = PRESETS[ARGS.preset]
@@ -113,6 +170,10 @@ def main():
         parser.error("--mode graph needs --device cuda")
     torch.set_num_threads(ARGS.threads)
     torch.manual_seed(1)
+    if ARGS.generate is not None:
+        if not 2 <= ARGS.generate <= preset.block_size:
+            parser.error(f"--generate takes 2 to {preset.block_size} tokens for {ARGS.preset}")
+        return generate(preset)
     batch_size = ARGS.batch_size or preset.batch_size
     seq_len = ARGS.seq_len or preset.seq_len or preset.block_size
     model = Gpt(preset).to(device)
@@ -190,7 +251,7 @@ def main():
     median = statistics.median(times)
     memory = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None
     result = {
-        "program": f"pytorch {torch.__version__}",
+        "program": f"pytorch {torch.__version__.split('+')[0]}",
         "preset": ARGS.preset,
         "mode": ARGS.mode,
         "dtype": ARGS.dtype,
