@@ -96,6 +96,7 @@ fn wrong_usage_is_status_2() {
             ("generate --temperature -1", 2, "temperature"),
             ("generate --top-p 0", 2, "top_p"),
             ("bench train --steps 0", 2, "nothing to time"),
+            ("bench train --preset baby --vocab-size 0", 2, "no token"),
             ("bench generate --new-tokens 1", 2, "nothing to time"),
             (
                 "bench generate --preset baby --new-tokens 66",

@@ -212,6 +212,10 @@ fn bench_times_steps() {
         measured["peak_share"].as_f64().unwrap() * measured["peak_gflops"].as_f64().unwrap();
     assert!(shares > 0.0, "{measured}");
     place.output(&format!("bench train {flags} --steps 1 --warmup 0"));
+    let wide = format!("bench train --preset baby --steps 1 {flags} --vocab-size 100");
+    let wide = &place.json(&wide)[0];
+    let more = wide["params"].as_u64().unwrap() - measured["params"].as_u64().unwrap();
+    assert_eq!((more, &wide["vocab_size"]), (35 * 16, &100.into()));
 }
 
 #[test]

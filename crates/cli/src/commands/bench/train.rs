@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Positions of a row [default: block_size; 64 for gpt2-124m]
     #[arg(long, value_name = "N")]
     seq_len: Option<usize>,
+    /// Tokens of the vocabulary [default: the preset's]
+    #[arg(long, value_name = "N")]
+    vocab_size: Option<usize>,
 }
 
 /// The result.
@@ -52,6 +55,7 @@ struct Measured<'a> {
     /// Rows of an optimizer step.
     batch_size: usize,
     seq_len: usize,
+    vocab_size: usize,
     step_ms: Times,
     /// Of a step, what is not spent in operations, where these are done when the backend returns:
     /// checks, requests to the pool, the tape, rows on their way in.
@@ -223,6 +227,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::Usage("--steps 0 leaves nothing to time".to_owned()));
     }
+    if args.vocab_size == Some(0) {
+        let message = "--vocab-size 0 leaves no token: it must be at least 1";
+        return Err(Error::Usage(message.to_owned()));
+    }
     let config: Config = args.config.resolve(&[("model.dropout", "0")])?;
     let train = &config.train;
     let watch = Watch::default();
@@ -230,7 +238,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let info = device.info();
     context.warn_if_slow(&device, train.dtype);
     let terminal = &context.terminal;
-    let vocab_size = vocab_size(&config.preset)?;
+    let vocab_size = match args.vocab_size {
+        Some(n) => n,
+        None => vocab_size(&config.preset)?,
+    };
     let model = gpt_config(&config.model, vocab_size);
     let seq_len = args.seq_len.unwrap_or(match config.preset.as_str() {
         "gpt2-124m" => model.block_size.min(64),
@@ -291,6 +302,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
             params: training.params().num_parameters(),
             batch_size: train.batch_size * train.grad_accum,
             seq_len,
+            vocab_size,
             step_ms,
             dispatch_ms,
             tokens_per_s,
