@@ -7,8 +7,8 @@ use std::process::Command;
 /// of starting up and making operands.
 const MORE: u64 = 10;
 
-/// Prints how many instructions one run takes on one thread.
-pub(super) fn count(latimer: &Path, op: &str, shape: Option<&str>) -> Result<(), String> {
+/// How many instructions one run takes on one thread, as a line.
+pub(super) fn count(latimer: &Path, op: &str, shape: Option<&str>) -> Result<String, String> {
     let tool = [Tool::Perf, Tool::Callgrind]
         .into_iter()
         .find(|tool| tool.instructions(Path::new("true"), &[]).is_ok())
@@ -34,8 +34,10 @@ pub(super) fn count(latimer: &Path, op: &str, shape: Option<&str>) -> Result<(),
     let (one, more) = (of(1)?, of(1 + MORE)?);
     let each = more.saturating_sub(one) / MORE;
     let shape = shape.unwrap_or("its usual shape");
-    println!("{op} {shape}: {each} instructions ({})", tool.name());
-    Ok(())
+    Ok(format!(
+        "{op} {shape}: {each} instructions ({})\n",
+        tool.name()
+    ))
 }
 
 /// What counts.
@@ -73,15 +75,16 @@ impl Tool {
             .output()
             .map_err(|error| format!("cannot start {command:?}: {error}"))?;
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = || said.lines().last().unwrap_or_default().to_owned();
         if !output.status.success() {
-            return Err(last());
+            // What the program said, not what the tool did.
+            let error = said.lines().find_map(|line| line.strip_prefix("error: "));
+            return Err(error.unwrap_or("it failed").to_owned());
         }
         let counted = match self {
             Self::Perf => counted_by_perf(&said),
             Self::Callgrind => counted_by_callgrind(&said),
         };
-        counted.ok_or_else(|| format!("{} counted nothing: {}", self.name(), last()))
+        counted.ok_or_else(|| format!("{} counted nothing", self.name()))
     }
 }
 

@@ -8,15 +8,18 @@ mod instructions;
 mod json;
 mod machine;
 mod report;
+mod scaling;
 
 use crate::run::{self, Outcome};
 use contest::Contest;
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 usage: cargo xtask bench [--against pytorch] [--generate] [OPTIONS]
        cargo xtask bench --instructions OP [--shape N,N…]
+       cargo xtask bench --scaling [--runs N] [--no-record]
        cargo xtask bench train | generate | op …     (the latimer command's own)
 
 Runs latimer, alternately with PyTorch if asked, compares, and appends to benches/record.
@@ -29,6 +32,8 @@ Runs latimer, alternately with PyTorch if asked, compares, and appends to benche
   --threads N         [default: 2]; decoding in PyTorch also on 1, and the better counts
   --python PATH       a Python that can import torch [default: python3]
   --no-record         only print
+  --scaling           a step's time against n_embd, T, B, layers and vocabulary, on 1 thread and on
+                      --threads: fitted exponents, and a drawing for each
   --instructions OP   instructions of one run of an operation, which no noise moves (valgrind or perf)
 ";
 
@@ -43,6 +48,7 @@ struct Options {
     threads: usize,
     python: String,
     record: bool,
+    scaling: bool,
     instructions: Option<String>,
     shape: Option<String>,
 }
@@ -69,14 +75,22 @@ pub(crate) fn bench(args: &[OsString]) -> Outcome {
         return run::latimer([OsString::from("bench")].into_iter().chain(args.to_vec()));
     }
     if words.contains(&"--help") || words.contains(&"-h") {
-        print!("{HELP}");
+        say(HELP);
         return Ok(ExitCode::SUCCESS);
     }
     let options = parse(&words)?;
     run::to_root()?;
     let latimer = run::build_latimer()?;
     if let Some(op) = &options.instructions {
-        instructions::count(&latimer, op, options.shape.as_deref())?;
+        say(&instructions::count(
+            &latimer,
+            op,
+            options.shape.as_deref(),
+        )?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.scaling {
+        scaling::measure(&latimer, &options)?;
         return Ok(ExitCode::SUCCESS);
     }
     if options.against {
@@ -90,13 +104,18 @@ pub(crate) fn bench(args: &[OsString]) -> Outcome {
             latimer: &latimer,
         };
         let results = contest.hold()?;
-        print!("{}", report::table(&contest, &results));
+        say(&report::table(&contest, &results));
         if options.record {
             let file = report::record(&contest, &results, &machine)?;
             eprintln!("recorded in {}", file.display());
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A result. That nobody reads it is no reason to stop.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn parse(words: &[&str]) -> Result<Options, String> {
@@ -109,6 +128,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
         threads: 2,
         python: "python3".to_owned(),
         record: true,
+        scaling: false,
         instructions: None,
         shape: None,
     };
@@ -147,6 +167,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
                 other => return Err(format!("unknown number type `{other}`: there is f32, bf16")),
             },
             "--python" => options.python = value()?.to_owned(),
+            "--scaling" => options.scaling = true,
             "--no-record" => options.record = false,
             "--instructions" => options.instructions = Some(value()?.to_owned()),
             "--shape" => options.shape = Some(value()?.to_owned()),
