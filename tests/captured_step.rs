@@ -10,7 +10,7 @@ use latimer_autograd::Slab;
 use latimer_backend_cpu::Cpu;
 use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Graph, Op, Ran, Result, View, ViewMut};
 use latimer_trainer::config::Config;
-use latimer_trainer::data::{RowKey, Source};
+use latimer_trainer::data::{RowKey, Source, Windows};
 use latimer_trainer::{Training, gpt_config};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -172,8 +172,8 @@ impl Source for Ids {
         }
     }
 
-    fn validation(&self) -> Vec<&[u32]> {
-        Vec::new()
+    fn validation(&self) -> Windows<'_> {
+        Box::new(std::iter::empty())
     }
 
     fn validation_tokens(&self) -> usize {

@@ -133,7 +133,7 @@ fn a_model_that_sees_the_future_cheats_until_it_has_to_write() {
         }
         let (gpt, params) = (training.gpt(), training.params());
         let validation = source.validation();
-        let whole = mean_loss(gpt, params, training.scalars(), &validation).unwrap();
+        let whole = mean_loss(gpt, params, training.scalars(), validation).unwrap();
         let ids = tokenizer.encode(&text[4800..]).unwrap();
         // Of each window but the first, the last prediction alone counts.
         let at_the_end = text_loss(gpt, params, &ids, 1, &mut |_| ()).unwrap();

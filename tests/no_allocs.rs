@@ -13,7 +13,7 @@
 use latimer_backend_cpu::Cpu;
 use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Op, Ran, Result, View, ViewMut};
 use latimer_trainer::config::{Config, TrainConfig};
-use latimer_trainer::data::{RowKey, Source};
+use latimer_trainer::data::{RowKey, Source, Windows};
 use latimer_trainer::{Training, gpt_config};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -124,8 +124,8 @@ impl Source for Counter {
             *id = i % VOCAB_SIZE as u32;
         }
     }
-    fn validation(&self) -> Vec<&[u32]> {
-        Vec::new()
+    fn validation(&self) -> Windows<'_> {
+        Box::new(std::iter::empty())
     }
     fn validation_tokens(&self) -> usize {
         0

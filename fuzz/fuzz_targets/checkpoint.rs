@@ -4,7 +4,7 @@
 
 use latimer_fuzz::{TinyRun, device};
 use latimer_tensor::Device;
-use latimer_trainer::{LoadedModel, Resume};
+use latimer_trainer::{LoadedModel, Resume, RunFolder};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -57,16 +57,25 @@ fuzz_target!(|input: &[u8]| {
     FOLDER.with_borrow_mut(|folder| {
         let which = usize::from(which) % folder.files.len();
         if which != folder.changed {
-            let (file, own) = &folder.files[folder.changed];
-            std::fs::write(file, own).expect("there is room for a file");
+            // The manifest, the last, was made anew for the file.
+            for restored in [folder.changed, folder.files.len() - 1] {
+                let (file, own) = &folder.files[restored];
+                std::fs::write(file, own).expect("there is room for a file");
+            }
             folder.changed = which;
         }
         std::fs::write(&folder.files[which].0, bytes).expect("there is room for a file");
-        // In the order of `TinyRun::files`: what reads which.
-        if [0, 1, 4, 5].contains(&which) {
+        // In the order of `TinyRun::files`. A manifest that fits lets the readers behind it see the
+        // file; one that does not would stop at the hash.
+        if (1..6).contains(&which) {
+            let checkpoint = folder.files[1].0.parent().expect("it lies in a folder");
+            RunFolder::seal(checkpoint).expect("there is room for a file");
+        }
+        // What reads which.
+        if [0, 1, 4, 5, 6].contains(&which) {
             folder.resume();
         }
-        if [0, 2, 3, 4].contains(&which) {
+        if [0, 2, 3, 4, 6].contains(&which) {
             folder.open_model();
         }
     });

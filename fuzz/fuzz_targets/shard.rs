@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
                     let key = RowKey { split, estimate: false, step, row: 3, rows: 4 };
                     tokens.row(1, key, &mut ids);
                 }
-                assert!(!tokens.validation().is_empty());
+                assert!(tokens.validation().next().is_some());
             }
             Err(error) => assert!(!error.to_string().is_empty()),
         }

@@ -41,6 +41,6 @@ fuzz_target!(|input: &[u8]| {
             assert!(ids.iter().all(|&id| id < vocab_size));
         }
     }
-    let windows: usize = tokens.validation().iter().map(|window| window.len() - 1).sum();
+    let windows: usize = tokens.validation().map(|window| window.len() - 1).sum();
     assert_eq!(windows, tokens.validation_tokens().saturating_sub(1));
 });

@@ -50,7 +50,7 @@ impl TinyRun {
     }
 
     /// The files that a run is resumed and its model read from.
-    pub fn files(&self) -> [PathBuf; 6] {
+    pub fn files(&self) -> [PathBuf; 7] {
         let checkpoint = self.path.join("checkpoints").join("step-000001");
         [
             self.path.join("latest"),
@@ -59,6 +59,7 @@ impl TinyRun {
             checkpoint.join("tokenizer.json"),
             checkpoint.join("model.safetensors"),
             checkpoint.join("optimizer.safetensors"),
+            checkpoint.join("manifest.json"),
         ]
     }
 }

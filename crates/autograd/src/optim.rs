@@ -38,16 +38,19 @@ impl AdamW {
     /// # Errors
     /// [`Error::NoGradients`], or the device's failure.
     pub fn update(&self, params: &mut Params, scalars: &mut Scalars) -> Result<()> {
-        let device = params.device().clone();
-        let groups = params.groups();
-        let (values, working) = (&mut params.values, &mut params.working);
-        let training = params.training.as_mut();
-        let training = training.ok_or(Error::NoGradients)?;
-        let gradients = training
-            .gradients
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut sum_squares = Tensor::empty(&device, [1], DType::F32)?;
+        self.measure(params, scalars)?;
+        self.apply(params, scalars)
+    }
+
+    /// The first half of an update: the gradients' norm and the factor that clips them, into the
+    /// scalar block. Who wants to look at them before anything changes waits between the halves.
+    ///
+    /// # Errors
+    /// As [`AdamW::update`].
+    pub fn measure(&self, params: &Params, scalars: &mut Scalars) -> Result<()> {
+        let device = params.device();
+        let gradients = params.gradients()?;
+        let mut sum_squares = Tensor::empty(device, [1], DType::F32)?;
         device.run(SumSquares {
             x: gradients.view(),
             y: sum_squares.view_mut()?,
@@ -58,11 +61,27 @@ impl AdamW {
         } else {
             f32::INFINITY
         };
-        device.run(ClipScale {
+        Ok(device.run(ClipScale {
             sum_squares: sum_squares.view(),
             scalars: scalars.floats_mut()?,
             max_norm,
-        })?;
+        })?)
+    }
+
+    /// The second half: both groups, by what the first half left.
+    ///
+    /// # Errors
+    /// As [`AdamW::update`].
+    pub fn apply(&self, params: &mut Params, scalars: &Scalars) -> Result<()> {
+        let device = params.device().clone();
+        let groups = params.groups();
+        let (values, working) = (&mut params.values, &mut params.working);
+        let training = params.training.as_mut();
+        let training = training.ok_or(Error::NoGradients)?;
+        let gradients = training
+            .gradients
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         for (group, decayed) in groups.into_iter().zip([true, self.decay_all]) {
             if group.is_empty() {
                 continue;

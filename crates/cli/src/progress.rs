@@ -63,6 +63,10 @@ impl<'a> Progress<'a> {
         match event {
             Event::Plan(plan) => self.plan(plan),
             Event::Step(step, timing) => self.step(step, timing),
+            Event::Skip(skip) => {
+                let step = thousands(skip.step);
+                self.above(|terminal| terminal.note(format_args!("step {step} is left out")));
+            }
             Event::Eval(eval) => self.eval(eval),
             Event::Sample(sample) => self.sample(sample),
             Event::Checkpoint(checkpoint) => {
@@ -119,6 +123,15 @@ impl<'a> Progress<'a> {
 
     fn step(&mut self, step: &Step, timing: &StepTiming) {
         self.last_step = step.step;
+        if step.skipped {
+            let (at, loss, norm) = (thousands(step.step), step.loss, step.grad_norm);
+            self.above(|terminal| {
+                terminal.note(format_args!(
+                    "step {at} is far from those before (loss {loss:.4}, gradient norm {norm:.3}): \
+                     nothing is updated"
+                ));
+            });
+        }
         self.recent.0 += timing.tokens_per_s * timing.step_ms * 1e-3;
         self.recent.1 += timing.step_ms * 1e-3;
         let last = step.step == self.steps;

@@ -46,6 +46,12 @@ impl<'a> View<'a> {
             .ok_or(Error::ForeignBuffer { op, operand })
     }
 
+    /// A number that views of the same buffer share, and those of others that live now have not.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        std::ptr::from_ref(self.buffer).cast::<()>().addr()
+    }
+
     /// Where the window starts in the buffer, in bytes; a multiple of the element's size.
     #[must_use]
     pub fn offset(&self) -> usize {

@@ -112,6 +112,8 @@ pub struct TrainConfig {
     pub warmup_iters: u64,
     /// The learning rate's course after the warm-up.
     pub schedule: Schedule,
+    /// Optimizer steps at the end over which schedule `wsd` falls; others ignore it.
+    pub decay_iters: u64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f64,
     /// Whether weight decay reaches every parameter, as by default in PyTorch's AdamW, or only
@@ -125,6 +127,15 @@ pub struct TrainConfig {
     pub eps: f64,
     /// Largest L2 norm of the whole gradient; 0 leaves it as it is.
     pub grad_clip: f64,
+    /// A step whose loss or gradient norm lies more than so many standard deviations above the
+    /// mean of the steps before updates nothing; 0 lets every step update.
+    pub skip_outliers: f64,
+    /// Evaluations in a row without a lower validation loss that end the run; 0 never ends it.
+    pub patience: u64,
+    /// Whether every step sees the rows of the first: a model that cannot learn them is wrong.
+    pub overfit_one_batch: bool,
+    /// The order in which windows of a text are taken.
+    pub order: Order,
     /// Optimizer steps from one evaluation to the next; 0 evaluates at the end only.
     pub eval_interval: u64,
     /// Batches that an evaluation along the way averages over, for each split.
@@ -135,6 +146,11 @@ pub struct TrainConfig {
     pub sample_interval: u64,
     /// Optimizer steps from one checkpoint to the next; 0 writes one at the end only.
     pub checkpoint_interval: u64,
+    /// Newest checkpoints that are kept; 0 keeps all.
+    pub keep_last: usize,
+    /// Whether the model with the lowest validation loss of the evaluations on the way is kept, in
+    /// a checkpoint that the file `best` names.
+    pub keep_best: bool,
     /// Seed of everything random: weights, batches, dropout, samples.
     pub seed: u64,
     /// Number type of activations.
@@ -227,6 +243,19 @@ choices! {
         Cosine = "cosine",
         /// Falls along a line to `min_lr`.
         Linear = "linear",
+        /// Stays, and falls along a line to `min_lr` in the last `decay_iters` steps.
+        Wsd = "wsd",
+    }
+}
+
+choices! {
+    /// The order in which an epoch takes the windows of a text, each once; see
+    /// [`crate::data::sampler`].
+    Order {
+        /// Any few in a row lie evenly over the whole text.
+        Spread = "spread",
+        /// At random.
+        Shuffle = "shuffle",
     }
 }
 

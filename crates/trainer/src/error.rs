@@ -199,8 +199,9 @@ pub enum Error {
     },
     /// Training ran into NaN or infinity.
     #[error(
-        "the {what} became {value} at step {step}: training diverged; lower --learning-rate or set \
-         --grad-clip (what was saved before is kept)"
+        "the {what} became {value} at step {step}, {place}: training diverged; lower \
+         --learning-rate or set --grad-clip, or leave the step out with --resume --skip-batch (what \
+         was saved before is kept)"
     )]
     NotFinite {
         /// `loss` or `gradient norm`.
@@ -209,6 +210,8 @@ pub enum Error {
         value: f32,
         /// The step.
         step: u64,
+        /// The layer and the tensor in which it came up first, or that it is not known.
+        place: String,
     },
 
     // ---- folders
@@ -247,6 +250,33 @@ pub enum Error {
         path: PathBuf,
         /// What differs.
         what: String,
+    },
+    /// No step stopped the run.
+    #[error(
+        "{} was not stopped by a step that is not finite: leave out --skip-batch", path.display()
+    )]
+    NothingToSkip {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process trains there.
+    #[error(
+        "{} is being trained in by another process: wait until it ends, or choose another --out",
+        path.display()
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file of a checkpoint is not what was written.
+    #[error(
+        "{} is damaged: {reason}; give an earlier checkpoint, or a copy of this one", path.display()
+    )]
+    BadCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A checkpoint's state is not to be understood.
     #[error("{} cannot be resumed from: {reason}", path.display())]

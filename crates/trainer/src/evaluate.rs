@@ -20,7 +20,7 @@ pub fn mean_loss(
     gpt: &Gpt,
     params: &Params,
     scalars: &Scalars,
-    windows: &[&[u32]],
+    windows: impl IntoIterator<Item = impl AsRef<[u32]>>,
 ) -> Result<Option<f32>> {
     mean_loss_with(gpt, params, scalars, windows, &mut |_| ())
 }
@@ -30,26 +30,37 @@ fn mean_loss_with(
     gpt: &Gpt,
     params: &Params,
     scalars: &Scalars,
-    windows: &[&[u32]],
+    windows: impl IntoIterator<Item = impl AsRef<[u32]>>,
     tell: &mut dyn FnMut(usize),
 ) -> Result<Option<f32>> {
     let (mut sum, mut predicted) = (0.0f64, 0);
-    for alike in windows.chunk_by(|a, b| a.len() == b.len()) {
-        let seq_len = alike[0].len().saturating_sub(1);
-        for batch in alike.chunks(BATCH).filter(|_| seq_len > 0) {
-            let n = batch.len() * seq_len;
-            let (ids, targets) = (
-                columns(params, batch, 0, seq_len)?,
-                columns(params, batch, 1, seq_len)?,
-            ); // [b, T]
-            let loss = params.device().enter(|| -> Result<f32> {
-                let pass = Pass::new(params, scalars, Mode::Evaluate);
-                Ok(gpt.loss(&pass, &ids, &targets)?.to_vec::<f32>()?[0])
-            })?;
-            sum += f64::from(loss) * n as f64;
-            predicted += n;
-            tell(predicted);
+    let mut windows = windows.into_iter().peekable();
+    while let Some(first) = windows.next() {
+        let length = first.as_ref().len();
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            match windows.next_if(|next| next.as_ref().len() == length) {
+                Some(next) => batch.push(next),
+                None => break,
+            }
         }
+        let seq_len = length.saturating_sub(1);
+        if seq_len == 0 {
+            continue;
+        }
+        let batch: Vec<&[u32]> = batch.iter().map(AsRef::as_ref).collect();
+        let n = batch.len() * seq_len;
+        let (ids, targets) = (
+            columns(params, &batch, 0, seq_len)?,
+            columns(params, &batch, 1, seq_len)?,
+        ); // [b, T]
+        let loss = params.device().enter(|| -> Result<f32> {
+            let pass = Pass::new(params, scalars, Mode::Evaluate);
+            Ok(gpt.loss(&pass, &ids, &targets)?.to_vec::<f32>()?[0])
+        })?;
+        sum += f64::from(loss) * n as f64;
+        predicted += n;
+        tell(predicted);
     }
     Ok((predicted > 0).then(|| (sum / predicted as f64) as f32))
 }
@@ -199,7 +210,7 @@ mod tests {
         let loss =
             |tokens: &[u32], stride| text_loss(&gpt, &params, tokens, stride, &mut |_| ()).unwrap();
         let scalars = Scalars::new(params.device()).unwrap();
-        let side_by_side = mean_loss(&gpt, &params, &scalars, &windows(&tokens, 6)).unwrap();
+        let side_by_side = mean_loss(&gpt, &params, &scalars, windows(&tokens, 6)).unwrap();
         assert_eq!(Some(loss(&tokens, 6)), side_by_side);
         for stride in 1..6 {
             let mut sum = 0.0;

@@ -43,6 +43,16 @@ pub struct Step {
     pub lr: f64,
     /// Norm of the gradients before clipping.
     pub grad_norm: f32,
+    /// Whether it lay so far from the steps before that nothing was updated.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
+}
+
+/// A step that was left out, as asked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Skip {
+    /// From 1.
+    pub step: u64,
 }
 
 /// How fast one optimizer step was.
@@ -135,6 +145,8 @@ pub enum Event {
     Plan(Plan),
     /// After a step.
     Step(Step, StepTiming),
+    /// In the place of a step that is left out.
+    Skip(Skip),
     /// After an estimate of the losses.
     Eval(Eval),
     /// A text the model wrote.
@@ -190,6 +202,7 @@ impl Event {
         match self {
             Self::Plan(_) => "plan",
             Self::Step(..) => "step",
+            Self::Skip(_) => "skip",
             Self::Eval(_) => "eval",
             Self::Sample(_) => "sample",
             Self::Checkpoint(_) => "checkpoint",
@@ -204,6 +217,7 @@ impl Event {
         match self {
             Self::Plan(plan) => line(name, plan, NO_TIMING),
             Self::Step(step, timing) => line(name, step, Some(&Speed::of(timing))),
+            Self::Skip(skip) => line(name, skip, NO_TIMING),
             Self::Eval(eval) => line(name, eval, NO_TIMING),
             Self::Sample(sample) => line(name, sample, NO_TIMING),
             Self::Checkpoint(checkpoint) => line(name, checkpoint, NO_TIMING),
@@ -216,6 +230,7 @@ impl Event {
     pub fn metrics(&self) -> Option<String> {
         match self {
             Self::Step(step, _) => Some(line(self.name(), step, NO_TIMING)),
+            Self::Skip(skip) => Some(line(self.name(), skip, NO_TIMING)),
             Self::Eval(eval) => Some(line(self.name(), eval, NO_TIMING)),
             Self::Done(done, _) => Some(line(self.name(), done, NO_TIMING)),
             Self::Plan(_) | Self::Sample(_) | Self::Checkpoint(_) => None,
@@ -229,7 +244,7 @@ impl Event {
             Self::Plan(plan) => Some(line(self.name(), plan, NO_TIMING)),
             Self::Step(_, timing) => Some(line(self.name(), timing, NO_TIMING)),
             Self::Done(_, timing) => Some(line(self.name(), timing, NO_TIMING)),
-            Self::Eval(_) | Self::Sample(_) | Self::Checkpoint(_) => None,
+            Self::Skip(_) | Self::Eval(_) | Self::Sample(_) | Self::Checkpoint(_) => None,
         }
     }
 }

@@ -1,18 +1,16 @@
-//! Folders: a run's, a checkpoint's, and the model in either.
+//! The folder of a run, and where runs are.
 
-use crate::config::Dtype;
+use crate::lock::lock;
 use crate::{Error, Result};
-use latimer_autograd::Params;
-use latimer_nn::{Gpt, GptConfig, io};
-use latimer_tensor::Device;
-use latimer_tokenizer::Tokenizer;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The text file of a run that names its newest checkpoint, relative to the run.
-const LATEST: &str = "latest";
+pub(crate) const LATEST: &str = "latest";
+/// The one that names the checkpoint with the lowest validation loss.
+pub(crate) const BEST: &str = "best";
 /// A checkpoint's files.
 pub(crate) const CONFIG_JSON: &str = "config.json";
 pub(crate) const TOKENIZER_JSON: &str = "tokenizer.json";
@@ -22,12 +20,14 @@ pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const TIMINGS: &str = "timings.jsonl";
 pub(crate) const SAMPLES: &str = "samples.txt";
+/// Steps that were not finite or are left out; only of a run that had such.
+pub(crate) const FAULTS: &str = "faults.json";
 /// A run's configuration.
 pub(crate) const CONFIG_TOML: &str = "config.toml";
 /// Its checkpoints.
-const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// The files that make a folder a run's.
-const FILES: [&str; 5] = [CONFIG_TOML, LATEST, METRICS, TIMINGS, SAMPLES];
+const FILES: [&str; 7] = [CONFIG_TOML, LATEST, BEST, METRICS, TIMINGS, SAMPLES, FAULTS];
 
 /// What to do with a folder that holds a run already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub enum Existing {
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Held while any handle to the folder is.
+    _lock: Arc<Option<fs::File>>,
 }
 
 impl RunFolder {
@@ -76,12 +78,17 @@ impl RunFolder {
     /// Creates the folder, or empties it of an old run when told to.
     ///
     /// # Errors
-    /// [`Error::RunExists`], [`Error::Write`].
+    /// [`Error::RunExists`], [`Error::InUse`], [`Error::Write`].
     pub fn create(path: &Path, existing: Existing) -> Result<Self> {
         Self::check(path, existing)?;
-        let run = Self {
+        let failed = |source| Error::Write {
             path: path.to_owned(),
+            source,
         };
+        fs::create_dir_all(path).map_err(failed)?;
+        let run = Self::at(path)?;
+        // Again: another process may have begun a run there meanwhile.
+        Self::check(path, existing)?;
         for file in FILES
             .iter()
             .map(|file| path.join(file))
@@ -96,11 +103,6 @@ impl RunFolder {
                 source,
             })?;
         }
-        let failed = |source| Error::Write {
-            path: path.to_owned(),
-            source,
-        };
-        fs::create_dir_all(path).map_err(failed)?;
         // Better now than after an hour of training.
         let probe = path.join(".probe.tmp");
         fs::write(&probe, b"")
@@ -109,11 +111,15 @@ impl RunFolder {
         Ok(run)
     }
 
-    /// The folder of a run that is there already.
-    pub(crate) fn at(path: &Path) -> Self {
-        Self {
+    /// The folder of a run that is there already, which nobody else may write to from now on.
+    ///
+    /// # Errors
+    /// [`Error::InUse`], [`Error::Write`].
+    pub(crate) fn at(path: &Path) -> Result<Self> {
+        Ok(Self {
             path: path.to_owned(),
-        }
+            _lock: Arc::new(lock(path)?),
+        })
     }
 
     /// Where it is.
@@ -122,43 +128,8 @@ impl RunFolder {
         &self.path
     }
 
-    fn checkpoints(&self) -> PathBuf {
+    pub(crate) fn checkpoints(&self) -> PathBuf {
         self.path.join(CHECKPOINTS)
-    }
-
-    /// Writes a checkpoint aside, syncs it, renames it into place, then lets `latest` name it: a
-    /// crash at any moment leaves the previous checkpoint whole.
-    ///
-    /// # Errors
-    /// [`Error::Write`], or what `fill` fails with.
-    pub fn checkpoint(&self, step: u64, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        let name = format!("step-{step:06}");
-        let (aside, path) = (
-            self.checkpoints().join(format!(".tmp-{name}")),
-            self.checkpoints().join(&name),
-        );
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::Write { path, source }
-        };
-        if aside.exists() {
-            fs::remove_dir_all(&aside).map_err(failed(&aside))?;
-        }
-        fs::create_dir_all(&aside).map_err(failed(&aside))?;
-        let written = fill(&aside).and_then(|()| sync_folder(&aside));
-        if let Err(error) = written {
-            // What was half written is of no use; the error matters more than its removal.
-            let _ = fs::remove_dir_all(&aside);
-            return Err(error);
-        }
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(failed(&path))?;
-        }
-        fs::rename(&aside, &path).map_err(failed(&path))?;
-        let (latest, new) = (self.path.join(LATEST), self.path.join(".latest.tmp"));
-        write_synced(&new, format!("checkpoints/{name}\n").as_bytes())?;
-        fs::rename(&new, &latest).map_err(failed(&latest))?;
-        Ok(path)
     }
 }
 
@@ -172,16 +143,36 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
         })
 }
 
+/// Replaces a file by another in one step: a reader finds the old one or the new one.
+pub(crate) fn replace_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = path.with_file_name(format!(".{name}.tmp"));
+    write_synced(&new, bytes)?;
+    fs::rename(&new, path).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })?;
+    if let Some(folder) = path.parent() {
+        sync_names(folder);
+    }
+    Ok(())
+}
+
+/// Waits until the names in a folder are on the disk. Some systems cannot open folders; there, the
+/// rename is all there is.
+pub(crate) fn sync_names(folder: &Path) {
+    if let Ok(folder) = fs::File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
 /// Waits until every file of a folder, and the folder, are on the disk.
-fn sync_folder(path: &Path) -> Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     let sync = || -> std::io::Result<()> {
         for entry in fs::read_dir(path)? {
             fs::File::open(entry?.path())?.sync_all()?;
         }
-        // Some systems cannot open folders; there, the rename is all there is.
-        if let Ok(folder) = fs::File::open(path) {
-            let _ = folder.sync_all();
-        }
+        sync_names(path);
         Ok(())
     };
     sync().map_err(|source| Error::Write {
@@ -245,104 +236,6 @@ fn preset_of(run: &Path) -> Option<String> {
     Some(table.get("preset")?.as_str()?.to_owned())
 }
 
-/// A model read from disk.
-#[derive(Debug)]
-pub struct LoadedModel {
-    /// Its shape.
-    pub gpt: Gpt,
-    /// Its weights, for inference.
-    pub params: Params,
-    /// Its tokenizer, if the folder has one.
-    pub tokenizer: Option<Arc<dyn Tokenizer>>,
-    /// The folder that holds the files.
-    pub path: PathBuf,
-}
-
-impl LoadedModel {
-    /// Reads a model from a run folder, a checkpoint folder or a Hugging Face GPT-2 folder.
-    ///
-    /// # Errors
-    /// [`Error::NoModel`], [`Error::VocabularyMismatch`], and what reading the files gives.
-    pub fn open(path: &Path, device: &Device) -> Result<Self> {
-        let path = model_folder(path)?;
-        let config = io::read_config(&path.join(CONFIG_JSON))?;
-        let (gpt, declarations) = Gpt::new(&config)?;
-        let params = io::load_weights(device, declarations, &path.join(MODEL))?;
-        let tokenizer = read_tokenizer(&path, &config)?;
-        Ok(Self {
-            gpt,
-            params,
-            tokenizer,
-            path,
-        })
-    }
-
-    /// The same model, to be computed in this number type.
-    ///
-    /// # Errors
-    /// The device's lack of memory.
-    pub fn computed_in(mut self, dtype: Dtype) -> Result<Self> {
-        if dtype == Dtype::Bf16 {
-            self.params.enable_bf16()?;
-        }
-        Ok(self)
-    }
-
-    /// The tokenizer.
-    ///
-    /// # Errors
-    /// [`Error::NoTokenizer`].
-    pub fn tokenizer(&self) -> Result<&Arc<dyn Tokenizer>> {
-        self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer {
-            path: self.path.clone(),
-        })
-    }
-}
-
-fn read_tokenizer(path: &Path, config: &GptConfig) -> Result<Option<Arc<dyn Tokenizer>>> {
-    let file = path.join(TOKENIZER_JSON);
-    if !file.exists() {
-        return Ok(None);
-    }
-    let tokenizer = latimer_tokenizer::load(&file)?;
-    let (tokens, vocab_size) = (tokenizer.vocab_size(), config.vocab_size);
-    if tokens != vocab_size {
-        return Err(Error::VocabularyMismatch {
-            path: path.to_owned(),
-            tokens,
-            vocab_size,
-        });
-    }
-    Ok(Some(tokenizer))
-}
-
-/// The folder with the files: the newest checkpoint of a run, or the folder itself.
-fn model_folder(path: &Path) -> Result<PathBuf> {
-    if let Some(folder) = latest_checkpoint(path)? {
-        return Ok(folder);
-    }
-    if path.join(CONFIG_JSON).is_file() && path.join(MODEL).is_file() {
-        return Ok(path.to_owned());
-    }
-    Err(Error::NoModel {
-        path: path.to_owned(),
-    })
-}
-
-/// The newest checkpoint of a run, if it is there.
-pub(crate) fn latest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
-    let latest = run.join(LATEST);
-    if !latest.is_file() {
-        return Ok(None);
-    }
-    let text = fs::read_to_string(&latest).map_err(|source| Error::Read {
-        path: latest,
-        source,
-    })?;
-    let folder = run.join(text.trim());
-    Ok(folder.join(CONFIG_JSON).is_file().then_some(folder))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,6 +252,10 @@ mod tests {
         assert!(RunFolder::default_path(runs.path(), "seed").ends_with("seed-001"));
         let again = RunFolder::create(&path, Existing::Refuse);
         assert!(matches!(again, Err(Error::RunExists { .. })));
+        // Of two, the second waits for nobody: it is told.
+        let busy = RunFolder::create(&path, Existing::Overwrite);
+        assert!(matches!(busy, Err(Error::InUse { .. })));
+        drop(run);
         RunFolder::create(&path, Existing::Overwrite).unwrap();
         assert!(!path.join("checkpoints").exists());
     }
@@ -384,16 +281,5 @@ mod tests {
         );
         let left: Vec<_> = fs::read_dir(run.checkpoints()).unwrap().collect();
         assert_eq!(left.len(), 1);
-    }
-
-    #[test]
-    fn a_folder_without_a_model_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = LoadedModel::open(folder.path(), &Device::reference()).unwrap_err();
-        assert!(error.to_string().contains("holds no model"), "{error}");
-        assert!(matches!(
-            newest_run(folder.path(), None),
-            Err(Error::NoRun { .. })
-        ));
     }
 }

@@ -27,13 +27,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod checkpoints;
 pub mod config;
 pub mod data;
 mod error;
 mod evaluate;
 pub mod event;
+mod faults;
 mod folder;
 mod launch;
+mod loaded;
+mod lock;
+mod log;
+mod manifest;
 mod resume;
 mod run;
 pub mod schedule;
@@ -43,7 +49,8 @@ mod translate;
 
 pub use error::{Error, Result};
 pub use evaluate::{mean_loss, text_loss};
-pub use folder::{Existing, LoadedModel, RunFolder, newest_run};
+pub use folder::{Existing, RunFolder, newest_run};
+pub use loaded::LoadedModel;
 pub use resume::Resume;
 pub use run::{Observe, Run, matmul_speed, peak_rss_mb};
 pub use setup::{corpus, gpt_config};

@@ -5,9 +5,14 @@
 //! `metrics.jsonl` and `samples.txt` were: what a stopped run wrote after its checkpoint is cut off,
 //! and written again.
 
+use crate::checkpoints::{Candidates, Sound};
 use crate::config::{Config, Schedule, diff};
-use crate::event::Plan;
-use crate::folder::{RunFolder, latest_checkpoint, write_synced};
+use crate::event::{Eval, Plan};
+use crate::faults::Faults;
+use crate::folder::{
+    CONFIG_JSON, CONFIG_TOML, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, write_synced,
+};
+use crate::manifest::{self, MANIFEST};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -16,8 +21,9 @@ use std::path::{Path, PathBuf};
 /// A checkpoint's file.
 const STATE: &str = "state.json";
 const FORMAT: &str = "latimer-checkpoint";
-/// 2: with all that resuming needs.
-const VERSION: u32 = 2;
+/// 3: with a manifest beside it. 2: with all that resuming needs; it is read, too.
+const VERSION: u32 = 3;
+const BEFORE: u32 = 2;
 
 /// What a checkpoint keeps of its run beside the tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,10 +34,21 @@ pub(crate) struct State {
     pub(crate) step: u64,
     /// The tokenizer's fingerprint, in hexadecimal.
     pub(crate) tokenizer: String,
+    /// The corpus's, likewise.
+    #[serde(default)]
+    pub(crate) data: Option<String>,
     pub(crate) training_tokens: Option<usize>,
     pub(crate) validation_tokens: usize,
     /// The least validation loss so far.
     pub(crate) best_val_loss: Option<f32>,
+    /// The step of that loss, and how many evaluations came after it.
+    #[serde(default)]
+    pub(crate) best_step: Option<u64>,
+    #[serde(default)]
+    pub(crate) evals_since_best: u64,
+    /// Loss and gradient norm of the last steps, where outliers are skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) recent: Vec<[f32; 2]>,
     /// Bytes of `metrics.jsonl` and of `samples.txt` at this step.
     pub(crate) metrics_bytes: u64,
     pub(crate) samples_bytes: u64,
@@ -40,18 +57,45 @@ pub(crate) struct State {
 
 impl State {
     /// Of a run with this tokenizer and corpus; lengths and loss are still to be filled in.
-    pub(crate) fn new(config: &Config, fingerprint: u64, plan: &Plan) -> Self {
+    pub(crate) fn new(config: &Config, fingerprint: u64, data: u64, plan: &Plan) -> Self {
+        Self {
+            tokenizer: format!("{fingerprint:016x}"),
+            data: Some(format!("{data:016x}")),
+            training_tokens: plan.training_tokens,
+            validation_tokens: plan.validation_tokens,
+            ..Self::beginning(config)
+        }
+    }
+
+    /// Of a run that has not been set up.
+    fn beginning(config: &Config) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
             step: 0,
-            tokenizer: format!("{fingerprint:016x}"),
-            training_tokens: plan.training_tokens,
-            validation_tokens: plan.validation_tokens,
+            tokenizer: String::new(),
+            data: None,
+            training_tokens: None,
+            validation_tokens: 0,
             best_val_loss: None,
+            best_step: None,
+            evals_since_best: 0,
+            recent: Vec::new(),
             metrics_bytes: 0,
             samples_bytes: 0,
             config: config.clone(),
+        }
+    }
+
+    /// Takes an evaluation on the way into account.
+    pub(crate) fn judge(&mut self, eval: &Eval) {
+        let Some(loss) = eval.val_loss else { return };
+        if self.best_val_loss.is_none_or(|best| loss < best) {
+            self.best_val_loss = Some(loss);
+            self.best_step = Some(eval.step);
+            self.evals_since_best = 0;
+        } else {
+            self.evals_since_best += 1;
         }
     }
 
@@ -74,12 +118,22 @@ impl State {
             path: path.clone(),
             reason,
         };
-        let value: serde_json::Value =
+        let mut value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
-        if value["format"] != FORMAT || value["version"] != VERSION {
+        let (format, version) = (&value["format"], &value["version"]);
+        if format != FORMAT || (version != VERSION && version != BEFORE) {
             return Err(bad(format!(
-                "it is not of the format {FORMAT}, version {VERSION}"
+                "it is version {version} of the format {format}, and this program reads versions \
+                 {BEFORE} and {VERSION} of {FORMAT:?}"
             )));
+        }
+        if version == BEFORE {
+            migrate(&mut value);
+        } else if !checkpoint.join(MANIFEST).is_file() {
+            return Err(Error::BadCheckpoint {
+                path: checkpoint.join(MANIFEST),
+                reason: "it is missing".to_owned(),
+            });
         }
         let state: Self = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
         let sound = state.config.validate();
@@ -88,28 +142,111 @@ impl State {
     }
 }
 
-/// A run that can be gone on with: its newest checkpoint.
+/// Makes a state of version 2 one of version 3: keys that came since are what its preset has, which
+/// is what was done before there was such a key.
+fn migrate(state: &mut serde_json::Value) {
+    state["version"] = VERSION.into();
+    let preset = state["config"]["preset"].as_str().unwrap_or_default();
+    let Some(preset) = Config::preset(preset)
+        .ok()
+        .and_then(|preset| serde_json::to_value(preset).ok())
+    else {
+        return;
+    };
+    for section in ["model", "train", "data"] {
+        let then = state["config"][section].as_object_mut();
+        let (Some(then), Some(now)) = (then, preset[section].as_object()) else {
+            return;
+        };
+        for (key, value) in now {
+            then.entry(key).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+/// A run that can be gone on with: its newest checkpoint that is sound, or its beginning. While it
+/// is there, no other process may go on with the run.
 #[derive(Clone, Debug)]
 pub struct Resume {
     folder: RunFolder,
-    checkpoint: PathBuf,
+    /// None of a run that was stopped before its first.
+    checkpoint: Option<PathBuf>,
     state: State,
+    faults: Faults,
+    passed_over: Vec<String>,
 }
 
 impl Resume {
-    /// Finds the newest checkpoint of a run folder.
+    /// Finds the newest checkpoint of a run folder that is sound, and locks the folder.
     ///
     /// # Errors
-    /// [`Error::NothingToResume`], [`Error::BadState`], [`Error::Read`].
+    /// [`Error::NothingToResume`], [`Error::InUse`]; where no checkpoint is sound,
+    /// [`Error::BadCheckpoint`], [`Error::BadState`] or [`Error::Read`] of the newest.
     pub fn open(path: &Path) -> Result<Self> {
-        let checkpoint = latest_checkpoint(path)?.ok_or_else(|| Error::NothingToResume {
-            path: path.to_owned(),
+        let config = path.join(CONFIG_TOML);
+        if Candidates::of(path)?.is_empty() && !config.is_file() {
+            return Err(Error::NothingToResume {
+                path: path.to_owned(),
+            });
+        }
+        let folder = RunFolder::at(path)?;
+        let faults = Faults::read(&folder)?;
+        let candidates = Candidates::of(path)?;
+        if candidates.is_empty() {
+            let config = Config::resolve(None, Some(&config), &[])?;
+            return Ok(Self {
+                folder,
+                checkpoint: None,
+                state: State::beginning(&config),
+                faults,
+                passed_over: Vec::new(),
+            });
+        }
+        let sound = candidates.first_sound(|checkpoint| {
+            manifest::verify(
+                checkpoint,
+                &[STATE, CONFIG_JSON, TOKENIZER_JSON, MODEL, OPTIMIZER],
+            )?;
+            State::read(checkpoint)
         })?;
+        let Sound {
+            path,
+            found,
+            passed_over,
+        } = sound;
         Ok(Self {
-            folder: RunFolder::at(path),
-            state: State::read(&checkpoint)?,
-            checkpoint,
+            folder,
+            checkpoint: Some(path),
+            state: found,
+            faults,
+            passed_over,
         })
+    }
+
+    /// Leaves out the step that stopped the run because something in it was not finite: it counts,
+    /// but its rows are not trained on. Which step that is.
+    ///
+    /// # Errors
+    /// [`Error::NothingToSkip`], [`Error::Write`].
+    pub fn skip_batch(&mut self) -> Result<u64> {
+        let Some(step) = self.faults.not_finite.take() else {
+            return Err(Error::NothingToSkip {
+                path: self.folder.path().to_owned(),
+            });
+        };
+        self.faults.skipped.insert(step);
+        self.faults.write(&self.folder)?;
+        Ok(step)
+    }
+
+    /// Newer checkpoints that are damaged and were passed over, a sentence each.
+    #[must_use]
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// The run's configuration.
@@ -130,9 +267,9 @@ impl Resume {
         &self.folder
     }
 
-    /// The checkpoint's folder.
-    pub(crate) fn checkpoint(&self) -> &Path {
-        &self.checkpoint
+    /// The checkpoint's folder, unless the run goes on from its beginning.
+    pub(crate) fn checkpoint(&self) -> Option<&Path> {
+        self.checkpoint.as_deref()
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -140,14 +277,22 @@ impl Resume {
     }
 
     /// Whether going on under this configuration is the same run. Only a run whose learning rate
-    /// stays may be made longer: the steps done would have been the same.
+    /// stayed so far may be made longer: the steps done would have been the same.
     ///
     /// # Errors
     /// [`Error::ChangedConfig`].
     pub fn check(&self, config: &Config) -> Result<()> {
         let mut allowed = self.config().clone();
-        let longer = config.train.max_iters >= self.step();
-        if config.train.schedule == Schedule::Constant && longer {
+        let (then, now) = (&self.config().train, &config.train);
+        let longer = match now.schedule {
+            Schedule::Constant => true,
+            // Both are still to fall, so all rates up to here agree.
+            Schedule::Wsd => [then, now]
+                .iter()
+                .all(|train| self.step() <= train.max_iters.saturating_sub(train.decay_iters)),
+            _ => false,
+        };
+        if longer && now.max_iters >= self.step() {
             allowed.train.max_iters = config.train.max_iters;
         }
         let mut differences: Vec<String> = diff(self.config(), config)
@@ -167,6 +312,9 @@ impl Resume {
 
     /// Whether the corpus and its tokenizer are the run's own.
     pub(crate) fn check_data(&self, now: &State) -> Result<()> {
+        if self.checkpoint.is_none() {
+            return Ok(());
+        }
         let changed = |what| Error::ChangedData {
             path: self.folder.path().to_owned(),
             what,
@@ -184,6 +332,11 @@ impl Resume {
         }
         if then != now_has {
             return Err(changed(format!("the data: {then} → {now_has}")));
+        }
+        if let (Some(then), Some(now)) = (&self.state.data, &now.data)
+            && then != now
+        {
+            return Err(changed(format!("the data's fingerprint: {then} → {now}")));
         }
         Ok(())
     }

@@ -4,20 +4,19 @@ use crate::config::Config;
 use crate::data::phrasebook::{Pair, TUTORIAL_SENTENCE, Unseen, unseen_pairs};
 use crate::data::{Source, corpora};
 use crate::evaluate::mean_loss;
-use crate::event::{Checkpoint, Done, DoneTiming, Eval, Event, Plan, Sample, StepTiming};
-use crate::folder::{
-    CONFIG_JSON, CONFIG_TOML, METRICS, MODEL, OPTIMIZER, RunFolder, SAMPLES, TIMINGS,
-    TOKENIZER_JSON, write_synced,
+use crate::event::{
+    Checkpoint, Done, DoneTiming, Eval, Event, Plan, Sample, Skip, Step, StepTiming,
 };
+use crate::faults::Faults;
+use crate::folder::{CONFIG_JSON, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, write_synced};
+use crate::log::Files;
 use crate::resume::{Resume, State};
-use crate::step::{Training, check_memory};
+use crate::step::{StepNeeds, Training, check_memory};
 use crate::{Error, Result, setup, translate};
 use latimer_nn::{Generator, Sampler, Sampling, io};
 use latimer_tensor::op::Matmul;
 use latimer_tensor::{DType, Device, Tensor};
 use latimer_tokenizer::Tokenizer;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +42,16 @@ pub struct Run {
     plan: Plan,
     /// The state that training begins with, and what it was resumed from.
     state: State,
-    resumed: Option<Resume>,
+    faults: Faults,
+    resumed: Option<Resumed>,
+}
+
+/// What a run goes on from. The lock is the caller's, who has the folder.
+#[derive(Debug)]
+struct Resumed {
+    state: State,
+    /// Whether that is a checkpoint, or the run's beginning.
+    saved: bool,
 }
 
 impl Run {
@@ -52,29 +60,12 @@ impl Run {
     /// # Errors
     /// Anything wrong with the configuration, the data, or the device.
     pub fn new(config: &Config, device: &Device, cache: &Path) -> Result<Self> {
-        config.validate()?;
-        let (tokenizer, source) = setup::corpus(config, cache)?;
+        let (tokenizer, source, plan, needs) = plan(config, device, cache)?;
         let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
-        let needs = Training::needs(&model, &config.train)?;
         check_memory(&needs, device)?;
-        let flops_per_s = matmul_speed(device, 512, config.train.dtype.dtype())?;
         let training = Training::new(device, &model, &config.train)?;
-        let plan = Plan {
-            parameters: training.params().num_parameters(),
-            vocab_size: tokenizer.vocab_size(),
-            training_tokens: source.training_tokens(),
-            validation_tokens: source.validation_tokens(),
-            steps_done: 0,
-            tokens_per_step: config.train.batch_size * config.train.grad_accum * model.block_size,
-            flops_per_step: needs.flops,
-            memory_bytes: needs.memory_bytes,
-            // Small products and everything between them run below the speed of one large
-            // product; an operation costs a few microseconds on top.
-            estimated_seconds: config.train.max_iters as f64
-                * (needs.flops as f64 / (0.6 * flops_per_s) + 5e-6 * needs.ops as f64),
-            device: device.info().name,
-        };
-        let state = State::new(config, tokenizer.fingerprint(), &plan);
+        let (fingerprint, data) = (tokenizer.fingerprint(), source.fingerprint());
+        let state = State::new(config, fingerprint, data, &plan);
         Ok(Self {
             config: config.clone(),
             tokenizer,
@@ -82,8 +73,18 @@ impl Run {
             training,
             plan,
             state,
+            faults: Faults::default(),
             resumed: None,
         })
+    }
+
+    /// What [`Run::new`] would find out, without the model: nothing large is allocated, and no
+    /// device is too small.
+    ///
+    /// # Errors
+    /// Anything wrong with the configuration or the data.
+    pub fn dry(config: &Config, device: &Device, cache: &Path) -> Result<Plan> {
+        Ok(plan(config, device, cache)?.2)
     }
 
     /// Takes up a run where its newest checkpoint left it: [`Run::train`] on its folder then goes on,
@@ -94,14 +95,23 @@ impl Run {
     pub fn resume(&mut self, resume: &Resume) -> Result<()> {
         resume.check(&self.config)?;
         resume.check_data(&self.state)?;
-        let (from, then) = (resume.checkpoint(), resume.state());
-        let (weights, moments) = (from.join(MODEL), from.join(OPTIMIZER));
-        self.training.restore(then.step, &weights, &moments)?;
+        let then = resume.state();
+        if let Some(from) = resume.checkpoint() {
+            let (weights, moments) = (from.join(MODEL), from.join(OPTIMIZER));
+            self.training.restore(then.step, &weights, &moments)?;
+            self.training.set_recent(&then.recent);
+        }
+        self.faults = resume.faults().clone();
         let left = self.config.train.max_iters.saturating_sub(then.step) as f64;
         self.plan.estimated_seconds *= left / self.config.train.max_iters.max(1) as f64;
         self.plan.steps_done = then.step;
         self.state.best_val_loss = then.best_val_loss;
-        self.resumed = Some(resume.clone());
+        self.state.best_step = then.best_step;
+        self.state.evals_since_best = then.evals_since_best;
+        self.resumed = Some(Resumed {
+            state: then.clone(),
+            saved: resume.checkpoint().is_some(),
+        });
         Ok(())
     }
 
@@ -142,36 +152,67 @@ impl Run {
         let resumed = self.resumed.take();
         let mut files = match &resumed {
             None => Files::create(folder, &self.config)?,
-            Some(resumed) => Files::go_on(folder, &self.config, resumed.state())?,
+            Some(resumed) => Files::go_on(folder, &self.config, &resumed.state)?,
         };
         files.tell(&Event::Plan(self.plan.clone()), observe)?;
         let config = self.config.train.clone();
         let first = self.training.steps_done();
         let mut train_seconds = 0.0;
-        let (mut last_checkpoint, mut interrupted) = (resumed.as_ref().map(|_| first), false);
-        let ended_here = |resumed: &Resume| resumed.config().train.max_iters == first;
+        let saved = resumed.as_ref().is_some_and(|resumed| resumed.saved);
+        let (mut last_checkpoint, mut interrupted) = (saved.then_some(first), false);
+        if saved {
+            // A crash may have come between a checkpoint and what follows it.
+            self.keep(folder)?;
+        }
+        let ended_here = |resumed: &Resumed| resumed.state.config.train.max_iters == first;
         if first < config.max_iters && resumed.as_ref().is_some_and(ended_here) {
             // It was to end here, and did without what a longer run does on its way.
             self.look(&mut files, first, observe)?;
         }
-        while self.training.steps_done() < config.max_iters && !interrupted {
+        while self.training.steps_done() < config.max_iters
+            && !interrupted
+            && !self.is_out_of_patience()
+        {
             let start = Instant::now();
-            let step = self.training.next_step(&*self.source)?;
+            let step = match self.step() {
+                Err(Error::NotFinite {
+                    what,
+                    value,
+                    step,
+                    place,
+                }) => {
+                    self.faults.not_finite = Some(step);
+                    self.faults.write(folder)?;
+                    return Err(Error::NotFinite {
+                        what,
+                        value,
+                        step,
+                        place,
+                    });
+                }
+                step => step?,
+            };
             let seconds = start.elapsed().as_secs_f64();
             train_seconds += seconds;
-            let at = step.step;
+            let at = self.training.steps_done();
             let timing = StepTiming {
                 step: at,
                 step_ms: seconds * 1e3,
                 tokens_per_s: self.plan.tokens_per_step as f64 / seconds,
             };
-            files.tell(&Event::Step(step, timing), observe)?;
+            let told = match step {
+                Some(step) => Event::Step(step, timing),
+                None => Event::Skip(Skip { step: at }),
+            };
+            files.tell(&told, observe)?;
             let last = at == config.max_iters;
-            interrupted = stop.load(Ordering::Relaxed) && !last;
             if !last {
                 self.look(&mut files, at, observe)?;
             }
-            if due(config.checkpoint_interval, at) || last || interrupted {
+            let last = last || self.is_out_of_patience();
+            interrupted = stop.load(Ordering::Relaxed) && !last;
+            let best = config.keep_best && self.state.best_step == Some(at);
+            if due(config.checkpoint_interval, at) || last || interrupted || best {
                 let path = self.checkpoint(folder, &files)?;
                 last_checkpoint = Some(at);
                 files.tell(&Event::Checkpoint(Checkpoint { step: at, path }), observe)?;
@@ -196,11 +237,38 @@ impl Run {
         Ok(done)
     }
 
+    /// The next step; none if it is one that is left out.
+    fn step(&mut self) -> Result<Option<Step>> {
+        if self
+            .faults
+            .skipped
+            .contains(&(self.training.steps_done() + 1))
+        {
+            self.training.leave_out_step();
+            return Ok(None);
+        }
+        Ok(Some(self.training.next_step(&*self.source)?))
+    }
+
+    /// Whether too many evaluations in a row brought nothing.
+    fn is_out_of_patience(&self) -> bool {
+        let patience = self.config.train.patience;
+        patience > 0 && self.state.evals_since_best >= patience
+    }
+
+    /// Lets `best` name what it should, and removes checkpoints that are not to stay.
+    fn keep(&self, folder: &RunFolder) -> Result<()> {
+        let train = &self.config.train;
+        let best = self.state.best_step.filter(|_| train.keep_best);
+        folder.point_best(best)?;
+        folder.prune(train.keep_last, best, self.training.steps_done())
+    }
+
     /// Evaluates and samples on the way, where that is due after a step.
     fn look(&mut self, files: &mut Files, step: u64, observe: &mut Observe<'_>) -> Result<()> {
         if due(self.config.train.eval_interval, step) {
             let eval = self.training.estimate(&*self.source)?;
-            keep_least(&mut self.state.best_val_loss, eval.val_loss);
+            self.state.judge(&eval);
             files.tell(&Event::Eval(eval), observe)?;
         }
         if due(self.config.train.sample_interval, step) {
@@ -240,7 +308,7 @@ impl Run {
         self.sample(files, observe)?;
         let training = &self.training;
         let (gpt, params) = (training.gpt(), training.params());
-        done.val_loss = mean_loss(gpt, params, training.scalars(), &self.source.validation())?;
+        done.val_loss = mean_loss(gpt, params, training.scalars(), self.source.validation())?;
         keep_least(&mut done.best_val_loss, done.val_loss);
         if self.is_phrasebook() {
             let of = |which| {
@@ -310,9 +378,10 @@ impl Run {
             step: training.steps_done(),
             metrics_bytes: files.metrics.sync()?,
             samples_bytes: files.samples.sync()?,
+            recent: training.recent(),
             ..self.state.clone()
         };
-        folder.checkpoint(state.step, |aside| {
+        let path = folder.checkpoint(state.step, |aside| {
             let config = io::config_to_json(training.gpt().config());
             write_synced(&aside.join(CONFIG_JSON), config.as_bytes())?;
             write_synced(
@@ -321,8 +390,37 @@ impl Run {
             )?;
             training.save(&aside.join(MODEL), &aside.join(OPTIMIZER))?;
             state.write(aside)
-        })
+        })?;
+        self.keep(folder)?;
+        Ok(path)
     }
+}
+
+type Planned = (Arc<dyn Tokenizer>, Box<dyn Source>, Plan, StepNeeds);
+
+/// Reads the corpus, fits the tokenizer, and counts what a step needs.
+fn plan(config: &Config, device: &Device, cache: &Path) -> Result<Planned> {
+    config.validate()?;
+    let (tokenizer, source) = setup::corpus(config, cache)?;
+    let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
+    let needs = Training::needs(&model, &config.train)?;
+    let flops_per_s = matmul_speed(device, 512, config.train.dtype.dtype())?;
+    let plan = Plan {
+        parameters: needs.parameters,
+        vocab_size: tokenizer.vocab_size(),
+        training_tokens: source.training_tokens(),
+        validation_tokens: source.validation_tokens(),
+        steps_done: 0,
+        tokens_per_step: config.train.batch_size * config.train.grad_accum * model.block_size,
+        flops_per_step: needs.flops,
+        memory_bytes: needs.memory_bytes,
+        // Small products and everything between them run below the speed of one large
+        // product; an operation costs a few microseconds on top.
+        estimated_seconds: config.train.max_iters as f64
+            * (needs.flops as f64 / (0.6 * flops_per_s) + 5e-6 * needs.ops as f64),
+        device: device.info().name,
+    };
+    Ok((tokenizer, source, plan, needs))
 }
 
 fn due(interval: u64, step: u64) -> bool {
@@ -376,115 +474,4 @@ pub fn peak_rss_mb() -> Option<f64> {
         .parse::<f64>()
         .ok()
         .map(|kb| kb / 1024.0)
-}
-
-/// The files a run appends to.
-struct Files {
-    metrics: Log,
-    timings: Log,
-    samples: Log,
-}
-
-struct Log {
-    path: PathBuf,
-    file: File,
-    /// Bytes in it.
-    len: u64,
-}
-
-impl Log {
-    fn create(path: PathBuf) -> Result<Self> {
-        Self::open(path, Some(0))
-    }
-
-    /// A file to append to, of which the first `kept` bytes are kept; all without a number.
-    fn open(path: PathBuf, kept: Option<u64>) -> Result<Self> {
-        let failed = |source| Error::Write {
-            path: path.clone(),
-            source,
-        };
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(failed)?;
-        let got = file.metadata().map_err(failed)?.len();
-        let len = kept.unwrap_or(got);
-        if got < len {
-            return Err(Error::CutShort {
-                path,
-                expected: len,
-                got,
-            });
-        }
-        file.set_len(len).map_err(failed)?;
-        Ok(Self { path, file, len })
-    }
-
-    fn write(&mut self, text: &str) -> Result<()> {
-        let written = self.file.write_all(text.as_bytes());
-        written.map_err(|source| Error::Write {
-            path: self.path.clone(),
-            source,
-        })?;
-        self.len += text.len() as u64;
-        Ok(())
-    }
-
-    /// Waits until all is on the disk: how many bytes that are.
-    fn sync(&self) -> Result<u64> {
-        let synced = self.file.sync_data();
-        synced.map_err(|source| Error::Write {
-            path: self.path.clone(),
-            source,
-        })?;
-        Ok(self.len)
-    }
-}
-
-impl Files {
-    fn create(folder: &RunFolder, config: &Config) -> Result<Self> {
-        let path = folder.path();
-        let files = Self {
-            metrics: Log::create(path.join(METRICS))?,
-            timings: Log::create(path.join(TIMINGS))?,
-            samples: Log::create(path.join(SAMPLES))?,
-        };
-        write_config(folder, config)?;
-        Ok(files)
-    }
-
-    /// The files of a run that goes on, cut to what they were at a checkpoint. What the clock said
-    /// of the steps that are done again is kept.
-    fn go_on(folder: &RunFolder, config: &Config, state: &State) -> Result<Self> {
-        let path = folder.path();
-        let files = Self {
-            metrics: Log::open(path.join(METRICS), Some(state.metrics_bytes))?,
-            timings: Log::open(path.join(TIMINGS), None)?,
-            samples: Log::open(path.join(SAMPLES), Some(state.samples_bytes))?,
-        };
-        write_config(folder, config)?;
-        Ok(files)
-    }
-
-    /// Writes an event to the files it belongs to and hands it on.
-    fn tell(&mut self, event: &Event, observe: &mut Observe<'_>) -> Result<()> {
-        if let Some(line) = event.metrics() {
-            self.metrics.write(&format!("{line}\n"))?;
-        }
-        if let Some(line) = event.timings() {
-            self.timings.write(&format!("{line}\n"))?;
-        }
-        if let Event::Sample(Sample { step, prompt, text }) = event {
-            self.samples
-                .write(&format!("--- step {step}, after {prompt:?}\n{text}\n\n"))?;
-        }
-        observe(event);
-        Ok(())
-    }
-}
-
-fn write_config(folder: &RunFolder, config: &Config) -> Result<()> {
-    let text = config.to_commented_toml();
-    write_synced(&folder.path().join(CONFIG_TOML), text.as_bytes())
 }

@@ -10,11 +10,13 @@
 //! constant     hi
 //! linear       hi + (lo - hi) r
 //! cosine       lo + (hi - lo) (1 + cos(π r)) / 2
+//! wsd          hi, and from t = S on hi + (lo - hi) (t - S) / (N - S), where S = N - decay_iters
 //! ```
 //!
 //! The first step moves already, the peak falls on step `W + 1`, and `lo` is reached when all `N`
 //! steps are done and held after. These are nanoGPT's `get_lr(t)` (`train.py`), the cosine being
-//! that of Loshchilov and Hutter, *SGDR* (2017), without restarts.
+//! that of Loshchilov and Hutter, *SGDR* (2017), without restarts. `wsd` (warm-up, stable, decay: Hu
+//! et al., *MiniCPM*, 2024) needs no length until it falls: until then a run may be made longer.
 
 use std::f64::consts::PI;
 
@@ -37,6 +39,7 @@ pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
         min_lr: lo,
         warmup_iters,
         max_iters,
+        decay_iters,
         ..
     } = config;
     let done = step.saturating_sub(1);
@@ -48,6 +51,13 @@ pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
         Schedule::Constant => hi,
         _ if done >= max_iters => lo,
         _ if done == warmup_iters => hi,
+        Schedule::Wsd => {
+            let fall = max_iters.saturating_sub(decay_iters).max(warmup_iters);
+            match done.saturating_sub(fall) {
+                0 => hi,
+                past => hi + (lo - hi) * (past as f64 / (max_iters - fall) as f64),
+            }
+        }
         schedule => {
             let ratio = (done - warmup_iters) as f64 / (max_iters - warmup_iters) as f64;
             match schedule {
@@ -132,6 +142,36 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn wsd_stays_and_then_falls() {
+        let wsd = TrainConfig {
+            decay_iters: 400,
+            ..train(Schedule::Wsd)
+        };
+        close(learning_rate(&wsd, 50), 1e-3 * 50.0 / 101.0);
+        for step in [101, 102, 1600, 1601] {
+            assert_eq!(learning_rate(&wsd, step), 1e-3, "step {step}");
+        }
+        // Half of the fall is done.
+        close(learning_rate(&wsd, 1801), 5.5e-4);
+        for step in [2001, u64::MAX] {
+            assert_eq!(learning_rate(&wsd, step), 1e-4);
+        }
+        // A longer run agrees until the shorter one falls; one without a fall stays.
+        let longer = TrainConfig {
+            max_iters: 3000,
+            ..wsd.clone()
+        };
+        for step in 1..=1601 {
+            assert_eq!(learning_rate(&wsd, step), learning_rate(&longer, step));
+        }
+        let level = TrainConfig {
+            decay_iters: 0,
+            ..wsd
+        };
+        assert_eq!(learning_rate(&level, 2000), 1e-3);
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<
     let tokenizer = fit(&config.data.tokenizer, config.data.max_vocab_size, &text)?;
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
     let tokens = TextTokens::new(&text, &*tokenizer, fraction, block_size)?;
-    Ok((tokenizer, Box::new(tokens)))
+    Ok((tokenizer, Box::new(tokens.in_order(config.train.order))))
 }
 
 /// A folder of tokens, under the tokenizer that made them.
@@ -97,7 +97,7 @@ fn prepared(config: &Config, folder: &Path) -> Result<(Arc<dyn Tokenizer>, Box<d
     };
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
     let tokens = ShardTokens::open(folder, &*tokenizer, fraction, block_size)?;
-    Ok((tokenizer, Box::new(tokens)))
+    Ok((tokenizer, Box::new(tokens.in_order(config.train.order))))
 }
 
 fn phrasebook_tokenizer(name: &str) -> Result<Arc<dyn Tokenizer>> {

@@ -1,5 +1,8 @@
 //! One optimizer step, and what it needs: model, parameters, optimizer, fixed tensors for a batch.
 
+mod diagnose;
+mod outliers;
+
 use crate::config::{Dtype, TrainConfig};
 use crate::data::{RowKey, Source, Split};
 use crate::event::{Eval, Step};
@@ -11,10 +14,14 @@ use latimer_nn::{Gpt, GptConfig, io};
 use latimer_tensor::dtype::bytes_of;
 use latimer_tensor::op::Cast;
 use latimer_tensor::{DType, Device, DryRun, PoolStats, Scalars, StepResults, StepValues, Tensor};
+use outliers::Outliers;
 use std::path::Path;
 
 /// AdamW's moments, and what their names begin with in files.
 const MOMENTS: [(Slab, &str); 2] = [(Slab::M, "m/"), (Slab::V, "v/")];
+
+/// Fills a row of a batch, by its number.
+type Rows<'a> = dyn Fn(u32, &mut [u32]) + Sync + 'a;
 
 /// A model in training: everything a step reads and writes.
 #[derive(Debug)]
@@ -29,6 +36,7 @@ pub struct Training {
     /// Positions of a row, `T`.
     seq_len: usize,
     launch: Launch,
+    outliers: Outliers,
     /// Steps done.
     step: u64,
 }
@@ -42,6 +50,8 @@ pub struct StepNeeds {
     pub flops: u64,
     /// Operations run.
     pub ops: u64,
+    /// Elements of all parameters.
+    pub parameters: usize,
 }
 
 impl Training {
@@ -109,6 +119,7 @@ impl Training {
             )?,
             seq_len,
             launch: Launch::default(),
+            outliers: Outliers::default(),
             step: 0,
         })
     }
@@ -136,12 +147,13 @@ impl Training {
         let params = Params::zeroed(&device, declarations)?;
         let mut training = Self::with_params(gpt, params, config, seq_len)?;
         let before = (dry.cost().flops, dry.ops());
-        training.run_step(1, None::<fn(u32, &mut [u32])>)?;
+        training.run_step(1, None)?;
         let PoolStats { peak_bytes, .. } = device.pool_stats();
         Ok(StepNeeds {
             memory_bytes: peak_bytes as u64,
             flops: dry.cost().flops - before.0,
             ops: dry.ops() - before.1,
+            parameters: training.params.num_parameters(),
         })
     }
 
@@ -183,6 +195,21 @@ impl Training {
         Ok(io::write_slabs(&self.params, &MOMENTS, moments)?)
     }
 
+    /// Loss and gradient norm of the last steps, where outliers are skipped.
+    pub(crate) fn recent(&self) -> Vec<[f32; 2]> {
+        self.outliers.recent()
+    }
+
+    /// Goes on from these.
+    pub(crate) fn set_recent(&mut self, recent: &[[f32; 2]]) {
+        self.outliers = Outliers::from(recent);
+    }
+
+    /// Counts a step whose rows are not trained on.
+    pub(crate) fn leave_out_step(&mut self) {
+        self.step += 1;
+    }
+
     /// Steps done.
     #[must_use]
     pub fn steps_done(&self) -> u64 {
@@ -220,72 +247,122 @@ impl Training {
     }
 
     /// The next step, on the rows of a corpus. At the first, every parameter must get a gradient
-    /// that is finite and not zero.
+    /// that is finite and not zero. Where [`TrainConfig::skip_outliers`] asks for it, a step far from
+    /// those before it counts and updates nothing.
     ///
     /// # Errors
     /// [`Error::NotFinite`]; a gradient that is missing; the device's failure.
     pub fn next_step(&mut self, source: &dyn Source) -> Result<Step> {
-        let (step, seed) = (self.step + 1, self.config.seed);
-        let rows = (self.config.batch_size * self.config.grad_accum) as u32;
-        let key = |row| RowKey {
-            split: Split::Train,
-            estimate: false,
-            step,
-            row,
-            rows,
-        };
-        let done = self.run_step(
-            step,
-            Some(|row, ids: &mut [u32]| source.row(seed, key(row), ids)),
-        )?;
+        let step = self.step + 1;
+        let row = self.rows_of(step, source);
+        let done = self.run_step(step, Some(&row))?;
         for (what, value) in [("loss", done.loss), ("gradient norm", done.grad_norm)] {
             if !value.is_finite() {
-                return Err(Error::NotFinite { what, value, step });
+                let place = self.diagnose(step, &row);
+                return Err(Error::NotFinite {
+                    what,
+                    value,
+                    step,
+                    place,
+                });
             }
         }
         self.step = step;
         Ok(done)
     }
 
+    /// The rows of a step, by number.
+    fn rows_of<'s>(&self, step: u64, source: &'s dyn Source) -> impl Fn(u32, &mut [u32]) + use<'s> {
+        let seed = self.config.seed;
+        let rows = (self.config.batch_size * self.config.grad_accum) as u32;
+        let step = if self.config.overfit_one_batch {
+            1
+        } else {
+            step
+        };
+        move |row, ids| {
+            let key = RowKey {
+                split: Split::Train,
+                estimate: false,
+                step,
+                row,
+                rows,
+            };
+            source.row(seed, key, ids);
+        }
+    }
+
     /// A whole step with rows from anywhere; from nowhere to count only. What it needs goes to the
     /// device before its first operation, and what it leaves comes back after its last.
-    fn run_step(
-        &mut self,
-        step: u64,
-        row: Option<impl Fn(u32, &mut [u32]) + Sync>,
-    ) -> Result<Step> {
+    fn run_step(&mut self, step: u64, row: Option<&Rows<'_>>) -> Result<Step> {
         let lr = learning_rate(&self.config, step);
-        let [bias1, bias2] = self.adamw.bias_corrections(step as u32);
-        let (seed, micro_steps) = (self.config.seed, self.config.grad_accum);
-        self.scalars.set(&StepValues {
-            lr: lr as f32,
-            bias1,
-            bias2,
-            seed,
-            step: step as u32,
-        })?;
-        if let Some(row) = &row {
-            self.upload(row, micro_steps * self.config.batch_size)?;
-        }
+        self.prepare(step, lr, row)?;
         let check = step == 1 && row.is_some();
         let device = self.params.device().clone();
+        let mut done = Step {
+            step,
+            loss: 0.0,
+            lr,
+            grad_norm: 0.0,
+            skipped: false,
+        };
+        if self.config.skip_outliers > 0.0 {
+            // Whether the gradients are used is decided here, so a step is in two halves.
+            device.enter(|| -> Result<()> {
+                self.enqueue_gradients(check)?;
+                Ok(self.adamw.measure(&self.params, &mut self.scalars)?)
+            })?;
+            self.read_results(&mut done)?;
+            let outlier = self.outliers.judge(&done, self.config.skip_outliers);
+            done.skipped = outlier;
+            if !outlier {
+                device.enter(|| self.adamw.apply(&mut self.params, &self.scalars))?;
+            }
+            return Ok(done);
+        }
         let mut launch = std::mem::take(&mut self.launch);
         let ran = device.enter(|| launch.run(&device, &mut || self.enqueue(check)));
         self.launch = launch;
         ran?;
+        self.read_results(&mut done)?;
+        Ok(done)
+    }
+
+    /// Takes to the device what a step needs.
+    fn prepare(&mut self, step: u64, lr: f64, row: Option<&Rows<'_>>) -> Result<()> {
+        let [bias1, bias2] = self.adamw.bias_corrections(step as u32);
+        self.scalars.set(&StepValues {
+            lr: lr as f32,
+            bias1,
+            bias2,
+            seed: self.config.seed,
+            step: step as u32,
+        })?;
+        match row {
+            Some(row) => self.upload(row, self.config.grad_accum * self.config.batch_size),
+            None => Ok(()),
+        }
+    }
+
+    /// What the step left on the device.
+    fn read_results(&self, done: &mut Step) -> Result<()> {
         let StepResults { losses, grad_norm } = self.scalars.results()?;
-        Ok(Step {
-            step,
-            loss: losses.iter().fold(0.0, |sum, loss| sum + loss) / micro_steps as f32,
-            lr,
-            grad_norm,
-        })
+        let micro_steps = self.config.grad_accum;
+        done.loss = losses.iter().fold(0.0, |sum, loss| sum + loss) / micro_steps as f32;
+        done.grad_norm = grad_norm;
+        Ok(())
     }
 
     /// The operations of a step: forward, backward, clip, update. They read what changes from step
     /// to step from the device's memory, and leave losses and norm there, so they may be recorded.
     /// Where the norm is not finite, [`AdamW::update`] changes nothing.
     fn enqueue(&mut self, check: bool) -> Result<()> {
+        self.enqueue_gradients(check)?;
+        Ok(self.adamw.update(&mut self.params, &mut self.scalars)?)
+    }
+
+    /// Of them, forward and backward.
+    fn enqueue_gradients(&mut self, check: bool) -> Result<()> {
         let (rows, micro_steps) = (self.config.batch_size, self.config.grad_accum);
         for micro_step in 0..micro_steps {
             self.scalars.begin_micro_step(micro_step)?;
@@ -312,7 +389,7 @@ impl Training {
                 self.params.check_gradients()?;
             }
         }
-        Ok(self.adamw.update(&mut self.params, &mut self.scalars)?)
+        Ok(())
     }
 
     /// Means over `eval_iters` batches of each split, the tutorial's rule.

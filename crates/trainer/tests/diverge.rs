@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
-use latimer_tensor::Device;
+use latimer_tensor::{Backend, Buffer, DType, Device, DeviceInfo, Op, Ran, View, ViewMut};
+use latimer_tokenizer::{CharTokenizer, Tokenizer};
 use latimer_trainer::config::Config;
 use latimer_trainer::event::Event;
-use latimer_trainer::{Error, Existing, Run, RunFolder};
+use latimer_trainer::{Error, Existing, Resume, Run, RunFolder};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn tiny(folder: &Path, flags: &[(&str, &str)]) -> Config {
     let file = folder.join("text.txt");
@@ -61,11 +62,200 @@ fn divergence_is_named_and_what_was_saved_stays() {
         error.to_string().contains("lower --learning-rate"),
         "{error}"
     );
+    // The weights had become infinite in the step before.
+    let text = error.to_string();
+    assert!(
+        text.contains("first in") || text.contains("whose parameter"),
+        "{text}"
+    );
     assert!(
         saved
             .iter()
             .all(|path| path.join("model.safetensors").is_file())
     );
+}
+
+/// The reference, whose attention goes wrong on every batch with a capital Z in it.
+#[derive(Debug)]
+struct Poisoned {
+    inner: Device,
+    /// The letter's id, and bytes of a batch.
+    id: u32,
+    batch: usize,
+    poisoned: AtomicBool,
+    /// Whether attention's result is still to be uploaded.
+    spoil: AtomicBool,
+}
+
+impl Backend for Poisoned {
+    fn info(&self) -> DeviceInfo {
+        self.inner.info()
+    }
+
+    fn alloc(&self, bytes: usize) -> latimer_tensor::Result<Box<dyn Buffer>> {
+        self.inner.backend().alloc(bytes)
+    }
+
+    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> latimer_tensor::Result<()> {
+        if src.len() == self.batch && dst.dtype() == DType::U32 {
+            let has = src.chunks_exact(4).any(|id| id == self.id.to_le_bytes());
+            self.poisoned.store(has, Ordering::Relaxed);
+        }
+        // The reference does operations on the host: their results are uploaded.
+        if dst.dtype() == DType::F32 && self.spoil.swap(false, Ordering::Relaxed) {
+            let nan = f32::NAN.to_le_bytes();
+            return self
+                .inner
+                .backend()
+                .upload(&[&nan, &src[4..]].concat(), dst);
+        }
+        self.inner.backend().upload(src, dst)
+    }
+
+    fn download(&self, src: View<'_>, dst: &mut [u8]) -> latimer_tensor::Result<()> {
+        self.inner.backend().download(src, dst)
+    }
+
+    fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Ran> {
+        if self.poisoned.load(Ordering::Relaxed) && op.name() == "attention" {
+            self.spoil.store(true, Ordering::Relaxed);
+        }
+        self.inner.backend().run(op)
+    }
+}
+
+/// The run stops at the first value that is not finite, says where it came up, stops there again,
+/// and goes on past it when asked.
+#[test]
+fn a_bad_batch_is_named_and_can_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [("max_iters", "20"), ("checkpoint_interval", "2")];
+    let config = tiny(folder.path(), &flags);
+    let text = folder.path().join("text.txt");
+    let bad = std::fs::read_to_string(&text)
+        .unwrap()
+        .replacen("question", "Question", 4);
+    std::fs::write(
+        &text,
+        bad.replacen("Question", "question", 3).replace('Q', "Z"),
+    )
+    .unwrap();
+    let letters = CharTokenizer::fit(&std::fs::read_to_string(&text).unwrap()).unwrap();
+    let id = letters.encode("Z").unwrap()[0];
+    let fresh = || {
+        let device = Device::new(Poisoned {
+            inner: Device::reference(),
+            id,
+            batch: 2 * 2 * 8 * 4,
+            poisoned: AtomicBool::new(false),
+            spoil: AtomicBool::new(false),
+        });
+        Run::new(&config, &device, Path::new("no-cache")).unwrap()
+    };
+    let (go, path) = (AtomicBool::new(false), folder.path().join("run"));
+    let out = RunFolder::create(&path, Existing::Refuse).unwrap();
+    let mut stopped = fresh().train(&out, &go, &mut |_| ());
+    drop(out);
+    let mut left_out = Vec::new();
+    while let Err(error) = stopped {
+        let Error::NotFinite { step, place, .. } = &error else {
+            panic!("{error}");
+        };
+        assert!(
+            place.contains("read by matmul, at transformer.h.0.attn.c_proj"),
+            "{place}"
+        );
+        assert!(error.to_string().contains("--skip-batch"), "{error}");
+        assert!(left_out.len() < 4, "{left_out:?}");
+        let (step, again) = (*step, Resume::open(&path).unwrap());
+        let mut run = fresh();
+        run.resume(&again).unwrap();
+        let error = run.train(again.folder(), &go, &mut |_| ()).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { step: s, .. } if s == step));
+        drop(again);
+        let mut resume = Resume::open(&path).unwrap();
+        assert_eq!(resume.skip_batch().unwrap(), step);
+        assert!(matches!(
+            resume.skip_batch(),
+            Err(Error::NothingToSkip { .. })
+        ));
+        left_out.push(step);
+        let mut run = fresh();
+        run.resume(&resume).unwrap();
+        stopped = run.train(resume.folder(), &go, &mut |_| ());
+    }
+    assert_eq!(stopped.unwrap().steps, 20);
+    assert!(!left_out.is_empty());
+    let metrics = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    for step in 1..=20 {
+        let event = if left_out.contains(&step) {
+            "skip"
+        } else {
+            "step"
+        };
+        let begin = format!("{{\"event\":\"{event}\",\"step\":{step}");
+        assert!(
+            metrics.lines().any(|line| line.starts_with(&begin)),
+            "{begin}"
+        );
+    }
+}
+
+/// Every step sees the first one's rows: they are learnt by heart. The loss of 4 rows of 8 ids
+/// begins near ln(16) = 2.8.
+#[test]
+fn one_batch_is_learnt_by_heart() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [
+        ("max_iters", "150"),
+        ("overfit_one_batch", "true"),
+        ("learning_rate", "1e-2"),
+        ("schedule", "constant"),
+        ("eval_interval", "0"),
+        ("n_embd", "16"),
+    ];
+    let config = tiny(folder.path(), &flags);
+    let mut run = Run::new(&config, &Device::reference(), Path::new("no-cache")).unwrap();
+    let out = RunFolder::create(&folder.path().join("run"), Existing::Refuse).unwrap();
+    let mut losses = Vec::new();
+    run.train(&out, &AtomicBool::new(false), &mut |event| {
+        if let Event::Step(step, _) = event {
+            losses.push(step.loss);
+        }
+    })
+    .unwrap();
+    assert!(losses[0] > 2.0 && losses[149] < 0.3, "{losses:?}");
+}
+
+/// A threshold of nothing calls every step above the mean far: it counts and changes no weight.
+#[test]
+fn outliers_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |out: &str, z: &str| {
+        let flags = [
+            ("max_iters", "40"),
+            ("skip_outliers", z),
+            ("eval_interval", "0"),
+        ];
+        let config = tiny(folder.path(), &flags);
+        let mut run = Run::new(&config, &Device::reference(), Path::new("no-cache")).unwrap();
+        let out = RunFolder::create(&folder.path().join(out), Existing::Refuse).unwrap();
+        let mut steps = Vec::new();
+        run.train(&out, &AtomicBool::new(false), &mut |event| {
+            if let Event::Step(step, _) = event {
+                steps.push(step.clone());
+            }
+        })
+        .unwrap();
+        steps
+    };
+    let (none, far, some) = (run("none", "0"), run("far", "1e9"), run("some", "1e-3"));
+    // Two halves of an update are the update.
+    assert_eq!(none, far);
+    let skipped = some.iter().filter(|step| step.skipped).count();
+    assert!(skipped > 0 && skipped < 20, "{skipped}");
+    assert_eq!(none[..20], some[..20]);
+    assert!(none[20..] != some[20..]);
 }
 
 /// Accumulating over micro-steps sees the same rows and the same masks as one large batch: the

@@ -78,7 +78,7 @@ impl Place {
             .collect();
         let names = fs::read_dir(self.path(one).join(&checkpoint)).unwrap();
         files.extend(names.map(|entry| Path::new(&checkpoint).join(entry.unwrap().file_name())));
-        assert_eq!(files.len(), 4 + 5);
+        assert_eq!(files.len(), 4 + 6);
         for file in files {
             let [a, b] = [one, two].map(|run| fs::read(self.path(run).join(&file)).unwrap());
             assert!(a == b, "{} differs", file.display());
@@ -173,6 +173,10 @@ fn what_is_not_the_same_run_is_refused_with_what_differs() {
     for (changed, words) in [
         (text.replace("question", "quest!on"), "fingerprint"),
         (text.clone() + "to be", "the data: "),
+        (
+            text.replace("question", "questoin"),
+            "the data's fingerprint",
+        ),
     ] {
         fs::write(place.path("text.txt"), changed).unwrap();
         let said = refused(&[]);
@@ -189,19 +193,158 @@ fn what_is_not_the_same_run_is_refused_with_what_differs() {
     let stop = AtomicBool::new(false);
     let error = run.train(resume.folder(), &stop, &mut |_| ()).unwrap_err();
     assert!(matches!(error, Error::CutShort { .. }), "{error}");
+    // Only one may write there.
+    let busy = Resume::open(&place.path("run")).unwrap_err();
+    assert!(matches!(busy, Error::InUse { .. }), "{busy}");
+    drop((run, resume));
+    fs::remove_dir_all(place.path("run/checkpoints/step-000006")).unwrap();
+    let checkpoint = place.path("run/checkpoints/step-000007");
     let state = place.path("run/checkpoints/step-000007/state.json");
     // A configuration that could not be trained is no better for standing in a checkpoint.
     let sound = fs::read_to_string(&state).unwrap();
     let broken = sound.replace("\"batch_size\": 2", "\"batch_size\": 0");
     assert_ne!(broken, sound);
     fs::write(&state, broken).unwrap();
+    let damaged = Resume::open(&place.path("run")).unwrap_err().to_string();
+    assert!(damaged.contains("state.json is damaged"), "{damaged}");
+    RunFolder::seal(&checkpoint).unwrap();
     let unsound = Resume::open(&place.path("run")).unwrap_err().to_string();
     assert!(unsound.contains("train.batch_size = 0"), "{unsound}");
-    fs::write(
-        state,
-        "{\"format\": \"latimer-checkpoint\", \"version\": 1}",
-    )
-    .unwrap();
-    let old = Resume::open(&place.path("run")).unwrap_err().to_string();
-    assert!(old.contains("version 2"), "{old}");
+    for (version, words) in [("1", "version 1 of"), ("9", "version 9 of")] {
+        let other = format!("{{\"format\": \"latimer-checkpoint\", \"version\": {version}}}");
+        fs::write(&state, other).unwrap();
+        RunFolder::seal(&checkpoint).unwrap();
+        let said = Resume::open(&place.path("run")).unwrap_err().to_string();
+        assert!(said.contains(words) && said.contains("2 and 3"), "{said}");
+    }
+    fs::write(&state, sound).unwrap();
+    fs::remove_file(checkpoint.join("manifest.json")).unwrap();
+    let bare = Resume::open(&place.path("run")).unwrap_err().to_string();
+    assert!(
+        bare.contains("manifest.json is damaged: it is missing"),
+        "{bare}"
+    );
+}
+
+/// A checkpoint of the version before has no manifest, and lacks the keys that came since.
+#[test]
+fn a_checkpoint_of_the_version_before_is_migrated() {
+    let place = Place::new();
+    let config = place.config(&[]);
+    place.train(&config, "straight", None);
+    place.train(&config, "old", Some(7));
+    let checkpoint = place.path("old/checkpoints/step-000007");
+    let state = checkpoint.join("state.json");
+    let text = fs::read_to_string(&state).unwrap();
+    let new = [
+        "\"skip_outliers\"",
+        "\"order\"",
+        "\"keep_last\"",
+        "\"data\": \"",
+        "\"best_step\"",
+    ];
+    let old: Vec<&str> = text
+        .lines()
+        .filter(|line| !new.iter().any(|key| line.contains(key)) || line.contains("text.txt"))
+        .collect();
+    assert_eq!(old.len() + new.len(), text.lines().count());
+    let old = old.join("\n").replace("\"version\": 3", "\"version\": 2");
+    fs::write(&state, old).unwrap();
+    fs::remove_file(checkpoint.join("manifest.json")).unwrap();
+    place.resume(&config, "old", None).unwrap();
+    let [a, b] =
+        ["straight", "old"].map(|run| fs::read(place.path(run).join("metrics.jsonl")).unwrap());
+    assert!(a == b);
+}
+
+/// Stopped before its first checkpoint, and with its newest damaged: time is lost, nothing else.
+#[test]
+fn a_run_without_a_sound_checkpoint_goes_on_from_before() {
+    let place = Place::new();
+    let config = place.config(&[]);
+    place.train(&config, "straight", None);
+    place.train(&config, "run", Some(13));
+    let newest = place.path("run/checkpoints/step-000013/optimizer.safetensors");
+    let mut bytes = fs::read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    let resume = Resume::open(&place.path("run")).unwrap();
+    assert_eq!((resume.step(), resume.passed_over().len()), (12, 1));
+    let said = &resume.passed_over()[0];
+    assert!(
+        said.contains("optimizer.safetensors is damaged: its SHA-256"),
+        "{said}"
+    );
+    drop(resume);
+    place.resume(&config, "run", None).unwrap();
+    place.same("straight", "run", 20);
+    for name in ["latest", "checkpoints"] {
+        let path = place.path("run").join(name);
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    place.resume(&config, "run", None).unwrap();
+    place.same("straight", "run", 20);
+}
+
+#[test]
+fn the_best_and_the_last_are_kept_and_patience_ends_a_run() {
+    let place = Place::new();
+    let keep = [
+        ("keep_last", "1"),
+        ("keep_best", "true"),
+        ("learning_rate", "0.3"),
+        ("min_lr", "0.3"),
+    ];
+    let keys: Vec<_> = keep
+        .into_iter()
+        .chain([("patience", "2"), ("max_iters", "60")])
+        .collect();
+    let config = place.config(&keys);
+    let done = place.train(&config, "straight", None);
+    assert!(!done.interrupted && done.steps < 60, "{done:?}");
+    let read = |name: &str| fs::read_to_string(place.path("straight").join(name)).unwrap();
+    let (best, latest) = (read("best"), read("latest"));
+    // Two evaluations, three steps apart, brought nothing.
+    assert_eq!(latest, format!("checkpoints/step-{:06}\n", done.steps));
+    assert_eq!(best, format!("checkpoints/step-{:06}\n", done.steps - 6));
+    let left = fs::read_dir(place.path("straight/checkpoints"))
+        .unwrap()
+        .count();
+    assert_eq!(left, 2);
+    let stopped = place.train(&config, "stopped", Some(4));
+    assert!(stopped.interrupted);
+    place.resume(&config, "stopped", None).unwrap();
+    place.same("straight", "stopped", done.steps);
+    assert_eq!(
+        place.resume(&config, "stopped", None).unwrap().steps,
+        done.steps
+    );
+    place.same("straight", "stopped", done.steps);
+}
+
+#[test]
+fn a_wsd_run_may_be_made_longer_until_it_falls() {
+    let place = Place::new();
+    let of = |steps| {
+        place.config(&[
+            ("schedule", "wsd"),
+            ("decay_iters", "5"),
+            ("max_iters", steps),
+        ])
+    };
+    place.train(&of("30"), "straight", None);
+    place.train(&of("20"), "longer", Some(15));
+    place.resume(&of("30"), "longer", None).unwrap();
+    place.same("straight", "longer", 30);
+    place.train(&of("20"), "fallen", Some(16));
+    let error = place.resume(&of("30"), "fallen", None).unwrap_err();
+    assert!(
+        error.to_string().contains("train.max_iters: 20 → 30"),
+        "{error}"
+    );
 }

@@ -101,6 +101,10 @@ impl Context {
         };
         let device = self.device()?;
         let model = LoadedModel::open(&path, &device)?.computed_in(dtype)?;
+        for damage in &model.passed_over {
+            self.terminal
+                .warn(format_args!("{damage} (taking the one before)"));
+        }
         self.warn_if_slow(&device, dtype);
         self.terminal
             .detail(1, format_args!("model: {}", model.path.display()));

@@ -30,6 +30,13 @@ pub(crate) struct Args {
     /// up as if it had never been stopped
     #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
+    /// With --resume: leave out the step that stopped the run because its loss or gradients were not
+    /// finite
+    #[arg(long, requires = "resume")]
+    skip_batch: bool,
+    /// Say what the run would need (parameters, memory, operations, time), and end
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
     /// Delete the run that --out holds
     #[arg(long)]
     overwrite: bool,
@@ -44,7 +51,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let terminal = &context.terminal;
-    let resume = match args.resume {
+    let mut resume = match args.resume {
         true => Some(newest(args)?),
         false => None,
     };
@@ -60,6 +67,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     for warning in config.warnings() {
         terminal.warn(warning);
     }
+    if args.dry_run {
+        return dry_run(context, &config);
+    }
     for difference in diff(&Config::preset(&config.preset)?, &config) {
         terminal.detail(2, difference);
     }
@@ -72,8 +82,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         (None, Some(out)) => out.clone(),
         (None, None) => RunFolder::default_path(Path::new(RUNS), &config.preset),
     };
-    match &resume {
-        Some(resume) => resume.check(&config)?,
+    match &mut resume {
+        Some(resume) => {
+            resume.check(&config)?;
+            for damage in resume.passed_over() {
+                terminal.warn(format_args!("{damage} (going on from the one before)"));
+            }
+            if args.skip_batch {
+                let step = thousands(resume.skip_batch()?);
+                terminal.note(format_args!("step {step} is left out"));
+            }
+        }
         None => RunFolder::check(&out, existing)?,
     }
     let (device, no_gpu) = context.open()?;
@@ -87,11 +106,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let folder = match &resume {
         Some(resume) => {
             run.resume(resume)?;
-            terminal.note(format_args!(
-                "resuming {} after step {}",
-                out.display(),
-                thousands(resume.step())
-            ));
+            let after = match resume.step() {
+                0 => "from its beginning".to_owned(),
+                step => format!("after step {}", thousands(step)),
+            };
+            terminal.note(format_args!("resuming {} {after}", out.display()));
             resume.folder().clone()
         }
         None => RunFolder::create(&out, existing)?,
@@ -167,6 +186,46 @@ fn newest(args: &Args) -> Result<Resume> {
         }
     };
     Ok(Resume::open(&path)?)
+}
+
+/// What a run would need: the plan as JSON, or as lines.
+fn dry_run(context: &Context, config: &Config) -> Result<ExitCode> {
+    let device = context.training_device()?;
+    let cache = cache();
+    download::provide(&config.data.data, &cache, &context.terminal)?;
+    let plan = Run::dry(config, &device, &cache)?;
+    if context.terminal.json {
+        terminal::result(Event::Plan(plan).to_json())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (steps, a_step) = (config.train.max_iters, plan.tokens_per_step);
+    let epoch = match plan.training_tokens {
+        Some(tokens) => format!(
+            "{} ({:.2} epochs in all)",
+            thousands(tokens as u64),
+            steps as f64 * a_step as f64 / tokens.max(1) as f64
+        ),
+        None => "without end".to_owned(),
+    };
+    let available = match device.info().memory_bytes {
+        Some(bytes) => format!(" of {}", latimer_trainer::size(bytes)),
+        None => String::new(),
+    };
+    terminal::result(format_args!(
+        "parameters        {}\nvocabulary        {}\nmemory            {}{available}\n\
+         tokens a step     {}\ntokens an epoch   {epoch}\nvalidation tokens {}\n\
+         FLOPs a step      {:.3e}\nsteps             {}\ntime              about {} on {}",
+        thousands(plan.parameters as u64),
+        thousands(plan.vocab_size as u64),
+        latimer_trainer::size(plan.memory_bytes),
+        thousands(a_step as u64),
+        thousands(plan.validation_tokens as u64),
+        plan.flops_per_step as f64,
+        thousands(steps),
+        duration(plan.estimated_seconds),
+        plan.device,
+    ))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_config(config: &Config, json: bool) -> Result<()> {

@@ -10,6 +10,7 @@ use latimer_nn::{Generator, Gpt, Sampler, Sampling};
 use latimer_tensor::{Scalars, Tensor};
 use latimer_tokenizer::Tokenizer;
 use latimer_trainer::config::Config;
+use latimer_trainer::data::Windows;
 use latimer_trainer::{Training, corpus, gpt_config, mean_loss};
 use std::path::Path;
 
@@ -225,13 +226,13 @@ pub(super) fn training(
 }
 
 /// The loss on windows of the validation split.
-fn validation(training: &Training, windows: Vec<&[u32]>) -> Result<String> {
+fn validation(training: &Training, windows: Windows<'_>) -> Result<String> {
     /// Enough for two digits.
     const WINDOWS: usize = 256;
+    let windows: Vec<_> = windows.collect();
     let every = (windows.len() / WINDOWS).max(1);
-    let windows: Vec<&[u32]> = windows.into_iter().step_by(every).collect();
     let (gpt, params, scalars) = (training.gpt(), training.params(), training.scalars());
-    let loss = mean_loss(gpt, params, scalars, &windows)?;
+    let loss = mean_loss(gpt, params, scalars, windows.iter().step_by(every))?;
     Ok(loss.map_or_else(String::new, |loss| format!("{loss:.4}")))
 }
 

@@ -1,7 +1,7 @@
 //! The table of keys: each name, the kind of its value, one line of help.
 
 use super::value::{Setting, Value};
-use super::{Activation, Config, Dtype, Init, Schedule, nearest};
+use super::{Activation, Config, Dtype, Init, Order, Schedule, nearest};
 
 /// One key of a configuration.
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +159,11 @@ pub const KEYS: &[Key] = &[
         Choice(Schedule::NAMES),
         "the learning rate after the warm-up"
     ),
+    key!(
+        train.decay_iters,
+        Integer,
+        "optimizer steps at the end over which schedule wsd falls"
+    ),
     key!(train.weight_decay, Float, "AdamW's decoupled weight decay"),
     key!(
         train.decay_all,
@@ -180,6 +185,26 @@ pub const KEYS: &[Key] = &[
         train.grad_clip,
         Float,
         "largest L2 norm of the whole gradient; 0 = none"
+    ),
+    key!(
+        train.skip_outliers,
+        Float,
+        "skip steps so many deviations above the last steps' mean; 0 = none"
+    ),
+    key!(
+        train.patience,
+        Integer,
+        "evaluations without a lower loss that end the run; 0 = never"
+    ),
+    key!(
+        train.overfit_one_batch,
+        Bool,
+        "show every step the first one's rows"
+    ),
+    key!(
+        train.order,
+        Choice(Order::NAMES),
+        "how an epoch takes the windows of a text, each once"
     ),
     key!(
         train.eval_interval,
@@ -205,6 +230,16 @@ pub const KEYS: &[Key] = &[
         train.checkpoint_interval,
         Integer,
         "optimizer steps between checkpoints; 0 = at the end only"
+    ),
+    key!(
+        train.keep_last,
+        Integer,
+        "newest checkpoints that are kept; 0 = all"
+    ),
+    key!(
+        train.keep_best,
+        Bool,
+        "keep the checkpoint of the lowest validation loss too"
     ),
     key!(train.seed, Integer, "seed of everything random"),
     key!(

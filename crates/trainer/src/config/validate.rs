@@ -83,6 +83,26 @@ impl Config {
                  train.learning_rate = {learning_rate} is never reached"
             ));
         }
+        let TrainConfig {
+            schedule,
+            decay_iters,
+            patience,
+            eval_interval,
+            ..
+        } = self.train;
+        if schedule == Schedule::Wsd && decay_iters == 0 {
+            warnings.push(
+                "train.schedule = wsd falls in the last train.decay_iters steps, which are 0: the \
+                 learning rate stays"
+                    .to_owned(),
+            );
+        }
+        if patience > 0 && eval_interval == 0 {
+            warnings.push(format!(
+                "train.patience = {patience} counts evaluations on the way, of which \
+                 train.eval_interval = 0 makes none"
+            ));
+        }
         warnings
     }
 }
@@ -190,6 +210,7 @@ impl TrainConfig {
             });
         }
         whole("train.warmup_iters", self.warmup_iters, 0..=MAX_ITERS)?;
+        whole("train.decay_iters", self.decay_iters, 0..=MAX_ITERS)?;
         not_negative("train.weight_decay", self.weight_decay)?;
         number(
             "train.beta1",
@@ -211,6 +232,7 @@ impl TrainConfig {
             "it must be finite and above 0",
         )?;
         not_negative("train.grad_clip", self.grad_clip)?;
+        not_negative("train.skip_outliers", self.skip_outliers)?;
         if self.eval_interval > 0 {
             whole("train.eval_iters", self.eval_iters as u64, 1..=MAX_ITERS)?;
         }

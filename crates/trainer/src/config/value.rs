@@ -1,6 +1,6 @@
 //! Values of keys, apart from the fields that hold them.
 
-use super::{Activation, Dtype, Init, Schedule};
+use super::{Activation, Dtype, Init, Order, Schedule};
 
 /// A key's value, whatever its field's type.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,4 +123,4 @@ macro_rules! choice_settings {
     };
 }
 
-choice_settings!(Init, Activation, Schedule, Dtype);
+choice_settings!(Init, Activation, Schedule, Order, Dtype);

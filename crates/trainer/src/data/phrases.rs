@@ -1,9 +1,10 @@
 //! The built-in corpus as rows of tokens.
 
 use super::phrasebook::{Unseen, training_pair, unseen_pairs, words};
-use super::{RowKey, Source, Split, random_place};
+use super::{RowKey, Source, Split, Windows, fingerprint_of, random_place};
 use crate::{Error, Result};
 use latimer_tokenizer::{Tokenizer, WordTokenizer};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Unseen sentences whose tokens are the validation split.
@@ -104,8 +105,8 @@ impl Source for Phrases {
         ids.copy_from_slice(&row[..ids.len()]);
     }
 
-    fn validation(&self) -> Vec<&[u32]> {
-        self.windows.iter().map(Vec::as_slice).collect()
+    fn validation(&self) -> Windows<'_> {
+        Box::new(self.windows.iter().map(Cow::from))
     }
 
     fn validation_tokens(&self) -> usize {
@@ -114,6 +115,11 @@ impl Source for Phrases {
 
     fn training_tokens(&self) -> Option<usize> {
         None
+    }
+
+    /// Of the sentences kept from training: another grammar, or another tokenizer, has others.
+    fn fingerprint(&self) -> u64 {
+        fingerprint_of(self.unseen.iter().map(Vec::as_slice))
     }
 }
 
@@ -149,12 +155,7 @@ mod tests {
                 "{text}"
             );
         }
-        assert!(
-            phrases
-                .validation()
-                .iter()
-                .all(|w| w.len() <= 65 && w.len() > 30)
-        );
+        assert!(phrases.validation().all(|w| w.len() <= 65 && w.len() > 30));
         assert!(matches!(
             Phrases::new(tokenizer, 8),
             Err(Error::LineTooLong { .. })

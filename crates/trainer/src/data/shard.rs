@@ -19,10 +19,13 @@
 )]
 
 use super::sampler::window_start;
-use super::{RowKey, Source, Split, random_place, windows};
+use super::{RowKey, Source, Split, Windows, first_bits, random_place};
+use crate::config::Order;
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
 use memmap2::Mmap;
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -288,9 +291,10 @@ pub struct ShardTokens {
     files: Vec<Mapped>,
     /// Tokens of the training split.
     train: usize,
-    /// The validation split, in memory.
-    validation: Vec<u32>,
+    /// Tokens of the validation split, which follows it; mapped like it.
+    validation: usize,
     block_size: usize,
+    order: Order,
 }
 
 #[derive(Debug)]
@@ -367,17 +371,21 @@ impl ShardTokens {
         }
         let total = files.last().map_or(0, |file| file.end);
         let train = (total as f64 * (1.0 - val_fraction)) as usize;
-        let mut tokens = Self {
+        let validation = total - train;
+        super::check_length(train, validation, val_fraction, block_size)?;
+        Ok(Self {
             files,
             train,
-            validation: Vec::new(),
+            validation,
             block_size,
-        };
-        let mut validation = vec![0; total - train];
-        tokens.copy(train, &mut validation);
-        super::check_length(train, validation.len(), val_fraction, block_size)?;
-        tokens.validation = validation;
-        Ok(tokens)
+            order: Order::Spread,
+        })
+    }
+
+    /// The same, its windows trained on in another order.
+    #[must_use]
+    pub fn in_order(self, order: Order) -> Self {
+        Self { order, ..self }
     }
 
     /// Tokens from place `from` of the stream on.
@@ -396,29 +404,52 @@ impl Source for ShardTokens {
     fn row(&self, seed: u64, key: RowKey, ids: &mut [u32]) {
         match key.split {
             Split::Validation => {
-                let first = random_place(self.validation.len() - ids.len() + 1, seed, key);
-                ids.copy_from_slice(&self.validation[first..][..ids.len()]);
+                let first = random_place(self.validation - ids.len() + 1, seed, key);
+                self.copy(self.train + first, ids);
             }
             Split::Train if key.estimate => {
                 self.copy(random_place(self.train - ids.len() + 1, seed, key), ids);
             }
             Split::Train => {
-                let first = window_start(self.train, ids.len() - 1, seed, key.number());
+                let first = window_start(self.order, self.train, ids.len() - 1, seed, key.number());
                 self.copy(first, ids);
             }
         }
     }
 
-    fn validation(&self) -> Vec<&[u32]> {
-        windows(&self.validation, self.block_size)
+    fn validation(&self) -> Windows<'_> {
+        let places = (0..self.validation.saturating_sub(1)).step_by(self.block_size);
+        Box::new(places.map(|first| {
+            let mut window = vec![0; (self.block_size + 1).min(self.validation - first)];
+            self.copy(self.train + first, &mut window);
+            Cow::Owned(window)
+        }))
     }
 
     fn validation_tokens(&self) -> usize {
-        self.validation.len()
+        self.validation
     }
 
     fn training_tokens(&self) -> Option<usize> {
         Some(self.train)
+    }
+
+    /// Of each file its header and some of its bytes, evenly: all of them would be a gigabyte to
+    /// read before the first step.
+    fn fingerprint(&self) -> u64 {
+        const PIECES: usize = 64;
+        const PIECE: usize = 4096;
+        let mut hash = Sha256::new();
+        for file in &self.files {
+            let bytes = &file.map[..];
+            hash.update((bytes.len() as u64).to_le_bytes());
+            let stride = bytes.len().div_ceil(PIECES).max(PIECE);
+            for piece in bytes.chunks(stride) {
+                hash.update(&piece[..piece.len().min(PIECE)]);
+            }
+            hash.update(&bytes[bytes.len().saturating_sub(PIECE)..]);
+        }
+        first_bits(hash)
     }
 }
 
@@ -447,7 +478,7 @@ mod tests {
         let shards = ShardTokens::open(&out, &tokenizer, 0.1, 16).unwrap();
         let memory = TextTokens::new(&words, &tokenizer, 0.1, 16).unwrap();
         assert_eq!(shards.training_tokens(), memory.training_tokens());
-        assert_eq!(shards.validation(), memory.validation());
+        assert!(shards.validation().eq(memory.validation()));
         for split in [Split::Train, Split::Validation] {
             for (step, estimate) in [(1, false), (2, true), (77, false), (u64::MAX, false)] {
                 for row in 0..4 {

@@ -1,9 +1,11 @@
 //! Text from files: read, joined, cut into a training and a validation part, tokenized once.
 
 use super::sampler::window_start;
-use super::{RowKey, Source, Split, random_place, windows};
+use super::{RowKey, Source, Split, Windows, fingerprint_of, random_place, windows};
+use crate::config::Order;
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ pub struct TextTokens {
     train: Vec<u32>,
     validation: Vec<u32>,
     block_size: usize,
+    order: Order,
 }
 
 impl TextTokens {
@@ -40,7 +43,14 @@ impl TextTokens {
             train,
             validation,
             block_size,
+            order: Order::Spread,
         })
+    }
+
+    /// The same, its windows trained on in another order.
+    #[must_use]
+    pub fn in_order(self, order: Order) -> Self {
+        Self { order, ..self }
     }
 }
 
@@ -53,13 +63,14 @@ impl Source for TextTokens {
         let first = if key.estimate || key.split == Split::Validation {
             random_place(tokens.len() - ids.len() + 1, seed, key)
         } else {
-            window_start(tokens.len(), ids.len() - 1, seed, key.number())
+            window_start(self.order, tokens.len(), ids.len() - 1, seed, key.number())
         };
         ids.copy_from_slice(&tokens[first..][..ids.len()]);
     }
 
-    fn validation(&self) -> Vec<&[u32]> {
-        windows(&self.validation, self.block_size)
+    fn validation(&self) -> Windows<'_> {
+        let windows = windows(&self.validation, self.block_size);
+        Box::new(windows.into_iter().map(Cow::Borrowed))
     }
 
     fn validation_tokens(&self) -> usize {
@@ -68,6 +79,10 @@ impl Source for TextTokens {
 
     fn training_tokens(&self) -> Option<usize> {
         Some(self.train.len())
+    }
+
+    fn fingerprint(&self) -> u64 {
+        fingerprint_of([&self.train[..], &self.validation])
     }
 }
 

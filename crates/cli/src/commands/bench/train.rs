@@ -11,7 +11,7 @@ use crate::terminal::{self, Terminal};
 use latimer_tensor::Device;
 use latimer_tensor::philox::Stream;
 use latimer_trainer::config::Config;
-use latimer_trainer::data::{Phrases, RowKey, Source};
+use latimer_trainer::data::{Phrases, RowKey, Source, Windows};
 use latimer_trainer::{Training, check_memory, gpt_config, matmul_speed, peak_rss_mb, size};
 use serde::Serialize;
 use std::sync::atomic::Ordering;
@@ -109,8 +109,8 @@ impl Source for RandomIds {
         }
     }
 
-    fn validation(&self) -> Vec<&[u32]> {
-        Vec::new()
+    fn validation(&self) -> Windows<'_> {
+        Box::new(std::iter::empty())
     }
 
     fn validation_tokens(&self) -> usize {

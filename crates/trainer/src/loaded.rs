@@ -1,0 +1,122 @@
+//! The model in a run's folder, a checkpoint's, or Hugging Face's.
+
+use crate::checkpoints::Candidates;
+use crate::config::Dtype;
+use crate::folder::{CONFIG_JSON, MODEL, TOKENIZER_JSON};
+use crate::{Error, Result, manifest};
+use latimer_autograd::Params;
+use latimer_nn::{Gpt, GptConfig, io};
+use latimer_tensor::Device;
+use latimer_tokenizer::Tokenizer;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A model read from disk.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// Its shape.
+    pub gpt: Gpt,
+    /// Its weights, for inference.
+    pub params: Params,
+    /// Its tokenizer, if the folder has one.
+    pub tokenizer: Option<Arc<dyn Tokenizer>>,
+    /// The folder that holds the files.
+    pub path: PathBuf,
+    /// Newer checkpoints of the run that are damaged, a sentence each.
+    pub passed_over: Vec<String>,
+}
+
+impl LoadedModel {
+    /// Reads a model from a run folder, a checkpoint folder or a Hugging Face GPT-2 folder.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`], [`Error::BadCheckpoint`], [`Error::VocabularyMismatch`], and what reading
+    /// the files gives.
+    pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        let (path, passed_over) = model_folder(path)?;
+        let config = io::read_config(&path.join(CONFIG_JSON))?;
+        let (gpt, declarations) = Gpt::new(&config)?;
+        let params = io::load_weights(device, declarations, &path.join(MODEL))?;
+        let tokenizer = read_tokenizer(&path, &config)?;
+        Ok(Self {
+            gpt,
+            params,
+            tokenizer,
+            path,
+            passed_over,
+        })
+    }
+
+    /// The same model, to be computed in this number type.
+    ///
+    /// # Errors
+    /// The device's lack of memory.
+    pub fn computed_in(mut self, dtype: Dtype) -> Result<Self> {
+        if dtype == Dtype::Bf16 {
+            self.params.enable_bf16()?;
+        }
+        Ok(self)
+    }
+
+    /// The tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`].
+    pub fn tokenizer(&self) -> Result<&Arc<dyn Tokenizer>> {
+        self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer {
+            path: self.path.clone(),
+        })
+    }
+}
+
+fn read_tokenizer(path: &Path, config: &GptConfig) -> Result<Option<Arc<dyn Tokenizer>>> {
+    let file = path.join(TOKENIZER_JSON);
+    if !file.exists() {
+        return Ok(None);
+    }
+    let tokenizer = latimer_tokenizer::load(&file)?;
+    let (tokens, vocab_size) = (tokenizer.vocab_size(), config.vocab_size);
+    if tokens != vocab_size {
+        return Err(Error::VocabularyMismatch {
+            path: path.to_owned(),
+            tokens,
+            vocab_size,
+        });
+    }
+    Ok(Some(tokenizer))
+}
+
+/// The folder with the files: the newest checkpoint of a run that is sound, or the folder itself;
+/// and which newer ones are not.
+fn model_folder(path: &Path) -> Result<(PathBuf, Vec<String>)> {
+    const FILES: [&str; 3] = [CONFIG_JSON, TOKENIZER_JSON, MODEL];
+    let candidates = Candidates::of(path)?;
+    if !candidates.is_empty() {
+        let sound = candidates.first_sound(|folder| manifest::verify(folder, &FILES))?;
+        return Ok((sound.path, sound.passed_over));
+    }
+    if path.join(CONFIG_JSON).is_file() && path.join(MODEL).is_file() {
+        manifest::verify(path, &FILES)?;
+        return Ok((path.to_owned(), Vec::new()));
+    }
+    Err(Error::NoModel {
+        path: path.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::newest_run;
+
+    #[test]
+    fn a_folder_without_a_model_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = LoadedModel::open(folder.path(), &Device::reference()).unwrap_err();
+        assert!(error.to_string().contains("holds no model"), "{error}");
+        assert!(matches!(
+            newest_run(folder.path(), None),
+            Err(Error::NoRun { .. })
+        ));
+    }
+}
