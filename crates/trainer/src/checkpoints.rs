@@ -5,6 +5,7 @@ use crate::folder::{
 };
 use crate::{Error, Result, manifest};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What a checkpoint's folder is called until it is whole, and while it is removed: no reader
@@ -182,8 +183,12 @@ impl Candidates {
                     None => bad("it names no checkpoint".to_owned()),
                 }
             }
-            // A crash before the very first swap; nothing is wrong.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            // A crash before the very first swap, or no run at all; nothing is wrong.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                None
+            }
             Err(source) => {
                 return Err(Error::Read {
                     path: latest,
