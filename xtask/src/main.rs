@@ -8,6 +8,7 @@ mod ci;
 mod faults;
 mod fuzz;
 mod kernels;
+mod kills;
 mod miri;
 mod run;
 mod tidy;
@@ -28,6 +29,8 @@ developers' tasks:
                 catch (minutes)
   fuzz [TARGET] [--runs N]
                 gives every file reader, or one, a million made-up files (minutes each; nightly)
+  kills [N]     kills a training run N times (500) at random moments, resumes it, and compares every
+                byte with a run never killed (minutes)
   miri          runs tests of the CPU's memory code in an interpreter that sees undefined
                 behaviour (minutes; nightly)
   bench [--against pytorch] [--generate] [--instructions OP]
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Some("tidy") => run::to_root().and_then(|()| tidy::tidy()),
         Some("faults") => run::to_root().and_then(|()| faults::faults(&rest)),
         Some("fuzz") => run::to_root().and_then(|()| fuzz::fuzz(&rest)),
+        Some("kills") => run::to_root().and_then(|()| kills::kills(&rest)),
         Some("miri") => run::to_root().and_then(|()| miri::miri(&rest)),
         Some("kernels") => kernels::kernels(&rest),
         Some("outside") => run::to_root().and_then(|()| ci::outside()),
