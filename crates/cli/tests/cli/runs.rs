@@ -181,6 +181,31 @@ fn a_reader_that_leaves_ends_a_run_quietly() {
     place.output("generate --model run --max-new-tokens 2");
 }
 
+#[test]
+fn a_dry_run_says_what_is_needed_and_leaves_nothing() {
+    let place = Place::new();
+    let before = place.listing();
+    let plan = &place.json(&format!("train {TINY} --dry-run"))[0];
+    // 41 characters a line, 40 lines, a tenth of them kept.
+    assert_eq!(plan["training_tokens"], 1476);
+    assert_eq!(plan["validation_tokens"], 164);
+    assert_eq!(plan["tokens_per_step"], 4 * 16);
+    for (key, least) in [
+        ("parameters", 3000.0),
+        ("flops_per_step", 3000.0 * 64.0 * 6.0),
+        ("memory_bytes", 3000.0 * 16.0),
+        ("estimated_seconds", 0.0),
+    ] {
+        assert!(plan[key].as_f64().unwrap() > least, "{key}: {plan}");
+    }
+    let text = place.output(&format!("train {TINY} --dry-run"));
+    assert!(
+        text.contains("tokens an epoch   1,476 (0.22 epochs in all)"),
+        "{text}"
+    );
+    assert_eq!(place.listing(), before);
+}
+
 /// How operations reach the device is no part of a run.
 #[test]
 fn plain_launches_leave_the_same_run() {
