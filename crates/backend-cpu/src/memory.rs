@@ -5,7 +5,6 @@
     reason = "raw memory: allocation, and slices made under the aliasing rule of View and ViewMut"
 )]
 
-use half::bf16;
 use latimer_tensor::{Buffer, DType, Element, Error, Result, View, ViewMut};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
@@ -200,7 +199,8 @@ impl<T> Shared<T> {
 }
 
 /// Scratch memory as narrower floats, twice as many.
-pub(crate) fn as_bf16(memory: &mut [f32]) -> &mut [bf16] {
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn as_bf16(memory: &mut [f32]) -> &mut [half::bf16] {
     // SAFETY: two of them take the place of one float, aligned as it is; any bits are valid.
     unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), 2 * memory.len()) }
 }
