@@ -13,7 +13,7 @@ use latimer_tensor::op::Dropout;
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{DType, Device, Op, Scalars, StepValues, Tensor};
 use latimer_trainer::config::{Config, Dtype};
-use latimer_trainer::data::{RowKey, Source};
+use latimer_trainer::data::{RowKey, Source, Windows};
 use latimer_trainer::{Training, gpt_config};
 
 /// Unit roundoff of f32.
@@ -236,8 +236,8 @@ impl Source for Chain {
         }
     }
 
-    fn validation(&self) -> Vec<&[u32]> {
-        Vec::new()
+    fn validation(&self) -> Windows<'_> {
+        Box::new(std::iter::empty())
     }
 
     fn validation_tokens(&self) -> usize {

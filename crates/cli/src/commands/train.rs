@@ -190,7 +190,7 @@ fn newest(args: &Args) -> Result<Resume> {
 
 /// What a run would need: the plan as JSON, or as lines.
 fn dry_run(context: &Context, config: &Config) -> Result<ExitCode> {
-    let device = context.training_device()?;
+    let device = context.device()?;
     let cache = cache();
     download::provide(&config.data.data, &cache, &context.terminal)?;
     let plan = Run::dry(config, &device, &cache)?;
