@@ -2,6 +2,7 @@
 
 use crate::kernel::{Arg, Geometry};
 use crate::memory::{input, input_or_null, output};
+use crate::ops::dropout::mask_arguments;
 use crate::{Cuda, kernel::by_dtype};
 use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode, AttentionSizes};
 use latimer_tensor::{DType, Ran, Result, View};
@@ -113,10 +114,8 @@ fn dropout(
     rate: f32,
 ) -> Result<(Arg, [Arg; 3])> {
     let random = input_or_null(random.filter(|_| rate > 0.0), op, "random")?;
-    let threshold = (f64::from(rate) * 2f64.powi(32)).round();
-    let threshold = threshold.min(f64::from(u32::MAX)) as u32;
-    let kept = 1.0 / (1.0 - rate);
-    Ok((random, [site.into(), threshold.into(), kept.into()]))
+    let [threshold, kept] = mask_arguments(rate);
+    Ok((random, [site.into(), threshold, kept]))
 }
 
 /// How many later keys a query sees.

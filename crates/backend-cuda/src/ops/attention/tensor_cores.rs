@@ -4,6 +4,7 @@
 use crate::Cuda;
 use crate::kernel::{Arg, Geometry};
 use crate::memory::{input, input_or_null, output};
+use crate::ops::dropout::mask_arguments;
 use latimer_tensor::op::{Attention, AttentionBackward, AttentionSizes};
 use latimer_tensor::{DType, Ran, Result};
 
@@ -98,9 +99,8 @@ fn aligned(pointers: &[Arg]) -> bool {
 
 /// `site`, `threshold` and `keep_scale`, as [`latimer_tensor::op::DropoutMask`] has them.
 fn dropout(site: u32, rate: f32) -> [Arg; 3] {
-    let threshold = (f64::from(rate) * 2f64.powi(32)).round();
-    let threshold = threshold.min(f64::from(u32::MAX)) as u32;
-    [site.into(), threshold.into(), (1.0 / (1.0 - rate)).into()]
+    let [threshold, scale] = mask_arguments(rate);
+    [site.into(), threshold, scale]
 }
 
 pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Ran> {
