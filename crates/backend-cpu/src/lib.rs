@@ -18,7 +18,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `memory` | aligned buffers; where views become slices |
-//! | `parallel` | halving work over rows; scratch memory |
+//! | `parallel`, `team` | splitting work over rows, the threads; scratch memory |
 //! | `simd`, `math` | one body for three instruction sets; `exp`, `tanh`, sums |
 //! | `real` | `f32` and `bf16` as they are loaded and stored |
 //! | `gemm` | products: own AVX-512 tiles, `matrixmultiply` elsewhere; `bf16` by AMX or AVX512_BF16 |
@@ -44,6 +44,7 @@ mod real;
 mod reduce;
 mod simd;
 mod softmax;
+mod team;
 
 use half::bf16;
 use latimer_tensor::op::Operand;
@@ -53,26 +54,24 @@ use memory::{Budget, Memory};
 use parallel::Par;
 use real::Real;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use team::Team;
 
 /// The processor as a device.
 #[derive(Debug)]
 pub struct Cpu {
     /// None with one thread: then the caller's own does the work.
-    pool: Option<rayon::ThreadPool>,
+    team: Option<Team>,
     threads: usize,
     machine: Machine,
     budget: Arc<Budget>,
-    /// The scratch memory that every thread of the pool has, in floats.
-    warmed: AtomicUsize,
 }
 
 /// More threads than this are taken for a mistake.
 const MAX_THREADS: usize = 1024;
 
-/// Eager operations shorter than this stay on the calling thread: entering the pool from outside
-/// takes some 20 µs.
-const INSTALL_NS: u64 = 100_000;
+/// Eager operations shorter than this stay on the calling thread: the others may have to wake up
+/// first, which takes some 50 µs.
+const ENTER_NS: u64 = 100_000;
 
 impl Cpu {
     /// A device that works on `threads` threads; 0 for one per core.
@@ -100,25 +99,20 @@ impl Cpu {
                 .min(MAX_THREADS),
             n => n,
         };
-        let pool = if threads == 1 {
+        let team = if threads == 1 {
             None
         } else {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .thread_name(|i| format!("latimer-cpu-{i}"))
-                .build();
-            Some(pool.map_err(|error| Error::Device {
+            Some(Team::new(threads).map_err(|error| Error::Device {
                 device: machine.name.clone(),
                 message: format!("cannot start {threads} threads: {error}"),
             })?)
         };
         let budget = Budget::new(machine.memory_bytes);
         Ok(Self {
-            pool,
+            team,
             threads,
             machine,
             budget,
-            warmed: AtomicUsize::new(0),
         })
     }
 }
@@ -157,28 +151,23 @@ impl Backend for Cpu {
     }
 
     fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
-        let Some(pool) = &self.pool else {
+        let Some(team) = &self.team else {
             return run(op, Par::SERIAL);
         };
-        let par = Par::new(self.threads);
-        if pool.current_thread_index().is_some() {
-            run(op, par)
-        } else if nanoseconds(op) < INSTALL_NS {
+        if team.is_here() {
+            run(op, Par::new(self.threads))
+        } else if nanoseconds(op) < ENTER_NS {
             run(op, Par::SERIAL)
         } else {
-            pool.install(|| run(op, par))
+            team.enter(|| run(op, Par::new(self.threads)))
         }
     }
 
     fn enter(&self, work: &mut (dyn FnMut() + Send)) {
-        let Some(pool) = &self.pool else {
-            return work();
-        };
-        let largest = parallel::largest_scratch();
-        if self.warmed.fetch_max(largest, Ordering::Relaxed) < largest {
-            pool.broadcast(|_| parallel::warm());
+        match &self.team {
+            Some(team) => team.enter(work),
+            None => work(),
         }
-        pool.install(work);
     }
 }
 

@@ -1,9 +1,10 @@
-//! Work over rows, split in halves between the threads.
+//! Work over rows, split between the threads.
 //!
-//! What an operation writes is described as [`Parts`] that can be cut at a row; halves go to
-//! different threads by `rayon::join`. The cut never changes a result: rows are independent, and
-//! sums over rows go through chunks whose number and order depend on the shapes only.
+//! What an operation writes is described as [`Parts`] that can be cut at a row; the pieces go to
+//! different threads of a [`team`]. The cut never changes a result: rows are independent, and sums
+//! over rows go through chunks whose number and order depend on the shapes only.
 
+use crate::team;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,9 +16,12 @@ pub(crate) struct Par {
     threads: usize,
 }
 
-/// Work below this many nanoseconds stays on one core: handing a half over costs about 1.5 µs.
+/// Work below this many nanoseconds stays on one core: handing a part over costs about 0.5 µs.
 /// In an interpreter that looks for races, small work is split, too.
-const SPLIT_NS: usize = if cfg!(miri) { 60 } else { 6_000 };
+const SPLIT_NS: usize = if cfg!(miri) { 60 } else { 3_000 };
+
+/// Pieces that are kept on the stack: all there are on two threads.
+const FEW: usize = 8;
 
 impl Par {
     /// Work on the calling thread.
@@ -50,22 +54,48 @@ impl Par {
         parts: P,
         work: &(impl Fn(P) + Sync),
     ) {
-        halve(self.pieces(ns).min(units), units, parts, work);
+        let pieces = self.pieces(ns).min(units);
+        if pieces <= 1 {
+            work(parts);
+        } else if pieces <= FEW {
+            let mut few = [const { Mutex::new(None) }; FEW];
+            cut(units, parts, &mut few[..pieces]);
+            run_cut(&few[..pieces], work);
+        } else {
+            let mut many: Vec<_> = (0..pieces).map(|_| Mutex::new(None)).collect();
+            cut(units, parts, &mut many);
+            run_cut(&many, work);
+        }
+    }
+
+    /// Calls `work` with every number below `pieces`, on all threads.
+    pub(crate) fn run(pieces: usize, work: &(dyn Fn(usize) + Sync)) {
+        team::call(pieces, work);
     }
 }
 
-fn halve<P: Parts>(pieces: usize, units: usize, parts: P, work: &(impl Fn(P) + Sync)) {
-    if pieces <= 1 || units <= 1 {
-        work(parts);
-        return;
+/// Cuts `units` of `parts` into nearly equal pieces, as many as places for them.
+fn cut<P: Parts>(units: usize, parts: P, pieces: &mut [Mutex<Option<P>>]) {
+    let (count, mut rest, mut from) = (pieces.len(), Some(parts), 0);
+    for (i, piece) in pieces.iter_mut().enumerate() {
+        let to = units * (i + 1) / count;
+        let (first, others) = rest.take().map(|rest| rest.cut(to - from)).unzip();
+        *piece = Mutex::new(first);
+        (rest, from) = (others, to);
     }
-    let left = pieces / 2;
-    let at = units * left / pieces;
-    let (a, b) = parts.cut(at);
-    rayon::join(
-        || halve(left, at, a, work),
-        || halve(pieces - left, units - at, b, work),
-    );
+}
+
+fn run_cut<P: Parts>(pieces: &[Mutex<Option<P>>], work: &(impl Fn(P) + Sync)) {
+    Par::run(pieces.len(), &|i| {
+        // Nobody else has this number, so the lock is free.
+        let piece = pieces[i]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(piece) = piece {
+            work(piece);
+        }
+    });
 }
 
 /// Something that can be cut in two at a unit, a row say.

@@ -279,8 +279,8 @@ impl Gemm<'_> {
     }
 }
 
-/// Cuts the output in halves until there are so many pieces: between rows where there are many, so
-/// that panels stay whole, else between panels. Rows are cut at multiples of `unit`.
+/// Calls `work` with pieces of the output, so many: cut in halves again and again, between rows where
+/// there are many, so that panels stay whole, else between panels. Rows are cut at multiples of `unit`.
 fn split_tiles(
     pieces: usize,
     unit: usize,
@@ -288,28 +288,48 @@ fn split_tiles(
     panels: Range<usize>,
     work: &(impl Fn(Range<usize>, Range<usize>) + Sync),
 ) {
-    let units = rows.len().div_ceil(unit);
-    if pieces <= 1 || (units <= 1 && panels.len() <= 1) {
+    if pieces <= 1 {
         work(rows, panels);
         return;
     }
-    let left = pieces / 2;
-    let right = pieces - left;
-    if units > 1 && (rows.len() >= MANY_ROWS / 2 || panels.len() <= 1) {
-        let at = rows.start + (units * left / pieces).max(1) * unit;
-        let (a, b) = (rows.start..at, at..rows.end);
-        rayon::join(
-            || split_tiles(left, unit, a, panels.clone(), work),
-            || split_tiles(right, unit, b, panels.clone(), work),
-        );
-    } else {
-        let at = panels.start + (panels.len() * left / pieces).max(1);
-        let (a, b) = (panels.start..at, at..panels.end);
-        rayon::join(
-            || split_tiles(left, unit, rows.clone(), a, work),
-            || split_tiles(right, unit, rows.clone(), b, work),
-        );
+    Par::run(pieces, &|piece| {
+        let (rows, panels) = tile_piece(piece, pieces, unit, rows.clone(), panels.clone());
+        work(rows, panels);
+    });
+}
+
+/// Piece `piece` of `pieces`; one that there is nothing left for is empty.
+fn tile_piece(
+    mut piece: usize,
+    mut pieces: usize,
+    unit: usize,
+    mut rows: Range<usize>,
+    mut panels: Range<usize>,
+) -> (Range<usize>, Range<usize>) {
+    while pieces > 1 {
+        let left = pieces / 2;
+        let units = rows.len().div_ceil(unit);
+        let cut = if units > 1 && (rows.len() >= MANY_ROWS / 2 || panels.len() <= 1) {
+            let at = rows.start + (units * left / pieces).max(1) * unit;
+            (&mut rows, at)
+        } else if panels.len() > 1 {
+            let at = panels.start + (panels.len() * left / pieces).max(1);
+            (&mut panels, at)
+        } else if piece > 0 {
+            return (rows.end..rows.end, panels);
+        } else {
+            return (rows, panels);
+        };
+        let (range, at) = cut;
+        if piece < left {
+            range.end = at;
+            pieces = left;
+        } else {
+            range.start = at;
+            (piece, pieces) = (piece - left, pieces - left);
+        }
     }
+    (rows, panels)
 }
 
 simd! {
