@@ -68,6 +68,15 @@ impl Par {
         }
     }
 
+    /// Lends scratch memory for all pieces together: a thread that works alone lends its own.
+    pub(crate) fn lend<R>(self, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+        if self.threads <= 1 {
+            scratch(len, work)
+        } else {
+            op_scratch(len, work)
+        }
+    }
+
     /// Calls `work` with every number below `pieces`, on all threads.
     pub(crate) fn run(pieces: usize, work: &(dyn Fn(usize) + Sync)) {
         team::call(pieces, work);

@@ -17,6 +17,7 @@ mod kernel;
 mod narrow;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
+mod stretches;
 mod transpose;
 mod vector;
 
@@ -27,7 +28,7 @@ pub(crate) use narrow::narrow_matmul;
 pub(crate) use transpose::transpose;
 
 use crate::memory::{Shared, read, write};
-use crate::parallel::{Par, op_scratch};
+use crate::parallel::Par;
 use crate::simd::simd;
 use kernel::{PANEL, row_unit};
 use latimer_tensor::op::Matmul;
@@ -120,6 +121,11 @@ impl Gemm<'_> {
             vector::run(self, y, par);
             return;
         }
+        let stretches = self.stretches();
+        if stretches > 1 {
+            self.run_stretches(stretches, y, par);
+            return;
+        }
         let y = Shared::new(y);
         let pieces = par.pieces(nanoseconds(self.m, self.n, self.k));
         if !self.trans_b && self.m < MANY_ROWS {
@@ -134,7 +140,7 @@ impl Gemm<'_> {
         let columns = (PACK / depth.max(1))
             .next_multiple_of(PANEL)
             .min(self.n.next_multiple_of(PANEL));
-        op_scratch(depth * columns, |packed| {
+        par.lend(depth * columns, |packed| {
             for first in (0..self.n).step_by(columns) {
                 let across = first..(first + columns).min(self.n);
                 if self.k == 0 {
