@@ -1,12 +1,13 @@
 //! Forward: for each block of queries, one pass over the keys with a running softmax.
 
-use super::columns::{add_sums, raise_to_max};
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::{Drops, Lines, QUERIES, Tile, lanes, multiply, pack, plain, scale_rows};
 use crate::gemm::{Left, Output, Product, Right, product};
 use crate::math::{exp, ln};
 use crate::memory::{Shared, read, write};
 use crate::parallel::{Par, scratch};
-use crate::simd::simd;
+use crate::simd::{Level, level, simd};
 use latimer_tensor::op::Attention;
 use latimer_tensor::{Ran, Result};
 use std::ops::Range;
@@ -100,6 +101,32 @@ pub(super) unsafe fn block_forward(
     drops: Option<&Drops>,
     lse: &mut [f32],
 ) {
+    let finite = match level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the features are there; the rest is the caller's promise.
+        Level::Avx512 => unsafe { avx512::block_forward(head, top, drops, lse) },
+        // SAFETY: the caller's promise.
+        _ => unsafe { tiles_forward(head, top, queries, drops, lse) },
+    };
+    if !(finite && lse.iter().all(|x| x.is_finite())) {
+        for (i, lse) in lse.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { plain::forward(head, top + i, drops, lse) };
+        }
+    }
+}
+
+/// Whether all of `y` is finite.
+///
+/// # Safety
+/// As [`block_forward`].
+unsafe fn tiles_forward(
+    head: &Head,
+    top: usize,
+    queries: usize,
+    drops: Option<&Drops>,
+    lse: &mut [f32],
+) -> bool {
     let d = head.d;
     let lanes = lanes(queries);
     let (q, y) = (head.q.from(top), head.y.from(top));
@@ -184,14 +211,7 @@ pub(super) unsafe fn block_forward(
     let (factors, logs) = finish(&total, &most);
     lse.copy_from_slice(&logs[..queries]);
     // SAFETY: as above.
-    let finite = unsafe { scale_rows(y, d, &factors[..queries]) };
-    let finite = finite && lse.iter().all(|x| x.is_finite());
-    if !finite {
-        for (i, lse) in lse.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe { plain::forward(head, top + i, drops, lse) };
-        }
-    }
+    unsafe { scale_rows(y, d, &factors[..queries]) }
 }
 
 simd! {
@@ -275,5 +295,23 @@ simd! {
             shrink[i] = exp::<FMA>(change);
         }
         shrink
+    }
+}
+
+/// Raises `most[i]` to the greatest of column `i`; NaNs are passed over.
+fn raise_to_max(tile: &[f32], lanes: usize, most: &mut [f32; QUERIES]) {
+    for row in tile.chunks_exact(lanes) {
+        for (most, &x) in most.iter_mut().zip(row) {
+            *most = if x > *most { x } else { *most };
+        }
+    }
+}
+
+/// Adds column `i` to `total[i]`, from the top down.
+fn add_sums(tile: &[f32], lanes: usize, total: &mut [f32; QUERIES]) {
+    for row in tile.chunks_exact(lanes) {
+        for (total, &x) in total.iter_mut().zip(row) {
+            *total += x;
+        }
     }
 }

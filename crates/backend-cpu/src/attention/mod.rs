@@ -15,8 +15,9 @@
     reason = "heads interleave in one buffer: pointers with strides"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod backward;
-mod columns;
 mod decode;
 mod forward;
 pub(crate) mod narrow;
