@@ -1,11 +1,13 @@
 //! Backward: one task per head, weights computed again from `lse`, block by block.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::{Drops, Lines, QUERIES, Tile, VECTOR, are_finite, lanes, pack, plain};
 use crate::gemm::{Left, Output, Product, Right, product};
 use crate::math::exp;
 use crate::memory::{Shared, read, write};
 use crate::parallel::{Par, scratch};
-use crate::simd::{fma, simd};
+use crate::simd::{Level, fma, level, simd};
 use latimer_tensor::op::AttentionBackward;
 use latimer_tensor::{Ran, Result};
 use std::ops::Range;
@@ -86,6 +88,24 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Ran> 
 /// The head's rows lie in their buffers; nobody writes the operands, and nobody else touches this
 /// head's gradients.
 pub(super) unsafe fn head_backward(head: &HeadBackward<'_>, drops: Option<&Drops>) {
+    let finite = match level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the features are there; the rest is the caller's promise.
+        Level::Avx512 => unsafe { avx512::head_backward(head, drops) },
+        // SAFETY: the caller's promise.
+        _ => unsafe { tiles_backward(head, drops) },
+    };
+    if !finite {
+        // SAFETY: the caller's promise.
+        unsafe { plain::backward(head, drops) };
+    }
+}
+
+/// Whether all gradients are finite.
+///
+/// # Safety
+/// As [`head_backward`].
+unsafe fn tiles_backward(head: &HeadBackward<'_>, drops: Option<&Drops>) -> bool {
     let (t, d) = (head.seq_len, head.d);
     let wide = QUERIES * KEYS;
     scratch(3 * d * QUERIES + 3 * wide + KEYS, |memory| {
@@ -188,14 +208,10 @@ pub(super) unsafe fn head_backward(head: &HeadBackward<'_>, drops: Option<&Drops
             }
         }
     });
-    let finite = [head.dq, head.dk, head.dv].into_iter().all(|lines| {
+    [head.dq, head.dk, head.dv].into_iter().all(|lines| {
         // SAFETY: this head's gradients, which are the caller's own.
         unsafe { are_finite(lines, t, d) }
-    });
-    if !finite {
-        // SAFETY: the caller's promise.
-        unsafe { plain::backward(head, drops) };
-    }
+    })
 }
 
 simd! {

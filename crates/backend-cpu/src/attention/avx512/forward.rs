@@ -1,6 +1,6 @@
 //! Forward, a block of queries at a time.
 
-use super::{Before, LANES, Mix, blocks, by_height, load, power_of_two};
+use super::{Before, Down, LANES, Left, Mix, blocks, by_height, load, power_of_two};
 use crate::attention::forward::Head;
 use crate::attention::{Drops, Lines, QUERIES, Tile, lanes, pack};
 use crate::math::ln;
@@ -126,9 +126,7 @@ unsafe fn block<const V: usize>(
         }
         let mix = Mix {
             terms: 0,
-            left: tile.as_ptr(),
-            left_row: 1,
-            left_column: lanes,
+            left: Left::Turned(tile.as_ptr(), lanes),
             right: head.v.from(first),
             out: y,
             before: match first {
@@ -208,9 +206,9 @@ impl Scores {
                 ..self
             };
             if most.len() == 1 {
-                by_height!(height, scores, 1, (part, most): 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+                by_height!(height, scores, (1), (part, most): 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
             } else {
-                by_height!(height, scores, 2, (part, most): 1 2 3 4 5 6 7 8 9 10 11 12);
+                by_height!(height, scores, (2), (part, most): 1 2 3 4 5 6 7 8 9 10 11 12);
             }
         }
     }
@@ -221,7 +219,7 @@ impl Scores {
 #[target_feature(enable = "avx512f")]
 unsafe fn scores<const ROWS: usize, const V: usize>(s: Scores, most: &mut [__m512]) {
     let mut sums = [[_mm512_setzero_ps(); V]; ROWS];
-    let (mut k, mut packed) = (s.k.start.cast_const(), s.packed);
+    let (mut k, mut packed) = (Down::new(s.k), s.packed);
     for _ in 0..s.d {
         let mut right = [_mm512_setzero_ps(); V];
         for (v, right) in right.iter_mut().enumerate() {
@@ -230,12 +228,12 @@ unsafe fn scores<const ROWS: usize, const V: usize>(s: Scores, most: &mut [__m51
         }
         for (j, sums) in sums.iter_mut().enumerate() {
             // SAFETY: an element of key j.
-            let left = _mm512_set1_ps(unsafe { *k.add(j * s.k.row) });
+            let left = _mm512_set1_ps(unsafe { *k.at(j) });
             for (sum, right) in sums.iter_mut().zip(right) {
                 *sum = _mm512_fmadd_ps(left, right, *sum);
             }
         }
-        k = k.wrapping_add(1);
+        k.step();
         packed = packed.wrapping_add(s.lanes);
     }
     let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

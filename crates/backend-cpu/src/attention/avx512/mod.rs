@@ -5,11 +5,13 @@
 //! Scores are kept in powers of two: queries are scaled by `scale·log₂ e` as they are packed, and
 //! weights are `2^(s - m)`.
 
+mod backward;
 mod forward;
 
+pub(super) use backward::head_backward;
 pub(super) use forward::block_forward;
 
-use super::Lines;
+use super::{Lines, QUERIES};
 use std::arch::x86_64::{
     __m512, __mmask16, _CMP_NLT_UQ, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps,
     _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_scalef_ps,
@@ -56,17 +58,17 @@ fn blocks(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Calls a kernel whose height is fixed when it is compiled.
-macro_rules! by_height { ($height:expr, $kernel:ident, $vectors:literal, $arguments:tt: $($rows:literal)*) => {
+macro_rules! by_height { ($height:expr, $kernel:ident, $fixed:tt, $arguments:tt: $($rows:literal)*) => {
     match $height {
         $(
             // SAFETY: the promise that whoever calls this macro has from its caller.
-            $rows => unsafe { $crate::attention::avx512::by_height!(@ $kernel, $rows, $vectors, $arguments) },
+            $rows => unsafe { $crate::attention::avx512::by_height!(@ $kernel, $rows, $fixed, $arguments) },
         )*
         _ => unreachable!("a block is as high as its kernel at most"),
     }
 };
-(@ $kernel:ident, $rows:literal, $vectors:literal, ($($argument:expr),*)) => {
-    $kernel::<$rows, $vectors>($($argument),*)
+(@ $kernel:ident, $rows:literal, ($($fixed:literal),*), ($($argument:expr),*)) => {
+    $kernel::<$rows, $($fixed),*>($($argument),*)
 }; }
 use by_height;
 
@@ -75,18 +77,26 @@ use by_height;
 enum Before<'a> {
     /// Nothing: it is not read.
     Nothing,
+    /// A sum to be added to.
+    Sum,
     /// A sum whose row `i` is multiplied by factor `i` first.
     Scaled(&'a [f32]),
+}
+
+/// The left operand of a [`Mix`] begins here.
+#[derive(Clone, Copy, Debug)]
+enum Left {
+    /// Its columns are rows of a tile, so many elements apart.
+    Turned(*const f32, usize),
+    /// Its rows are rows of a tile, [`QUERIES`] elements apart.
+    Upright(*const f32),
 }
 
 /// Rows of a head that are sums of others: `out[i] = after[i]·(before[i] + Σ_l left[i, l]·right[l])`.
 #[derive(Clone, Copy, Debug)]
 struct Mix<'a> {
     terms: usize,
-    /// Element `(i, l)` is at `left + i·left_row + l·left_column`.
-    left: *const f32,
-    left_row: usize,
-    left_column: usize,
+    left: Left,
     right: Lines,
     out: Lines,
     before: Before<'a>,
@@ -101,7 +111,10 @@ impl Mix<'_> {
     /// - The operands may be read, and these rows of `out` are the caller's to write.
     #[target_feature(enable = "avx512f")]
     unsafe fn run(mut self, rows: Range<usize>, d: usize, poison: &mut __m512) {
-        self.left = self.left.wrapping_add(rows.start * self.left_row);
+        self.left = match self.left {
+            Left::Turned(at, row) => Left::Turned(at.wrapping_add(rows.start), row),
+            Left::Upright(at) => Left::Upright(at.wrapping_add(rows.start * QUERIES)),
+        };
         self.out = self.out.from(rows.start);
         if let Before::Scaled(factors) = self.before {
             self.before = Before::Scaled(&factors[rows.clone()]);
@@ -112,12 +125,25 @@ impl Mix<'_> {
             let mut part = self;
             part.right.start = part.right.start.wrapping_add(first);
             part.out.start = part.out.start.wrapping_add(first);
-            if width > LANES {
-                let mask = u16::MAX >> (2 * LANES).saturating_sub(width);
-                by_height!(rows.len(), mix, 2, (part, mask, poison): 1 2 3 4 5 6 7 8 9 10 11 12);
-            } else {
-                let mask = u16::MAX >> (LANES - width);
-                by_height!(rows.len(), mix, 1, (part, mask, poison): 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+            let narrow = width <= LANES;
+            let mask = u16::MAX >> ((2 - usize::from(narrow)) * LANES).saturating_sub(width);
+            match (self.left, narrow) {
+                (Left::Turned(at, row), false) => {
+                    by_height!(rows.len(), mix, (2, 1), (part, at, row, mask, poison):
+                        1 2 3 4 5 6 7 8 9 10 11 12);
+                }
+                (Left::Upright(at), false) => {
+                    by_height!(rows.len(), mix, (2, 32), (part, at, 1, mask, poison):
+                        1 2 3 4 5 6 7 8 9 10 11 12);
+                }
+                (Left::Turned(at, row), true) => {
+                    by_height!(rows.len(), mix, (1, 1), (part, at, row, mask, poison):
+                        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+                }
+                (Left::Upright(at), true) => {
+                    by_height!(rows.len(), mix, (1, 32), (part, at, 1, mask, poison):
+                        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+                }
             }
         }
     }
@@ -129,10 +155,13 @@ impl Mix<'_> {
 }
 
 /// # Safety
-/// As [`Mix::run`], for `ROWS` rows and `16·VECTORS` columns, of the last 16 those in `mask`.
+/// As [`Mix::run`], for `ROWS` rows and `16·VECTORS` columns, of the last 16 those in `mask`; element
+/// `(i, l)` of the left operand is at `left + i·STEP + l·column`.
 #[target_feature(enable = "avx512f")]
-unsafe fn mix<const ROWS: usize, const VECTORS: usize>(
+unsafe fn mix<const ROWS: usize, const VECTORS: usize, const STEP: usize>(
     m: Mix<'_>,
+    left: *const f32,
+    column: usize,
     mask: __mmask16,
     poison: &mut __m512,
 ) {
@@ -150,7 +179,7 @@ unsafe fn mix<const ROWS: usize, const VECTORS: usize>(
             }
         }
     }
-    let (mut left_at, mut right_at) = (m.left, m.right.start.cast_const());
+    let (mut left_at, mut right_at) = (left, m.right.start.cast_const());
     for _ in 0..m.terms {
         let mut right = [_mm512_setzero_ps(); VECTORS];
         for (v, right) in right.iter_mut().enumerate() {
@@ -159,12 +188,12 @@ unsafe fn mix<const ROWS: usize, const VECTORS: usize>(
         }
         for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: element (i, l) of `left`.
-            let left = _mm512_set1_ps(unsafe { *left_at.add(i * m.left_row) });
+            let left = _mm512_set1_ps(unsafe { *left_at.add(i * STEP) });
             for (sum, right) in sums.iter_mut().zip(right) {
                 *sum = _mm512_fmadd_ps(left, right, *sum);
             }
         }
-        left_at = left_at.wrapping_add(m.left_column);
+        left_at = left_at.wrapping_add(column);
         right_at = right_at.wrapping_add(m.right.row);
     }
     let mut zeros = [_mm512_setzero_ps(); VECTORS];
@@ -182,6 +211,55 @@ unsafe fn mix<const ROWS: usize, const VECTORS: usize>(
     for zeros in zeros {
         *poison = _mm512_add_ps(*poison, zeros);
     }
+}
+
+/// Elements of many rows, column by column. Addresses are sums of few registers: the compiler,
+/// which knows how rows are related, would step from each row to the next, one cycle a step, and
+/// that chain would take longer than the products.
+#[derive(Clone, Copy, Debug)]
+struct Down {
+    /// Rows 0, 4, 8 and 12 at this column.
+    fours: [*const f32; 4],
+    row: usize,
+    three_rows: usize,
+}
+
+impl Down {
+    #[inline(always)]
+    fn new(lines: Lines) -> Self {
+        let start = lines.start.cast_const();
+        Self {
+            fours: [0, 4, 8, 12].map(|i| start.wrapping_add(opaque(i * lines.row))),
+            row: lines.row,
+            three_rows: opaque(3 * lines.row),
+        }
+    }
+
+    /// Where row `i` is.
+    #[inline(always)]
+    fn at(&self, i: usize) -> *const f32 {
+        let start = self.fours[i / 4];
+        match i % 4 {
+            3 => start.wrapping_add(self.three_rows),
+            below => start.wrapping_add(below * self.row),
+        }
+    }
+
+    /// Goes to the next column.
+    #[inline(always)]
+    fn step(&mut self) {
+        self.fours = self.fours.map(|start| start.wrapping_add(1));
+    }
+}
+
+/// The same number, of which the compiler knows nothing.
+#[inline(always)]
+fn opaque(mut x: usize) -> usize {
+    // SAFETY: no instruction at all.
+    unsafe {
+        std::arch::asm!("/* {} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags))
+    };
+    x
 }
 
 /// The vector at `at`.
