@@ -19,8 +19,8 @@ use crate::simd::{Level, level};
 
 /// Columns of a panel: two vectors.
 pub(crate) const PANEL: usize = 32;
-/// Rows of a tile as wide as a panel: 24 of 32 registers hold sums.
-pub(crate) const TILE_ROWS: usize = 12;
+/// Rows of a tile as wide as a panel: 28 of 32 registers hold sums.
+pub(crate) const TILE_ROWS: usize = 14;
 
 /// Threads may share an output between rows that are multiples of this. On AVX-512 small, for equal
 /// shares; elsewhere a multiple of the tile heights of `matrixmultiply` (4 to 16 by machine).
@@ -98,6 +98,21 @@ pub(crate) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
     }
 }
 
+/// Runs a product with one panel, at most [`PANEL`] columns, and a left operand that
+/// [`super::left::pack`] has packed into tiles of `height` rows, at most [`TILE_ROWS`].
+///
+/// # Safety
+/// [`super::left::packs`]; else as [`product`].
+pub(super) unsafe fn packed_product(p: Product, height: usize, a: *const f32, b: Right, c: Output) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller's promise.
+    unsafe {
+        avx512::packed_product(p, height, a, b, c);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!("packed elsewhere: {p:?} {height} {a:?} {b:?} {c:?}");
+}
+
 /// # Safety
 /// As [`product`].
 unsafe fn portable(p: Product, a: Left, b: Right, c: Output) {
@@ -123,12 +138,15 @@ unsafe fn portable(p: Product, a: Left, b: Right, c: Output) {
 mod avx512 {
     use super::{Left, Output, PANEL, Product, Right, TILE_ROWS};
     use std::arch::x86_64::{
-        __m512, __mmask16, _mm512_add_ps, _mm512_fmadd_ps, _mm512_mask_storeu_ps,
-        _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+        __m512, __mmask16, _MM_HINT_ET0, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps,
+        _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps,
+        _mm512_setzero_ps,
     };
 
     /// Floats of a vector.
     const LANES: usize = 16;
+    /// Terms between two rows of the output that are fetched ahead.
+    const FETCH: usize = 4;
     /// Rows of a tile one vector wide.
     const NARROW_ROWS: usize = 16;
 
@@ -178,59 +196,120 @@ mod avx512 {
     }
 
     /// # Safety
+    /// As [`super::packed_product`].
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn packed_product(
+        p: Product,
+        height: usize,
+        a: *const f32,
+        b: Right,
+        c: Output,
+    ) {
+        for top in (0..p.m).step_by(height) {
+            let part = Product {
+                m: height.min(p.m - top),
+                ..p
+            };
+            let a = Left {
+                start: a.wrapping_add(top * p.k),
+                row: 1,
+                column: height,
+            };
+            let c = Output {
+                start: c.start.wrapping_add(top * c.row),
+                ..c
+            };
+            // SAFETY: a tile of the caller's panel.
+            unsafe { tile_of_height(part, a, b, c) };
+        }
+    }
+
+    /// # Safety
     /// As [`super::product`], for at most [`PANEL`] columns and the height of one tile.
     #[target_feature(enable = "avx512f")]
     unsafe fn tile_of_height(p: Product, a: Left, b: Right, c: Output) {
         macro_rules! choose { ($vectors:literal: $($rows:literal)*) => {
-            match (p.m, a.row) {
+            match (p.m, p.n == $vectors * LANES, a.row) {
                 $(
                     // SAFETY: the caller's promise, for a tile of these sizes.
-                    ($rows, 1) => unsafe { tile::<$rows, $vectors, true>(p, a, b, c) },
+                    ($rows, true, 1) => unsafe { tile::<$rows, $vectors, true, true>(p, a, b, c) },
                     // SAFETY: as above.
-                    ($rows, _) => unsafe { tile::<$rows, $vectors, false>(p, a, b, c) },
+                    ($rows, true, _) => unsafe { tile::<$rows, $vectors, true, false>(p, a, b, c) },
+                    // SAFETY: as above.
+                    ($rows, false, _) => unsafe { tile::<$rows, $vectors, false, false>(p, a, b, c) },
                 )*
                 _ => unreachable!("a tile has at most 16 rows"),
             }
         } }
         if p.n > LANES {
-            choose!(2: 1 2 3 4 5 6 7 8 9 10 11 12);
+            choose!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
         } else {
             choose!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
         }
     }
 
-    /// `ROWS × (16·VECTORS)` sums in registers. `ADJACENT` says that `a.row` is 1.
+    /// `ROWS × (16·VECTORS)` sums in registers. `FULL` says that there are as many columns: a masked
+    /// load takes the place of a multiply-add. `ADJACENT` says that `a.row` is 1.
     ///
     /// # Safety
     /// As [`super::product`], with `ROWS` rows and at most `16·VECTORS` columns, more than
     /// `16·(VECTORS - 1)`.
     #[target_feature(enable = "avx512f")]
-    unsafe fn tile<const ROWS: usize, const VECTORS: usize, const ADJACENT: bool>(
+    unsafe fn tile<
+        const ROWS: usize,
+        const VECTORS: usize,
+        const FULL: bool,
+        const ADJACENT: bool,
+    >(
         p: Product,
         a: Left,
         b: Right,
         c: Output,
     ) {
         let mask: __mmask16 = u16::MAX >> (LANES * VECTORS - p.n);
-        let of = |v: usize| if v + 1 == VECTORS { mask } else { u16::MAX };
+        let of = |v: usize| {
+            if FULL || v + 1 < VECTORS {
+                u16::MAX
+            } else {
+                mask
+            }
+        };
         let step = if ADJACENT { 1 } else { a.row };
         let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
         let (mut a_at, mut b_at) = (a.start, b.start);
-        for _ in 0..p.k {
-            let mut right = [_mm512_setzero_ps(); VECTORS];
-            for (v, right) in right.iter_mut().enumerate() {
-                // SAFETY: row l of `b`; lanes beyond its columns are masked.
-                *right = unsafe { _mm512_maskz_loadu_ps(of(v), b_at.add(v * LANES)) };
-            }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: element (i, l) of `a`.
-                let left = _mm512_set1_ps(unsafe { *a_at.add(i * step) });
-                for (sum, right) in sums.iter_mut().zip(right) {
-                    *sum = _mm512_fmadd_ps(left, right, *sum);
+        macro_rules! terms {
+            ($count:expr) => {
+                for _ in 0..$count {
+                    let mut right = [_mm512_setzero_ps(); VECTORS];
+                    for (v, right) in right.iter_mut().enumerate() {
+                        // SAFETY: row l of `b`; lanes beyond its columns are masked.
+                        *right = unsafe { _mm512_maskz_loadu_ps(of(v), b_at.add(v * LANES)) };
+                    }
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        // SAFETY: element (i, l) of `a`.
+                        let left = _mm512_set1_ps(unsafe { *a_at.add(i * step) });
+                        for (sum, right) in sums.iter_mut().zip(right) {
+                            *sum = _mm512_fmadd_ps(left, right, *sum);
+                        }
+                    }
+                    a_at = a_at.wrapping_add(a.column);
+                    b_at = b_at.wrapping_add(b.row);
                 }
+            };
+        }
+        if FULL && ADJACENT && p.k >= ROWS * FETCH {
+            // Lines of the output are under way while the sums are made, few at a time.
+            let mut row = c.start;
+            for _ in 0..ROWS {
+                for v in 0..VECTORS {
+                    _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(v * LANES).cast());
+                }
+                row = row.wrapping_add(c.row);
+                terms!(FETCH);
             }
-            a_at = a_at.wrapping_add(a.column);
-            b_at = b_at.wrapping_add(b.row);
+            terms!(p.k - ROWS * FETCH);
+        } else {
+            terms!(p.k);
         }
         let alpha = _mm512_set1_ps(p.alpha);
         let mut shift: [Option<__m512>; VECTORS] = [None; VECTORS];

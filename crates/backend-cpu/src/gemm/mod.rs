@@ -2,7 +2,8 @@
 //!
 //! The output is cut into rows and panels of 32 columns, which go to different threads; sums over
 //! `k` are never cut by thread, but in blocks that depend on the shapes only. The right operand is
-//! packed into panels once, by all threads, where it is transposed or used often.
+//! packed into panels once, by all threads, where it is transposed or used often; the left one into
+//! tiles, by each thread its own rows, where many panels use it.
 
 #![expect(
     unsafe_code,
@@ -14,9 +15,11 @@ mod blocks;
 #[cfg(target_arch = "x86_64")]
 mod dots;
 mod kernel;
+mod left;
 mod narrow;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
+mod right;
 mod stretches;
 mod transpose;
 mod vector;
@@ -28,22 +31,25 @@ pub(crate) use narrow::narrow_matmul;
 pub(crate) use transpose::transpose;
 
 use crate::memory::{Shared, read, write};
-use crate::parallel::Par;
-use crate::simd::simd;
-use kernel::{PANEL, row_unit};
+use crate::parallel::{Par, scratch};
+use kernel::{PANEL, TILE_ROWS, packed_product, row_unit};
 use latimer_tensor::op::Matmul;
 use latimer_tensor::{Ran, Result};
 use std::ops::Range;
 
 /// Terms of a sum that are added before the output is touched: a panel of them is 32 KiB.
 const BLOCK_K: usize = 256;
-/// Rows that go over all panels before the next ones: with `BLOCK_K` terms, 144 KiB; a multiple of
-/// every [`row_unit`].
+/// Elements of the right operand packed at a time: 1 MiB, half of a second-level cache.
+const PACK: usize = 1 << 18;
+/// Rows that go over all panels before the next ones, where the left operand is packed: with
+/// `BLOCK_K` terms, 344 KiB.
+const BLOCK_TILES: usize = 24;
+/// The same where it is not; a multiple of every [`row_unit`].
 const BLOCK_ROWS: usize = 144;
-/// Terms packed at a time.
-const PACK_K: usize = 1024;
-/// Elements packed at a time: 4 MiB.
-const PACK: usize = 1 << 20;
+/// From this many panels on, packing the left operand pays,
+const MANY_PANELS: usize = 4;
+/// if its rows (columns, where transposed) are longer than this.
+const LONG_ROW: usize = 64;
 /// Up to this many rows, the right operand is streamed rather than tiled.
 const FEW_ROWS: usize = 4;
 /// From this many rows on, packing a row-major right operand pays.
@@ -128,68 +134,36 @@ impl Gemm<'_> {
         }
         let y = Shared::new(y);
         let pieces = par.pieces(nanoseconds(self.m, self.n, self.k));
+        // Blocks of nearly equal depth, by the shape only. At least one, for a product without terms.
+        let blocks = self.k.div_ceil(BLOCK_K).max(1);
+        let depth = self.k.div_ceil(blocks);
+        let deep = |block: usize| (block * depth).min(self.k)..((block + 1) * depth).min(self.k);
         if !self.trans_b && self.m < MANY_ROWS {
-            let b = Right {
-                start: self.b.as_ptr(),
-                row: self.n,
-            };
-            self.tiles(0..self.n, 0..self.k, b, PANEL, y, pieces);
+            for deep in (0..blocks).map(deep) {
+                let b = Right {
+                    start: self.b[deep.start * self.n..].as_ptr(),
+                    row: self.n,
+                };
+                self.tiles(0..self.n, deep, b, PANEL, y, pieces);
+            }
             return;
         }
-        let depth = self.k.min(PACK_K);
         let columns = (PACK / depth.max(1))
             .next_multiple_of(PANEL)
             .min(self.n.next_multiple_of(PANEL));
         par.lend(depth * columns, |packed| {
             for first in (0..self.n).step_by(columns) {
                 let across = first..(first + columns).min(self.n);
-                if self.k == 0 {
-                    let b = Right {
-                        start: self.b.as_ptr(),
-                        row: 0,
-                    };
-                    self.tiles(across, 0..0, b, 0, y, 1);
-                    continue;
-                }
-                for top in (0..self.k).step_by(PACK_K) {
-                    let deep = top..(top + PACK_K).min(self.k);
-                    self.pack(across.clone(), deep.clone(), packed, par);
+                for deep in (0..blocks).map(deep) {
+                    let panel = deep.len() * PANEL;
+                    if panel > 0 {
+                        self.pack(&across, &deep, packed, par);
+                    }
                     let b = Right {
                         start: packed.as_ptr(),
                         row: PANEL,
                     };
-                    let panel = deep.len() * PANEL;
                     self.tiles(across.clone(), deep, b, panel, y, pieces);
-                }
-            }
-        });
-    }
-
-    /// Copies columns `across` of rows `deep` of the right operand into panels: element `(l, j)` of
-    /// a panel is at `l·32 + j`; columns beyond the last are zero.
-    fn pack(&self, across: Range<usize>, deep: Range<usize>, packed: &mut [f32], par: Par) {
-        let panel = deep.len() * PANEL;
-        let panels = across.len().div_ceil(PANEL);
-        let ns = panels * panel / if self.trans_b { 2 } else { 8 };
-        let parts = (
-            0..panels,
-            crate::parallel::RowsMut(&mut packed[..panels * panel], panel),
-        );
-        par.split(panels, ns, parts, &|(which, packed): (Range<usize>, _)| {
-            for (i, packed) in which.zip(packed.0.chunks_exact_mut(panel)) {
-                let first = across.start + i * PANEL;
-                let width = PANEL.min(across.end - first);
-                if self.trans_b {
-                    let b = &self.b[first * self.k + deep.start..];
-                    let sizes = [width, deep.len()];
-                    // SAFETY: `width` rows of the stored operand from `first` on, `deep` of their
-                    // columns; the panel has a row of 32 for each of these.
-                    unsafe {
-                        transpose(b.as_ptr(), self.k, sizes, 1.0, packed.as_mut_ptr(), PANEL);
-                    }
-                } else {
-                    let b = &self.b[deep.start * self.n + first..];
-                    pack_rows(b, self.n, width, packed);
                 }
             }
         });
@@ -233,42 +207,54 @@ impl Gemm<'_> {
         panel: usize,
         y: Shared<f32>,
     ) {
-        // Blocks of nearly equal depth, by the shape only. At least one, for a product without terms.
-        let blocks = deep.len().div_ceil(BLOCK_K).max(1);
-        let depth = deep.len().div_ceil(blocks).max(1);
-        for block in 0..blocks {
-            let start = (block * depth).min(deep.len());
-            let terms = depth.min(deep.len() - start);
-            let l = deep.start + start;
-            let is_first = l == 0;
-            for top in rows.clone().step_by(BLOCK_ROWS) {
-                let height = BLOCK_ROWS.min(rows.end - top);
+        let packs = left::packs() && panels.len() >= MANY_PANELS && !deep.is_empty();
+        let packs = packs && if self.trans_a { self.m } else { self.k } > LONG_ROW;
+        // Tiles of nearly equal height.
+        let tiles = rows.len().div_ceil(TILE_ROWS);
+        let height = rows.len().div_ceil(tiles);
+        let (block, len) = if packs {
+            let tiles = tiles.min(BLOCK_TILES);
+            (tiles * height, tiles * height * deep.len())
+        } else {
+            (BLOCK_ROWS, 0)
+        };
+        scratch(len, |packed| {
+            for top in rows.clone().step_by(block) {
+                let rows = top..(top + block).min(rows.end);
                 let (row, column) = if self.trans_a {
                     (1, self.m)
                 } else {
                     (self.k, 1)
                 };
                 let a = Left {
-                    start: self.a.as_ptr().wrapping_add(top * row + l * column),
+                    start: self
+                        .a
+                        .as_ptr()
+                        .wrapping_add(top * row + deep.start * column),
                     row,
                     column,
                 };
+                if packs {
+                    // SAFETY: rows below m, terms below k; room for as many tiles.
+                    unsafe { left::pack(a, rows.len(), deep.len(), height, packed.as_mut_ptr()) };
+                }
                 for i in panels.clone() {
                     let first = across.start + i * PANEL;
+                    let is_first = deep.start == 0;
                     let bias = match self.bias {
                         Some(bias) if is_first => bias[first..].as_ptr(),
                         _ => std::ptr::null(),
                     };
                     let p = Product {
-                        m: height,
+                        m: rows.len(),
                         n: PANEL.min(across.end - first),
-                        k: terms,
+                        k: deep.len(),
                         alpha: self.alpha,
                         beta: if is_first { self.beta } else { 1.0 },
                         bias,
                     };
                     let b = Right {
-                        start: b.start.wrapping_add(i * panel + start * b.row),
+                        start: b.start.wrapping_add(i * panel),
                         row: b.row,
                     };
                     let c = Output {
@@ -276,12 +262,18 @@ impl Gemm<'_> {
                         row: self.n,
                     };
                     // SAFETY: rows below m, columns below n, terms below k: all in the slices that
-                    // the pointers come from. `y` is borrowed exclusively by the caller, and
-                    // `split_tiles` hands every tile to one thread only.
-                    unsafe { product(p, a, b, c) };
+                    // the pointers come from, or packed. `y` is borrowed exclusively by the caller,
+                    // and `split_tiles` hands every tile to one thread only.
+                    unsafe {
+                        if packs {
+                            packed_product(p, height, packed.as_ptr(), b, c);
+                        } else {
+                            product(p, a, b, c);
+                        }
+                    }
                 }
             }
-        }
+        });
     }
 }
 
@@ -300,7 +292,9 @@ fn split_tiles(
     }
     Par::run(pieces, &|piece| {
         let (rows, panels) = tile_piece(piece, pieces, unit, rows.clone(), panels.clone());
-        work(rows, panels);
+        if !rows.is_empty() {
+            work(rows, panels);
+        }
     });
 }
 
@@ -336,18 +330,4 @@ fn tile_piece(
         }
     }
     (rows, panels)
-}
-
-simd! {
-    fn pack_rows(b: &[f32], row: usize, width: usize, packed: &mut [f32]) {
-        for (l, packed) in packed.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-            let b = &b[l * row..][..width];
-            if let Ok(b) = <&[f32; PANEL]>::try_from(b) {
-                *packed = *b;
-            } else {
-                packed[..width].copy_from_slice(b);
-                packed[width..].fill(0.0);
-            }
-        }
-    }
 }
