@@ -1,7 +1,7 @@
 //! Cross-entropy: one row at a time, the gradient in place of the logits.
 
 use crate::embedding::check_ids;
-use crate::math::{exp, max, sum};
+use crate::math::{exp, exponentials, max, sum};
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
@@ -21,10 +21,7 @@ simd! {
     /// The same, and leaves `factor · softmax(x)` in `x`.
     fn log_sum_exp_and_softmax(x: &mut [f32], factor: f32) -> f32 {
         let most = max::<FMA, _>(x);
-        for x in x.iter_mut() {
-            *x = exp::<FMA>(*x - most);
-        }
-        let total = sum::<FMA, _>(x, |x| x);
+        let total = exponentials::<FMA>(x, most);
         let factor = factor / total;
         for x in x.iter_mut() {
             *x *= factor;

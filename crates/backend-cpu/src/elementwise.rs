@@ -1,10 +1,13 @@
 //! Element by element, in one pass.
 
+#[cfg(target_arch = "x86_64")]
+mod gelu;
+
 use crate::math::{erf_complement, exp, tanh};
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
-use crate::simd::{fma, simd};
+use crate::simd::{Level, fma, level, simd};
 use latimer_tensor::op::{Axpby, Binary, BinaryKind, Unary, UnaryBackward, UnaryKind};
 use latimer_tensor::{Ran, Result};
 
@@ -123,12 +126,32 @@ simd! {
     }
 }
 
+#[allow(unsafe_code, reason = "features are checked")]
+fn gelu<E: Real>(x: &[E], y: &mut [E]) {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `level` answers this only after it has found all these features.
+        Level::Avx512 => unsafe { gelu::value(x, y) },
+        _ => apply::<GeluTanh, E>(x, y),
+    }
+}
+
+#[allow(unsafe_code, reason = "features are checked")]
+fn gelu_derivative<E: Real>(x: &[E], dy: &[E], dx: &mut [E]) {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512 => unsafe { gelu::derivative(x, dy, dx) },
+        _ => apply_derivative::<GeluTanh, E>(x, dy, dx),
+    }
+}
+
 pub(crate) fn unary<E: Real>(op: &mut Unary<'_>, par: Par) -> Result<Ran> {
     let x = read::<E>(op.x, "unary", "x")?;
     let y = write(op.y.reborrow(), "unary", "y")?;
     let f = match op.kind {
         UnaryKind::Relu => apply::<Relu, E>,
-        UnaryKind::GeluTanh => apply::<GeluTanh, E>,
+        UnaryKind::GeluTanh => gelu::<E>,
         UnaryKind::GeluErf => apply::<GeluErf, E>,
         UnaryKind::Tanh => apply::<Tanh, E>,
         UnaryKind::Exp => apply::<Exp, E>,
@@ -147,7 +170,7 @@ pub(crate) fn unary_backward<E: Real>(op: &mut UnaryBackward<'_>, par: Par) -> R
     let dx = write(op.dx.reborrow(), "unary_backward", "dx")?;
     let f = match op.kind {
         UnaryKind::Relu => apply_derivative::<Relu, E>,
-        UnaryKind::GeluTanh => apply_derivative::<GeluTanh, E>,
+        UnaryKind::GeluTanh => gelu_derivative::<E>,
         UnaryKind::GeluErf => apply_derivative::<GeluErf, E>,
         UnaryKind::Tanh => apply_derivative::<Tanh, E>,
         UnaryKind::Exp => apply_derivative::<Exp, E>,

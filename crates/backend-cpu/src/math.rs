@@ -5,8 +5,11 @@
 //! 1980): `x = n·ln 2 + r` with `ln 2` in two parts. The polynomials interpolate at Chebyshev nodes
 //! and were computed in exact rational arithmetic for this file.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+
 use crate::real::Real;
-use crate::simd::fma;
+use crate::simd::{Level, fma, level};
 
 /// Adding this to a small number rounds it to an integer, which is then in the low bits.
 const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
@@ -106,6 +109,23 @@ pub(crate) fn erf_complement<const FMA: bool>(z: f32, exp_minus_square: f32) -> 
         1.061_405_4,
     ];
     polynomial::<FMA>(c, t) * t * exp_minus_square
+}
+
+/// Replaces every `x` by `e^(x - most)` and returns the sum of these.
+#[inline(always)]
+pub(crate) fn exponentials<const FMA: bool>(x: &mut [f32], most: f32) -> f32 {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code, reason = "an intrinsic's features are checked")]
+        // SAFETY: the features are there.
+        Level::Avx512 => unsafe { avx512::exponentials(x, most) },
+        _ => {
+            for x in x.iter_mut() {
+                *x = exp::<FMA>(*x - most);
+            }
+            sum::<FMA, _>(x, |x| x)
+        }
+    }
 }
 
 /// Partial results kept side by side: two vectors of the widest machine.

@@ -1,6 +1,6 @@
 //! Softmax over rows, and its backward.
 
-use crate::math::{dot, exp, max, sum};
+use crate::math::{self, dot, max};
 use crate::memory::{read, write};
 use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
@@ -16,10 +16,7 @@ simd! {
             *y = scale * x.load();
         }
         let most = max::<FMA, _>(y);
-        for y in y.iter_mut() {
-            *y = exp::<FMA>(*y - most);
-        }
-        (sum::<FMA, _>(y, |y| y), most)
+        (math::exponentials::<FMA>(y, most), most)
     }
 }
 
