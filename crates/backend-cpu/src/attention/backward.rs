@@ -2,7 +2,9 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
-use super::{Drops, Lines, QUERIES, Tile, VECTOR, are_finite, lanes, pack, plain};
+use super::{
+    Drops, Lines, QUERIES, Tile, VECTOR, are_finite, gather, gathers, lanes, pack, plain, scatter,
+};
 use crate::gemm::{Left, Output, Product, Right, product};
 use crate::math::exp;
 use crate::memory::{Shared, read, write};
@@ -59,7 +61,7 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Ran> 
                 start: dqkv.get().wrapping_add(place(which)),
                 row: 3 * c,
             };
-            let head = HeadBackward {
+            let mut head = HeadBackward {
                 b,
                 h,
                 d,
@@ -76,9 +78,32 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Ran> 
                 scale,
                 causal,
             };
-            // SAFETY: head `h` of row `b` lies in all operands (checked shapes); `dqkv` is borrowed
-            // exclusively, and this head's part of it is this task's.
-            unsafe { head_backward(&head, drops.as_ref()) };
+            if !gathers(t, d) {
+                // SAFETY: head `h` of row `b` lies in all operands (checked shapes); `dqkv` is
+                // borrowed exclusively, and this head's part of it is this task's.
+                unsafe { head_backward(&head, drops.as_ref()) };
+                continue;
+            }
+            scratch(4 * t * d, |memory| {
+                let (ins, outs) = memory.split_at_mut(2 * t * d);
+                let (k, v) = ins.split_at_mut(t * d);
+                let to = [head.dk, head.dv];
+                // SAFETY: keys of this head, as above.
+                head.k = unsafe { gather(head.k, d, k) };
+                // SAFETY: values of this head.
+                head.v = unsafe { gather(head.v, d, v) };
+                head.dk = Lines {
+                    start: outs.as_mut_ptr(),
+                    row: d,
+                };
+                head.dv = head.dk.from(t);
+                // SAFETY: as above; the rest is scratch memory of this task's own.
+                unsafe { head_backward(&head, drops.as_ref()) };
+                for (from, to) in outs.chunks_exact(t * d).zip(to) {
+                    // SAFETY: rows of this head in `dqkv`.
+                    unsafe { scatter(from, d, to) };
+                }
+            });
         }
     });
     Ok(Ran::Done)

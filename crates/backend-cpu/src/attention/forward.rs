@@ -2,7 +2,9 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
-use super::{Drops, Lines, QUERIES, Tile, lanes, multiply, pack, plain, scale_rows};
+use super::{
+    Drops, Lines, QUERIES, Tile, gather, gathers, lanes, multiply, pack, plain, scale_rows,
+};
 use crate::gemm::{Left, Output, Product, Right, product};
 use crate::math::{exp, ln};
 use crate::memory::{Shared, read, write};
@@ -57,34 +59,49 @@ pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Ran> {
     let ns = batch * n_head * t * t * cost * (d + 16) / 64;
     // Long sequences first: blocks of one head lie side by side, so threads share its keys.
     par.split(tasks, ns, 0..tasks, &|tasks: Range<usize>| {
-        for task in tasks {
-            let (head, block) = (task / blocks, task % blocks);
-            let (b, h) = (head / n_head, head % n_head);
-            let at = |which: usize| Lines::of(qkv, b * t * 3 * c + which * c + h * d, 3 * c);
-            let head = Head {
-                b,
-                h,
-                d,
-                q: at(0),
-                k: at(1),
-                v: at(2),
-                y: Lines {
-                    start: y.get().wrapping_add(b * t * c + h * d),
-                    row: c,
-                },
-                keys: t,
-                causal,
-                scale,
-            };
-            let top = block * QUERIES;
-            let queries = QUERIES.min(t - top);
-            let first = (b * n_head + h) * t + top;
-            // SAFETY: `lse` is `[B, NH, T]`, borrowed exclusively; these entries are this task's.
-            let lse = unsafe { std::slice::from_raw_parts_mut(lse.get().add(first), queries) };
-            // SAFETY: head `h` of row `b` lies in `qkv`, `[B, T, 3C]`, and in `y`, `[B, T, C]`,
-            // which is borrowed exclusively; these rows of this head are this task's.
-            unsafe { block_forward(&head, top, queries, drops.as_ref(), lse) };
-        }
+        let room = if gathers(t, d) { 2 * t * d } else { 0 };
+        scratch(room, |memory| {
+            let mut gathered = None;
+            for task in tasks {
+                let (which, block) = (task / blocks, task % blocks);
+                let (b, h) = (which / n_head, which % n_head);
+                let at = |which: usize| Lines::of(qkv, b * t * 3 * c + which * c + h * d, 3 * c);
+                let mut head = Head {
+                    b,
+                    h,
+                    d,
+                    q: at(0),
+                    k: at(1),
+                    v: at(2),
+                    y: Lines {
+                        start: y.get().wrapping_add(b * t * c + h * d),
+                        row: c,
+                    },
+                    keys: t,
+                    causal,
+                    scale,
+                };
+                if room > 0 {
+                    let (k, v) = memory.split_at_mut(room / 2);
+                    if gathered != Some(which) {
+                        gathered = Some(which);
+                        // SAFETY: keys of this head.
+                        unsafe { gather(head.k, d, k) };
+                        // SAFETY: values of this head.
+                        unsafe { gather(head.v, d, v) };
+                    }
+                    (head.k, head.v) = (Lines::of(k, 0, d), Lines::of(v, 0, d));
+                }
+                let top = block * QUERIES;
+                let queries = QUERIES.min(t - top);
+                let first = (b * n_head + h) * t + top;
+                // SAFETY: `lse` is `[B, NH, T]`, borrowed exclusively; these entries are this task's.
+                let lse = unsafe { std::slice::from_raw_parts_mut(lse.get().add(first), queries) };
+                // SAFETY: head `h` of row `b` lies in `qkv`, `[B, T, 3C]`, and in `y`, `[B, T, C]`,
+                // which is borrowed exclusively; these rows of this head are this task's.
+                unsafe { block_forward(&head, top, queries, drops.as_ref(), lse) };
+            }
+        });
     });
     Ok(Ran::Done)
 }

@@ -1,9 +1,9 @@
 //! Backward, one head at a time. Scores and the gradients of weights of a few keys are summed side
 //! by side, and become weights and gradients of scores before they leave the registers.
 
-use super::{Before, Down, LANES, Left, Mix, blocks, by_height, load, power_of_two};
+use super::{Before, Down, LANES, Left, Mix, blocks, by_height, load, pack, power_of_two};
 use crate::attention::backward::HeadBackward;
-use crate::attention::{Drops, Lines, QUERIES, Tile, pack};
+use crate::attention::{Drops, Lines, QUERIES, Tile, gather, gathers, scatter};
 use crate::parallel::scratch;
 use std::arch::x86_64::{
     __m512, __m512d, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_cmpge_epi32_mask,
@@ -27,7 +27,7 @@ pub(in crate::attention) unsafe fn head_backward(
     drops: Option<&Drops>,
 ) -> bool {
     let (t, d) = (head.seq_len, head.d);
-    scratch(2 * d * QUERIES + 3 * KEYS * QUERIES + KEYS, |memory| {
+    scratch(5 * d * QUERIES + 3 * KEYS * QUERIES + KEYS, |memory| {
         (0..t).step_by(QUERIES).fold(true, |finite, top| {
             let queries = QUERIES.min(t - top);
             // SAFETY: the caller's promise.
@@ -60,8 +60,23 @@ unsafe fn block<const V: usize>(
     let (packed_dy, rest) = rest.split_at_mut(d * lanes);
     let (weights, rest) = rest.split_at_mut(KEYS * QUERIES);
     let (scores, rest) = rest.split_at_mut(KEYS * QUERIES);
-    let (mask, line) = rest.split_at_mut(KEYS * lanes);
-    let [q, y, dy, dq] = [head.q, head.y, head.dy, head.dq].map(|lines| lines.from(top));
+    let (mask, rest) = rest.split_at_mut(KEYS * lanes);
+    let (line, near) = rest.split_at_mut(KEYS);
+    let [mut q, y, mut dy, mut dq] =
+        [head.q, head.y, head.dy, head.dq].map(|lines| lines.from(top));
+    let (near, result) = (&mut near[..3 * queries * d], dq);
+    if gathers(t, d) {
+        let (near_q, rest) = near.split_at_mut(queries * d);
+        let (near_dy, near_dq) = rest.split_at_mut(queries * d);
+        // SAFETY: these rows of q.
+        q = unsafe { gather(q, d, near_q) };
+        // SAFETY: these rows of dy.
+        dy = unsafe { gather(dy, d, near_dy) };
+        dq = Lines {
+            start: near_dq.as_mut_ptr(),
+            row: d,
+        };
+    }
     // SAFETY: these rows of q.
     unsafe { pack(q, queries, d, lanes, head.scale * LOG2_E, packed_q) };
     // SAFETY: these rows of dy.
@@ -165,6 +180,10 @@ unsafe fn block<const V: usize>(
             // SAFETY: the tile, transposed, against these keys, into dq of these queries.
             unsafe { mix.run(rows, d, &mut poison) };
         }
+    }
+    if gathers(t, d) {
+        // SAFETY: these rows of dq, which are the caller's own.
+        unsafe { scatter(&near[2 * queries * d..], d, result) };
     }
     // What is not finite stays so as more is added.
     _mm512_reduce_add_ps(poison) == 0.0

@@ -1,8 +1,8 @@
 //! Forward, a block of queries at a time.
 
-use super::{Before, Down, LANES, Left, Mix, blocks, by_height, load, power_of_two};
+use super::{Before, Down, LANES, Left, Mix, blocks, by_height, load, pack, power_of_two};
 use crate::attention::forward::Head;
-use crate::attention::{Drops, Lines, QUERIES, Tile, lanes, pack};
+use crate::attention::{Drops, Lines, QUERIES, Tile, lanes};
 use crate::math::ln;
 use crate::parallel::scratch;
 use std::arch::x86_64::{

@@ -12,41 +12,88 @@ pub(super) use backward::head_backward;
 pub(super) use forward::block_forward;
 
 use super::{Lines, QUERIES};
+use crate::math::avx512::power_of_two;
 use std::arch::x86_64::{
-    __m512, __mmask16, _CMP_NLT_UQ, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_scalef_ps,
-    _mm512_mul_ps, _mm512_roundscale_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_sub_ps,
+    __m512, __mmask16, _mm_loadu_ps, _mm512_add_ps, _mm512_castps128_ps512, _mm512_fmadd_ps,
+    _mm512_insertf32x4, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_ps, _mm512_storeu_ps,
+    _mm512_unpackhi_ps, _mm512_unpacklo_ps,
 };
 use std::ops::Range;
 
 /// Floats of a vector.
 const LANES: usize = 16;
 
-/// `(2^r - 1) / r` for `|r| <= 1/2`, interpolated at Chebyshev nodes: leaves a relative error of
-/// 1e-8 in `2^r`.
-const POWER: [f32; 6] = [
-    std::f32::consts::LN_2,
-    0.240_226_5,
-    0.055_503_57,
-    0.009_618_083,
-    0.001_339_086_3,
-    0.000_154_531_63,
-];
-
-/// `2^x` to 1.5 ulp in the lanes of `keep`; 0 in others and below the least subnormal. NaN stays.
-#[inline]
+/// As [`super::pack`], of which it leaves whole blocks of 16 by 16 to [`turn`].
+///
+/// # Safety
+/// As there; AVX-512 is there.
 #[target_feature(enable = "avx512f")]
-fn power_of_two(x: __m512, keep: __mmask16) -> __m512 {
-    // Lanes left out cost no detour through subnormals, as those that underflow would.
-    let keep = keep & _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, _mm512_set1_ps(-150.0));
-    let n = _mm512_roundscale_ps::<0>(x);
-    let r = _mm512_sub_ps(x, n);
-    let mut sum = _mm512_set1_ps(POWER[5]);
-    for c in POWER[..5].iter().rev() {
-        sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(*c));
+unsafe fn pack(
+    from: Lines,
+    queries: usize,
+    d: usize,
+    lanes: usize,
+    scale: f32,
+    packed: &mut [f32],
+) {
+    if !queries.is_multiple_of(LANES) || !d.is_multiple_of(LANES) {
+        // SAFETY: the caller's promise.
+        unsafe { super::pack(from, queries, d, lanes, scale, packed) };
+        return;
     }
-    let power = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(1.0));
-    _mm512_maskz_scalef_ps(keep, power, n)
+    assert!(
+        queries <= lanes && packed.len() >= d * lanes,
+        "packed is too short"
+    );
+    for top in (0..queries).step_by(LANES) {
+        for left in (0..d).step_by(LANES) {
+            let mut from = from.from(top);
+            from.start = from.start.wrapping_add(left);
+            let to = Lines {
+                start: packed[left * lanes + top..].as_mut_ptr(),
+                row: lanes,
+            };
+            // SAFETY: a block of the rows; `packed` by the assertion.
+            unsafe { turn(from, scale, to) };
+        }
+    }
+}
+
+/// A block of 16 by 16, transposed. Parts of rows meet as they are loaded, which leaves half of the
+/// shuffles: quarter `l` of a vector is four elements of row `4l + r`.
+///
+/// # Safety
+/// 16 rows of 16 floats of `from` may be read, and as many of `to` be written.
+#[target_feature(enable = "avx512f")]
+unsafe fn turn(from: Lines, scale: f32, to: Lines) {
+    let scale = _mm512_set1_ps(scale);
+    for first in (0..LANES).step_by(4) {
+        let part = |row: usize| {
+            let at = from.from(row).start.wrapping_add(first);
+            // SAFETY: four floats of a row.
+            unsafe { _mm_loadu_ps(at) }
+        };
+        let rows = |r: usize| {
+            let x = _mm512_castps128_ps512(part(r));
+            let x = _mm512_insertf32x4::<1>(x, part(r + 4));
+            let x = _mm512_insertf32x4::<2>(x, part(r + 8));
+            _mm512_mul_ps(_mm512_insertf32x4::<3>(x, part(r + 12)), scale)
+        };
+        let (a, b, c, d) = (rows(0), rows(1), rows(2), rows(3));
+        let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+        let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+        let columns = [
+            _mm512_shuffle_ps::<0x44>(ab, cd),
+            _mm512_shuffle_ps::<0xEE>(ab, cd),
+            _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm512_shuffle_ps::<0xEE>(ab_high, cd_high),
+        ];
+        for (x, column) in columns.into_iter().enumerate() {
+            // SAFETY: a row of `to`.
+            unsafe { _mm512_storeu_ps(to.from(first + x).start, column) };
+        }
+    }
 }
 
 /// Cuts a number of rows into blocks of nearly equal height, at most `most`.
@@ -277,29 +324,25 @@ unsafe fn load(at: *const f32) -> __m512 {
 mod tests {
     use super::*;
     use crate::simd::{Level, level};
-    use std::arch::x86_64::_mm512_storeu_ps;
 
     #[test]
     #[expect(unsafe_code, reason = "what is tested")]
-    fn powers_of_two_are_within_their_bound() {
+    fn packed_as_elsewhere() {
         if level() != Level::Avx512 {
             return;
         }
-        let power = |x: f32| {
-            let mut y = [0.0f32; LANES];
-            // SAFETY: AVX-512 is there, and `y` is a vector long.
-            unsafe { _mm512_storeu_ps(y.as_mut_ptr(), power_of_two(_mm512_set1_ps(x), u16::MAX)) };
-            y[0]
-        };
-        for i in -126_000..126_000 {
-            let x = i as f32 / 1000.0;
-            let want = f64::from(x).exp2();
-            let error = (f64::from(power(x)) / want - 1.0).abs();
-            assert!(error <= 1.5 * f64::from(f32::EPSILON), "{x}");
+        for [queries, d] in [[16usize, 16], [32, 48], [16, 40], [20, 16]] {
+            let from: Vec<f32> = (0..queries * d).map(|x| x as f32).collect();
+            let lanes = queries.next_multiple_of(LANES);
+            let (mut got, mut want) = (vec![0.0; d * lanes], vec![0.0; d * lanes]);
+            let from = Lines::of(&from, 0, d);
+            // SAFETY: AVX-512 is there; rows as allocated.
+            unsafe {
+                pack(from, queries, d, lanes, 0.5, &mut got);
+                crate::attention::pack(from, queries, d, lanes, 0.5, &mut want);
+            }
+            assert_eq!(got, want, "[{queries}, {d}]");
         }
-        assert_eq!(power(f32::NEG_INFINITY), 0.0);
-        assert_eq!(power(-149.0), f32::from_bits(1));
-        assert!(power(f32::NAN).is_nan());
     }
 
     #[test]
