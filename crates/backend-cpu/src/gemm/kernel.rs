@@ -302,7 +302,12 @@ mod avx512 {
             let mut row = c.start;
             for _ in 0..ROWS {
                 for v in 0..VECTORS {
-                    _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(v * LANES).cast());
+                    let line = row.wrapping_add(v * LANES).cast();
+                    #[allow(unused_unsafe, reason = "unsafe for the oldest compiler only")]
+                    // SAFETY: asks for a line, whatever its address.
+                    unsafe {
+                        _mm_prefetch::<_MM_HINT_ET0>(line);
+                    }
                 }
                 row = row.wrapping_add(c.row);
                 terms!(FETCH);

@@ -64,9 +64,9 @@ unsafe fn portable(
 pub(super) mod avx512 {
     use super::SIDE;
     use std::arch::x86_64::{
-        __m512, __mmask16, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
-        _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_storeu_ps, _mm512_unpackhi_ps,
-        _mm512_unpacklo_ps,
+        __m512, __mmask16, _mm512_maskz_loadu_ps, _mm512_maskz_mul_ps, _mm512_set1_ps,
+        _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_storeu_ps,
+        _mm512_unpackhi_ps, _mm512_unpacklo_ps,
     };
 
     /// # Safety
@@ -83,14 +83,20 @@ pub(super) mod avx512 {
         let mask: __mmask16 = u16::MAX >> (SIDE - width);
         let scale = _mm512_set1_ps(scale);
         let mut rows = [_mm512_setzero_ps(); SIDE];
-        for (i, line) in rows.iter_mut().enumerate().take(height) {
-            // SAFETY: row i of the block; lanes beyond its columns are masked.
-            *line = unsafe { _mm512_maskz_loadu_ps(mask, from.add(i * row)) };
-            *line = _mm512_mul_ps(*line, scale);
+        // Always 16 lines, so that they stay in registers: the last again instead of those beyond
+        // it, all of it masked.
+        for (i, line) in rows.iter_mut().enumerate() {
+            let mask = if i < height { mask } else { 0 };
+            let from = from.wrapping_add(i.min(height - 1) * row);
+            // SAFETY: a row of the block; lanes beyond its columns are masked.
+            *line = unsafe { _mm512_maskz_loadu_ps(mask, from) };
+            *line = _mm512_maskz_mul_ps(mask, *line, scale);
         }
-        for (x, column) in columns(rows).into_iter().enumerate().take(width) {
-            // SAFETY: row x of `to` is 16 wide from here.
-            unsafe { _mm512_storeu_ps(to.add(x * to_row), column) };
+        for (x, column) in columns(rows).into_iter().enumerate() {
+            if x < width {
+                // SAFETY: row x of `to` is 16 wide from here.
+                unsafe { _mm512_storeu_ps(to.wrapping_add(x * to_row), column) };
+            }
         }
     }
 
