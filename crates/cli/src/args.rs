@@ -154,6 +154,7 @@ impl<const DATA: bool> Args for KeyFlags<DATA> {
                 KeyKind::Bool => ("BOOL", key.help.to_owned()),
                 KeyKind::Choice(names) => ("NAME", format!("{}: {}", key.help, names.join(", "))),
                 KeyKind::TextList => ("NAME|FILE", key.help.to_owned()),
+                KeyKind::FloatList => ("X,X", key.help.to_owned()),
                 _ => ("NAME", key.help.to_owned()),
             };
             let heading = match key.section {

@@ -161,9 +161,14 @@ pub struct TrainConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Corpus names or file paths, joined in this order; in TOML a string or an array of strings.
+    /// Corpus names or file paths; in TOML a string or an array of strings. Joined in this order,
+    /// unless `data_weights` keeps them apart.
     #[serde(with = "print::text_list")]
     pub data: Vec<String>,
+    /// How often rows are taken from each name of `data`, in proportion to each other; none joins
+    /// them. See [`crate::data::mixture`].
+    #[serde(default)]
+    pub data_weights: Vec<f64>,
     /// `char`, `word`, `ngram`, `bpe`, or a tokenizer file.
     pub tokenizer: String,
     /// Most tokens that a vocabulary learnt from the data may have; 0 sets no limit.

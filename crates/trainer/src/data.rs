@@ -2,13 +2,16 @@
 //! where it is asked for.
 
 pub mod corpora;
+pub mod mixture;
 pub mod phrasebook;
 mod phrases;
 mod prepare;
 pub mod sampler;
 pub(crate) mod shard;
+pub(crate) mod shares;
 mod text;
 
+pub use mixture::Mixture;
 pub use phrases::Phrases;
 pub use prepare::{Prepared, prepare};
 pub use shard::{ShardTokens, is_prepared};
@@ -74,6 +77,23 @@ pub trait Source: Debug + Send + Sync {
     fn fingerprint(&self) -> u64 {
         0
     }
+
+    /// The sources that this one takes its rows from in given shares, to be told apart; none where
+    /// it is one by itself.
+    fn parts(&self) -> Vec<Part<'_>> {
+        Vec::new()
+    }
+}
+
+/// One of several sources.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// What `--data` calls it.
+    pub name: &'a str,
+    /// The part of all rows that is its.
+    pub share: f64,
+    /// Its own rows and validation split.
+    pub source: &'a dyn Source,
 }
 
 /// Windows of tokens, one after the other; they need not all be in memory.

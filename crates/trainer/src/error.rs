@@ -70,6 +70,15 @@ pub enum Error {
         /// ` or --val-fraction`, where that helps.
         hint: &'static str,
     },
+    /// Of several corpora with weights, one is not usable.
+    #[error("{name}, which has a weight of its own, cannot be trained on")]
+    InPart {
+        /// What `--data` calls it.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// A text that is measured has too few tokens.
     #[error(
         "the text has {tokens} of the model's tokens: to predict one from another, it needs at least 2"

@@ -1,6 +1,6 @@
 //! Losses over many windows.
 
-use crate::data::windows;
+use crate::data::{Part, windows};
 use crate::{Error, Result};
 use latimer_autograd::{Mode, Params, Pass};
 use latimer_nn::Gpt;
@@ -63,6 +63,18 @@ fn mean_loss_with(
         tell(predicted);
     }
     Ok((predicted > 0).then(|| (sum / predicted as f64) as f32))
+}
+
+/// The loss over several validation splits, from that of each: a prediction counts the same in all.
+pub(crate) fn mean_of_parts(parts: &[Part<'_>], losses: &[f32]) -> f32 {
+    let (mut sum, mut predicted) = (0.0, 0.0);
+    for (part, &loss) in parts.iter().zip(losses) {
+        // All tokens but the first are predicted.
+        let n = part.source.validation_tokens().saturating_sub(1) as f64;
+        sum += n * f64::from(loss);
+        predicted += n;
+    }
+    (sum / predicted) as f32
 }
 
 /// `seq_len` tokens of each window, from number `first` on: `[b, T]`.

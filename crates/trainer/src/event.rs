@@ -18,6 +18,9 @@ pub struct Plan {
     pub training_tokens: Option<usize>,
     /// Tokens of the validation split.
     pub validation_tokens: usize,
+    /// The corpora that have a weight each, in their order; empty where there are no weights.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PlanPart>,
     /// Steps done before, where a run is resumed.
     pub steps_done: u64,
     /// Tokens an optimizer step sees.
@@ -30,6 +33,21 @@ pub struct Plan {
     pub estimated_seconds: f64,
     /// The device's name.
     pub device: String,
+}
+
+/// One of several corpora that have a weight each.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlanPart {
+    /// What `--data` calls it.
+    pub data: String,
+    /// The part of all rows that is taken from it.
+    pub share: f64,
+    /// Tokens of its training split, where it has an end.
+    pub training_tokens: Option<usize>,
+    /// Tokens of its validation split.
+    pub validation_tokens: usize,
+    /// How often the whole run goes through it, where it has an end.
+    pub epochs: Option<f64>,
 }
 
 /// One optimizer step.
@@ -73,8 +91,13 @@ pub struct Eval {
     pub step: u64,
     /// Mean over batches of the training split, in nats.
     pub train_loss: f32,
-    /// Mean over batches of the validation split; absent without one.
+    /// Mean over batches of the validation split; absent without one. Of corpora that have a weight
+    /// each, the mean of `val_losses` by the length of their validation splits.
     pub val_loss: Option<f32>,
+    /// Mean over batches of each one's own validation split, in the order of `data.data`; empty
+    /// where there are no weights.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub val_losses: Vec<f32>,
 }
 
 /// A text the model wrote.
@@ -108,6 +131,9 @@ pub struct Done {
     pub val_loss: Option<f32>,
     /// The least of all validation losses, along the way and at the end.
     pub best_val_loss: Option<f32>,
+    /// The same as `val_loss` of each corpus that has a weight, in the order of `data.data`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub val_losses: Vec<f32>,
     /// Phrasebook: share of unseen sentences translated to the letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact_match: Option<f64>,

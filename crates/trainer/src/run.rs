@@ -3,9 +3,9 @@
 use crate::config::Config;
 use crate::data::phrasebook::{Pair, TUTORIAL_SENTENCE, Unseen, unseen_pairs};
 use crate::data::{Source, corpora};
-use crate::evaluate::mean_loss;
+use crate::evaluate::{mean_loss, mean_of_parts};
 use crate::event::{
-    Checkpoint, Done, DoneTiming, Eval, Event, Plan, Sample, Skip, Step, StepTiming,
+    Checkpoint, Done, DoneTiming, Eval, Event, Plan, PlanPart, Sample, Skip, Step, StepTiming,
 };
 use crate::faults::Faults;
 use crate::folder::{CONFIG_JSON, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, write_synced};
@@ -289,6 +289,7 @@ impl Run {
             interrupted,
             val_loss: None,
             best_val_loss: self.state.best_val_loss,
+            val_losses: Vec::new(),
             exact_match: None,
             exact_match_structures: None,
             word_by_word: None,
@@ -308,7 +309,18 @@ impl Run {
         self.sample(files, observe)?;
         let training = &self.training;
         let (gpt, params) = (training.gpt(), training.params());
-        done.val_loss = mean_loss(gpt, params, training.scalars(), self.source.validation())?;
+        let over = |source: &dyn Source| {
+            let windows = source.validation();
+            mean_loss(gpt, params, training.scalars(), windows)
+        };
+        let parts = self.source.parts();
+        for part in &parts {
+            done.val_losses.extend(over(part.source)?);
+        }
+        done.val_loss = match done.val_losses.is_empty() {
+            true => over(&*self.source)?,
+            false => Some(mean_of_parts(&parts, &done.val_losses)),
+        };
         keep_least(&mut done.best_val_loss, done.val_loss);
         if self.is_phrasebook() {
             let of = |which| {
@@ -410,6 +422,7 @@ fn plan(config: &Config, device: &Device, cache: &Path) -> Result<Planned> {
         vocab_size: tokenizer.vocab_size(),
         training_tokens: source.training_tokens(),
         validation_tokens: source.validation_tokens(),
+        parts: plan_parts(config, &*source),
         steps_done: 0,
         tokens_per_step: config.train.batch_size * config.train.grad_accum * model.block_size,
         flops_per_step: needs.flops,
@@ -421,6 +434,24 @@ fn plan(config: &Config, device: &Device, cache: &Path) -> Result<Planned> {
         device: device.info().name,
     };
     Ok((tokenizer, source, plan, needs))
+}
+
+/// What a run takes from each of several corpora.
+fn plan_parts(config: &Config, source: &dyn Source) -> Vec<PlanPart> {
+    let train = &config.train;
+    let rows = train.max_iters as f64 * (train.batch_size * train.grad_accum) as f64;
+    let parts = source.parts().into_iter().map(|part| {
+        let tokens = part.source.training_tokens();
+        let windows = tokens.map(|tokens| tokens.saturating_sub(1) / config.model.block_size);
+        PlanPart {
+            data: part.name.to_owned(),
+            share: part.share,
+            training_tokens: tokens,
+            validation_tokens: part.source.validation_tokens(),
+            epochs: windows.map(|windows| rows * part.share / windows.max(1) as f64),
+        }
+    });
+    parts.collect()
 }
 
 fn due(interval: u64, step: u64) -> bool {

@@ -1,7 +1,7 @@
 //! From a configuration to everything a run needs.
 
 use crate::config::{self, Config};
-use crate::data::{Phrases, ShardTokens, Source, TextTokens, corpora, is_prepared, shard};
+use crate::data::{Mixture, Phrases, ShardTokens, Source, TextTokens, corpora, is_prepared, shard};
 use crate::{Error, Result};
 use latimer_nn::{Activation, GptConfig, WeightInit};
 use latimer_tokenizer::{
@@ -75,6 +75,9 @@ pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<
         let phrases = Phrases::new(tokenizer.clone(), config.model.block_size)?;
         return Ok((tokenizer, Box::new(phrases)));
     }
+    if !config.data.data_weights.is_empty() {
+        return mixture(config, cache);
+    }
     if let [folder] = &config.data.data[..]
         && is_prepared(Path::new(folder))
     {
@@ -85,6 +88,49 @@ pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
     let tokens = TextTokens::new(&text, &*tokenizer, fraction, block_size)?;
     Ok((tokenizer, Box::new(tokens.in_order(config.train.order))))
+}
+
+/// Texts and folders of tokens, each with a share of the rows. Tokens know their tokenizer, which is
+/// then that of the texts, too; where there are only texts, it is fitted to all of them.
+fn mixture(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
+    config.validate()?;
+    let names = &config.data.data;
+    let kind = config.data.tokenizer.as_str();
+    let tokens = names.iter().find(|name| is_prepared(Path::new(name)));
+    let tokenizer = match tokens {
+        Some(folder) if FITTED.contains(&kind) => {
+            latimer_tokenizer::load(&Path::new(folder).join(shard::TOKENIZER))?
+        }
+        None if FITTED.contains(&kind) => {
+            let text = corpora::load_texts(names, cache)?;
+            fit(kind, config.data.max_vocab_size, &text)?
+        }
+        _ => named_or_file(kind)?,
+    };
+    let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
+    let order = config.train.order;
+    let source = |name: &String| -> Result<Box<dyn Source>> {
+        if is_prepared(Path::new(name)) {
+            let tokens = ShardTokens::open(Path::new(name), &*tokenizer, fraction, block_size)?;
+            return Ok(Box::new(tokens.in_order(order)));
+        }
+        let text = corpora::load_text(name, cache)?;
+        let tokens = TextTokens::new(&text, &*tokenizer, fraction, block_size)?;
+        Ok(Box::new(tokens.in_order(order)))
+    };
+    let sources = names.iter().map(|name| {
+        let source = source(name).map_err(|error| match error {
+            // Of several, which one: other errors name a file.
+            Error::TooShort { .. } | Error::Tokenizer(_) => Error::InPart {
+                name: name.clone(),
+                source: Box::new(error),
+            },
+            error => error,
+        })?;
+        Ok((name.clone(), source))
+    });
+    let mixture = Mixture::new(sources.collect::<Result<_>>()?, &config.data.data_weights);
+    Ok((tokenizer, Box::new(mixture)))
 }
 
 /// A folder of tokens, under the tokenizer that made them.

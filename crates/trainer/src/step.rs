@@ -5,6 +5,7 @@ mod outliers;
 
 use crate::config::{Dtype, TrainConfig};
 use crate::data::{RowKey, Source, Split};
+use crate::evaluate::mean_of_parts;
 use crate::event::{Eval, Step};
 use crate::launch::Launch;
 use crate::schedule::learning_rate;
@@ -399,14 +400,22 @@ impl Training {
     pub fn estimate(&mut self, source: &dyn Source) -> Result<Eval> {
         let train_loss = self.estimate_split(source, Split::Train)?;
         let has_validation = source.validation_tokens() > self.seq_len;
-        let val_loss = match has_validation {
-            true => Some(self.estimate_split(source, Split::Validation)?),
-            false => None,
+        let (parts, mut val_losses) = (source.parts(), Vec::new());
+        if has_validation {
+            for part in &parts {
+                val_losses.push(self.estimate_split(part.source, Split::Validation)?);
+            }
+        }
+        let val_loss = match (has_validation, parts.is_empty()) {
+            (false, _) => None,
+            (true, false) => Some(mean_of_parts(&parts, &val_losses)),
+            (true, true) => Some(self.estimate_split(source, Split::Validation)?),
         };
         Ok(Eval {
             step: self.step,
             train_loss,
             val_loss,
+            val_losses,
         })
     }
 

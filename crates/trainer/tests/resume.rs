@@ -126,6 +126,81 @@ fn stopped_twice(dtype: &str) {
     place.same("straight", "stopped", 20);
 }
 
+/// Rows of several texts come as their weights say, whenever the run was stopped; another weight or
+/// another byte of any text is another run.
+#[test]
+fn a_mixture_stopped_twice_is_the_run_never_stopped() {
+    let place = Place::new();
+    let (other, text) = (
+        place.path("other.txt"),
+        "the cat is under the table; ".repeat(20),
+    );
+    fs::write(&other, &text).unwrap();
+    let data = other.display().to_string();
+    let of = |weights| place.config(&[("data", &data), ("data_weights", weights)]);
+    let config = of("3,1");
+    let straight = place.train(&config, "straight", None);
+    place.train(&config, "stopped", Some(7));
+    place.resume(&config, "stopped", Some(15)).unwrap();
+    assert_eq!(place.resume(&config, "stopped", None).unwrap(), straight);
+    place.same("straight", "stopped", 20);
+
+    let [one, two] = straight.val_losses[..] else {
+        panic!("a loss of each text: {straight:?}");
+    };
+    let all = straight.val_loss.unwrap();
+    assert!(
+        one != two && all > one.min(two) && all < one.max(two),
+        "{straight:?}"
+    );
+    let metrics = fs::read_to_string(place.path("straight/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.matches("\"val_losses\":[").count(), 6 + 1 + 1);
+
+    let refused = |config: &Config| {
+        place
+            .resume(config, "stopped", None)
+            .unwrap_err()
+            .to_string()
+    };
+    let said = refused(&of("1,1"));
+    assert!(
+        said.contains("data.data_weights: [3.0, 1.0] → [1.0, 1.0]"),
+        "{said}"
+    );
+    let said = refused(&place.config(&[("data", &data)]));
+    assert!(
+        said.contains("data.data_weights: [3.0, 1.0] → []"),
+        "{said}"
+    );
+    fs::write(&other, text.replacen("cat", "tac", 1)).unwrap();
+    let said = refused(&config);
+    assert!(said.contains("the data's fingerprint: "), "{said}");
+}
+
+/// The shares that a run is told are those of the rows it sees.
+#[test]
+fn a_plan_tells_what_is_taken_from_each_text() {
+    let place = Place::new();
+    let other = place.path("other.txt");
+    fs::write(&other, "the cat is under the table; ".repeat(20)).unwrap();
+    let data = other.display().to_string();
+    let config = place.config(&[("data", &data), ("data_weights", "3,1")]);
+    let run = Run::new(&config, &Device::reference(), Path::new("no-cache")).unwrap();
+    let plan = run.plan();
+    let tokens = |part: usize| plan.parts[part].training_tokens.unwrap();
+    assert_eq!(plan.training_tokens, Some(tokens(0) + tokens(1)));
+    let validation: usize = plan.parts.iter().map(|part| part.validation_tokens).sum();
+    assert_eq!(plan.validation_tokens, validation);
+    // 20 steps of 4 rows, of windows of 8.
+    for (part, rows) in [(0, 60), (1, 20)] {
+        let windows = (tokens(part) - 1) / 8;
+        assert_eq!(
+            plan.parts[part].epochs,
+            Some(f64::from(rows) / windows as f64)
+        );
+    }
+}
+
 #[test]
 fn a_crash_after_a_checkpoint_loses_nothing_but_time() {
     let place = Place::new();
@@ -242,6 +317,7 @@ fn a_checkpoint_of_the_version_before_is_migrated() {
         "\"keep_last\"",
         "\"data\": \"",
         "\"best_step\"",
+        "\"data_weights\"",
     ];
     let old: Vec<&str> = text
         .lines()

@@ -5,7 +5,7 @@ use crate::args::{ConfigArgs, presets};
 use crate::download;
 use crate::error::{Error, INTERRUPTED, Result};
 use crate::format::{count, duration, percent, thousands};
-use crate::progress::Progress;
+use crate::progress::{Progress, of_each, part_of_run};
 use crate::terminal::{self, dim};
 use latimer_trainer::config::{Config, diff};
 use latimer_trainer::event::{Done, DoneTiming, Event};
@@ -164,7 +164,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     if !terminal.json {
-        terminal::result(summary(&done, &timing))?;
+        terminal::result(summary(&done, &timing, &config.data.data))?;
     }
     terminal.note(dim(what_next(args.out.as_deref(), &out, &done)));
     Ok(ExitCode::SUCCESS)
@@ -200,6 +200,8 @@ fn dry_run(context: &Context, config: &Config) -> Result<ExitCode> {
     }
     let (steps, a_step) = (config.train.max_iters, plan.tokens_per_step);
     let epoch = match plan.training_tokens {
+        // Each has epochs of its own.
+        Some(tokens) if !plan.parts.is_empty() => thousands(tokens as u64),
         Some(tokens) => format!(
             "{} ({:.2} epochs in all)",
             thousands(tokens as u64),
@@ -207,13 +209,17 @@ fn dry_run(context: &Context, config: &Config) -> Result<ExitCode> {
         ),
         None => "without end".to_owned(),
     };
+    let parts = plan.parts.iter();
+    let parts: String = parts
+        .map(|part| format!("\n  {}", part_of_run(part)))
+        .collect();
     let available = match device.info().memory_bytes {
         Some(bytes) => format!(" of {}", latimer_trainer::size(bytes)),
         None => String::new(),
     };
     terminal::result(format_args!(
         "parameters        {}\nvocabulary        {}\nmemory            {}{available}\n\
-         tokens a step     {}\ntokens an epoch   {epoch}\nvalidation tokens {}\n\
+         tokens a step     {}\ntokens an epoch   {epoch}{parts}\nvalidation tokens {}\n\
          FLOPs a step      {:.3e}\nsteps             {}\ntime              about {} on {}",
         thousands(plan.parameters as u64),
         thousands(plan.vocab_size as u64),
@@ -248,7 +254,7 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
 }
 
 /// The end of a run, for a person.
-fn summary(done: &Done, timing: &DoneTiming) -> String {
+fn summary(done: &Done, timing: &DoneTiming, data: &[String]) -> String {
     let mut text = format!(
         "trained {} in {}, {} tokens/s",
         count(done.steps as usize, "step"),
@@ -256,7 +262,8 @@ fn summary(done: &Done, timing: &DoneTiming) -> String {
         thousands(timing.tokens_per_s as u64)
     );
     if let Some(val_loss) = done.val_loss {
-        text += &format!("\nvalidation loss {val_loss:.4}");
+        let each = of_each(data, &done.val_losses);
+        text += &format!("\nvalidation loss {val_loss:.4}{each}");
         if let Some(best) = done.best_val_loss.filter(|&best| best < val_loss) {
             text += &format!(", at best {best:.4}");
         }

@@ -10,6 +10,7 @@ mod faults;
 mod kills;
 mod ladder;
 mod lessons;
+mod mixtures;
 mod place;
 mod runs;
 mod scale;

@@ -35,6 +35,8 @@ pub enum KeyKind {
     Text,
     /// One text or several; as a flag it may be repeated.
     TextList,
+    /// Numbers; as a flag, with commas between them or repeated.
+    FloatList,
 }
 
 /// A row of [`KEYS`]: the compiler checks that the field exists.
@@ -54,7 +56,7 @@ macro_rules! key {
     };
 }
 
-use KeyKind::{Bool, Choice, Float, Integer, Text, TextList};
+use KeyKind::{Bool, Choice, Float, FloatList, Integer, Text, TextList};
 
 /// Every key, in the order of the structs' fields.
 pub const KEYS: &[Key] = &[
@@ -253,6 +255,11 @@ pub const KEYS: &[Key] = &[
         "corpus names, text files or folders of them, joined in this order"
     ),
     key!(
+        data.data_weights,
+        FloatList,
+        "how often each name of data is drawn, in proportion, as 3,1; none joins them"
+    ),
+    key!(
         data.tokenizer,
         Text,
         "char, word, ngram, bpe, or a tokenizer file"
@@ -283,10 +290,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("n_positions", "block_size"),
     ("num_heads", "n_head"),
     ("num_layers", "n_layer"),
+    ("probabilities", "data_weights"),
     ("seq_len", "block_size"),
     ("steps", "max_iters"),
     ("tie_weights", "tie"),
     ("vocab_size", "max_vocab_size"),
+    ("weights", "data_weights"),
 ];
 
 impl Key {
@@ -357,6 +366,7 @@ impl KeyKind {
             Choice(names) => format!("one of {}", names.join(", ")),
             Text => "a text".to_owned(),
             TextList => "a text or a list of texts".to_owned(),
+            FloatList => "a list of numbers such as [3, 1]".to_owned(),
         }
     }
 }

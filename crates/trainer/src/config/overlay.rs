@@ -96,11 +96,9 @@ impl Config {
             let origin = flag_origin(name);
             let key = Key::find(name).ok_or_else(|| unknown_key(name, origin.clone()))?;
             let mut value = parse_flag(key.value, text);
-            if let Some(Value::TextList(values)) = &mut value {
-                if gathered.iter().any(|seen| seen.name == key.name)
-                    && let Value::TextList(before) = key.get(self)
-                {
-                    values.splice(0..0, before);
+            if let Some(value) = &mut value {
+                if gathered.iter().any(|seen| seen.name == key.name) {
+                    value.prepend(key.get(self));
                 }
                 gathered.push(key);
             }
@@ -172,6 +170,7 @@ fn parse_flag(kind: KeyKind, text: &str) -> Option<Value> {
             "" => Vec::new(),
             text => toml_list(text).unwrap_or_else(|| vec![text.to_owned()]),
         })),
+        KeyKind::FloatList => float_list(text).map(Value::FloatList),
     }
 }
 
@@ -182,6 +181,20 @@ fn toml_list(text: &str) -> Option<Vec<String>> {
     }
     let value = DeValue::parse(text).ok()?;
     text_list(value.get_ref().as_array()?.iter())
+}
+
+/// `3,1`, with or without the brackets that TOML has around it.
+fn float_list(text: &str) -> Option<Vec<f64>> {
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text)
+        .trim();
+    if inner.is_empty() {
+        return Some(Vec::new());
+    }
+    let numbers = inner.split(',').map(|number| number.trim().parse().ok());
+    numbers.collect()
 }
 
 // ---- files
@@ -299,6 +312,18 @@ fn parse_value(kind: KeyKind, value: &DeValue<'_>) -> Option<Value> {
         }
         (KeyKind::TextList, DeValue::Array(values)) => {
             text_list(values.iter()).map(Value::TextList)
+        }
+        (KeyKind::FloatList, DeValue::Array(values)) => {
+            let number = |value: &Spanned<DeValue<'_>>| match parse_value(
+                KeyKind::Float,
+                value.get_ref(),
+            )? {
+                Value::Float(number) => Some(number),
+                Value::Integer(number) => Some(number as f64),
+                _ => None,
+            };
+            let numbers: Option<_> = values.iter().map(number).collect();
+            numbers.map(Value::FloatList)
         }
         _ => None,
     }

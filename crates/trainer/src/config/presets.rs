@@ -236,6 +236,7 @@ fn data(data: &[&str], tokenizer: &str, max_vocab_size: usize) -> DataConfig {
     DataConfig {
         data: data.iter().map(|&name| name.to_owned()).collect(),
         tokenizer: tokenizer.to_owned(),
+        data_weights: Vec::new(),
         max_vocab_size,
     }
 }

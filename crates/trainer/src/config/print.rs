@@ -85,6 +85,11 @@ impl fmt::Display for Value {
             Self::Float(value) => write!(f, "{value:?}"),
             Self::Bool(value) => write!(f, "{value}"),
             Self::Text(text) => f.write_str(&quoted(text)),
+            Self::FloatList(values) => {
+                let values: Vec<_> = values.iter().map(|&value| Self::Float(value)).collect();
+                let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+                write!(f, "[{}]", values.join(", "))
+            }
             Self::TextList(values) => match single(values) {
                 Some(text) => f.write_str(&quoted(text)),
                 None => {

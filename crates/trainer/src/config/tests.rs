@@ -78,7 +78,8 @@ fn every_value_is_of_its_keys_kind_and_can_be_set_back() {
                 | (KeyKind::Float, Value::Float(_))
                 | (KeyKind::Bool, Value::Bool(_))
                 | (KeyKind::Text, Value::Text(_))
-                | (KeyKind::TextList, Value::TextList(_)) => true,
+                | (KeyKind::TextList, Value::TextList(_))
+                | (KeyKind::FloatList, Value::FloatList(_)) => true,
                 (KeyKind::Choice(names), Value::Text(name)) => names.contains(&name.as_str()),
                 _ => false,
             };

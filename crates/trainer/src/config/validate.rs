@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::data::shares::{LONGEST, least_share};
+
 use super::{Config, ConfigError, DataConfig, ModelConfig, Result, Schedule, TrainConfig};
 
 // Far above anything that one machine trains: they are there so that a slip of the finger gives a
@@ -262,11 +264,50 @@ impl DataConfig {
                 reason: "it must be char, word, ngram, bpe or a tokenizer file".to_owned(),
             });
         }
+        self.validate_weights()?;
         whole(
             "data.max_vocab_size",
             self.max_vocab_size as u64,
             0..=MAX_VOCABULARY,
         )
+    }
+
+    fn validate_weights(&self) -> Result<()> {
+        let weights = &self.data_weights;
+        if weights.is_empty() {
+            return Ok(());
+        }
+        let refused = |reason: String| {
+            Err(ConfigError::OutOfRange {
+                key: "data.data_weights",
+                value: format!("{weights:?}"),
+                reason,
+            })
+        };
+        let names = self.data.len();
+        if names < 2 {
+            return refused(
+                "weights are for several names in data.data: leave them out, or give --data more"
+                    .to_owned(),
+            );
+        }
+        if weights.len() != names {
+            return refused(format!(
+                "data.data has {names} names, and each needs a weight: there are {}",
+                weights.len()
+            ));
+        }
+        if !weights
+            .iter()
+            .all(|weight| weight.is_finite() && *weight > 0.0)
+        {
+            return refused("each must be finite and above 0".to_owned());
+        }
+        // As near as a sum of rounded numbers comes.
+        if least_share(weights) < (1.0 - 1e-9) / f64::from(LONGEST) {
+            return refused(format!("each must be 1/{LONGEST} of their sum or more"));
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,18 @@ pub(super) enum Value {
     Bool(bool),
     Text(String),
     TextList(Vec<String>),
+    FloatList(Vec<f64>),
+}
+
+impl Value {
+    /// Puts what another list has before what this one has; nothing happens to what is no list.
+    pub(super) fn prepend(&mut self, before: Self) {
+        match (self, before) {
+            (Self::TextList(values), Self::TextList(before)) => drop(values.splice(0..0, before)),
+            (Self::FloatList(values), Self::FloatList(before)) => drop(values.splice(0..0, before)),
+            _ => {}
+        }
+    }
 }
 
 /// A type that a field may have.
@@ -101,6 +113,19 @@ impl Setting for Vec<String> {
             Value::TextList(values) => Some(values),
             Value::Text(value) if value.is_empty() => Some(Vec::new()),
             Value::Text(value) => Some(vec![value]),
+            _ => None,
+        }
+    }
+}
+
+impl Setting for Vec<f64> {
+    fn to_value(&self) -> Value {
+        Value::FloatList(self.clone())
+    }
+
+    fn from_value(value: Value) -> Option<Self> {
+        match value {
+            Value::FloatList(values) => Some(values),
             _ => None,
         }
     }

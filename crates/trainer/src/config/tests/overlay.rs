@@ -61,6 +61,45 @@ fn flags_of_every_kind() {
 }
 
 #[test]
+fn weights_of_every_spelling() {
+    let names = [("data", "a.txt"), ("data", "b.txt")];
+    for spelling in [
+        &[("data_weights", "3,0.5")][..],
+        &[("data-weights", "3, 5e-1")],
+        &[("data.data_weights", "[3, 0.5]")],
+        &[("data_weights", "3"), ("data_weights", "0.5")],
+    ] {
+        let config = baby(&[&names, spelling].concat()).unwrap();
+        assert_eq!(config.data.data_weights, [3.0, 0.5], "{spelling:?}");
+    }
+    let text = "preset = 'baby'\n[data]\ndata = ['a', 'b']\ndata_weights = [3, 0.5]\n";
+    let config = from_text(text).unwrap();
+    assert_eq!(config.data.data_weights, [3.0, 0.5]);
+    assert!(
+        config
+            .to_commented_toml()
+            .contains("data_weights = [3.0, 0.5]")
+    );
+    for (value, is) in [
+        ("3,", "`3,` is not a list of numbers"),
+        ("a,b", "`a,b` is not"),
+    ] {
+        let error = baby(&[&names[..], &[("data_weights", value)]].concat()).unwrap_err();
+        assert!(error.to_string().contains(is), "{error}");
+    }
+    let error = from_text("[data]\ndata_weights = ['3', '1']\n").unwrap_err();
+    let is = "`['3', '1']` is not a list of numbers such as [3, 1] (from run.toml, line 2)";
+    assert!(error.to_string().ends_with(is), "{error}");
+    let error = from_text("[data]\nweights = [3, 1]\n").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("did you mean `data.data_weights`?"),
+        "{error}"
+    );
+}
+
+#[test]
 fn numbers_of_every_spelling_in_files() {
     let text = "preset = 'baby'\ntrain.seed = 0xFF\ntrain.max_iters = 1_000\n\
                 train.learning_rate = 5e-1\nmodel = { dropout = 0 }\n";

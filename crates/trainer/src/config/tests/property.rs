@@ -29,6 +29,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                     }
                     KeyKind::Text => Value::Text(texts[i][0].clone()),
                     KeyKind::TextList => Value::TextList(texts[i].clone()),
+                    KeyKind::FloatList => Value::FloatList(Vec::new()),
                 };
                 key.set(&mut config, value).unwrap();
             }
@@ -38,6 +39,11 @@ fn any_config() -> impl Strategy<Value = Config> {
             config.model.dropout = config.model.dropout.min(0.999);
             config.train.min_lr *= config.train.learning_rate;
             config.train.seed = seed;
+            if config.data.data.len() > 1 {
+                let weights = config.data.data.iter().zip(&floats);
+                // None so small that it would be no share of the whole.
+                config.data.data_weights = weights.map(|(_, &x)| x.max(1e-3)).collect();
+            }
             config
         },
     )

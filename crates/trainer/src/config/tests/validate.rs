@@ -116,6 +116,53 @@ fn values_out_of_range_are_refused_with_a_sentence() {
 }
 
 #[test]
+fn weights_that_say_nothing_are_refused() {
+    let (one, two) = ("['a']", "['a', 'b']");
+    for (data, weights, message) in [
+        (
+            one,
+            "1",
+            "weights are for several names in data.data: leave them out, or give --data more",
+        ),
+        (
+            "",
+            "1",
+            "weights are for several names in data.data: leave them out, or give --data more",
+        ),
+        (
+            two,
+            "1",
+            "data.data has 2 names, and each needs a weight: there are 1",
+        ),
+        (
+            two,
+            "1,2,3",
+            "data.data has 2 names, and each needs a weight: there are 3",
+        ),
+        (two, "1,0", "each must be finite and above 0"),
+        (two, "1,-1", "each must be finite and above 0"),
+        (two, "1,nan", "each must be finite and above 0"),
+        (two, "1,inf", "each must be finite and above 0"),
+        (two, "1,0.0001", "each must be 1/10000 of their sum or more"),
+        (two, "1,1e-320", "each must be 1/10000 of their sum or more"),
+    ] {
+        let error = refused(&[("data", data), ("data_weights", weights)]);
+        let text = error.to_string();
+        assert!(
+            error.is_usage() && text.starts_with("data.data_weights = ["),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(&format!("] is out of range: {message}")),
+            "{text}"
+        );
+    }
+    for weights in ["9999,1", "1e308,1e308", "1e-320,1e-320"] {
+        baby(&[("data", two), ("data_weights", weights)]).unwrap();
+    }
+}
+
+#[test]
 fn values_that_disagree_are_refused_with_both() {
     for (pairs, message) in [
         (

@@ -1,0 +1,190 @@
+//! Whose turn it is when rows are taken from several sources in given proportions.
+//!
+//! Proportions become whole numbers of rows in a period, and the period an order that repeats for
+//! ever: whose row number `n` is, and which of that source's own it is, is a division and a look
+//! into a table. Nothing is drawn at random, so that shares are exact over every period, not in the
+//! mean, and nothing has to be remembered between rows.
+//!
+//! Within a period, row `j` of a source with `c` rows in a period of `p` has its window of turns,
+//! from `⌊j p / c⌋` to before `⌈(j + 1) p / c⌉`; of the sources whose window is open the one goes
+//! first whose window closes first, of equal ones the one that waits longer. That order keeps every window (Baruah, Cohen, Plaxton and Varvel
+//! 1996, for fair shares of one processor), so at any moment each source is less than one row from
+//! its share.
+
+/// The longest period: shares are exact where they are whole hundredths of a per cent or have a
+/// shorter period, as 1 : 2 has; else right to half of that.
+pub(crate) const LONGEST: u32 = 10_000;
+
+/// Whose turn it is, for every row of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shares {
+    /// Rows of each source in a period.
+    counts: Vec<u32>,
+    /// A period.
+    turns: Vec<Turn>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    source: usize,
+    /// Rows of that source earlier in the period.
+    before: u32,
+}
+
+impl Shares {
+    /// In proportion to these weights, each finite, above 0, and at least 1 / [`LONGEST`] of all.
+    pub(crate) fn new(weights: &[f64]) -> Self {
+        let counts = counts(weights);
+        let period: u32 = counts.iter().sum();
+        let mut taken = vec![0; counts.len()];
+        let turns = (0..period).map(|turn| {
+            // The first turn of a source's next row, and the first after its last.
+            let window = |source: usize| {
+                let (j, c) = (u64::from(taken[source]), u64::from(counts[source]));
+                let p = u64::from(period);
+                (j * p / c, ((j + 1) * p).div_ceil(c))
+            };
+            let open = (0..counts.len())
+                .filter(|&source| counts[source] > 0 && window(source).0 <= u64::from(turn));
+            let Some(source) = open.min_by_key(|&source| {
+                let (opens, closes) = window(source);
+                (closes, opens)
+            }) else {
+                unreachable!("rows of a period sum up to it: each turn has a window open");
+            };
+            taken[source] += 1;
+            Turn {
+                source,
+                before: taken[source] - 1,
+            }
+        });
+        let turns = turns.collect();
+        Self { counts, turns }
+    }
+
+    /// Whose row number `row` is, and how many that source had before.
+    pub(crate) fn turn(&self, row: u64) -> (usize, u64) {
+        let period = self.turns.len() as u64;
+        let Turn { source, before } = self.turns[(row % period) as usize];
+        let periods = row / period;
+        (
+            source,
+            periods * u64::from(self.counts[source]) + u64::from(before),
+        )
+    }
+
+    /// The part of all rows that is a source's.
+    pub(crate) fn share(&self, source: usize) -> f64 {
+        f64::from(self.counts[source]) / self.turns.len() as f64
+    }
+}
+
+/// The weights as parts of one; of the greatest first, so that no sum is too large.
+fn parts_of_one(weights: &[f64]) -> Vec<f64> {
+    let greatest = weights.iter().copied().fold(0.0, f64::max);
+    let sum: f64 = weights.iter().map(|weight| weight / greatest).sum();
+    weights
+        .iter()
+        .map(|weight| weight / greatest / sum)
+        .collect()
+}
+
+/// The smallest of the weights as a part of all.
+pub(crate) fn least_share(weights: &[f64]) -> f64 {
+    parts_of_one(weights).into_iter().fold(1.0, f64::min)
+}
+
+/// Rows of each in the shortest period that has all as weighted; if none has, in the longest, by
+/// largest remainder.
+fn counts(weights: &[f64]) -> Vec<u32> {
+    // Weights are decimal numbers in binary: what is meant as whole is this near to it.
+    const WHOLE: f64 = 1e-9;
+    let parts = parts_of_one(weights);
+    let rows = |period: u32| parts.iter().map(move |part| part * f64::from(period));
+    let period = (1..=LONGEST)
+        .find(|&period| rows(period).all(|n| (n - n.round()).abs() < WHOLE && n.round() > 0.0));
+    if let Some(period) = period {
+        return rows(period).map(|n| n.round() as u32).collect();
+    }
+    let mut counts: Vec<u32> = rows(LONGEST).map(|n| n as u32).collect();
+    let mut by_remainder: Vec<usize> = (0..parts.len()).collect();
+    let remainder = |&source: &usize| {
+        let n = parts[source] * f64::from(LONGEST);
+        n.fract()
+    };
+    by_remainder.sort_by(|a, b| remainder(b).total_cmp(&remainder(a)));
+    let missing = LONGEST.saturating_sub(counts.iter().sum()) as usize;
+    for &source in by_remainder.iter().take(missing) {
+        counts[source] += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(weights: &[f64], rows: u64) -> Vec<usize> {
+        let shares = Shares::new(weights);
+        (0..rows).map(|row| shares.turn(row).0).collect()
+    }
+
+    #[test]
+    fn weights_become_the_shortest_period() {
+        for (weights, want) in [
+            (&[3.0, 1.0][..], &[3, 1][..]),
+            (&[0.7, 0.2, 0.1], &[7, 2, 1]),
+            (&[1.0, 1.0, 1.0], &[1, 1, 1]),
+            (&[30.0, 10.0], &[3, 1]),
+            (&[99.99, 0.01], &[9999, 1]),
+            (&[1e308, 1e308], &[1, 1]),
+            (&[1e-308, 3e-308], &[1, 3]),
+            // No period has these; the longest is within half a row of each.
+            (&[std::f64::consts::PI, 1.0], &[7585, 2415]),
+            (&[2.0], &[1]),
+        ] {
+            assert_eq!(counts(weights), want, "{weights:?}");
+        }
+    }
+
+    #[test]
+    fn turns_are_spread() {
+        assert_eq!(sources(&[1.0, 1.0], 6), [0, 1, 0, 1, 0, 1]);
+        assert_eq!(sources(&[3.0, 1.0], 8), [0, 0, 1, 0, 0, 0, 1, 0]);
+        assert_eq!(sources(&[2.0, 2.0, 1.0], 5), [0, 1, 2, 0, 1]);
+    }
+
+    /// At any moment each source has its share of the rows so far, but for less than one.
+    #[test]
+    fn no_source_is_a_row_from_its_share() {
+        let many: Vec<f64> = (1..40).map(f64::from).collect();
+        for weights in [
+            &[3.0, 1.0][..],
+            &[0.7, 0.2, 0.1],
+            &[5.0, 5.0, 1.0, 1.0, 1.0],
+            &[1.0, 1.0, 1.0, 97.0],
+            &[0.123_456, 0.654_321, 0.222],
+            &many,
+        ] {
+            let shares = Shares::new(weights);
+            let mut taken = vec![0u64; weights.len()];
+            for row in 0..2 * shares.turns.len() as u64 {
+                let (source, before) = shares.turn(row);
+                // Its rows come one after the other, none twice.
+                assert_eq!(before, taken[source], "{weights:?}, row {row}");
+                taken[source] += 1;
+                for (source, &taken) in taken.iter().enumerate() {
+                    let due = (row + 1) as f64 * shares.share(source);
+                    assert!((taken as f64 - due).abs() < 1.0, "{weights:?}, row {row}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn far_rows_have_turns_too() {
+        let shares = Shares::new(&[1.0, 2.0]);
+        let (_, before) = shares.turn(u64::MAX);
+        assert!(before > u64::MAX / 4);
+    }
+}
