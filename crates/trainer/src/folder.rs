@@ -206,18 +206,37 @@ fn numbered_runs(runs: &Path) -> impl Iterator<Item = NumberedRun> {
 /// # Errors
 /// [`Error::NoRun`].
 pub fn newest_run(runs: &Path, preset: Option<&str>) -> Result<PathBuf> {
+    newest_of(runs, preset, &[LATEST])
+}
+
+/// The run under `runs` that was last written to, of one preset or of any: it may have been stopped
+/// before its first checkpoint.
+///
+/// # Errors
+/// [`Error::NoRun`].
+pub fn newest_to_resume(runs: &Path, preset: Option<&str>) -> Result<PathBuf> {
+    newest_of(runs, preset, &[LATEST, METRICS, CONFIG_TOML])
+}
+
+/// The run one of whose files of these names is newer than those of all others.
+fn newest_of(runs: &Path, preset: Option<&str>, files: &[&str]) -> Result<PathBuf> {
+    let written = |path: &PathBuf| {
+        let files = files.iter().filter_map(|file| {
+            let metadata = fs::metadata(path.join(file)).ok()?;
+            // Where times are not told, it is there all the same.
+            metadata.is_file().then(|| metadata.modified().ok())
+        });
+        files.max()
+    };
     let newest = fs::read_dir(runs)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.join(LATEST).is_file())
         .filter(|path| preset.is_none_or(|preset| preset_of(path).is_some_and(|p| p == preset)))
-        .max_by_key(|path| {
-            fs::metadata(path.join(LATEST))
-                .and_then(|m| m.modified())
-                .ok()
-        });
+        .filter_map(|path| Some((written(&path)?, path)))
+        .max_by_key(|(written, _)| *written)
+        .map(|(_, path)| path);
     let what = if preset == Some("phrasebook") {
         "phrasebook run"
     } else {

@@ -9,7 +9,7 @@ use crate::progress::{Progress, of_each, part_of_run};
 use crate::terminal::{self, dim};
 use latimer_trainer::config::{Config, diff};
 use latimer_trainer::event::{Done, DoneTiming, Event};
-use latimer_trainer::{Existing, Resume, Run, RunFolder, newest_run};
+use latimer_trainer::{Existing, Resume, Run, RunFolder, newest_to_resume};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::path::{Path, PathBuf};
@@ -181,7 +181,7 @@ fn newest(args: &Args) -> Result<Resume> {
                 (None, Some(_)) => Some(args.config.resolve(&[])?.preset),
                 (None, None) => None,
             };
-            newest_run(runs, preset.as_deref())
+            newest_to_resume(runs, preset.as_deref())
                 .map_err(|_| latimer_trainer::Error::NothingToResume { path: runs.into() })?
         }
     };

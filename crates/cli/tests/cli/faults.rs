@@ -416,6 +416,40 @@ fn stopped_before_the_first_checkpoint() {
     goes_on(&place, &["resuming run from its beginning"]);
 }
 
+/// Without `--out` it is found too: it was written to last, though an older run has a checkpoint.
+#[test]
+fn stopped_before_the_first_checkpoint_and_not_named() {
+    let place = Place::new();
+    place.output(&format!("train {TINY} {KEYS} --max-iters 8 --out straight"));
+    place.output(&format!("train {TINY} {KEYS} --max-iters 8"));
+    place.output(&format!("train {TINY} {KEYS} --max-iters 8"));
+    let [one, two] = ["runs/baby-001", "runs/baby-002"].map(|run| place.path(run));
+    let of_one = fs::read(one.join("metrics.jsonl")).unwrap();
+    fs::remove_file(two.join("latest")).unwrap();
+    fs::remove_dir_all(two.join("checkpoints")).unwrap();
+    for args in ["train --resume", "train --resume --preset baby"] {
+        let outcome = place.run(args);
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+        let words = ["resuming runs/baby-002", "from its beginning"];
+        // The second time it is whole, and the newest still.
+        let said = words.map(|words| outcome.stderr.contains(words));
+        assert_eq!(said, [true, !args.contains("preset")], "{outcome:?}");
+        fs::rename(&two, place.path("run")).unwrap();
+        nothing_is_lost(&place);
+        fs::rename(place.path("run"), &two).unwrap();
+    }
+    assert!(fs::read(one.join("metrics.jsonl")).unwrap() == of_one);
+    // A model is still taken from a run that has one.
+    fs::remove_file(two.join("latest")).unwrap();
+    fs::remove_dir_all(two.join("checkpoints")).unwrap();
+    place.output("generate --max-new-tokens 2");
+    refused(
+        &place,
+        "train --resume --preset seed",
+        &["runs holds no checkpoint to resume"],
+    );
+}
+
 #[test]
 fn a_log_that_lost_its_end() {
     let place = stopped();
