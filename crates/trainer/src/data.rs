@@ -2,6 +2,7 @@
 //! where it is asked for.
 
 pub mod corpora;
+mod fingerprint;
 pub mod mixture;
 pub mod phrasebook;
 mod phrases;
@@ -18,7 +19,6 @@ pub use shard::{ShardTokens, is_prepared};
 pub use text::{TEXT_EXTENSIONS, TextTokens};
 
 use latimer_tensor::philox::Stream;
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt::Debug;
 
@@ -98,28 +98,6 @@ pub struct Part<'a> {
 
 /// Windows of tokens, one after the other; they need not all be in memory.
 pub type Windows<'a> = Box<dyn Iterator<Item = Cow<'a, [u32]>> + 'a>;
-
-/// The first 64 bits of a SHA-256.
-fn first_bits(hash: Sha256) -> u64 {
-    let bytes = hash.finalize();
-    bytes
-        .iter()
-        .take(8)
-        .fold(0, |bits, &byte| bits << 8 | u64::from(byte))
-}
-
-/// A fingerprint of tokens in memory.
-fn fingerprint_of<'t>(texts: impl IntoIterator<Item = &'t [u32]>) -> u64 {
-    let mut hash = Sha256::new();
-    for text in texts {
-        hash.update((text.len() as u64).to_le_bytes());
-        for piece in text.chunks(1 << 12) {
-            let bytes: Vec<u8> = piece.iter().flat_map(|id| id.to_le_bytes()).collect();
-            hash.update(&bytes);
-        }
-    }
-    first_bits(hash)
-}
 
 /// Use of randomness: rows of batches; the row is added.
 const ROW_SITE: u32 = 0xDA7A_0000;

@@ -328,6 +328,37 @@ fn changed_data() {
     goes_on(&place, &[]);
 }
 
+/// Any byte of a file of tokens, with its length and its times as they were.
+#[test]
+fn changed_data_in_a_file_of_tokens() {
+    let place = Place::new();
+    let text = "to be or not to be, that is the question\n".repeat(4000);
+    fs::write(place.path("text.txt"), text).unwrap();
+    place.output("tokenizer train --kind char --data text.txt --out t.json --quiet");
+    place.output("data prepare text.txt --tokenizer t.json --out tokens --quiet");
+    let tiny = TINY.replace("text.txt", "tokens");
+    place.output(&format!("train {tiny} {KEYS} --max-iters 8 --out straight"));
+    place.output(&format!("train {tiny} {KEYS} --max-iters 6 --out run"));
+    let path = place.path("tokens/shard-00000.bin");
+    let bytes = fs::read(&path).unwrap();
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let write = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    // Pieces of it were hashed before, and these places lay between them.
+    for at in [64, 5_001, 100_001, 300_001, bytes.len() - 2] {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        write(&changed);
+        let words = ["was begun on other data", "the data's fingerprint: "];
+        refused(&place, GO_ON, &words);
+    }
+    write(&bytes);
+    goes_on(&place, &[]);
+}
+
 #[test]
 fn two_processes() {
     let place = stopped();

@@ -11,8 +11,9 @@
 //! fix counts for an epoch (MosaicML's `streaming`), or take the one that is furthest behind (NVIDIA's
 //! Megatron); turns here are nearest to the last, without a table as long as the run.
 
+use super::fingerprint::first_bits;
 use super::shares::Shares;
-use super::{Part, RowKey, Source, Split, Windows, first_bits, random_place};
+use super::{Part, RowKey, Source, Split, Windows, random_place};
 use sha2::{Digest, Sha256};
 
 /// What sets apart the permutations of sources under one seed: `2^64` over the golden ratio.

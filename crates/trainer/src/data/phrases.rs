@@ -1,7 +1,8 @@
 //! The built-in corpus as rows of tokens.
 
+use super::fingerprint::fingerprint_of;
 use super::phrasebook::{Unseen, training_pair, unseen_pairs, words};
-use super::{RowKey, Source, Split, Windows, fingerprint_of, random_place};
+use super::{RowKey, Source, Split, Windows, random_place};
 use crate::{Error, Result};
 use latimer_tokenizer::{Tokenizer, WordTokenizer};
 use std::borrow::Cow;

@@ -18,13 +18,13 @@
     reason = "files are mapped: another process could change one while it is read"
 )]
 
+use super::fingerprint::fingerprint_of_files;
 use super::sampler::window_start;
-use super::{RowKey, Source, Split, Windows, first_bits, random_place};
+use super::{RowKey, Source, Split, Windows, random_place};
 use crate::config::Order;
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
 use memmap2::Mmap;
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -434,22 +434,9 @@ impl Source for ShardTokens {
         Some(self.train)
     }
 
-    /// Of each file its header and some of its bytes, evenly: all of them would be a gigabyte to
-    /// read before the first step.
     fn fingerprint(&self) -> u64 {
-        const PIECES: usize = 64;
-        const PIECE: usize = 4096;
-        let mut hash = Sha256::new();
-        for file in &self.files {
-            let bytes = &file.map[..];
-            hash.update((bytes.len() as u64).to_le_bytes());
-            let stride = bytes.len().div_ceil(PIECES).max(PIECE);
-            for piece in bytes.chunks(stride) {
-                hash.update(&piece[..piece.len().min(PIECE)]);
-            }
-            hash.update(&bytes[bytes.len().saturating_sub(PIECE)..]);
-        }
-        first_bits(hash)
+        let files: Vec<&[u8]> = self.files.iter().map(|file| &file.map[..]).collect();
+        fingerprint_of_files(&files)
     }
 }
 

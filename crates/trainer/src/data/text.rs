@@ -1,7 +1,8 @@
 //! Text from files: read, joined, cut into a training and a validation part, tokenized once.
 
+use super::fingerprint::fingerprint_of;
 use super::sampler::window_start;
-use super::{RowKey, Source, Split, Windows, fingerprint_of, random_place, windows};
+use super::{RowKey, Source, Split, Windows, random_place, windows};
 use crate::config::Order;
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
