@@ -70,6 +70,16 @@ pub enum Error {
         /// ` or --val-fraction`, where that helps.
         hint: &'static str,
     },
+    /// A folder of tokens among several corpora without weights.
+    #[error(
+        "{} is a folder of tokens, which are not joined with other data: give every name of --data a \
+         weight by --data-weights, or train on one",
+        path.display()
+    )]
+    JoinedTokens {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Of several corpora with weights, one is not usable.
     #[error("{name}, which has a weight of its own, cannot be trained on")]
     InPart {

@@ -83,6 +83,16 @@ pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<
     {
         return prepared(config, Path::new(folder));
     }
+    if let Some(folder) = config
+        .data
+        .data
+        .iter()
+        .find(|name| is_prepared(Path::new(name)))
+    {
+        return Err(Error::JoinedTokens {
+            path: folder.into(),
+        });
+    }
     let text = corpora::load_texts(&config.data.data, cache)?;
     let tokenizer = fit(&config.data.tokenizer, config.data.max_vocab_size, &text)?;
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);

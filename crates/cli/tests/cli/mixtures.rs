@@ -87,6 +87,13 @@ fn files_of_tokens_mix_with_texts() {
     place.output("data prepare other --tokenizer b.json --out others --quiet");
     let args = format!("train {TINY} --data tokens others --data-weights 3,1,1");
     refused(&place, &args, 1, "others/shard-00000.bin");
+    let args = format!("train {TINY} --data tokens");
+    refused(
+        &place,
+        &args,
+        1,
+        "tokens is a folder of tokens, which are not joined with other data: give every name",
+    );
 }
 
 #[test]
