@@ -150,6 +150,9 @@ fn attention_across_tiles_has_the_meaning_and_the_same_bits() {
         ([1, 130, 2, 8], false, 0.0),
         ([1, 97, 2, 20], true, 0.3),
         ([3, 16, 2, 16], true, 0.0),
+        // Heads of such length are copied side by side.
+        ([2, 530, 1, 16], true, 0.0),
+        ([1, 513, 2, 20], false, 0.2),
     ] {
         let got = attention(&one, sizes, causal, rate);
         for threads in [2, 3] {
