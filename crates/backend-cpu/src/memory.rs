@@ -6,6 +6,7 @@
 )]
 
 use latimer_tensor::{Buffer, DType, Element, Error, Result, View, ViewMut};
+use memmap2::MmapMut;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -13,6 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Alignment of every buffer in bytes: what [`latimer_tensor::Backend::alloc`] asks for.
 const ALIGNMENT: usize = 256;
+
+/// From this size on, a buffer is mapped by itself, in pages as large as the system has: the tables of
+/// small pages do not fit into the processor's, and every step would search them anew.
+const LARGE: usize = 4 << 20;
 
 /// How much memory buffers may hold together, and how much they do.
 #[derive(Debug)]
@@ -31,11 +36,14 @@ impl Budget {
     }
 }
 
-/// Zeroed memory, mapped by the system when it is first touched.
+/// Zeroed memory.
 #[derive(Debug)]
 pub(crate) struct Memory {
     start: NonNull<u8>,
     layout: Layout,
+    /// Where a large buffer's memory is from. It is given to the process page by page when they are
+    /// first touched.
+    mapped: Option<MmapMut>,
     budget: Arc<Budget>,
 }
 
@@ -62,12 +70,18 @@ impl Memory {
             return Err(full());
         }
         let layout = Layout::from_size_align(bytes.max(1), ALIGNMENT).map_err(|_| full())?;
-        // SAFETY: the layout's size is at least 1.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(full)?;
+        let mut mapped = (bytes >= LARGE).then(|| map(bytes)).flatten();
+        let start = match &mut mapped {
+            Some(mapped) => mapped.as_mut_ptr(),
+            // SAFETY: the layout's size is at least 1.
+            None => unsafe { alloc_zeroed(layout) },
+        };
+        let start = NonNull::new(start).ok_or_else(full)?;
         budget.used.fetch_add(layout.size(), Ordering::Relaxed);
         Ok(Self {
             start,
             layout,
+            mapped,
             budget: Arc::clone(budget),
         })
     }
@@ -93,9 +107,22 @@ impl Drop for Memory {
         self.budget
             .used
             .fetch_sub(self.layout.size(), Ordering::Relaxed);
-        // SAFETY: allocated in `new` with this layout, and freed only here.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+        if self.mapped.is_none() {
+            // SAFETY: allocated in `new` with this layout, and freed only here.
+            unsafe { dealloc(self.start.as_ptr(), self.layout) };
+        }
     }
+}
+
+/// Zeroed memory in large pages where there are any; `None` if the system refuses.
+fn map(bytes: usize) -> Option<MmapMut> {
+    let mapped = MmapMut::map_anon(bytes).ok()?;
+    // Pages are larger than `ALIGNMENT` everywhere; if not, the allocator is asked.
+    let aligned = mapped.as_ptr().align_offset(ALIGNMENT) == 0;
+    #[cfg(target_os = "linux")]
+    // Only advice: a system without large pages goes on with small ones.
+    let _ = mapped.advise(memmap2::Advice::HugePage);
+    aligned.then_some(mapped)
 }
 
 fn typed<E: Element>(op: &'static str, operand: &'static str, got: DType) -> Result<()> {

@@ -1,24 +1,32 @@
-//! Products with very few rows, at the speed of memory: the right operand is streamed once, row by
-//! row as it lies there.
+//! Products with very few rows, at the speed of memory: the right operand is streamed once, as it lies
+//! there.
+//!
+//! Each thread reads one stretch of memory after the other from end to end. Where the right operand is
+//! row-major, a stretch is some of its rows, terms of all sums; the sums of the stretches, whose number
+//! depends on the shape only, are added in order. Where it is transposed, a stretch is some columns.
 
 use super::Gemm;
-use crate::math::dot;
+use crate::math::{dot, sum};
 use crate::memory::Shared;
-use crate::parallel::{Par, op_scratch, scratch};
+use crate::parallel::{Par, RowsMut, op_scratch, scratch};
 use crate::real::Real;
 use crate::simd::{fma, simd};
 use std::ops::Range;
 
 /// Rows of a row-major right operand that are added at a time: as many streams of memory.
 const STREAMS: usize = 8;
+/// Terms of a stretch, at least, and stretches, at most: the more, the more sums to add.
+const TERMS: usize = 48;
+const MOST_STRETCHES: usize = 32;
 /// Columns handed out together.
 const UNIT: usize = 64;
+/// Columns of a transposed right operand that are read at a time.
+const COLUMNS: usize = 4;
+/// Floats of a vector.
+const LANES: usize = 16;
 
 pub(super) fn run<E: Real, Y: Real>(gemm: &Gemm<'_, E>, y: &mut [Y], par: Par) {
-    let (m, n, k) = (gemm.m, gemm.n, gemm.k);
-    let y = Shared::new(y);
-    let ns = n * k / 3;
-    let units = n.div_ceil(UNIT);
+    let (m, k) = (gemm.m, gemm.k);
     op_scratch(m * k, |a| {
         for (i, row) in a.chunks_exact_mut(k).enumerate() {
             if gemm.trans_a {
@@ -31,22 +39,64 @@ pub(super) fn run<E: Real, Y: Real>(gemm: &Gemm<'_, E>, y: &mut [Y], par: Par) {
                 }
             }
         }
-        let a = &*a;
-        par.split(units, ns, 0..units, &|units: Range<usize>| {
+        if gemm.trans_b {
+            by_columns(gemm, a, y, par);
+        } else {
+            by_stretches(gemm, a, y, par);
+        }
+    });
+}
+
+/// About how long the right operand takes from memory.
+fn nanoseconds(k: usize, n: usize) -> usize {
+    n * k / 3
+}
+
+fn by_columns<E: Real, Y: Real>(gemm: &Gemm<'_, E>, a: &[f32], y: &mut [Y], par: Par) {
+    let (m, n, k) = (gemm.m, gemm.n, gemm.k);
+    let y = Shared::new(y);
+    let units = n.div_ceil(UNIT);
+    let work = |units: Range<usize>| {
+        let columns = units.start * UNIT..(units.end * UNIT).min(n);
+        scratch(m * columns.len(), |sums| {
+            dots(a, gemm.b, k, columns.clone(), sums);
+            for (i, sums) in sums.chunks_exact(columns.len()).enumerate() {
+                let y = part(y, i * n, &columns);
+                let bias = gemm.bias.map(|bias| &bias[columns.clone()]);
+                finish(gemm, sums, bias, y);
+            }
+        });
+    };
+    par.split(units, nanoseconds(k, n), 0..units, &work);
+}
+
+fn by_stretches<E: Real, Y: Real>(gemm: &Gemm<'_, E>, a: &[f32], y: &mut [Y], par: Par) {
+    let (m, n, k) = (gemm.m, gemm.n, gemm.k);
+    let stretches = (k / TERMS).clamp(1, MOST_STRETCHES);
+    op_scratch(stretches * m * n, |sums| {
+        let parts = (0..stretches, RowsMut(&mut *sums, m * n));
+        let stretch = |(which, sums): (Range<usize>, RowsMut<'_>)| {
+            for (s, sums) in which.zip(sums.0.chunks_exact_mut(m * n)) {
+                let terms = k * s / stretches..k * (s + 1) / stretches;
+                streams(a, k, terms, gemm.b, n, sums);
+            }
+        };
+        par.split(stretches, nanoseconds(k, n), parts, &stretch);
+        let sums = &*sums;
+        let y = Shared::new(y);
+        let units = n.div_ceil(UNIT);
+        let work = |units: Range<usize>| {
             let columns = units.start * UNIT..(units.end * UNIT).min(n);
-            scratch(m * columns.len(), |sums| {
-                if gemm.trans_b {
-                    dots(a, gemm.b, k, columns.clone(), sums);
-                } else {
-                    streams(a, gemm.b, n, columns.clone(), sums);
-                }
-                for (i, sums) in sums.chunks_exact(columns.len()).enumerate() {
+            scratch(columns.len(), |total| {
+                for i in 0..m {
+                    add(sums, m * n, i * n + columns.start, total);
                     let y = part(y, i * n, &columns);
                     let bias = gemm.bias.map(|bias| &bias[columns.clone()]);
-                    finish(gemm, sums, bias, y);
+                    finish(gemm, total, bias, y);
                 }
             });
-        });
+        };
+        par.split(units, stretches * m * n / 8, 0..units, &work);
     });
 }
 
@@ -78,28 +128,67 @@ simd! {
     /// `sums[i, j] = Σ_l a[i, l]·b[j, l]` for the columns `j`.
     fn dots<E: Real>(a: &[f32], b: &[E], k: usize, columns: Range<usize>, sums: &mut [f32]) {
         let width = columns.len();
-        for (at, j) in columns.enumerate() {
-            let b = &b[j * k..][..k];
+        for at in (0..width).step_by(COLUMNS) {
+            let few = COLUMNS.min(width - at);
+            let b = &b[(columns.start + at) * k..][..few * k];
             for (i, a) in a.chunks_exact(k).enumerate() {
-                sums[i * width + at] = dot::<FMA, _, _>(a, b);
+                let sums = &mut sums[i * width + at..][..few];
+                if let Ok(sums) = <&mut [f32; COLUMNS]>::try_from(&mut *sums) {
+                    *sums = dots_together::<FMA, E>(a, b);
+                } else {
+                    for (sum, b) in sums.iter_mut().zip(b.chunks_exact(k)) {
+                        *sum = dot::<FMA, _, _>(a, b);
+                    }
+                }
             }
         }
     }
 }
 
+/// `Σ_l a[l]·b[j, l]` for every column `j`. The sums are written apart, or the compiler takes their
+/// vectors to pieces.
+#[inline(always)]
+fn dots_together<const FMA: bool, E: Real>(a: &[f32], b: &[E]) -> [f32; COLUMNS] {
+    let k = a.len();
+    let columns: [&[E]; COLUMNS] = std::array::from_fn(|j| &b[j * k..][..k]);
+    let [b0, b1, b2, b3] = columns.map(|b| b.as_chunks::<LANES>().0);
+    let [mut s0, mut s1, mut s2, mut s3] = [[0.0f32; LANES]; COLUMNS];
+    let (vectors, tail) = a.as_chunks::<LANES>();
+    for (a, ((b0, b1), (b2, b3))) in vectors.iter().zip(b0.iter().zip(b1).zip(b2.iter().zip(b3))) {
+        for i in 0..LANES {
+            s0[i] = fma::<FMA>(a[i], b0[i].load(), s0[i]);
+            s1[i] = fma::<FMA>(a[i], b1[i].load(), s1[i]);
+            s2[i] = fma::<FMA>(a[i], b2[i].load(), s2[i]);
+            s3[i] = fma::<FMA>(a[i], b3[i].load(), s3[i]);
+        }
+    }
+    let lanes = [s0, s1, s2, s3];
+    let from = k - tail.len();
+    std::array::from_fn(|j| {
+        let rest = tail.iter().zip(&columns[j][from..]);
+        let rest = rest.fold(0.0, |sum, (&a, &b)| fma::<FMA>(a, b.load(), sum));
+        sum::<FMA, _>(&lanes[j], |x| x) + rest
+    })
+}
+
 simd! {
-    /// `sums[i, j] = Σ_l a[i, l]·b[l, j]` for the columns `j`, several rows of `b` at a time.
-    fn streams<E: Real>(a: &[f32], b: &[E], n: usize, columns: Range<usize>, sums: &mut [f32]) {
-        let width = columns.len();
-        let k = b.len() / n;
+    /// `sums[i, j] = Σ_l a[i, l]·b[l, j]` for all columns `j` and these terms, several rows of `b` at
+    /// a time. Rows of `a` have `k` elements, those of `b` and `sums` have `n`.
+    fn streams<E: Real>(
+        a: &[f32],
+        k: usize,
+        terms: Range<usize>,
+        b: &[E],
+        n: usize,
+        sums: &mut [f32],
+    ) {
         sums.fill(0.0);
-        let mut l = 0;
-        while l + STREAMS <= k {
-            let rows: [&[E]; STREAMS] =
-                std::array::from_fn(|s| &b[(l + s) * n + columns.start..][..width]);
-            for (a, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(width)) {
+        let mut l = terms.start;
+        while l + STREAMS <= terms.end {
+            let rows: [&[E]; STREAMS] = std::array::from_fn(|s| &b[(l + s) * n..][..n]);
+            for (a, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
                 let a: [f32; STREAMS] = std::array::from_fn(|s| a[l + s]);
-                for j in 0..width {
+                for j in 0..n {
                     let mut sum = sums[j];
                     for s in 0..STREAMS {
                         sum = fma::<FMA>(a[s], rows[s][j].load(), sum);
@@ -109,12 +198,24 @@ simd! {
             }
             l += STREAMS;
         }
-        for l in l..k {
-            let row = &b[l * n + columns.start..][..width];
-            for (a, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(width)) {
+        for l in l..terms.end {
+            let row = &b[l * n..][..n];
+            for (a, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
                 for (sum, &b) in sums.iter_mut().zip(row) {
                     *sum = fma::<FMA>(a[l], b.load(), *sum);
                 }
+            }
+        }
+    }
+}
+
+simd! {
+    /// `total[j]` is the sum of elements `first + j` of all sums, which are `len` apart.
+    fn add(sums: &[f32], len: usize, first: usize, total: &mut [f32]) {
+        total.fill(0.0);
+        for sums in sums.chunks_exact(len) {
+            for (total, sum) in total.iter_mut().zip(&sums[first..]) {
+                *total += sum;
             }
         }
     }
