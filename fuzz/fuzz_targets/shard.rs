@@ -32,6 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
                     tokens.row(1, key, &mut ids);
                 }
                 assert!(tokens.validation().next().is_some());
+                assert_ne!(tokens.fingerprint(), 0, "0 would say that nothing is known");
             }
             Err(error) => assert!(!error.to_string().is_empty()),
         }

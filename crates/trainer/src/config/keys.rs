@@ -257,7 +257,7 @@ pub const KEYS: &[Key] = &[
     key!(
         data.data_weights,
         FloatList,
-        "how often each name of data is drawn, in proportion, as 3,1; none joins them"
+        "rows from each name of data in proportion, as 3,1; without, they are joined"
     ),
     key!(
         data.tokenizer,

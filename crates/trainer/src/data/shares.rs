@@ -12,7 +12,7 @@
 //! its share.
 
 /// The longest period: shares are exact where they are whole hundredths of a per cent or have a
-/// shorter period, as 1 : 2 has; else right to half of that.
+/// shorter period, as 1 : 2 has; else less than one row in so many off.
 pub(crate) const LONGEST: u32 = 10_000;
 
 /// Whose turn it is, for every row of a run.
@@ -176,6 +176,29 @@ mod tests {
                 for (source, &taken) in taken.iter().enumerate() {
                     let due = (row + 1) as f64 * shares.share(source);
                     assert!((taken as f64 - due).abs() < 1.0, "{weights:?}, row {row}");
+                }
+            }
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever a configuration may ask for has turns, in a period less than one more or fewer than
+        /// asked: by largest remainder.
+        #[test]
+        fn any_weights_have_turns(
+            powers in proptest::collection::vec(-6.0..6.0_f64, 1..9),
+            scale in -300.0..300.0_f64,
+        ) {
+            let weights: Vec<f64> = powers.iter().map(|x| 10_f64.powf(x / 2.0 + scale)).collect();
+            let sum: f64 = powers.iter().map(|x| 10_f64.powf(x / 2.0)).sum();
+            if least_share(&weights) * f64::from(LONGEST) >= 1.0 {
+                let shares = Shares::new(&weights);
+                let period = shares.turns.len() as f64;
+                proptest::prop_assert!(period <= f64::from(LONGEST));
+                for (source, x) in powers.iter().enumerate() {
+                    let asked = 10_f64.powf(x / 2.0) / sum;
+                    let off = (shares.share(source) - asked).abs() * period;
+                    proptest::prop_assert!(shares.counts[source] > 0 && off < 1.0, "{weights:?}");
                 }
             }
         }
