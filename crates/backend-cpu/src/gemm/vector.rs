@@ -16,7 +16,7 @@ use std::ops::Range;
 /// Rows of a row-major right operand that are added at a time: as many streams of memory.
 const STREAMS: usize = 8;
 /// Terms of a stretch, at least, and stretches, at most: the more, the more sums to add.
-const TERMS: usize = 48;
+const TERMS: usize = 64;
 const MOST_STRETCHES: usize = 32;
 /// Columns handed out together.
 const UNIT: usize = 64;
@@ -183,11 +183,13 @@ simd! {
         sums: &mut [f32],
     ) {
         sums.fill(0.0);
-        let mut l = terms.start;
-        while l + STREAMS <= terms.end {
-            let rows: [&[E]; STREAMS] = std::array::from_fn(|s| &b[(l + s) * n..][..n]);
+        // Each stream is a run of rows, so that it goes on in memory where its last row ended.
+        let run = terms.len() / STREAMS;
+        for r in 0..run {
+            let l: [usize; STREAMS] = std::array::from_fn(|s| terms.start + s * run + r);
+            let rows: [&[E]; STREAMS] = l.map(|l| &b[l * n..][..n]);
             for (a, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
-                let a: [f32; STREAMS] = std::array::from_fn(|s| a[l + s]);
+                let a: [f32; STREAMS] = l.map(|l| a[l]);
                 for j in 0..n {
                     let mut sum = sums[j];
                     for s in 0..STREAMS {
@@ -196,9 +198,8 @@ simd! {
                     sums[j] = sum;
                 }
             }
-            l += STREAMS;
         }
-        for l in l..terms.end {
+        for l in terms.start + run * STREAMS..terms.end {
             let row = &b[l * n..][..n];
             for (a, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
                 for (sum, &b) in sums.iter_mut().zip(row) {
