@@ -1,32 +1,28 @@
 //! Cross-entropy: one row at a time, the gradient in place of the logits.
 
 use crate::embedding::check_ids;
-use crate::math::{exp, exponentials, max, sum};
+use crate::math::{exponentials, max};
 use crate::memory::{read, write};
-use crate::parallel::{Par, Rows, RowsMut};
+use crate::parallel::{Par, Rows, RowsMut, scratch};
 use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::CrossEntropy;
 use latimer_tensor::{Ran, Result};
 
 simd! {
-    /// `log Σ e^x`, in nats.
-    fn log_sum_exp<E: Real>(x: &[E]) -> f32 {
+    /// Leaves `e^(x - most)` in `x`; their sum, and `log Σ e^x` in nats.
+    fn log_sum_exp(x: &mut [f32]) -> [f32; 2] {
         let most = max::<FMA, _>(x);
-        most + sum::<FMA, _>(x, |x| exp::<FMA>(x - most)).ln()
+        let total = exponentials::<FMA>(x, most);
+        [total, most + total.ln()]
     }
 }
 
 simd! {
-    /// The same, and leaves `factor · softmax(x)` in `x`.
-    fn log_sum_exp_and_softmax(x: &mut [f32], factor: f32) -> f32 {
-        let most = max::<FMA, _>(x);
-        let total = exponentials::<FMA>(x, most);
-        let factor = factor / total;
+    fn scale(x: &mut [f32], factor: f32) {
         for x in x.iter_mut() {
             *x *= factor;
         }
-        most + total.ln()
     }
 }
 
@@ -45,12 +41,19 @@ pub(crate) fn run<E: Real>(op: &mut CrossEntropy<'_>, par: Par) -> Result<Ran> {
             let (row, padding) = row.split_at_mut(valid);
             let own = row[target as usize].load();
             *loss = match gradient {
-                None => log_sum_exp(row) - own,
-                Some(scale) => {
+                // As with a gradient, to the bit.
+                None => scratch(valid, |copy| {
+                    for (copy, x) in copy.iter_mut().zip(&*row) {
+                        *copy = x.load();
+                    }
+                    log_sum_exp(copy)[1] - own
+                }),
+                Some(factor) => {
                     padding.fill(E::store(0.0));
                     E::update(row, |row| {
-                        let lse = log_sum_exp_and_softmax(row, scale);
-                        row[target as usize] -= scale;
+                        let [total, lse] = log_sum_exp(row);
+                        scale(row, factor / total);
+                        row[target as usize] -= factor;
                         lse - own
                     })
                 }
