@@ -260,8 +260,24 @@ fn tiles() -> Vec<Case> {
     let mut all = vec![
         bf16(matmul([65, 72, 104], false, false, true)),
         bf16(matmul([72, 65, 104], true, true, false)),
+        // Enough columns and long enough rows that the left operand is packed, too.
+        Case::new(matmul([67, 99, 72], false, false, false)),
+        Case::new(matmul([67, 99, 72], true, false, false)),
         // A sum of so many terms is cut.
         Case::new(matmul([5, 3, 1030], false, true, false)),
+        // A weight's gradient, whose terms are cut: without a bias, onto what was there.
+        Case::new(Attributes::Matmul {
+            batch: None,
+            m: 5,
+            n: 3,
+            k: 1030,
+            trans_a: true,
+            trans_b: false,
+            alpha: 0.5,
+            beta: 1.7,
+            bias: false,
+            f32_sum: false,
+        }),
         bf16(matmul([5, 8, 1030], true, false, true)),
         Case::new(decode.clone()),
         bf16(decode),
