@@ -15,6 +15,7 @@
 
 #[macro_use]
 mod list;
+mod attention;
 mod kernels;
 
 use crate::run::{Outcome, cargo, target_folder};
@@ -43,7 +44,8 @@ const SHIM: &str = "shim";
 
 /// Every fault, in the CPU backend first.
 fn all() -> impl Iterator<Item = &'static Fault> {
-    list::FAULTS.iter().chain(kernels::FAULTS)
+    let cpu = list::FAULTS.iter().chain(attention::FAULTS);
+    cpu.chain(kernels::FAULTS)
 }
 
 impl Fault {
