@@ -7,20 +7,21 @@ use latimer_conformance::case::AttentionAttributes;
 use latimer_conformance::{Attributes, Case, Layout, Subject, Values, check};
 use latimer_tensor::op::{BinaryKind, Over, ReduceKind, UnaryKind};
 use latimer_tensor::{DType, Device, Op, Shape};
-use std::sync::OnceLock;
 
-fn subject() -> &'static Subject {
-    static SUBJECT: OnceLock<Subject> = OnceLock::new();
+thread_local! {
+    /// A test's own devices: while one records a step, nobody else may use it.
+    static SUBJECT: Subject = subject();
+}
+
+fn subject() -> Subject {
     let cpu = |threads| Device::new(Cpu::new(threads).expect("threads can be started"));
-    SUBJECT.get_or_init(|| {
-        let alone = Subject::new(cpu(1)).same_bits(cpu(3));
-        // An interpreter sees as much with one thread count.
-        if cfg!(miri) {
-            alone
-        } else {
-            alone.same_bits(cpu(2))
-        }
-    })
+    let alone = Subject::new(cpu(1)).same_bits(cpu(3));
+    // An interpreter sees as much with one thread count.
+    if cfg!(miri) {
+        alone
+    } else {
+        alone.same_bits(cpu(2))
+    }
 }
 
 /// Holds cases to all that the suite asks, in a memory each and in one.
@@ -50,11 +51,13 @@ fn hold(cases: impl IntoIterator<Item = Attributes>) {
 }
 
 fn one(case: &Case) {
-    let held = if cfg!(miri) {
-        check::runs(subject(), case)
-    } else {
-        check::one(subject(), case)
-    };
+    let held = SUBJECT.with(|subject| {
+        if cfg!(miri) {
+            check::runs(subject, case)
+        } else {
+            check::one(subject, case)
+        }
+    });
     held.unwrap_or_else(|failure| panic!("{failure}"));
 }
 

@@ -92,8 +92,8 @@ faults! {
 
     matmul_stale_scratch: "a few rows are added to what scratch memory held"
         in "gemm/vector.rs" (any), matmul breaks Agrees,
-        "        sums.fill(0.0);\n        let mut l = terms.start;"
-        => "        let mut l = terms.start;";
+        "        sums.fill(0.0);\n        // Each stream"
+        => "        // Each stream";
 
     stretches_overwrite_each_other: "of the stretches of a few rows' sums only the last is kept"
         in "gemm/vector.rs" (any), matmul breaks Agrees,
@@ -127,7 +127,7 @@ faults! {
 
     cross_entropy_target_unscaled: "the target's own term is not scaled"
         in "cross_entropy.rs" (any), cross_entropy breaks Agrees,
-        "row[target as usize] -= scale;"
+        "row[target as usize] -= factor;"
         => "row[target as usize] -= 1.0;";
 
     embedding_position_of_the_row: "the position is taken along the batch"
