@@ -47,7 +47,7 @@ fn logits(device: &Device, config: &GptConfig, cached: bool) -> Vec<Vec<f32>> {
     }
     let mut all = Vec::new();
     for &id in &ids[3..] {
-        all.push(generator.logits().unwrap());
+        all.push(generator.logits().unwrap().to_vec());
         generator.push(id).unwrap();
     }
     all

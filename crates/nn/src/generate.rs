@@ -16,6 +16,8 @@ pub struct Generator<'m> {
     scalars: Scalars,
     cache: KvCache,
     ids: Vec<u32>,
+    /// The last logits, padded.
+    logits: Vec<f32>,
     use_cache: bool,
 }
 
@@ -34,6 +36,7 @@ impl<'m> Generator<'m> {
             scalars,
             cache,
             ids: Vec::new(),
+            logits: Vec::new(),
             use_cache,
         };
         generator.restart(prompt)?;
@@ -76,7 +79,7 @@ impl<'m> Generator<'m> {
     ///
     /// # Errors
     /// The device's failure.
-    pub fn logits(&mut self) -> Result<Vec<f32>> {
+    pub fn logits(&mut self) -> Result<&[f32]> {
         let config = self.model.config();
         let pass = Pass::new(self.params, &self.scalars, Mode::Evaluate);
         let window = &self.ids[self.ids.len().saturating_sub(config.block_size)..];
@@ -91,11 +94,10 @@ impl<'m> Generator<'m> {
         } else {
             self.model.logits(&pass, &ids)? // [T, Vp]
         };
-        let padded = config.padded_vocab_size;
-        let mut all = logits.to_vec::<f32>()?;
-        all.drain(..all.len() - padded);
-        all.truncate(config.vocab_size);
-        Ok(all)
+        self.logits.resize(logits.shape().numel(), 0.0);
+        logits.copy_to_slice(&mut self.logits)?;
+        let last = self.logits.len() - config.padded_vocab_size;
+        Ok(&self.logits[last..][..config.vocab_size])
     }
 
     /// Adds a token from elsewhere.
@@ -116,7 +118,7 @@ impl<'m> Generator<'m> {
     /// # Errors
     /// [`Error::BadLogits`], or the device's failure.
     pub fn next_id(&mut self, sampler: &mut Sampler) -> Result<u32> {
-        let id = sampler.sample(&self.logits()?)?;
+        let id = sampler.sample(self.logits()?)?;
         self.ids.push(id);
         Ok(id)
     }

@@ -79,6 +79,7 @@ pub struct Sampler {
     sampling: Sampling,
     stream: Stream,
     order: Vec<u32>,
+    weights: Vec<f64>,
 }
 
 impl Sampler {
@@ -93,6 +94,7 @@ impl Sampler {
             sampling,
             stream,
             order: Vec::new(),
+            weights: Vec::new(),
         })
     }
 
@@ -101,59 +103,77 @@ impl Sampler {
     /// # Errors
     /// [`Error::BadLogits`] when one is NaN or infinite.
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32> {
-        if logits.is_empty() || !logits.iter().all(|x| x.is_finite()) {
-            return Err(Error::BadLogits);
-        }
+        let (best, first) = likeliest(logits).ok_or(Error::BadLogits)?;
         let Sampling {
             temperature,
             top_k,
             top_p,
             ..
         } = self.sampling;
-        let likelier = |&a: &u32, &b: &u32| {
-            logits[b as usize]
-                .total_cmp(&logits[a as usize])
-                .then(a.cmp(&b))
-        };
+        if temperature == 0.0 {
+            return Ok(first);
+        }
         self.order.clear();
         self.order.extend(0..logits.len() as u32);
-        if temperature == 0.0 {
-            return self
-                .order
-                .iter()
-                .copied()
-                .min_by(likelier)
-                .ok_or(Error::BadLogits);
-        }
         let k = top_k.unwrap_or(logits.len()).min(logits.len());
-        if k < logits.len() {
-            self.order.select_nth_unstable_by(k - 1, likelier);
-            self.order.truncate(k);
+        // All take part in any order; to cut the tail off, they are put into theirs.
+        if k < logits.len() || top_p.is_some() {
+            let likelier = |&a: &u32, &b: &u32| {
+                logits[b as usize]
+                    .total_cmp(&logits[a as usize])
+                    .then(a.cmp(&b))
+            };
+            if k < logits.len() {
+                self.order.select_nth_unstable_by(k - 1, likelier);
+                self.order.truncate(k);
+            }
+            self.order.sort_unstable_by(likelier);
         }
-        self.order.sort_unstable_by(likelier);
-        let best = f64::from(logits[self.order[0] as usize]);
+        let best = f64::from(best);
         let weight = |&id: &u32| ((f64::from(logits[id as usize]) - best) / temperature).exp();
+        self.weights.clear();
+        self.weights.extend(self.order.iter().map(weight));
         if let Some(p) = top_p {
-            let total: f64 = self.order.iter().map(weight).sum();
+            let total: f64 = self.weights.iter().sum();
             let mut reached = 0.0;
-            let kept = self.order.iter().position(|id| {
-                reached += weight(id);
+            let last = self.weights.iter().position(|weight| {
+                reached += weight;
                 reached >= p * total
             });
-            self.order
-                .truncate(kept.map_or(self.order.len(), |last| last + 1));
+            self.weights
+                .truncate(last.map_or(usize::MAX, |last| last + 1));
         }
-        let total: f64 = self.order.iter().map(weight).sum();
+        let total: f64 = self.weights.iter().sum();
         let mut left = self.stream.uniform() * total;
-        for id in &self.order {
-            left -= weight(id);
-            if left < 0.0 {
-                return Ok(*id);
-            }
-        }
+        let drawn = self.weights.iter().position(|weight| {
+            left -= weight;
+            left < 0.0
+        });
         // Rounding may leave a hair above the last one.
-        self.order.last().copied().ok_or(Error::BadLogits)
+        Ok(self.order[drawn.unwrap_or(self.weights.len() - 1)])
     }
+}
+
+/// The greatest logit and the first token that has it; nothing where one is NaN or infinite, or none
+/// is there.
+fn likeliest(logits: &[f32]) -> Option<(f32, u32)> {
+    const LANES: usize = 16;
+    /// Of an infinity or NaN, and of nothing else, all are set.
+    const EXPONENT: u32 = 0x7F80_0000;
+    let (lanes, tail) = logits.as_chunks::<LANES>();
+    let (mut best, mut bad) = ([f32::NEG_INFINITY; LANES], [0u32; LANES]);
+    for x in lanes {
+        for i in 0..LANES {
+            best[i] = if x[i] > best[i] { x[i] } else { best[i] };
+            bad[i] |= u32::from(x[i].to_bits() & EXPONENT == EXPONENT);
+        }
+    }
+    if bad != [0; LANES] || !tail.iter().all(|x| x.is_finite()) {
+        return None;
+    }
+    let best = best.iter().chain(tail).copied().reduce(f32::max)?;
+    let first = logits.iter().position(|&x| x == best)?;
+    Some((best, first as u32))
 }
 
 #[cfg(test)]
@@ -225,10 +245,22 @@ mod tests {
     fn greedy_takes_the_first_of_equals_and_bad_input_is_refused() {
         let mut greedy = Sampler::new(Sampling::greedy(), 0).unwrap();
         assert_eq!(greedy.sample(&[1.0, 3.0, 3.0]).unwrap(), 1);
-        assert!(matches!(
-            greedy.sample(&[1.0, f32::NAN]),
-            Err(Error::BadLogits)
-        ));
+        // In whole groups of lanes, and behind them.
+        for len in [2, 16, 33, 50] {
+            let mut logits: Vec<f32> = (0..len).map(|i| -(i as f32) - 1.0).collect();
+            for at in 0..len {
+                logits[at] = 0.5;
+                assert_eq!(greedy.sample(&logits).unwrap() as usize, at);
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let kept = std::mem::replace(&mut logits[at], bad);
+                    let refused = greedy.sample(&logits);
+                    assert!(matches!(refused, Err(Error::BadLogits)), "{len} {at}");
+                    logits[at] = kept;
+                }
+                logits[at] = -1.0 - at as f32;
+            }
+        }
+        assert!(matches!(greedy.sample(&[]), Err(Error::BadLogits)));
         assert!(
             Sampler::new(
                 Sampling {

@@ -151,18 +151,40 @@ impl Tensor {
     /// [`Error::DTypeMismatch`] when `E` is not the element type ([`Tensor::cast`] first), or the
     /// device's failure.
     pub fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
-        if E::DTYPE != self.dtype {
-            return Err(Error::DTypeMismatch {
-                op: "to_vec",
-                operand: "self",
-                expected: E::DTYPE,
-                got: self.dtype,
-            });
-        }
+        self.check_element::<E>("to_vec")?;
         let mut values = vec![E::default(); self.shape.numel()];
-        self.device()
-            .download(self.view(), bytes_of_mut(&mut values))?;
+        self.copy_to_slice(&mut values)?;
         Ok(values)
+    }
+
+    /// The same into memory that is there already.
+    ///
+    /// ```
+    /// use latimer_tensor::{Device, Tensor};
+    /// let x = Tensor::from_slice(&Device::reference(), &[1.0f32, 2.0], [2])?;
+    /// let mut values = [0.0f32; 2];
+    /// x.copy_to_slice(&mut values)?;
+    /// assert_eq!(values, [1.0, 2.0]);
+    /// # Ok::<(), latimer_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`]; [`Error::WrongLength`] when there is another number of places.
+    pub fn copy_to_slice<E: Element>(&self, values: &mut [E]) -> Result<()> {
+        self.check_element::<E>("copy_to_slice")?;
+        self.device().download(self.view(), bytes_of_mut(values))
+    }
+
+    fn check_element<E: Element>(&self, op: &'static str) -> Result<()> {
+        if E::DTYPE == self.dtype {
+            return Ok(());
+        }
+        Err(Error::DTypeMismatch {
+            op,
+            operand: "self",
+            expected: E::DTYPE,
+            got: self.dtype,
+        })
     }
 
     /// The whole, to be read by an operation.
