@@ -296,6 +296,28 @@ fn bench_times_tokens() {
     assert!((tokens - 3000.0).abs() < 1e-6, "{measured}");
     assert_eq!(measured["weight_bytes"], 2 * (parameters - 16 * 16));
     assert!(place.output(&bench).contains("tokens/s"));
+    // The last of five tokens, which three texts more end with: five positions are seen.
+    let profile = &place.json(&format!("{bench} --profile"))[0]["profile"];
+    let rows = profile["rows"].as_array().unwrap();
+    assert!(
+        rows.iter().all(|row| row["phase"] == "forward"),
+        "{profile}"
+    );
+    assert_eq!(profile["steps"], 3);
+    // Four products of the block, and the head: every weight but biases, norms and positions.
+    let products = rows.iter().filter(|row| row["op"] == "matmul");
+    let mflop = products.map(|row| number(row, "gflops") * number(row, "ms"));
+    let operations = 2.0 * 16.0 * (12.0 * 16.0 + 65.0);
+    let got = mflop.sum::<f64>() * 1e6;
+    assert!((got - operations).abs() < 1e-6 * operations, "{got}");
+    let calls = |op: &str| {
+        rows.iter()
+            .find(|row| row["op"] == op)
+            .map(|row| &row["calls"])
+    };
+    assert_eq!(calls("attention_decode"), Some(&1.into()));
+    let table = place.output(&format!("{bench} --profile"));
+    assert!(table.contains("\nforward  attention_decode "), "{table}");
 }
 
 #[test]

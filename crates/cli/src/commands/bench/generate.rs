@@ -1,8 +1,9 @@
 //! `latimer bench generate`: decoding over the cache, on random weights.
 
-use super::limits::bandwidth;
+use super::limits::{arithmetic, bandwidth};
+use super::profile::Profile;
 use super::train::vocab_size;
-use super::{Times, measured};
+use super::{Times, Watch, Watched, measured};
 use crate::args::ConfigArgs;
 use crate::commands::Context;
 use crate::error::{Error, Result};
@@ -11,10 +12,11 @@ use crate::terminal;
 use latimer_autograd::{Mode, Params, Pass};
 use latimer_nn::{Gpt, GptConfig, KvCache, Sampler, Sampling};
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{Scalars, Tensor};
+use latimer_tensor::{Device, Scalars, Tensor};
 use latimer_trainer::config::{Config, Dtype};
 use latimer_trainer::{gpt_config, peak_rss_mb};
 use serde::Serialize;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// What to generate: greedily, on random weights, `--batch-size` texts side by side [default: 1].
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// Texts before, which are not timed
     #[arg(long, value_name = "N", default_value_t = 1)]
     warmup: usize,
+    /// Say where a token's time goes: every operation of the last token of some more texts
+    #[arg(long)]
+    profile: bool,
 }
 
 /// The result.
@@ -65,6 +70,9 @@ struct Measured<'a> {
     bandwidth_share: f64,
     /// Resident memory of the process after the last token, at its highest.
     peak_rss_mb: Option<f64>,
+    /// With `--profile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
 }
 
 /// Bytes of the parameters that decoding a token reads: all but the embeddings' other rows, where the
@@ -84,6 +92,8 @@ struct Writer<'m> {
     cache: KvCache,
     sampler: Sampler,
     prompt: Vec<u32>,
+    /// Of one token a row.
+    logits: Vec<f32>,
     rows: usize,
 }
 
@@ -99,6 +109,7 @@ impl<'m> Writer<'m> {
             cache: KvCache::with_rows(params, config, rows)?,
             sampler: Sampler::new(Sampling::greedy(), 0)?,
             prompt: ids.collect(),
+            logits: vec![0.0; rows * config.padded_vocab_size],
             rows,
         })
     }
@@ -109,11 +120,9 @@ impl<'m> Writer<'m> {
         let pass = Pass::new(self.params, &self.scalars, Mode::Evaluate);
         let shape = [self.rows, ids.len() / self.rows];
         let ids = Tensor::from_slice(self.params.device(), ids, shape)?; // [B, T]
-        let logits = self
-            .gpt
-            .decode(&pass, &ids, &mut self.cache)?
-            .to_vec::<f32>()?; // [B, Vp]
-        let rows = logits.chunks_exact(config.padded_vocab_size);
+        let logits = self.gpt.decode(&pass, &ids, &mut self.cache)?; // [B, Vp]
+        logits.copy_to_slice(&mut self.logits)?;
+        let rows = self.logits.chunks_exact(config.padded_vocab_size);
         rows.map(|row| Ok(self.sampler.sample(&row[..config.vocab_size])?))
             .collect()
     }
@@ -170,7 +179,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let (rows, dtype) = (config.train.batch_size, config.train.dtype);
     let model = gpt_config(&config.model, vocab_size(&config.preset)?);
     check(args, &model)?;
-    let device = measured(context.device()?)?;
+    let watch = Watch::default();
+    let device = Device::new(Watched(measured(context.device()?)?, watch.clone()));
     let info = device.info();
     context.warn_if_slow(&device, dtype);
     let (gpt, declarations) = Gpt::new(&model)?;
@@ -192,6 +202,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     ));
     let (mut first, mut later) = device.enter(|| time(&gpt, &params, rows, args))?;
     let resident = peak_rss_mb();
+    let outside_ms = match args.profile {
+        true => Some(device.enter(|| profile(&gpt, &params, rows, args, &watch))?),
+        false => None,
+    };
     let ms_per_token = Times::of(&mut later);
     let weight_bytes = weight_bytes(&params, &gpt);
     let num_parameters = params.num_parameters();
@@ -199,6 +213,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     drop(params);
     device.trim();
     let limit = bandwidth(&device, weight_bytes)?;
+    let profile = match outside_ms {
+        Some(ms) => {
+            let peak = arithmetic(&device, dtype.dtype())?;
+            Some(Profile::of(&watch.ledger(), ms, &peak, &limit))
+        }
+        None => None,
+    };
     let Times { median, min, max } = ms_per_token;
     let measured = Measured {
         preset: &config.preset,
@@ -219,6 +240,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         bandwidth_by: limit.by.clone(),
         bandwidth_share: weight_bytes as f64 / (median * 1e-3) / limit.per_s,
         peak_rss_mb: resident,
+        profile,
     };
     if context.terminal.json {
         return terminal::json_result(&measured);
@@ -236,7 +258,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         measured.bandwidth_gb_s,
         limit.by,
         resident.map_or("unknown".to_owned(), |mb| format!("{mb:.0} MiB at most")),
-    ))
+    ))?;
+    match measured.profile {
+        Some(profile) => terminal::result(format_args!("\n{profile}")),
+        None => Ok(()),
+    }
 }
 
 /// Milliseconds of the first token of every timed text, and of all the others.
@@ -251,4 +277,29 @@ fn time(gpt: &Gpt, params: &Params, rows: usize, args: &Args) -> Result<(Vec<f64
         }
     }
     Ok((first, later))
+}
+
+/// Enters the operations of the last token of some texts; the median time outside of them.
+fn profile(gpt: &Gpt, params: &Params, rows: usize, args: &Args, watch: &Watch) -> Result<f64> {
+    let mut writer = Writer::new(gpt, params, rows, args.prompt_tokens)?;
+    let mut outside = Vec::new();
+    // The first text is not counted: it finds the ledger without rows.
+    for text in 0..=args.runs.max(3) {
+        writer.write(args.new_tokens - 1)?;
+        let ids = vec![0; rows];
+        watch.one_by_one.store(true, Ordering::Relaxed);
+        watch.on.store(true, Ordering::Relaxed);
+        watch.nanoseconds.store(0, Ordering::Relaxed);
+        let start = Instant::now();
+        writer.next(&ids)?;
+        let all = start.elapsed().as_secs_f64();
+        watch.on.store(false, Ordering::Relaxed);
+        watch.one_by_one.store(false, Ordering::Relaxed);
+        watch.ledger().end_step(text > 0);
+        if text > 0 {
+            let within = watch.nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9;
+            outside.push((all - within) * 1e3);
+        }
+    }
+    Ok(Times::of(&mut outside).median)
 }
