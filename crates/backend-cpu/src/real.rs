@@ -14,6 +14,9 @@ pub(crate) trait Real: Element {
     /// The nearest of its kind; of two as near, the even one.
     fn store(x: f32) -> Self;
 
+    /// Lets `work` read values.
+    fn read<R>(x: &[Self], work: impl FnOnce(&[f32]) -> R) -> R;
+
     /// Lets `work` write values that become `y`, whose old ones are not read.
     fn overwrite<R>(y: &mut [Self], work: impl FnOnce(&mut [f32]) -> R) -> R;
 
@@ -30,6 +33,11 @@ impl Real for f32 {
     #[inline(always)]
     fn store(x: f32) -> Self {
         x
+    }
+
+    #[inline(always)]
+    fn read<R>(x: &[Self], work: impl FnOnce(&[f32]) -> R) -> R {
+        work(x)
     }
 
     #[inline(always)]
@@ -63,6 +71,13 @@ impl Real for bf16 {
             rounded
         };
         Self::from_bits(kept as u16)
+    }
+
+    fn read<R>(x: &[Self], work: impl FnOnce(&[f32]) -> R) -> R {
+        scratch(x.len(), |values| {
+            widen(x, values);
+            work(values)
+        })
     }
 
     fn overwrite<R>(y: &mut [Self], work: impl FnOnce(&mut [f32]) -> R) -> R {

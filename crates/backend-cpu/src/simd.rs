@@ -96,6 +96,26 @@ fn best_dots(_most: Dots) -> Dots {
     Dots::Widened
 }
 
+/// Asks for the memory that lies `ahead` elements behind these, for the second cache. Only advice: the
+/// place may be anywhere. Processors ask by themselves for what follows, but not far enough to
+/// keep memory busy.
+#[inline(always)]
+pub(crate) fn soon<T>(these: &[T], ahead: usize) {
+    const LINE: usize = 64;
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..size_of_val(these)).step_by(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        let at = these.as_ptr().wrapping_add(ahead).wrapping_byte_add(at);
+        #[allow(unsafe_code, reason = "the instruction takes a pointer")]
+        // SAFETY: nothing is read; an address that is nobody's is passed over.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(at.cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (these, ahead);
+}
+
 /// Set to a name of [`NAMES`], no higher level is used: so tests reach the code of lesser machines.
 const VARIABLE: &str = "LATIMER_SIMD";
 

@@ -32,7 +32,8 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
     }
     let (position, scale) = (op.position, op.scale);
     let tasks = batch * n_head;
-    let ns = tasks * t * (position + t) * (d + 8) / 16;
+    // Where positions are streamed, what counts is memory; where they go through tiles, arithmetic.
+    let ns = tasks * t * (position + t) * if t <= FEW { d / 3 + 1 } else { d / 16 + 1 };
     par.split(tasks, ns, 0..tasks, &|tasks: Range<usize>| {
         for task in tasks {
             let (b, h) = (task / n_head, task % n_head);

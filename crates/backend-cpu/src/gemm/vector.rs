@@ -10,16 +10,18 @@ use crate::math::{dot, sum};
 use crate::memory::Shared;
 use crate::parallel::{Par, RowsMut, op_scratch, scratch};
 use crate::real::Real;
-use crate::simd::{fma, simd};
+use crate::simd::{fma, simd, soon};
 use std::ops::Range;
 
 /// Rows of a row-major right operand that are added at a time: as many streams of memory.
-const STREAMS: usize = 8;
+const STREAMS: usize = 4;
 /// Terms of a stretch, at least, and stretches, at most: the more, the more sums to add.
-const TERMS: usize = 64;
-const MOST_STRETCHES: usize = 32;
+const TERMS: usize = 96;
+const MOST_STRETCHES: usize = 16;
 /// Columns handed out together.
 const UNIT: usize = 64;
+/// How far ahead of its use memory is asked for, in bytes.
+const AHEAD: usize = 2048;
 /// Columns of a transposed right operand that are read at a time.
 const COLUMNS: usize = 4;
 /// Floats of a vector.
@@ -27,23 +29,23 @@ const LANES: usize = 16;
 
 pub(super) fn run<E: Real, Y: Real>(gemm: &Gemm<'_, E>, y: &mut [Y], par: Par) {
     let (m, k) = (gemm.m, gemm.k);
-    op_scratch(m * k, |a| {
-        for (i, row) in a.chunks_exact_mut(k).enumerate() {
-            if gemm.trans_a {
-                for (l, a) in row.iter_mut().enumerate() {
-                    *a = gemm.a[l * m + i].load();
-                }
-            } else {
-                for (a, &from) in row.iter_mut().zip(&gemm.a[i * k..][..k]) {
-                    *a = from.load();
-                }
-            }
-        }
+    let mut work = |a: &[f32]| {
         if gemm.trans_b {
             by_columns(gemm, a, y, par);
         } else {
             by_stretches(gemm, a, y, par);
         }
+    };
+    if !gemm.trans_a {
+        return E::read(gemm.a, work);
+    }
+    op_scratch(m * k, |a| {
+        for (i, row) in a.chunks_exact_mut(k).enumerate() {
+            for (l, a) in row.iter_mut().enumerate() {
+                *a = gemm.a[l * m + i].load();
+            }
+        }
+        work(a);
     });
 }
 
@@ -63,7 +65,7 @@ fn by_columns<E: Real, Y: Real>(gemm: &Gemm<'_, E>, a: &[f32], y: &mut [Y], par:
             for (i, sums) in sums.chunks_exact(columns.len()).enumerate() {
                 let y = part(y, i * n, &columns);
                 let bias = gemm.bias.map(|bias| &bias[columns.clone()]);
-                finish(gemm, sums, bias, y);
+                finish(gemm.alpha, sums, bias, gemm.beta, y);
             }
         });
     };
@@ -92,7 +94,7 @@ fn by_stretches<E: Real, Y: Real>(gemm: &Gemm<'_, E>, a: &[f32], y: &mut [Y], pa
                     add(sums, m * n, i * n + columns.start, total);
                     let y = part(y, i * n, &columns);
                     let bias = gemm.bias.map(|bias| &bias[columns.clone()]);
-                    finish(gemm, total, bias, y);
+                    finish(gemm.alpha, total, bias, gemm.beta, y);
                 }
             });
         };
@@ -111,16 +113,28 @@ fn part<'a, Y: Real>(y: Shared<Y>, row: usize, columns: &Range<usize>) -> &'a mu
     unsafe { std::slice::from_raw_parts_mut(y.get().add(row + columns.start), columns.len()) }
 }
 
-fn finish<E: Real, Y: Real>(gemm: &Gemm<'_, E>, sums: &[f32], bias: Option<&[E]>, y: &mut [Y]) {
-    let (alpha, beta) = (gemm.alpha, gemm.beta);
-    for (j, (y, &sum)) in y.iter_mut().zip(sums).enumerate() {
-        let bias = bias.map_or(0.0, |bias| bias[j].load());
-        let value = alpha * sum + bias;
-        *y = Y::store(if beta == 0.0 {
-            value
+simd! {
+    /// `y ← alpha·sums + bias + beta·y`; where `beta` is 0, `y` is not read.
+    fn finish<E: Real, Y: Real>(
+        alpha: f32,
+        sums: &[f32],
+        bias: Option<&[E]>,
+        beta: f32,
+        y: &mut [Y],
+    ) {
+        let _ = FMA;
+        let put = |y: &mut Y, value: f32| {
+            *y = Y::store(if beta == 0.0 { value } else { value + beta * y.load() });
+        };
+        if let Some(bias) = bias {
+            for ((y, &sum), &bias) in y.iter_mut().zip(sums).zip(bias) {
+                put(y, alpha * sum + bias.load());
+            }
         } else {
-            value + beta * y.load()
-        });
+            for (y, &sum) in y.iter_mut().zip(sums) {
+                put(y, alpha * sum + 0.0);
+            }
+        }
     }
 }
 
@@ -155,6 +169,10 @@ fn dots_together<const FMA: bool, E: Real>(a: &[f32], b: &[E]) -> [f32; COLUMNS]
     let [mut s0, mut s1, mut s2, mut s3] = [[0.0f32; LANES]; COLUMNS];
     let (vectors, tail) = a.as_chunks::<LANES>();
     for (a, ((b0, b1), (b2, b3))) in vectors.iter().zip(b0.iter().zip(b1).zip(b2.iter().zip(b3))) {
+        for b in [b0, b1, b2, b3] {
+            // The same place in the next columns.
+            soon(b, COLUMNS * k);
+        }
         for i in 0..LANES {
             s0[i] = fma::<FMA>(a[i], b0[i].load(), s0[i]);
             s1[i] = fma::<FMA>(a[i], b1[i].load(), s1[i]);
@@ -185,17 +203,29 @@ simd! {
         sums.fill(0.0);
         // Each stream is a run of rows, so that it goes on in memory where its last row ended.
         let run = terms.len() / STREAMS;
+        let ahead = AHEAD / size_of::<E>();
         for r in 0..run {
-            let l: [usize; STREAMS] = std::array::from_fn(|s| terms.start + s * run + r);
-            let rows: [&[E]; STREAMS] = l.map(|l| &b[l * n..][..n]);
+            // Written out: arrays that are mapped become calls.
+            let first = terms.start + r;
+            let l = [first, first + run, first + 2 * run, first + 3 * run];
+            let row = |s: usize| b[l[s] * n..][..n].as_chunks::<LANES>();
+            let [(b0, t0), (b1, t1), (b2, t2), (b3, t3)] = [row(0), row(1), row(2), row(3)];
             for (a, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
-                let a: [f32; STREAMS] = l.map(|l| a[l]);
-                for j in 0..n {
-                    let mut sum = sums[j];
-                    for s in 0..STREAMS {
-                        sum = fma::<FMA>(a[s], rows[s][j].load(), sum);
+                let [a0, a1, a2, a3] = [a[l[0]], a[l[1]], a[l[2]], a[l[3]]];
+                let (vectors, tail) = sums.as_chunks_mut::<LANES>();
+                let rows = b0.iter().zip(b1).zip(b2.iter().zip(b3));
+                for (sum, ((b0, b1), (b2, b3))) in vectors.iter_mut().zip(rows) {
+                    for b in [b0, b1, b2, b3] {
+                        soon(b, ahead);
                     }
-                    sums[j] = sum;
+                    for i in 0..LANES {
+                        let near = fma::<FMA>(a1, b1[i].load(), fma::<FMA>(a0, b0[i].load(), sum[i]));
+                        sum[i] = fma::<FMA>(a3, b3[i].load(), fma::<FMA>(a2, b2[i].load(), near));
+                    }
+                }
+                for (j, sum) in tail.iter_mut().enumerate() {
+                    let near = fma::<FMA>(a1, t1[j].load(), fma::<FMA>(a0, t0[j].load(), *sum));
+                    *sum = fma::<FMA>(a3, t3[j].load(), fma::<FMA>(a2, t2[j].load(), near));
                 }
             }
         }
