@@ -32,6 +32,11 @@ impl Par {
         Self { threads }
     }
 
+    /// How many threads there are.
+    pub(crate) const fn threads(self) -> usize {
+        self.threads
+    }
+
     /// Into how many pieces to cut work of about this length.
     pub(crate) fn pieces(self, ns: usize) -> usize {
         if self.threads <= 1 || ns < SPLIT_NS {

@@ -52,6 +52,8 @@ const MANY_PANELS: usize = 4;
 const LONG_ROW: usize = 64;
 /// Up to this many rows, the right operand is streamed rather than tiled.
 const FEW_ROWS: usize = 4;
+/// Columns that a thread takes as a piece of its own, about.
+const OWN_COLUMNS: usize = 1024;
 /// From this many rows on, packing a row-major right operand pays.
 const MANY_ROWS: usize = 48;
 
@@ -134,6 +136,23 @@ impl Gemm<'_> {
         }
         let y = Shared::new(y);
         let pieces = par.pieces(nanoseconds(self.m, self.n, self.k));
+        // Rows of an output that is wider than high are too few to share a packed right operand: half of
+        // it would come from another core's cache. So each thread packs the columns that it takes.
+        let across = self.n / PANEL / par.threads();
+        if pieces > 1 && self.n > self.m && across >= MANY_PANELS {
+            let columns = self.n.div_ceil(PANEL);
+            let pieces = par.threads() * (across * PANEL / OWN_COLUMNS).clamp(1, 4);
+            Par::run(pieces, &|i| {
+                let [first, end] = [i, i + 1].map(|i| (columns * i / pieces * PANEL).min(self.n));
+                self.columns(first..end, y, Par::SERIAL, 1);
+            });
+        } else {
+            self.columns(0..self.n, y, par, pieces);
+        }
+    }
+
+    /// Columns `all` of the output, in so many pieces.
+    fn columns(&self, all: Range<usize>, y: Shared<f32>, par: Par, pieces: usize) {
         // Blocks of nearly equal depth, by the shape only. At least one, for a product without terms.
         let blocks = self.k.div_ceil(BLOCK_K).max(1);
         let depth = self.k.div_ceil(blocks);
@@ -141,19 +160,19 @@ impl Gemm<'_> {
         if !self.trans_b && self.m < MANY_ROWS {
             for deep in (0..blocks).map(deep) {
                 let b = Right {
-                    start: self.b[deep.start * self.n..].as_ptr(),
+                    start: self.b[deep.start * self.n + all.start..].as_ptr(),
                     row: self.n,
                 };
-                self.tiles(0..self.n, deep, b, PANEL, y, pieces);
+                self.tiles(all.clone(), deep, b, PANEL, y, pieces);
             }
             return;
         }
         let columns = (PACK / depth.max(1))
             .next_multiple_of(PANEL)
-            .min(self.n.next_multiple_of(PANEL));
+            .min(all.len().next_multiple_of(PANEL));
         par.lend(depth * columns, |packed| {
-            for first in (0..self.n).step_by(columns) {
-                let across = first..(first + columns).min(self.n);
+            for first in all.clone().step_by(columns) {
+                let across = first..(first + columns).min(all.end);
                 for deep in (0..blocks).map(deep) {
                     let panel = deep.len() * PANEL;
                     if panel > 0 {
@@ -330,4 +349,57 @@ fn tile_piece(
         }
     }
     (rows, panels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::team::Team;
+
+    #[test]
+    fn wide_outputs_do_not_depend_on_who_takes_which_columns() {
+        let k = if cfg!(miri) { 3 } else { 300 };
+        let number = |i: usize| ((i * 7919) % 2003) as f32 / 1001.5 - 1.0;
+        // Below and from `MANY_ROWS` on, where the right operand is packed; a ragged last panel.
+        for (m, trans_b) in [(20, false), (20, true), (50, false), (50, true)] {
+            let n = 3 * MANY_PANELS * PANEL + 9;
+            let a: Vec<f32> = (0..m * k).map(number).collect();
+            let b: Vec<f32> = (0..k * n).map(|i| number(i + 17)).collect();
+            let bias: Vec<f32> = (0..n).map(|i| number(i + 5)).collect();
+            let gemm = Gemm {
+                m,
+                n,
+                k,
+                a: &a,
+                b: &b,
+                bias: Some(&bias),
+                trans_a: false,
+                trans_b,
+                alpha: 0.5,
+                beta: 0.0,
+            };
+            let run = |threads: usize| {
+                let mut y = vec![f32::NAN; m * n];
+                let team = Team::new(threads).unwrap();
+                team.enter(|| gemm.run(&mut y, Par::new(threads)));
+                y
+            };
+            let y = run(1);
+            for threads in [2, 3] {
+                assert_eq!(run(threads), y, "{threads} threads");
+            }
+            for (at, &y) in y.iter().enumerate() {
+                let (i, j) = (at / n, at % n);
+                let b = |l: usize| b[if trans_b { j * k + l } else { l * n + j }];
+                let term = |l: usize| f64::from(a[i * k + l]) * f64::from(b(l));
+                let shift = f64::from(bias[j]);
+                let want = 0.5 * (0..k).map(term).sum::<f64>() + shift;
+                let magnitude = 0.5 * (0..k).map(|l| term(l).abs()).sum::<f64>() + shift.abs();
+                // A term is rounded with its product and at most once for each later one.
+                let bound = (k + 3) as f64 * f64::from(f32::EPSILON) / 2.0 * magnitude;
+                let off = (f64::from(y) - want).abs();
+                assert!(off <= bound, "[{i}, {j}]: {y}, want {want}");
+            }
+        }
+    }
 }
