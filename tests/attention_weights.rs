@@ -271,7 +271,8 @@ fn they_are_what_fused_attention_applies() {
                         "{what}: the layer is what was checked"
                     );
                 }
-                x = block.forward(&pass, &x, None).unwrap();
+                let stream = block.forward(&pass, x.into(), None).unwrap();
+                x = stream.sum(&pass).unwrap();
             }
         }
     }

@@ -1,7 +1,6 @@
 //! What a model looks at: the attention weights of every layer.
 
-use crate::block::normed;
-use crate::{Gpt, Result};
+use crate::{Gpt, ResidualStream, Result};
 use latimer_autograd::{Mode, Params, Pass};
 use latimer_tensor::{DType, Scalars, Tensor};
 
@@ -47,16 +46,16 @@ use latimer_tensor::{DType, Scalars, Tensor};
 pub fn attention_weights(model: &Gpt, params: &Params, ids: &Tensor) -> Result<Vec<Tensor>> {
     let scalars = Scalars::new(params.device())?;
     let pass = Pass::new(params, &scalars, Mode::Evaluate);
-    let mut x = model.embed(&pass, ids, 0)?; // [B, T, C]
+    let mut stream = ResidualStream::from(model.embed(&pass, ids, 0)?); // [B, T, C]
     let mut all = Vec::with_capacity(model.h.len());
     for block in &model.h {
-        let seen = normed(&pass, block.ln_1, &x)?; // [B, T, C]
+        let (x, seen) = stream.normed(&pass, block.ln_1)?; // [B, T, C]
         let weights = block.attn.weights(&pass, &seen)?; // [B, NH, T, T]
         all.push(match weights.dtype() {
             DType::F32 => weights,
             _ => weights.cast(DType::F32)?,
         });
-        x = block.forward(&pass, &x, None)?; // [B, T, C]
+        stream = block.forward(&pass, x.into(), None)?; // [B, T, C]
     }
     Ok(all)
 }

@@ -45,24 +45,69 @@ impl Block {
     pub fn forward(
         &self,
         pass: &Pass<'_>,
-        x: &Tensor,
+        stream: ResidualStream,
         cache: Option<LayerCache<'_>>,
-    ) -> Result<Tensor> {
-        let y = self
-            .attn
-            .forward(pass, &normed(pass, self.ln_1, x)?, cache)?;
-        let x = if self.residual { pass.add(x, &y)? } else { y };
-        let Some(mlp) = self.mlp else { return Ok(x) };
-        let y = mlp.forward(pass, &normed(pass, self.ln_2, &x)?)?;
+    ) -> Result<ResidualStream> {
+        let (x, y) = stream.normed(pass, self.ln_1)?; // [B, T, C]
+        let y = self.attn.forward(pass, &y, cache)?; // [B, T, C]
+        let stream = self.join(x, y);
+        let Some(mlp) = self.mlp else {
+            return Ok(stream);
+        };
+        let (x, y) = stream.normed(pass, self.ln_2)?; // [B, T, C]
+        let y = mlp.forward(pass, &y)?; // [B, T, C]
+        Ok(self.join(x, y))
+    }
+
+    fn join(&self, x: Tensor, y: Tensor) -> ResidualStream {
         if self.residual {
-            pass.add(&x, &y)
+            ResidualStream { x, y: Some(y) }
         } else {
-            Ok(y)
+            y.into()
         }
     }
 }
 
-/// `norm(x)`, or `x` where there is none.
-pub(crate) fn normed(pass: &Pass<'_>, norm: Option<LayerNorm>, x: &Tensor) -> Result<Tensor> {
-    norm.map_or_else(|| Ok(x.clone()), |norm| norm.forward(pass, x))
+/// What goes from block to block, `x + y`: `y`, what the last part found, is added by the norm that comes
+/// next, in one operation with it.
+#[derive(Clone, Debug)]
+pub struct ResidualStream {
+    x: Tensor,
+    y: Option<Tensor>,
+}
+
+impl From<Tensor> for ResidualStream {
+    fn from(x: Tensor) -> Self {
+        Self { x, y: None }
+    }
+}
+
+impl ResidualStream {
+    /// The sum.
+    ///
+    /// # Errors
+    /// The device's failure.
+    pub fn sum(self, pass: &Pass<'_>) -> Result<Tensor> {
+        let Self { x, y } = self;
+        y.map_or(Ok(x.clone()), |y| pass.add(&x, &y))
+    }
+
+    /// The sum and its norm, or the sum twice where there is no norm.
+    pub(crate) fn normed(
+        self,
+        pass: &Pass<'_>,
+        norm: Option<LayerNorm>,
+    ) -> Result<(Tensor, Tensor)> {
+        match (self.y, norm) {
+            (Some(y), Some(norm)) => norm.forward_sum(pass, &self.x, &y),
+            (None, Some(norm)) => {
+                let y = norm.forward(pass, &self.x)?;
+                Ok((self.x, y))
+            }
+            (y, None) => {
+                let x = Self { x: self.x, y }.sum(pass)?;
+                Ok((x.clone(), x))
+            }
+        }
+    }
 }

@@ -3,8 +3,7 @@
 //! Sources: Radford et al. 2019 ("GPT-2"); parameter names and layouts are those of Hugging Face's
 //! GPT-2 files.
 
-use crate::block::normed;
-use crate::{Block, Error, GptConfig, KvCache, LayerNorm, Result, WeightInit};
+use crate::{Block, Error, GptConfig, KvCache, LayerNorm, ResidualStream, Result, WeightInit};
 use latimer_autograd::{Declarations, Head, Init, Param, Pass};
 use latimer_tensor::Tensor;
 
@@ -116,14 +115,16 @@ impl Gpt {
         ids: &Tensor,
         mut cache: Option<&mut KvCache>,
     ) -> Result<Tensor> {
-        let mut x = self.embed(pass, ids, cache.as_ref().map_or(0, |c| c.len()))?; // [B, T, C]
+        let x = self.embed(pass, ids, cache.as_ref().map_or(0, |c| c.len()))?; // [B, T, C]
+        let mut stream = ResidualStream::from(x);
         for (layer, block) in self.h.iter().enumerate() {
-            x = block.forward(pass, &x, cache.as_mut().map(|c| c.layer(layer)))?; // [B, T, C]
+            stream = block.forward(pass, stream, cache.as_mut().map(|c| c.layer(layer)))?; // [B, T, C]
         }
         if let Some(cache) = cache {
             cache.advance(ids.shape().columns())?;
         }
-        Ok(normed(pass, self.ln_f, &x)?) // [B, T, C]
+        let (_, y) = stream.normed(pass, self.ln_f)?; // [B, T, C]
+        Ok(y)
     }
 
     /// What the first block sees: `ids: [B, T]` (`U32`), at positions from `first` on, to

@@ -31,4 +31,12 @@ impl LayerNorm {
     pub fn forward(&self, pass: &Pass<'_>, x: &Tensor) -> Result<Tensor> {
         pass.layer_norm(x, self.weight, self.bias, EPS)
     }
+
+    /// `x + r` and its norm, in one operation: `[…, C]` twice to the same twice.
+    ///
+    /// # Errors
+    /// Shapes that differ, a width that does not fit.
+    pub fn forward_sum(&self, pass: &Pass<'_>, x: &Tensor, r: &Tensor) -> Result<(Tensor, Tensor)> {
+        pass.add_layer_norm(x, r, self.weight, self.bias, EPS)
+    }
 }

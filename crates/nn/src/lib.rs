@@ -35,7 +35,7 @@ mod sample;
 
 pub use attention::CausalSelfAttention;
 pub use attention_weights::attention_weights;
-pub use block::Block;
+pub use block::{Block, ResidualStream};
 pub use config::{Activation, GptConfig, WeightInit};
 pub use error::{Error, Result};
 pub use generate::Generator;
