@@ -97,8 +97,13 @@ faults! {
 
     stretches_overwrite_each_other: "of the stretches of a few rows' sums only the last is kept"
         in "gemm/vector.rs" (any), matmul breaks Agrees,
-        "*total += sum;"
-        => "*total = *sum;";
+        "*sum += x;"
+        => "*sum = *x;";
+
+    sums_of_threads_are_left_out: "of a few rows' sums, those that two threads have are not added, others twice"
+        in "gemm/vector.rs" (any), matmul breaks Agrees,
+        "added & 1 << pair.right == 0"
+        => "added & 1 << pair.right != 0";
 
     stretches_of_equal_length: "terms that do not divide among stretches are left out"
         in "gemm/vector.rs" (any), matmul breaks Agrees,

@@ -3,7 +3,7 @@
 //!
 //! Each thread reads one stretch of memory after the other from end to end. Where the right operand is
 //! row-major, a stretch is some of its rows, terms of all sums; the sums of the stretches, whose number
-//! depends on the shape only, are added in order. Where it is transposed, a stretch is some columns.
+//! depends on the shape only, are added in pairs. Where it is transposed, a stretch is some columns.
 
 use super::Gemm;
 use crate::math::{dot, sum};
@@ -12,6 +12,7 @@ use crate::parallel::{Par, RowsMut, op_scratch, scratch};
 use crate::real::Real;
 use crate::simd::{fma, simd, soon};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Rows of a row-major right operand that are added at a time: as many streams of memory.
 const STREAMS: usize = 4;
@@ -76,41 +77,83 @@ fn by_stretches<E: Real, Y: Real>(gemm: &Gemm<'_, E>, a: &[f32], y: &mut [Y], pa
     let (m, n, k) = (gemm.m, gemm.n, gemm.k);
     let stretches = (k / TERMS).clamp(1, MOST_STRETCHES);
     op_scratch(stretches * m * n, |sums| {
+        // Bit `s`: the sum of stretch `s` has been added to another.
+        let added = AtomicU32::new(0);
         let parts = (0..stretches, RowsMut(&mut *sums, m * n));
         let stretch = |(which, sums): (Range<usize>, RowsMut<'_>)| {
-            for (s, sums) in which.zip(sums.0.chunks_exact_mut(m * n)) {
+            for (s, sums) in which.clone().zip(sums.0.chunks_exact_mut(m * n)) {
                 let terms = k * s / stretches..k * (s + 1) / stretches;
                 streams(a, k, terms, gemm.b, n, sums);
             }
+            // What one thread has, it adds while it is in its cache.
+            for pair in additions(stretches).filter(|pair| pair.is_in(&which)) {
+                let (before, after) = sums.0.split_at_mut((pair.right - which.start) * m * n);
+                let left = &mut before[(pair.left - which.start) * m * n..][..m * n];
+                add(&after[..m * n], left);
+                added.fetch_or(1 << pair.right, Ordering::Relaxed);
+            }
         };
         par.split(stretches, nanoseconds(k, n), parts, &stretch);
-        let sums = &*sums;
-        let y = Shared::new(y);
+        let added = added.into_inner();
+        let (sums, y) = (Shared::new(sums), Shared::new(y));
         let units = n.div_ceil(UNIT);
         let work = |units: Range<usize>| {
             let columns = units.start * UNIT..(units.end * UNIT).min(n);
-            scratch(columns.len(), |total| {
-                for i in 0..m {
-                    add(sums, m * n, i * n + columns.start, total);
-                    let y = part(y, i * n, &columns);
-                    let bias = gemm.bias.map(|bias| &bias[columns.clone()]);
-                    finish(gemm.alpha, total, bias, gemm.beta, y);
+            for i in 0..m {
+                let sum = |stretch: usize| part(sums, (stretch * m + i) * n, &columns);
+                for pair in additions(stretches).filter(|pair| added & 1 << pair.right == 0) {
+                    add(sum(pair.right), sum(pair.left));
                 }
-            });
+                let y = part(y, i * n, &columns);
+                let bias = gemm.bias.map(|bias| &bias[columns.clone()]);
+                finish(gemm.alpha, sum(0), bias, gemm.beta, y);
+            }
         };
-        par.split(units, stretches * m * n / 8, 0..units, &work);
+        // As many sums are left as threads had a part.
+        let left = par.threads().min(stretches);
+        par.split(units, left * m * n / 8, 0..units, &work);
     });
 }
 
-/// Columns of the row of `y` that begins at element `row`; they are the caller's own.
+/// Two sums that become one, the left: of stretches from `left` to `right`, and from there to `end`.
+struct Addition {
+    left: usize,
+    right: usize,
+    end: usize,
+}
+
+impl Addition {
+    /// Whether both are sums of these stretches alone.
+    fn is_in(&self, stretches: &Range<usize>) -> bool {
+        stretches.start <= self.left && self.end <= stretches.end
+    }
+}
+
+/// What makes one sum of so many: neighbours first, then pairs of them, and so on, so that whoever has
+/// some that lie side by side can add most of them. The order is the same for any number of threads.
+fn additions(stretches: usize) -> impl Iterator<Item = Addition> {
+    let widths = (0..usize::BITS).map(|level| 1 << level);
+    let widths = widths.take_while(move |&width| width < stretches);
+    widths.flat_map(move |width| {
+        let rights = (width..stretches).step_by(2 * width);
+        rights.map(move |right| Addition {
+            left: right - width,
+            right,
+            end: (right + width).min(stretches),
+        })
+    })
+}
+
+/// These columns of the row that begins at element `row`; they are the caller's own.
 #[allow(
     unsafe_code,
     reason = "columns of a row-major output cannot be split safely"
 )]
-fn part<'a, Y: Real>(y: Shared<Y>, row: usize, columns: &Range<usize>) -> &'a mut [Y] {
-    // SAFETY: `row + columns` lies in `y` (rows below m, columns below n), which `run` borrows
-    // exclusively; columns go to one thread each.
-    unsafe { std::slice::from_raw_parts_mut(y.get().add(row + columns.start), columns.len()) }
+fn part<'a, T>(rows: Shared<T>, row: usize, columns: &Range<usize>) -> &'a mut [T] {
+    // SAFETY: `row + columns` lies in what `run` borrows exclusively, outputs or scratch memory (rows
+    // below m, or below m times the stretches; columns below n); columns go to one thread each, which
+    // asks for one row's at a time, or for different rows'.
+    unsafe { std::slice::from_raw_parts_mut(rows.get().add(row + columns.start), columns.len()) }
 }
 
 simd! {
@@ -241,12 +284,47 @@ simd! {
 }
 
 simd! {
-    /// `total[j]` is the sum of elements `first + j` of all sums, which are `len` apart.
-    fn add(sums: &[f32], len: usize, first: usize, total: &mut [f32]) {
-        total.fill(0.0);
-        for sums in sums.chunks_exact(len) {
-            for (total, sum) in total.iter_mut().zip(&sums[first..]) {
-                *total += sum;
+    /// `sum ← sum + x`.
+    fn add(x: &[f32], sum: &mut [f32]) {
+        for (sum, x) in sum.iter_mut().zip(x) {
+            *sum += x;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sum of so many stretches as a formula, where pieces of them are added first.
+    fn formula(stretches: usize, pieces: usize) -> String {
+        let mut sums: Vec<_> = (0..stretches).map(|s| s.to_string()).collect();
+        let mut add = |pair: &Addition| {
+            sums[pair.left] = format!("({} + {})", sums[pair.left], sums[pair.right]);
+            sums[pair.right] = "taken".into();
+        };
+        let mut rest: Vec<_> = additions(stretches).collect();
+        for piece in 0..pieces {
+            let which = stretches * piece / pieces..stretches * (piece + 1) / pieces;
+            rest.extract_if(.., |pair| pair.is_in(&which))
+                .for_each(|pair| add(&pair));
+        }
+        rest.iter().for_each(add);
+        sums.swap_remove(0)
+    }
+
+    #[test]
+    fn sums_are_the_same_for_any_number_of_pieces() {
+        assert_eq!(formula(5, 1), "(((0 + 1) + (2 + 3)) + 4)");
+        for stretches in 1..=MOST_STRETCHES {
+            let whole = formula(stretches, 1);
+            for s in 0..stretches {
+                let is_s = |number: &&str| *number == s.to_string();
+                let numbers = whole.split(|c: char| !c.is_ascii_digit());
+                assert_eq!(numbers.filter(is_s).count(), 1, "{s} in {whole}");
+            }
+            for pieces in 2..=stretches {
+                assert_eq!(formula(stretches, pieces), whole);
             }
         }
     }
