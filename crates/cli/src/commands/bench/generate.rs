@@ -16,7 +16,6 @@ use latimer_tensor::{Device, Scalars, Tensor};
 use latimer_trainer::config::{Config, Dtype};
 use latimer_trainer::{gpt_config, peak_rss_mb};
 use serde::Serialize;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// What to generate: greedily, on random weights, `--batch-size` texts side by side [default: 1].
@@ -287,18 +286,9 @@ fn profile(gpt: &Gpt, params: &Params, rows: usize, args: &Args, watch: &Watch) 
     for text in 0..=args.runs.max(3) {
         writer.write(args.new_tokens - 1)?;
         let ids = vec![0; rows];
-        watch.one_by_one.store(true, Ordering::Relaxed);
-        watch.on.store(true, Ordering::Relaxed);
-        watch.nanoseconds.store(0, Ordering::Relaxed);
-        let start = Instant::now();
-        writer.next(&ids)?;
-        let all = start.elapsed().as_secs_f64();
-        watch.on.store(false, Ordering::Relaxed);
-        watch.one_by_one.store(false, Ordering::Relaxed);
-        watch.ledger().end_step(text > 0);
+        let ms = watch.step(text > 0, || writer.next(&ids).map(|_| ()))?;
         if text > 0 {
-            let within = watch.nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9;
-            outside.push((all - within) * 1e3);
+            outside.push(ms);
         }
     }
     Ok(Times::of(&mut outside).median)

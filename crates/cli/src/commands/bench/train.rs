@@ -14,7 +14,6 @@ use latimer_trainer::config::Config;
 use latimer_trainer::data::{Phrases, RowKey, Source, Windows};
 use latimer_trainer::{Training, check_memory, gpt_config, matmul_speed, peak_rss_mb, size};
 use serde::Serialize;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Which steps to time. Vocabularies are the presets' own (65 characters for Shakespeare), dropout
@@ -189,31 +188,21 @@ fn dispatch_ms(
     watch: &Watch,
     steps: u64,
 ) -> Result<f64> {
-    let mut times = Vec::new();
-    watch.on.store(true, Ordering::Relaxed);
-    for _ in 0..steps.div_ceil(5) {
-        watch.nanoseconds.store(0, Ordering::Relaxed);
-        let start = Instant::now();
-        training.next_step(source)?;
-        let all = start.elapsed().as_secs_f64();
-        let within = watch.nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9;
-        times.push((all - within) * 1e3);
-    }
-    watch.on.store(false, Ordering::Relaxed);
-    Ok(Times::of(&mut times).median)
+    let times = (0..steps.div_ceil(5)).map(|_| watch.outside(|| step(training, source)));
+    Ok(Times::of(&mut times.collect::<Result<Vec<_>>>()?).median)
 }
 
 /// The operations of up to a fifth as many steps again, each waited for.
 fn profile(training: &mut Training, source: &RandomIds, watch: &Watch, steps: u64) -> Result<()> {
-    watch.one_by_one.store(true, Ordering::Relaxed);
-    watch.on.store(true, Ordering::Relaxed);
     // One at the least is not counted: it finds the ledger without rows.
-    for step in 0..=steps.div_ceil(5).max(3) {
-        training.next_step(source)?;
-        watch.ledger().end_step(step > 0);
+    for number in 0..=steps.div_ceil(5).max(3) {
+        watch.step(number > 0, || step(training, source))?;
     }
-    watch.on.store(false, Ordering::Relaxed);
-    watch.one_by_one.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+fn step(training: &mut Training, source: &RandomIds) -> Result<()> {
+    training.next_step(source)?;
     Ok(())
 }
 

@@ -15,14 +15,42 @@ pub(super) struct Watched(pub(super) Device, pub(super) Watch);
 /// Whether operations are timed, and how long they took since the last reset.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
-    pub(super) on: Arc<AtomicBool>,
-    pub(super) nanoseconds: Arc<AtomicU64>,
+    on: Arc<AtomicBool>,
+    nanoseconds: Arc<AtomicU64>,
     /// Whether each is also entered in the ledger, once the device is done with it.
-    pub(super) one_by_one: Arc<AtomicBool>,
+    one_by_one: Arc<AtomicBool>,
     ledger: Arc<Mutex<Ledger>>,
 }
 
 impl Watch {
+    /// Milliseconds of `work` outside of operations.
+    pub(super) fn outside<E>(
+        &self,
+        work: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> std::result::Result<f64, E> {
+        self.nanoseconds.store(0, Ordering::Relaxed);
+        self.on.store(true, Ordering::Relaxed);
+        let start = Instant::now();
+        let result = work();
+        let all = start.elapsed().as_nanos() as f64;
+        self.on.store(false, Ordering::Relaxed);
+        let within = self.nanoseconds.load(Ordering::Relaxed) as f64;
+        result.map(|()| (all - within) * 1e-6)
+    }
+
+    /// The same, and every operation is entered in the ledger, as one of a step that counts or not.
+    pub(super) fn step<E>(
+        &self,
+        counts: bool,
+        work: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> std::result::Result<f64, E> {
+        self.one_by_one.store(true, Ordering::Relaxed);
+        let outside = self.outside(work);
+        self.one_by_one.store(false, Ordering::Relaxed);
+        self.ledger().end_step(counts);
+        outside
+    }
+
     /// What was entered. It is whole whenever the lock is free, also after a panic.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
