@@ -12,8 +12,8 @@ pub(super) fn name() -> String {
 /// Words of a model's name that say nothing.
 const NOISE: [&str; 4] = ["processor", "cpu", "core", "with"];
 
-/// The model's name without its ornaments, what its number does not say (AMD's generation, AMX), and how
-/// many processors the system shows.
+/// The model's name without its ornaments, what its number does not say (AMD's generation, AMX,
+/// AVX512_BF16), and how many processors the system shows.
 fn named(cpuinfo: &str, cpus: usize) -> String {
     let field = |key: &str| {
         let line = cpuinfo.lines().find(|line| line.starts_with(key))?;
@@ -32,6 +32,7 @@ fn named(cpuinfo: &str, cpus: usize) -> String {
         (Some("AuthenticAMD"), Some("25")) if has("avx512f") => Some("zen4"),
         (Some("AuthenticAMD"), Some("25")) => Some("zen3"),
         _ if has("amx_tile") => Some("amx"),
+        (Some("GenuineIntel"), _) if has("avx512_bf16") => Some("avx512bf16"),
         _ => None,
     });
     format!("{}-{cpus}cpu", words.join("-"))
@@ -72,6 +73,8 @@ mod tests {
     fn machines_keep_their_names() {
         let intel = "model name\t: Intel(R) Xeon(R) Processor\nflags\t\t: fpu avx512f amx_tile\n";
         assert_eq!(named(intel, 2), "intel-xeon-amx-2cpu");
+        let intel = "vendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R) Processor\nflags\t: avx512_bf16\n";
+        assert_eq!(named(intel, 2), "intel-xeon-avx512bf16-2cpu");
         let amd =
             "vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel name\t: AMD EPYC\nflags\t: a\n";
         assert_eq!(named(amd, 2), "amd-epyc-zen5-2cpu");
