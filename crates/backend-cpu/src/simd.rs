@@ -86,9 +86,19 @@ fn best_dots(most: Dots) -> Dots {
         Dots::Widened
     } else if most == Dots::Tiles && crate::gemm::tiles_are_there() {
         Dots::Tiles
-    } else {
+    } else if most == Dots::Pairs || pairs_are_fast() {
         Dots::Pairs
+    } else {
+        Dots::Widened
     }
+}
+
+/// Whether two terms by `vdpbf16ps` take less than two multiply-adds of `f32`. AMD's processors begin as many
+/// of either in a cycle; Intel's begin one in two cycles, and two multiply-adds in each.
+#[cfg(target_arch = "x86_64")]
+fn pairs_are_fast() -> bool {
+    let intel = u32::from_le_bytes(*b"Genu");
+    std::arch::x86_64::__cpuid(0).ebx != intel
 }
 
 #[cfg(not(target_arch = "x86_64"))]
