@@ -126,7 +126,8 @@ pub(crate) fn soon<T>(these: &[T], ahead: usize) {
     let _ = (these, ahead);
 }
 
-/// Set to a name of [`NAMES`], no higher level is used: so tests reach the code of lesser machines.
+/// Set to a name of [`NAMES`], no higher level is used, and pairs also where they are slow: so tests reach the code
+/// of other machines.
 const VARIABLE: &str = "LATIMER_SIMD";
 
 const NAMES: [(&str, Level, Dots); 5] = [

@@ -68,8 +68,9 @@ impl Block {
     }
 }
 
-/// What goes from block to block, `x + y`: `y`, what the last part found, is added by the norm that comes
-/// next, in one operation with it.
+/// What goes from block to block, `x + y`, each `[B, T, C]`: `y`, what the last part found, is added by the
+/// norm that comes next, in one operation with it. The stream's name is from Elhage et al. 2021 ("A Mathematical
+/// Framework for Transformer Circuits").
 #[derive(Clone, Debug)]
 pub struct ResidualStream {
     x: Tensor,
@@ -83,13 +84,15 @@ impl From<Tensor> for ResidualStream {
 }
 
 impl ResidualStream {
-    /// The sum.
+    /// The sum, `[B, T, C]`.
     ///
     /// # Errors
     /// The device's failure.
     pub fn sum(self, pass: &Pass<'_>) -> Result<Tensor> {
-        let Self { x, y } = self;
-        y.map_or(Ok(x.clone()), |y| pass.add(&x, &y))
+        match self.y {
+            Some(y) => pass.add(&self.x, &y),
+            None => Ok(self.x),
+        }
     }
 
     /// The sum and its norm, or the sum twice where there is no norm.
