@@ -21,7 +21,7 @@
 //! | `parallel`, `team` | splitting work over rows, the threads; scratch memory |
 //! | `simd`, `math` | one body for three instruction sets; `exp`, `tanh`, sums |
 //! | `real` | `f32` and `bf16` as they are loaded and stored |
-//! | `gemm` | products: own AVX-512 tiles, `matrixmultiply` elsewhere; `bf16` by AMX or AVX512_BF16 |
+//! | `gemm` | products: own AVX-512 and AVX2 tiles, `matrixmultiply` elsewhere; `bf16` by AMX or AVX512_BF16 |
 //! | `attention` | tiled attention, its backward, decoding over a cache |
 //! | `peak` | what the machine can do at most, measured |
 //! | the others | one family of operations each |

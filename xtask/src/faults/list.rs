@@ -71,7 +71,7 @@ faults! {
         => "for sums in partial.chunks_exact(2 * c).take(1) {";
 
     tile_writes_one_past_the_end: "a ragged tile's mask is one lane too wide"
-        in "gemm/kernel.rs" (avx512), matmul breaks StaysInside,
+        in "gemm/kernel/avx512.rs" (avx512), matmul breaks StaysInside,
         "let mask: __mmask16 = u16::MAX >> (LANES * VECTORS - p.n);"
         => "let mask: __mmask16 = u16::MAX >> (LANES * VECTORS - p.n).saturating_sub(1);";
 
@@ -111,19 +111,39 @@ faults! {
         => "let terms = k / stretches * s..k / stretches * (s + 1);";
 
     packed_tile_repeats_a_row: "a packed tile's last row is the one above it"
-        in "gemm/left.rs" (avx512), matmul breaks Agrees,
+        in "gemm/left/avx512.rs" (avx512), matmul breaks Agrees,
         "i.min(rows - 1) * a.row"
         => "i.min(rows.saturating_sub(2)) * a.row";
 
     packed_tile_lacks_a_row: "a full tile's last row, transposed, is left as scratch memory had it"
-        in "gemm/left.rs" (avx512), matmul breaks Agrees,
+        in "gemm/left/avx512.rs" (avx512), matmul breaks Agrees,
         "let mask = mask(height.min(rows - top));"
         => "let mask = mask((height - 1).min(rows - top).max(1));";
 
     matmul_cut_between_tiles: "threads cut a product where the library's tiles do not end"
-        in "gemm/kernel.rs" (avx2), matmul breaks SameBits,
-        "{ 4 } else { 48 }"
-        => "{ 4 } else { 7 }";
+        in "gemm/kernel.rs" (portable), matmul breaks SameBits,
+        "{ 48 } else { 4 }"
+        => "{ 7 } else { 4 }";
+
+    narrow_tile_writes_one_past_the_end: "a ragged tile of 8 lanes has a mask one lane too wide"
+        in "gemm/kernel/avx2.rs" (avx2), matmul breaks StaysInside,
+        "mask(p.n - LANES * (VECTORS - 1))"
+        => "mask((p.n - LANES * (VECTORS - 1) + 1).min(LANES))";
+
+    narrow_packed_tile_repeats_a_row: "a packed tile's last row is the one above it, by 8 lanes"
+        in "gemm/left/avx2.rs" (avx2), matmul breaks Agrees,
+        "i.min(rows - 1) * a.row"
+        => "i.min(rows.saturating_sub(2)) * a.row";
+
+    narrow_packed_tile_lacks_a_row: "of an odd number of rows the last is left as scratch memory had it"
+        in "gemm/left/avx2.rs" (avx2), matmul breaks Agrees,
+        "some!(4 2 1);"
+        => "some!(4 2);";
+
+    narrow_turn_swaps_halves: "columns of a square of 8 keep their upper rows below"
+        in "gemm/transpose.rs" (avx2), matmul breaks Agrees,
+        "_mm256_permute2f128_ps::<0x31>"
+        => "_mm256_permute2f128_ps::<0x13>";
 
     cross_entropy_padding_left: "padded columns keep their logits for gradients"
         in "cross_entropy.rs" (any), cross_entropy breaks Agrees,

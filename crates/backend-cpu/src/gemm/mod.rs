@@ -1,6 +1,6 @@
 //! Products of matrices.
 //!
-//! The output is cut into rows and panels of 32 columns, which go to different threads; sums over
+//! The output is cut into rows and panels of columns, which go to different threads; sums over
 //! `k` are never cut by thread, but in blocks that depend on the shapes only. The right operand is
 //! packed into panels once, by all threads, where it is transposed or used often; the left one into
 //! tiles, by each thread its own rows, where many panels use it.
@@ -32,22 +32,22 @@ pub(crate) use transpose::transpose;
 
 use crate::memory::{Shared, read, write};
 use crate::parallel::{Par, scratch};
-use kernel::{PANEL, TILE_ROWS, packed_product, row_unit};
+use kernel::{packed_product, panel, row_unit, tile_rows};
 use latimer_tensor::op::Matmul;
 use latimer_tensor::{Ran, Result};
 use std::ops::Range;
 
-/// Terms of a sum that are added before the output is touched: a panel of them is 32 KiB.
+/// Terms of a sum that are added before the output is touched: a panel of them is 32 KiB at most.
 const BLOCK_K: usize = 256;
 /// Elements of the right operand packed at a time: 1 MiB, half of a second-level cache.
 const PACK: usize = 1 << 18;
-/// Rows that go over all panels before the next ones, where the left operand is packed: with
-/// `BLOCK_K` terms, 344 KiB.
+/// Tiles that go over all panels before the next ones, where the left operand is packed: with
+/// `BLOCK_K` terms, 344 KiB of 14 rows, or 147 KiB of 6.
 const BLOCK_TILES: usize = 24;
 /// The same where it is not; a multiple of every [`row_unit`].
 const BLOCK_ROWS: usize = 144;
-/// From this many panels on, packing the left operand pays,
-const MANY_PANELS: usize = 4;
+/// From this many columns on, packing the left operand pays,
+const MANY_COLUMNS: usize = 128;
 /// if its rows (columns, where transposed) are longer than this.
 const LONG_ROW: usize = 64;
 /// Up to this many rows, the right operand is streamed rather than tiled.
@@ -138,12 +138,13 @@ impl Gemm<'_> {
         let pieces = par.pieces(nanoseconds(self.m, self.n, self.k));
         // Rows of an output that is wider than high are too few to share a packed right operand: half of
         // it would come from another core's cache. So each thread packs the columns that it takes.
-        let across = self.n / PANEL / par.threads();
-        if pieces > 1 && self.n > self.m && across >= MANY_PANELS {
-            let columns = self.n.div_ceil(PANEL);
-            let pieces = par.threads() * (across * PANEL / OWN_COLUMNS).clamp(1, 4);
+        let wide = panel();
+        let across = self.n / wide / par.threads() * wide;
+        if pieces > 1 && self.n > self.m && across >= MANY_COLUMNS {
+            let panels = self.n.div_ceil(wide);
+            let pieces = par.threads() * (across / OWN_COLUMNS).clamp(1, 4);
             Par::run(pieces, &|i| {
-                let [first, end] = [i, i + 1].map(|i| (columns * i / pieces * PANEL).min(self.n));
+                let [first, end] = [i, i + 1].map(|i| (panels * i / pieces * wide).min(self.n));
                 self.columns(first..end, y, Par::SERIAL, 1);
             });
         } else {
@@ -153,6 +154,7 @@ impl Gemm<'_> {
 
     /// Columns `all` of the output, in so many pieces.
     fn columns(&self, all: Range<usize>, y: Shared<f32>, par: Par, pieces: usize) {
+        let wide = panel();
         // Blocks of nearly equal depth, by the shape only. At least one, for a product without terms.
         let blocks = self.k.div_ceil(BLOCK_K).max(1);
         let depth = self.k.div_ceil(blocks);
@@ -163,24 +165,24 @@ impl Gemm<'_> {
                     start: self.b[deep.start * self.n + all.start..].as_ptr(),
                     row: self.n,
                 };
-                self.tiles(all.clone(), deep, b, PANEL, y, pieces);
+                self.tiles(all.clone(), deep, b, wide, y, pieces);
             }
             return;
         }
         let columns = (PACK / depth.max(1))
-            .next_multiple_of(PANEL)
-            .min(all.len().next_multiple_of(PANEL));
+            .next_multiple_of(wide)
+            .min(all.len().next_multiple_of(wide));
         par.lend(depth * columns, |packed| {
             for first in all.clone().step_by(columns) {
                 let across = first..(first + columns).min(all.end);
                 for deep in (0..blocks).map(deep) {
-                    let panel = deep.len() * PANEL;
+                    let panel = deep.len() * wide;
                     if panel > 0 {
                         self.pack(&across, &deep, packed, par);
                     }
                     let b = Right {
                         start: packed.as_ptr(),
-                        row: PANEL,
+                        row: wide,
                     };
                     self.tiles(across.clone(), deep, b, panel, y, pieces);
                 }
@@ -207,7 +209,7 @@ impl Gemm<'_> {
             };
             self.piece(rows, panels, &across, &deep, b, panel, y);
         };
-        let panels = across.len().div_ceil(PANEL);
+        let panels = across.len().div_ceil(kernel::panel());
         split_tiles(pieces, row_unit(), 0..self.m, 0..panels, &work);
     }
 
@@ -226,14 +228,15 @@ impl Gemm<'_> {
         panel: usize,
         y: Shared<f32>,
     ) {
-        let packs = left::packs() && panels.len() >= MANY_PANELS && !deep.is_empty();
+        let wide = kernel::panel();
+        let packs = left::packs() && panels.len() * wide >= MANY_COLUMNS && !deep.is_empty();
         let packs = packs && if self.trans_a { self.m } else { self.k } > LONG_ROW;
         // Tiles of nearly equal height.
-        let tiles = rows.len().div_ceil(TILE_ROWS);
+        let tiles = rows.len().div_ceil(tile_rows());
         let height = rows.len().div_ceil(tiles);
         let (block, len) = if packs {
             let tiles = tiles.min(BLOCK_TILES);
-            (tiles * height, tiles * height * deep.len())
+            (tiles * height, tiles * height * deep.len() + left::SLACK)
         } else {
             (BLOCK_ROWS, 0)
         };
@@ -258,7 +261,7 @@ impl Gemm<'_> {
                     unsafe { left::pack(a, rows.len(), deep.len(), height, packed.as_mut_ptr()) };
                 }
                 for i in panels.clone() {
-                    let first = across.start + i * PANEL;
+                    let first = across.start + i * wide;
                     let is_first = deep.start == 0;
                     let bias = match self.bias {
                         Some(bias) if is_first => bias[first..].as_ptr(),
@@ -266,7 +269,7 @@ impl Gemm<'_> {
                     };
                     let p = Product {
                         m: rows.len(),
-                        n: PANEL.min(across.end - first),
+                        n: wide.min(across.end - first),
                         k: deep.len(),
                         alpha: self.alpha,
                         beta: if is_first { self.beta } else { 1.0 },
@@ -362,7 +365,7 @@ mod tests {
         let number = |i: usize| ((i * 7919) % 2003) as f32 / 1001.5 - 1.0;
         // Below and from `MANY_ROWS` on, where the right operand is packed; a ragged last panel.
         for (m, trans_b) in [(20, false), (20, true), (50, false), (50, true)] {
-            let n = 3 * MANY_PANELS * PANEL + 9;
+            let n = 3 * MANY_COLUMNS + 9;
             let a: Vec<f32> = (0..m * k).map(number).collect();
             let b: Vec<f32> = (0..k * n).map(|i| number(i + 17)).collect();
             let bias: Vec<f32> = (0..n).map(|i| number(i + 5)).collect();

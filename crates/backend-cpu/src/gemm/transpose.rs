@@ -29,6 +29,9 @@ pub(crate) unsafe fn transpose(
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the features are there; a block of the caller's.
                 Level::Avx512 => unsafe { avx512::block(from, row, sizes, scale, to, to_row) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                Level::Avx2 => unsafe { avx2::block(from, row, sizes, scale, to, to_row) },
                 // SAFETY: a block of the caller's.
                 _ => unsafe { portable(from, row, sizes, scale, to, to_row) },
             }
@@ -129,6 +132,94 @@ pub(super) mod avx512 {
             columns[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd, odd_below);
             columns[8 + c] = _mm512_shuffle_f32x4::<0xDD>(even, even_below);
             columns[12 + c] = _mm512_shuffle_f32x4::<0xDD>(odd, odd_below);
+        }
+        columns
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2 {
+    use super::SIDE;
+    use std::arch::x86_64::{
+        __m256, __m256i, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_mul_ps,
+        _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps,
+        _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    };
+
+    /// Floats of a vector, and side of the squares that a block is turned by.
+    const LANES: usize = 8;
+
+    /// # Safety
+    /// As [`super::transpose`], for a block of at most 16 by 16.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn block(
+        from: *const f32,
+        row: usize,
+        [height, width]: [usize; 2],
+        scale: f32,
+        to: *mut f32,
+        to_row: usize,
+    ) {
+        let scale = _mm256_set1_ps(scale);
+        for left in (0..width).step_by(LANES) {
+            let across = LANES.min(width - left);
+            let lanes = mask(across);
+            for top in (0..SIDE).step_by(LANES) {
+                let mut rows = [_mm256_setzero_ps(); LANES];
+                for (i, line) in rows.iter_mut().enumerate() {
+                    if top + i < height {
+                        let from = from.wrapping_add((top + i) * row + left);
+                        // SAFETY: a row of the block; lanes beyond its columns are masked.
+                        let values = unsafe {
+                            if across == LANES {
+                                _mm256_loadu_ps(from)
+                            } else {
+                                _mm256_maskload_ps(from, lanes)
+                            }
+                        };
+                        *line = _mm256_mul_ps(values, scale);
+                    }
+                }
+                for (x, column) in columns(rows).into_iter().enumerate() {
+                    if x < across {
+                        let to = to.wrapping_add((left + x) * to_row + top);
+                        // SAFETY: row x of `to` is 16 wide from here, or from 8 before.
+                        unsafe { _mm256_storeu_ps(to, column) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first so many lanes.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(in super::super) fn mask(lanes: usize) -> __m256i {
+        const ALL: [i32; 2 * LANES] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+        let from = &ALL[LANES - lanes..][..LANES];
+        // SAFETY: eight elements.
+        unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+    }
+
+    /// The 8 columns of 8 rows: pairs, then fours within 128 bits, then the halves.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(in super::super) fn columns(rows: [__m256; LANES]) -> [__m256; LANES] {
+        // fours[g][c], half L: rows 4g .. 4g + 4 of column 4L + c.
+        let mut fours = [[_mm256_setzero_ps(); 4]; 2];
+        for (fours, rows) in fours.iter_mut().zip(rows.as_chunks::<4>().0) {
+            let [a, b, c, d] = *rows;
+            let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+            fours[0] = _mm256_shuffle_ps::<0x44>(ab, cd);
+            fours[1] = _mm256_shuffle_ps::<0xEE>(ab, cd);
+            let (ab, cd) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+            fours[2] = _mm256_shuffle_ps::<0x44>(ab, cd);
+            fours[3] = _mm256_shuffle_ps::<0xEE>(ab, cd);
+        }
+        let mut columns = [_mm256_setzero_ps(); LANES];
+        for c in 0..4 {
+            columns[c] = _mm256_permute2f128_ps::<0x20>(fours[0][c], fours[1][c]);
+            columns[4 + c] = _mm256_permute2f128_ps::<0x31>(fours[0][c], fours[1][c]);
         }
         columns
     }
