@@ -2,10 +2,15 @@
 
 use super::Left;
 use crate::gemm::transpose::avx2::{columns, mask};
-use std::arch::x86_64::{_mm256_loadu_ps, _mm256_maskload_ps, _mm256_setzero_ps, _mm256_storeu_ps};
+use std::arch::x86_64::{
+    _MM_HINT_T0, _mm_prefetch, _mm256_loadu_ps, _mm256_maskload_ps, _mm256_setzero_ps,
+    _mm256_storeu_ps,
+};
 
 /// Floats of a vector.
 const LANES: usize = 8;
+/// Floats of a line of the cache.
+const LINE: usize = 16;
 /// Terms that are copied together where those of a row are not adjacent: with more, their lines
 /// could push each other out of the nearest cache.
 const DEPTH: usize = 8;
@@ -22,6 +27,7 @@ pub(super) unsafe fn pack(a: Left, rows: usize, terms: usize, height: usize, to:
                 let within = height.min(rows - top);
                 for l in some.clone() {
                     let from = a.start.wrapping_add(top + l * a.column);
+                    fetch(from.wrapping_add(DEPTH * a.column));
                     // SAFETY: adjacent rows of term l.
                     unsafe { copy(from, within, tile(top).wrapping_add(l * height)) };
                 }
@@ -37,6 +43,11 @@ pub(super) unsafe fn pack(a: Left, rows: usize, terms: usize, height: usize, to:
         };
         for first in (0..terms).step_by(LANES) {
             let some = LANES.min(terms - first);
+            if first % LINE == 0 {
+                for i in height..2 * height {
+                    fetch(a.start.wrapping_add(i * a.row + first));
+                }
+            }
             let a = Left {
                 start: a.start.wrapping_add(first),
                 ..a
@@ -45,6 +56,17 @@ pub(super) unsafe fn pack(a: Left, rows: usize, terms: usize, height: usize, to:
             // SAFETY: a tile's rows of these terms.
             unsafe { turn(a, within, some, height, to) };
         }
+    }
+}
+
+/// Asks for what is copied soon: rows end before the processor has seen that they go on.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn fetch(from: *const f32) {
+    #[allow(unused_unsafe, reason = "unsafe for the oldest compiler only")]
+    // SAFETY: asks for a line, whatever its address.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(from.cast());
     }
 }
 
