@@ -122,8 +122,8 @@ faults! {
 
     matmul_cut_between_tiles: "threads cut a product where the library's tiles do not end"
         in "gemm/kernel.rs" (portable), matmul breaks SameBits,
-        "{ 48 } else { 4 }"
-        => "{ 7 } else { 4 }";
+        "WHOLE_UNIT: usize = 48;"
+        => "WHOLE_UNIT: usize = 7;";
 
     narrow_tile_writes_one_past_the_end: "a ragged tile of 8 lanes has a mask one lane too wide"
         in "gemm/kernel/avx2.rs" (avx2), matmul breaks StaysInside,

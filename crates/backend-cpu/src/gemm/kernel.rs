@@ -7,8 +7,7 @@
 //!
 //! In these tiles every output element is one chain of fused multiply-adds over `l = 0, 1, … k - 1`,
 //! whatever the tile it falls into: how an output is cut, and how wide vectors are, does not change a
-//! bit. `matrixmultiply` rounds differently in the ragged tiles at the edges of a call, so there the
-//! cuts must fall between its tiles: see [`row_unit`].
+//! bit.
 
 #![expect(
     unsafe_code,
@@ -22,33 +21,37 @@ mod avx512;
 
 use crate::simd::{Level, level};
 
-/// Columns of a panel of the right operand.
+/// Whether there are tiles of our own. Elsewhere [`whole_product`] is the one to call for what is not
+/// small: it packs both operands, each time.
+pub(super) fn has_tiles() -> bool {
+    level() > Level::Portable
+}
+
+/// Columns of a panel of the right operand, where [`has_tiles`].
 pub(super) fn panel() -> usize {
     match level() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::PANEL,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::PANEL,
         _ => 32,
     }
 }
 
-/// Rows of a tile as wide as a panel.
+/// Rows of a tile as wide as a panel, where [`has_tiles`].
 pub(super) fn tile_rows() -> usize {
     match level() {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::TILE_ROWS,
-        #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::TILE_ROWS,
-        _ => 12,
+        _ => 14,
     }
 }
 
-/// Threads may share an output between rows that are multiples of this. For our own tiles small, for
-/// equal shares; elsewhere a multiple of the tile heights of `matrixmultiply` (4 to 16 by machine).
-pub(crate) fn row_unit() -> usize {
-    if level() == Level::Portable { 48 } else { 4 }
-}
+/// Threads may share an output between rows that are multiples of this: small, for equal shares.
+pub(super) const ROW_UNIT: usize = 4;
+
+/// Threads may share an output of [`whole_product`] between rows or columns that are multiples of this,
+/// because `matrixmultiply` rounds differently in the ragged tiles at the edges of a call: a multiple of
+/// the heights and widths of its tiles (4 to 16 by machine).
+pub(super) const WHOLE_UNIT: usize = 48;
 
 /// A left operand: element `(i, l)` is at `start + i·row + l·column`.
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +119,15 @@ pub(crate) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::product(p, a, b, c) },
-        // SAFETY: the caller's promise.
-        _ => unsafe { portable(p, a, b, c) },
+        _ => {
+            let b = Left {
+                start: b.start,
+                row: b.row,
+                column: 1,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { whole_product(p, a, b, c) }
+        }
     }
 }
 
@@ -125,7 +135,7 @@ pub(crate) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
 /// [`super::left::pack`] has packed into tiles of `height` rows, at most [`tile_rows`].
 ///
 /// # Safety
-/// [`super::left::packs`]; else as [`product`].
+/// [`has_tiles`]; else as [`product`].
 pub(super) unsafe fn packed_product(p: Product, height: usize, a: *const f32, b: Right, c: Output) {
     match level() {
         // SAFETY: the features are there (`level`); the operands are the caller's promise.
@@ -212,14 +222,18 @@ fn cut_packed(
     }
 }
 
+/// Runs a product by `matrixmultiply` on the calling thread. The right operand is of any strides, too,
+/// as if it were a left one.
+///
 /// # Safety
 /// As [`product`].
-unsafe fn portable(p: Product, a: Left, b: Right, c: Output) {
-    let [ar, ac, br, cr] = [a.row, a.column, b.row, c.row].map(|s| s as isize);
+pub(super) unsafe fn whole_product(p: Product, a: Left, b: Left, c: Output) {
+    let [ar, ac, br, bc, cr] =
+        [a.row, a.column, b.row, b.column, c.row].map(|stride| stride as isize);
     // SAFETY: the caller's promise; strides are those of the operands.
     unsafe {
         matrixmultiply::sgemm(
-            p.m, p.k, p.n, p.alpha, a.start, ar, ac, b.start, br, 1, p.beta, c.start, cr, 1,
+            p.m, p.k, p.n, p.alpha, a.start, ar, ac, b.start, br, bc, p.beta, c.start, cr, 1,
         );
     }
     if p.bias.is_null() {

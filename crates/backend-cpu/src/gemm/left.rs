@@ -14,11 +14,6 @@ mod avx512;
 use super::kernel::Left;
 use crate::simd::{Level, level};
 
-/// Whether the left operand may be packed: elsewhere `matrixmultiply` does it.
-pub(super) fn packs() -> bool {
-    level() > Level::Portable
-}
-
 /// Elements behind the last tile that [`pack`] may write.
 pub(super) const SLACK: usize = 8;
 
@@ -27,11 +22,12 @@ pub(super) const SLACK: usize = 8;
 /// them has no meaning.
 ///
 /// # Safety
-/// - [`packs`].
+/// - [`has_tiles`].
 /// - All these elements of `a` lie in memory that may be read; `a.row` or `a.column` is 1.
 /// - `to` has `terms·height` elements for every tile and [`SLACK`] more, which may be written and
 ///   overlap nothing.
 ///
+/// [`has_tiles`]: super::kernel::has_tiles
 /// [`tile_rows`]: super::kernel::tile_rows
 pub(super) unsafe fn pack(a: Left, rows: usize, terms: usize, height: usize, to: *mut f32) {
     match level() {

@@ -3,7 +3,8 @@
 //! The output is cut into rows and panels of columns, which go to different threads; sums over
 //! `k` are never cut by thread, but in blocks that depend on the shapes only. The right operand is
 //! packed into panels once, by all threads, where it is transposed or used often; the left one into
-//! tiles, by each thread its own rows, where many panels use it.
+//! tiles, by each thread its own rows, where many panels use it. Processors that we have no tiles for
+//! take products whole ([`whole`]).
 
 #![expect(
     unsafe_code,
@@ -23,6 +24,7 @@ mod right;
 mod stretches;
 mod transpose;
 mod vector;
+mod whole;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use dots::tiles_are_there;
@@ -32,7 +34,7 @@ pub(crate) use transpose::transpose;
 
 use crate::memory::{Shared, read, write};
 use crate::parallel::{Par, scratch};
-use kernel::{packed_product, panel, row_unit, tile_rows};
+use kernel::{ROW_UNIT, has_tiles, packed_product, panel, tile_rows};
 use latimer_tensor::op::Matmul;
 use latimer_tensor::{Ran, Result};
 use std::ops::Range;
@@ -44,7 +46,7 @@ const PACK: usize = 1 << 18;
 /// Tiles that go over all panels before the next ones, where the left operand is packed: with
 /// `BLOCK_K` terms, 344 KiB of 14 rows, or 147 KiB of 6.
 const BLOCK_TILES: usize = 24;
-/// The same where it is not; a multiple of every [`row_unit`].
+/// The same where it is not; a multiple of [`ROW_UNIT`].
 const BLOCK_ROWS: usize = 144;
 /// From this many columns on, packing the left operand pays,
 const MANY_COLUMNS: usize = 128;
@@ -134,6 +136,10 @@ impl Gemm<'_> {
             self.run_stretches(stretches, y, par);
             return;
         }
+        if !has_tiles() {
+            self.run_whole(y, par);
+            return;
+        }
         let y = Shared::new(y);
         let pieces = par.pieces(nanoseconds(self.m, self.n, self.k));
         // Rows of an output that is wider than high are too few to share a packed right operand: half of
@@ -210,7 +216,7 @@ impl Gemm<'_> {
             self.piece(rows, panels, &across, &deep, b, panel, y);
         };
         let panels = across.len().div_ceil(kernel::panel());
-        split_tiles(pieces, row_unit(), 0..self.m, 0..panels, &work);
+        split_tiles(pieces, ROW_UNIT, 0..self.m, 0..panels, &work);
     }
 
     /// One thread's share of [`Gemm::tiles`].
@@ -229,7 +235,7 @@ impl Gemm<'_> {
         y: Shared<f32>,
     ) {
         let wide = kernel::panel();
-        let packs = left::packs() && panels.len() * wide >= MANY_COLUMNS && !deep.is_empty();
+        let packs = panels.len() * wide >= MANY_COLUMNS && !deep.is_empty();
         let packs = packs && if self.trans_a { self.m } else { self.k } > LONG_ROW;
         // Tiles of nearly equal height.
         let tiles = rows.len().div_ceil(tile_rows());
