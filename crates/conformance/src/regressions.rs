@@ -261,8 +261,22 @@ fn tiles() -> Vec<Case> {
         bf16(matmul([65, 72, 104], false, false, true)),
         bf16(matmul([72, 65, 104], true, true, false)),
         // Enough columns and long enough rows that the left operand is packed, too.
-        Case::new(matmul([67, 99, 72], false, false, false)),
-        Case::new(matmul([67, 99, 72], true, false, false)),
+        Case::new(matmul([67, 115, 72], false, false, false)),
+        Case::new(matmul([67, 115, 72], true, false, false)),
+        // Enough work for several threads, with factors that round: whole tiles and ragged ones may do so in
+        // another order.
+        Case::new(Attributes::Matmul {
+            batch: None,
+            m: 129,
+            n: 65,
+            k: 65,
+            trans_a: false,
+            trans_b: false,
+            alpha: 1.7,
+            beta: 1.7,
+            bias: false,
+            f32_sum: false,
+        }),
         // A sum of so many terms is cut.
         Case::new(matmul([5, 3, 1030], false, true, false)),
         // A weight's gradient, whose terms are cut: without a bias, onto what was there.
