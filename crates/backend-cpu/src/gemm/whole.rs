@@ -1,7 +1,7 @@
 //! Products where there are no tiles of our own, by `matrixmultiply`.
 //!
-//! It packs both operands on every call, so calls are as large as they can be: each thread makes one,
-//! for rows of its own, or for columns of its own where the output is wider than high. Sums over `k`
+//! It packs both operands on every call, so calls are as large as sharing allows: each is for some rows, or
+//! for some columns where the output is wider than high, of which a thread takes one to four. Sums over `k`
 //! are cut by the library, in blocks of its own.
 
 use super::kernel::{Left, Output, Product, WHOLE_UNIT, whole_product};
