@@ -125,22 +125,22 @@ faults! {
         "WHOLE_UNIT: usize = 48;"
         => "WHOLE_UNIT: usize = 7;";
 
-    narrow_tile_writes_one_past_the_end: "a ragged tile of 8 lanes has a mask one lane too wide"
+    avx2_tile_writes_one_past_the_end: "a ragged tile of 8 lanes has a mask one lane too wide"
         in "gemm/kernel/avx2.rs" (avx2), matmul breaks Agrees,
         "mask(p.n - LANES * (VECTORS - 1))"
         => "mask((p.n - LANES * (VECTORS - 1) + 1).min(LANES))";
 
-    narrow_packed_tile_repeats_a_row: "a packed tile's last row is the one above it, by 8 lanes"
+    avx2_packed_tile_repeats_a_row: "a packed tile's last row is the one above it, by 8 lanes"
         in "gemm/left/avx2.rs" (avx2), matmul breaks Agrees,
         "i.min(rows - 1) * a.row"
         => "i.min(rows.saturating_sub(2)) * a.row";
 
-    narrow_packed_tile_lacks_a_row: "of an odd number of rows the last is left as scratch memory had it"
+    avx2_packed_tile_lacks_a_row: "of an odd number of rows the last is left as scratch memory had it"
         in "gemm/left/avx2.rs" (avx2), matmul breaks Runs,
         "some!(4 2 1);"
         => "some!(4 2);";
 
-    narrow_turn_swaps_halves: "columns of a square of 8 keep their upper rows below"
+    avx2_turn_swaps_halves: "columns of a square of 8 keep their upper rows below"
         in "gemm/transpose.rs" (avx2), matmul breaks Agrees,
         "_mm256_permute2f128_ps::<0x31>"
         => "_mm256_permute2f128_ps::<0x13>";

@@ -14,6 +14,69 @@
     reason = "pointers into operands that interleave with others'"
 )]
 
+/// The products of a module that has `tile::<ROWS, VECTORS, FULL, ADJACENT>`, `LANES`, `PANEL`, `TILE_ROWS`
+/// and `NARROW_ROWS`: for these features, by tiles of these heights.
+#[cfg(target_arch = "x86_64")]
+macro_rules! by_tiles { (
+    $features:literal,
+    two vectors wide: $($wide:literal)*,
+    one vector wide: $($narrow:literal)*,
+) => {
+    /// # Safety
+    /// As [`super::product`].
+    #[target_feature(enable = $features)]
+    pub(super) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
+        let most = |width| if width > LANES { TILE_ROWS } else { NARROW_ROWS };
+        // SAFETY: parts of the caller's product.
+        super::cut(p, a, b, c, PANEL, most, |p, a, b, c| unsafe {
+            tile_of_height(p, a, b, c);
+        });
+    }
+
+    /// # Safety
+    /// As [`super::packed_product`].
+    #[target_feature(enable = $features)]
+    pub(super) unsafe fn packed_product(
+        p: Product,
+        height: usize,
+        a: *const f32,
+        b: Right,
+        c: Output,
+    ) {
+        // SAFETY: tiles of the caller's panel.
+        super::cut_packed(p, height, a, c, |p, a, c| unsafe {
+            tile_of_height(p, a, b, c);
+        });
+    }
+
+    /// # Safety
+    /// As [`super::product`], for at most [`PANEL`] columns and the height of one tile.
+    #[target_feature(enable = $features)]
+    unsafe fn tile_of_height(p: Product, a: Left, b: Right, c: Output) {
+        match (p.n > LANES, p.m, p.n % LANES == 0, a.row) {
+            $(
+                // SAFETY: the caller's promise, for a tile of these sizes.
+                (true, $wide, true, 1) => unsafe { tile::<$wide, 2, true, true>(p, a, b, c) },
+                // SAFETY: as above.
+                (true, $wide, true, _) => unsafe { tile::<$wide, 2, true, false>(p, a, b, c) },
+                // SAFETY: as above.
+                (true, $wide, false, _) => unsafe { tile::<$wide, 2, false, false>(p, a, b, c) },
+            )*
+            $(
+                // SAFETY: as above.
+                (false, $narrow, true, 1) => unsafe { tile::<$narrow, 1, true, true>(p, a, b, c) },
+                // SAFETY: as above.
+                (false, $narrow, true, _) => unsafe { tile::<$narrow, 1, true, false>(p, a, b, c) },
+                // SAFETY: as above.
+                (false, $narrow, false, _) => unsafe { tile::<$narrow, 1, false, false>(p, a, b, c) },
+            )*
+            _ => unreachable!("a tile has at most NARROW_ROWS rows"),
+        }
+    }
+} }
+#[cfg(target_arch = "x86_64")]
+use by_tiles;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -31,8 +94,10 @@ pub(super) fn has_tiles() -> bool {
 pub(super) fn panel() -> usize {
     match level() {
         #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512::PANEL,
+        #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::PANEL,
-        _ => 32,
+        _ => unreachable!("no tiles, so no panels"),
     }
 }
 
@@ -40,8 +105,10 @@ pub(super) fn panel() -> usize {
 pub(super) fn tile_rows() -> usize {
     match level() {
         #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512::TILE_ROWS,
+        #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::TILE_ROWS,
-        _ => 14,
+        _ => unreachable!("no tiles, so no rows of them"),
     }
 }
 

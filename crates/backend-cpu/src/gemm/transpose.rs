@@ -163,20 +163,13 @@ pub(super) mod avx2 {
         let scale = _mm256_set1_ps(scale);
         for left in (0..width).step_by(LANES) {
             let across = LANES.min(width - left);
-            let lanes = mask(across);
             for top in (0..SIDE).step_by(LANES) {
                 let mut rows = [_mm256_setzero_ps(); LANES];
                 for (i, line) in rows.iter_mut().enumerate() {
                     if top + i < height {
                         let from = from.wrapping_add((top + i) * row + left);
-                        // SAFETY: a row of the block; lanes beyond its columns are masked.
-                        let values = unsafe {
-                            if across == LANES {
-                                _mm256_loadu_ps(from)
-                            } else {
-                                _mm256_maskload_ps(from, lanes)
-                            }
-                        };
+                        // SAFETY: a row of the block.
+                        let values = unsafe { load(from, across) };
                         *line = _mm256_mul_ps(values, scale);
                     }
                 }
@@ -187,6 +180,23 @@ pub(super) mod avx2 {
                         unsafe { _mm256_storeu_ps(to, column) };
                     }
                 }
+            }
+        }
+    }
+
+    /// Up to 8 adjacent elements, then zeros.
+    ///
+    /// # Safety
+    /// These elements may be read.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(in super::super) unsafe fn load(from: *const f32, count: usize) -> __m256 {
+        // SAFETY: the caller's promise; lanes beyond the elements are masked.
+        unsafe {
+            if count == LANES {
+                _mm256_loadu_ps(from)
+            } else {
+                _mm256_maskload_ps(from, mask(count))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Tiles of at most 6 × 16 sums, or 12 × 8.
 
-use super::{Left, Output, Product, Right, cut, cut_packed};
+use super::{Left, Output, Product, Right};
 use crate::gemm::transpose::avx2::mask;
 use std::arch::x86_64::{
     __m256, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
@@ -19,55 +19,10 @@ const NARROW_ROWS: usize = 12;
 /// Terms between two rows of the output that are fetched ahead.
 const FETCH: usize = 4;
 
-/// # Safety
-/// As [`super::product`].
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
-    let most = |width| {
-        if width > LANES {
-            TILE_ROWS
-        } else {
-            NARROW_ROWS
-        }
-    };
-    // SAFETY: parts of the caller's product.
-    cut(p, a, b, c, PANEL, most, |p, a, b, c| unsafe {
-        tile_of_height(p, a, b, c);
-    });
-}
-
-/// # Safety
-/// As [`super::packed_product`].
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn packed_product(p: Product, height: usize, a: *const f32, b: Right, c: Output) {
-    // SAFETY: tiles of the caller's panel.
-    cut_packed(p, height, a, c, |p, a, c| unsafe {
-        tile_of_height(p, a, b, c);
-    });
-}
-
-/// # Safety
-/// As [`super::product`], for at most [`PANEL`] columns and the height of one tile.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn tile_of_height(p: Product, a: Left, b: Right, c: Output) {
-    macro_rules! choose { ($vectors:literal: $($rows:literal)*) => {
-        match (p.m, p.n == $vectors * LANES, a.row) {
-            $(
-                // SAFETY: the caller's promise, for a tile of these sizes.
-                ($rows, true, 1) => unsafe { tile::<$rows, $vectors, true, true>(p, a, b, c) },
-                // SAFETY: as above.
-                ($rows, true, _) => unsafe { tile::<$rows, $vectors, true, false>(p, a, b, c) },
-                // SAFETY: as above.
-                ($rows, false, _) => unsafe { tile::<$rows, $vectors, false, false>(p, a, b, c) },
-            )*
-            _ => unreachable!("a tile has at most 12 rows"),
-        }
-    } }
-    if p.n > LANES {
-        choose!(2: 1 2 3 4 5 6);
-    } else {
-        choose!(1: 1 2 3 4 5 6 7 8 9 10 11 12);
-    }
+super::by_tiles! {
+    "avx2,fma",
+    two vectors wide: 1 2 3 4 5 6,
+    one vector wide: 1 2 3 4 5 6 7 8 9 10 11 12,
 }
 
 /// `ROWS × (8·VECTORS)` sums in registers. `FULL` says that there are as many columns: a masked load

@@ -1,6 +1,6 @@
 //! Tiles of at most 14 × 32 sums, or 16 × 16.
 
-use super::{Left, Output, Product, Right, cut, cut_packed};
+use super::{Left, Output, Product, Right};
 use std::arch::x86_64::{
     __m512, __mmask16, _MM_HINT_ET0, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps,
     _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
@@ -17,55 +17,10 @@ const FETCH: usize = 4;
 /// Rows of a tile one vector wide.
 const NARROW_ROWS: usize = 16;
 
-/// # Safety
-/// As [`super::product`].
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
-    let most = |width| {
-        if width > LANES {
-            TILE_ROWS
-        } else {
-            NARROW_ROWS
-        }
-    };
-    // SAFETY: parts of the caller's product.
-    cut(p, a, b, c, PANEL, most, |p, a, b, c| unsafe {
-        tile_of_height(p, a, b, c);
-    });
-}
-
-/// # Safety
-/// As [`super::packed_product`].
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn packed_product(p: Product, height: usize, a: *const f32, b: Right, c: Output) {
-    // SAFETY: tiles of the caller's panel.
-    cut_packed(p, height, a, c, |p, a, c| unsafe {
-        tile_of_height(p, a, b, c);
-    });
-}
-
-/// # Safety
-/// As [`super::product`], for at most [`PANEL`] columns and the height of one tile.
-#[target_feature(enable = "avx512f")]
-unsafe fn tile_of_height(p: Product, a: Left, b: Right, c: Output) {
-    macro_rules! choose { ($vectors:literal: $($rows:literal)*) => {
-        match (p.m, p.n == $vectors * LANES, a.row) {
-            $(
-                // SAFETY: the caller's promise, for a tile of these sizes.
-                ($rows, true, 1) => unsafe { tile::<$rows, $vectors, true, true>(p, a, b, c) },
-                // SAFETY: as above.
-                ($rows, true, _) => unsafe { tile::<$rows, $vectors, true, false>(p, a, b, c) },
-                // SAFETY: as above.
-                ($rows, false, _) => unsafe { tile::<$rows, $vectors, false, false>(p, a, b, c) },
-            )*
-            _ => unreachable!("a tile has at most 16 rows"),
-        }
-    } }
-    if p.n > LANES {
-        choose!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
-    } else {
-        choose!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-    }
+super::by_tiles! {
+    "avx512f",
+    two vectors wide: 1 2 3 4 5 6 7 8 9 10 11 12 13 14,
+    one vector wide: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16,
 }
 
 /// `ROWS × (16·VECTORS)` sums in registers. `FULL` says that there are as many columns: a masked

@@ -1,11 +1,8 @@
 //! Copies of less than 8 rows, and squares of 8 by 8.
 
 use super::Left;
-use crate::gemm::transpose::avx2::{columns, mask};
-use std::arch::x86_64::{
-    _MM_HINT_T0, _mm_prefetch, _mm256_loadu_ps, _mm256_maskload_ps, _mm256_setzero_ps,
-    _mm256_storeu_ps,
-};
+use crate::gemm::transpose::avx2::{columns, load};
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch, _mm256_setzero_ps, _mm256_storeu_ps};
 
 /// Floats of a vector.
 const LANES: usize = 8;
@@ -97,18 +94,11 @@ unsafe fn copy(from: *const f32, count: usize, to: *mut f32) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn turn(a: Left, rows: usize, terms: usize, height: usize, to: *mut f32) {
     let mut lines = [_mm256_setzero_ps(); LANES];
-    let across = mask(terms);
     for (i, line) in lines.iter_mut().enumerate() {
         // The last row again beyond it: a constant number of lines stays in registers.
         let from = a.start.wrapping_add(i.min(rows - 1) * a.row);
-        // SAFETY: these terms of a row; lanes beyond them are masked.
-        *line = unsafe {
-            if terms == LANES {
-                _mm256_loadu_ps(from)
-            } else {
-                _mm256_maskload_ps(from, across)
-            }
-        };
+        // SAFETY: these terms of a row.
+        *line = unsafe { load(from, terms) };
     }
     for (l, column) in columns(lines).into_iter().enumerate() {
         if l < terms {
