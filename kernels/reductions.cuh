@@ -9,7 +9,7 @@
 //              leaves partials [chunks, C] f32 for
 // partials     y[j] (+)= f_i partials[i, j] / divisor: 32 columns a block of 16 warps (columns.cuh).
 // arg_max      y[i] = the first of the greatest in row i's valid columns: a block a row; 256 bytes of
-//              shared memory. A NaN in front stays, others are passed over.
+//              shared memory. Where the row has a NaN, the first NaN's place.
 // sum_squares  partials[block] = Σ x² over every grid-th stretch; 256 threads, 128 bytes of shared
 //              memory. sum_squares_finish: y (+)= Σ partials in one block; the same.
 //
@@ -106,9 +106,11 @@ struct Best {
     u32 place;
 };
 CONSTANT u32 NO_PLACE = 0xffffffffu;
-/// The greater one, the first of equals.
+/// Whether `b` is above `a`: greater, or NaN where `a` is not.
+DEVICE bool is_above(float b, float a) { return b > a || (is_nan(b) && !is_nan(a)); }
+/// The one above, the first of equals; NaN equals NaN.
 DEVICE Best better(Best a, Best b) {
-    return b.value > a.value || (b.value == a.value && b.place < a.place) ? b : a;
+    return is_above(b.value, a.value) || (!is_above(a.value, b.value) && b.place < a.place) ? b : a;
 }
 DEVICE Best best_of_warp(Best a) {
 #pragma unroll
@@ -126,7 +128,7 @@ DEVICE void arg_max(const T* __restrict__ x, u32* __restrict__ y, u32 columns, u
 #pragma unroll 4
     for (; j < valid; j += block_threads()) {
         float value = to_float(x[j]);
-        if (value > best.value) best = {value, j};
+        if (is_above(value, best.value)) best = {value, j};
     }
     best = best_of_warp(best);
     if (lane_index() == 0) shared[warp_index()] = best;
@@ -134,7 +136,7 @@ DEVICE void arg_max(const T* __restrict__ x, u32* __restrict__ y, u32 columns, u
     if (warp_index() > 0) return;
     Best nothing = {-INFINITY, NO_PLACE};
     best = best_of_warp(lane_index() < block_threads() / 32 ? shared[lane_index()] : nothing);
-    if (lane_index() == 0) y[block_x()] = is_nan(to_float(x[0])) ? 0 : best.place;
+    if (lane_index() == 0) y[block_x()] = best.place;
 }
 
 template <int W, class T>

@@ -49,7 +49,7 @@ simd! {
 
 simd! {
     fn row_max<E: Real>(x: &[E]) -> f32 {
-        // The maximum passes over NaN, the sum of x·0 does not.
+        // The maximum passes over NaN, this sum does not.
         let poison = sum::<FMA, _>(x, |x| if x.is_nan() { x } else { 0.0 });
         if poison.is_nan() { poison } else { max::<FMA, _>(x) }
     }
@@ -120,13 +120,17 @@ pub(crate) fn reduce<X: Real, Y: Real>(op: &mut Reduce<'_>, par: Par) -> Result<
 }
 
 simd! {
-    /// The first place of the greatest value, by the meaning's rule: a NaN in front stays.
+    /// The first place of the greatest value; that of the first NaN where there is one.
     fn place_of_max<E: Real>(row: &[E]) -> u32 {
-        if row[0].load().is_nan() {
-            return 0;
-        }
-        let most = max::<FMA, _>(row);
-        row.iter().position(|&x| x.load() == most).unwrap_or(0) as u32
+        // The maximum passes over NaN, this sum does not.
+        let poison = sum::<FMA, _>(row, |x| if x.is_nan() { x } else { 0.0 });
+        let place = if poison.is_nan() {
+            row.iter().position(|&x| x.load().is_nan())
+        } else {
+            let most = max::<FMA, _>(row);
+            row.iter().position(|&x| x.load() == most)
+        };
+        place.unwrap_or(0) as u32
     }
 }
 

@@ -142,25 +142,39 @@ fn arg_max() {
     }));
 }
 
-/// Where values are not ordered the suite asks for nothing; the meaning lets a NaN in front stay and
-/// passes over the others.
+/// Places of NaN in every warp of a block and in every lane: the suite puts one NaN into a row.
 #[test]
-fn arg_max_of_nan_is_the_meanings() -> latimer_tensor::Result<()> {
+fn arg_max_of_several_nan_is_the_first() -> latimer_tensor::Result<()> {
     let (device, none) = (cuda(1), f32::NEG_INFINITY);
+    let arg_max = |values: &[f32], columns: usize, valid_columns| {
+        let rows = values.len() / columns;
+        let x = Tensor::from_slice(&device, values, [rows, columns])?;
+        let mut y = Tensor::zeros(&device, [rows], DType::U32)?;
+        device.run(ArgMax {
+            x: x.view(),
+            y: y.view_mut()?,
+            valid_columns,
+        })?;
+        y.to_vec::<u32>()
+    };
     let rows = [
         [f32::NAN, 7.0, 1.0],
         [1.0, f32::NAN, 2.0],
-        [none, f32::NAN, none],
+        [none, f32::NAN, f32::NAN],
         [none, none, none],
+        [f32::INFINITY, -f32::NAN, f32::NAN],
     ];
-    let x = Tensor::from_slice(&device, &rows.concat(), [4, 3])?;
-    let mut y = Tensor::zeros(&device, [4], DType::U32)?;
-    device.run(ArgMax {
-        x: x.view(),
-        y: y.view_mut()?,
-        valid_columns: 3,
-    })?;
-    assert_eq!(y.to_vec::<u32>()?, [0, 2, 0, 0]);
+    assert_eq!(arg_max(&rows.concat(), 3, 3)?, [0, 1, 1, 0, 1]);
+    // Those that are padding do not count.
+    assert_eq!(arg_max(&rows.concat(), 3, 1)?, [0; 5]);
+    for first in [0, 1, 31, 32, 255, 256, 1000, 1025] {
+        let mut row: Vec<f32> = (0..1031u16).map(f32::from).collect();
+        row[first..]
+            .iter_mut()
+            .step_by(3)
+            .for_each(|x| *x = f32::NAN);
+        assert_eq!(arg_max(&row, 1031, 1031)?, [first as u32]);
+    }
     Ok(())
 }
 

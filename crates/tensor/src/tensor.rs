@@ -472,6 +472,14 @@ impl Tensor {
     }
 
     /// Where the greatest element of each row is, the first of several: `[N, C]` to `[N]`, `U32`.
+    /// Where a row has a NaN, the place of its first, as in NumPy and PyTorch.
+    ///
+    /// ```
+    /// use latimer_tensor::{Device, Tensor};
+    /// let x = Tensor::from_slice(&Device::reference(), &[1.0, 3.0, 3.0, 5.0, f32::NAN, 9.0], [2, 3])?;
+    /// assert_eq!(x.argmax()?.to_vec::<u32>()?, [1, 1]);
+    /// # Ok::<(), latimer_tensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::InvalidShape`] unless there are two axes and a column.

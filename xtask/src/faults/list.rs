@@ -195,6 +195,11 @@ faults! {
         "row.iter().position(|&x| x.load() == most)"
         => "row.iter().rposition(|&x| x.load() == most)";
 
+    arg_max_passes_over_nan: "a NaN is not the greatest"
+        in "reduce.rs" (any), arg_max breaks Agrees,
+        "let place = if poison.is_nan() {"
+        => "let place = if poison.is_infinite() {";
+
     sum_squares_cut_by_threads: "partial sums are as many as there are threads"
         in "reduce.rs" (any), sum_squares breaks SameBits,
         r#"    let chunks = x.len().div_ceil(SQUARES);

@@ -111,7 +111,8 @@ fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || a > b { a } else { b }
 }
 
-/// `y[i]` = the column of the greatest value in row `i`, the first if several are equal.
+/// `y[i]` = the column of the greatest value in row `i`, the first if several are equal; of the
+/// first NaN if there is one, as [`ReduceKind::Max`] is NaN then.
 #[derive(Debug)]
 pub struct ArgMax<'a> {
     /// `[N, C]`.
@@ -144,7 +145,10 @@ impl Meaning for ArgMax<'_> {
         let x = host.read(self.x)?;
         let best = x.chunks(self.x.shape().columns()).map(|row| {
             let row = &row[..self.valid_columns];
-            (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best }) as f64
+            let is_better = |j: usize, best: usize| {
+                !row[best].is_nan() && (row[j].is_nan() || row[j] > row[best])
+            };
+            (1..row.len()).fold(0, |best, j| if is_better(j, best) { j } else { best }) as f64
         });
         host.write_exact("y", best.collect());
         Ok(())
