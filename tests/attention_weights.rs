@@ -29,7 +29,7 @@ fn configs() -> Vec<(&'static str, GptConfig)> {
     let gpt2 = GptConfig::gpt2(31, 80, 2, 3, 15);
     let bare = GptConfig {
         attn_proj: false,
-        ff_factor: 0,
+        ff_width: 0,
         ff_proj: false,
         positions: false,
         residual: false,

@@ -16,7 +16,7 @@ struct Model {
 thread_local! {
     static MODEL: RefCell<Model> = RefCell::new({
         let config = GptConfig {
-            ff_factor: 0,
+            ff_width: 0,
             positions: false,
             layer_norm: false,
             attn_proj: false,

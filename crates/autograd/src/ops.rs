@@ -32,6 +32,8 @@ pub struct Head {
 pub struct AttentionSpec {
     /// Heads, `NH`.
     pub n_head: usize,
+    /// The factor of the scores `q·k`; `1/√D` in nearly every model.
+    pub scale: f32,
     /// Whether position `i` sees positions `j <= i` only.
     pub causal: bool,
     /// Share of the weights dropped in training.
@@ -244,13 +246,13 @@ impl<'a> Pass<'a> {
         let wants = self.wants("attention", "qkv", qkv)?;
         let AttentionSpec {
             n_head,
+            scale,
             causal,
             dropout,
             site,
         } = spec;
         let [batch, seq_len, width] = three(qkv.shape());
         let rate = if self.is_training() { dropout } else { 0.0 };
-        let scale = 1.0 / ((width / 3 / n_head.max(1)) as f32).sqrt();
         let mut y = self.like(qkv, [batch, seq_len, width / 3])?; // [B, T, C]
         let mut lse = self.empty_f32([batch, n_head, seq_len])?; // [B, NH, T]
         let random = Some(self.scalars.random()).filter(|_| rate > 0.0);
@@ -293,7 +295,8 @@ impl<'a> Pass<'a> {
     }
 
     /// Attention of new positions over a cache that it extends: `[B, T, 3C]` to `[B, T, C]`, with
-    /// caches `[B, NH, S, D]` filled up to `position`. For evaluation: nothing is remembered.
+    /// caches `[B, NH, S, D]` filled up to `position`; `scale` is the factor of the scores, as in
+    /// [`AttentionSpec`]. For evaluation: nothing is remembered.
     ///
     /// # Errors
     /// A cache without room for the new positions; a cache that is shared.
@@ -303,9 +306,9 @@ impl<'a> Pass<'a> {
         k_cache: &mut Tensor,
         v_cache: &mut Tensor,
         position: usize,
+        scale: f32,
     ) -> Result<Tensor> {
         let [batch, seq_len, width] = three(qkv.shape());
-        let scale = 1.0 / (k_cache.shape().columns() as f32).sqrt();
         let mut y = self.like(qkv, [batch, seq_len, width / 3])?; // [B, T, C]
         self.device().run(AttentionDecode {
             qkv: qkv.view(),

@@ -300,9 +300,17 @@ fn dropouts() {
 
 #[test]
 fn attentions() {
-    for (causal, dropout) in [(false, 0.0), (true, 0.0), (true, 0.4)] {
+    let usual = 0.5f32.sqrt(); // 1/√D
+    for (causal, dropout, scale) in [
+        (false, 0.0, usual),
+        (true, 0.0, usual),
+        (true, 0.4, usual),
+        (true, 0.0, 1.0),
+        (true, 0.4, usual / 3.0),
+    ] {
         let spec = AttentionSpec {
             n_head: 2,
+            scale,
             causal,
             dropout,
             site: 5,

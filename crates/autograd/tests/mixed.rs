@@ -58,6 +58,7 @@ impl Model {
         let qkv = pass.linear(&y, self.qkv[0], Some(self.qkv[1]))?;
         let spec = AttentionSpec {
             n_head: 2,
+            scale: 1.0 / (C as f32 / 2.0).sqrt(),
             causal: true,
             dropout: 0.1,
             site: 0,

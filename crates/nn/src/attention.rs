@@ -17,11 +17,13 @@ pub struct CausalSelfAttention {
 }
 
 impl CausalSelfAttention {
-    /// Declares the part; `residual_std` is the standard deviation of the projection's weights.
-    pub fn new(mut scope: Scope<'_>, config: &GptConfig, residual_std: f64) -> Self {
+    /// Declares the part of a layer, counted from 0; `residual_std` is the standard deviation of the
+    /// projection's weights.
+    pub fn new(mut scope: Scope<'_>, config: &GptConfig, layer: usize, residual_std: f64) -> Self {
         let c = config.n_embd;
         let spec = AttentionSpec {
             n_head: config.n_head,
+            scale: config.attention_scale(layer),
             causal: config.causal,
             dropout: config.dropout,
             site: scope.site(),
@@ -62,7 +64,9 @@ impl CausalSelfAttention {
         let qkv = self.c_attn.forward(pass, x)?; // [B, T, 3C]
         let y = match cache {
             None => pass.attention(&qkv, self.spec)?, // [B, T, C]
-            Some(LayerCache { k, v, position }) => pass.attention_decode(&qkv, k, v, position)?,
+            Some(LayerCache { k, v, position }) => {
+                pass.attention_decode(&qkv, k, v, position, self.spec.scale)?
+            }
         };
         let Some(c_proj) = self.c_proj else {
             return Ok(y);
@@ -74,7 +78,7 @@ impl CausalSelfAttention {
         ) // [B, T, C]
     }
 
-    /// How much each position looks at each other, `softmax(q·kᵀ/√D)` by head: `x: [B, T, C]` to
+    /// How much each position looks at each other, `softmax(scale · q·kᵀ)` by head: `x: [B, T, C]` to
     /// `[B, NH, T, T]`, rows of queries. [`Self::forward`] fuses these steps and keeps no weights;
     /// dropout, which it applies to them in training, is not part of them.
     ///
@@ -92,8 +96,7 @@ impl CausalSelfAttention {
         let q = pass.slice(&heads, 1, 0, n_head)?.reshape(matrices)?; // [B * NH, T, D]
         let k = pass.slice(&heads, 1, n_head, n_head)?; // [B, NH, T, D]
         let scores = pass.matmul(&q, &k.reshape(matrices)?, true)?; // [B * NH, T, T]
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        let weights = pass.softmax(&scores, scale, self.spec.causal)?; // [B * NH, T, T]
+        let weights = pass.softmax(&scores, self.spec.scale, self.spec.causal)?; // [B * NH, T, T]
         Ok(weights.reshape([batch, n_head, seq_len, seq_len])?)
     }
 }

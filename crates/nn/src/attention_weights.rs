@@ -7,7 +7,8 @@ use latimer_tensor::{DType, Scalars, Tensor};
 /// The attention weights of every layer, in order, as the model uses them on `ids` in evaluation:
 /// for each head
 ///
-/// `weights[i, j] = exp(q_i·k_j/√D) / Σ_m exp(q_i·k_m/√D)`,
+/// `weights[i, j] = exp(s · q_i·k_j) / Σ_m exp(s · q_i·k_m)`, with `s = 1/√D` unless the
+/// configuration scales otherwise ([`GptConfig::attention_scale`](crate::GptConfig::attention_scale)),
 ///
 /// the share of position `j`'s value in what position `i` takes in. In a causal model the sum goes
 /// over `m <= i`, and weights of later positions are exactly 0. A row sums to 1 within rounding.

@@ -20,18 +20,17 @@ pub struct Block {
 }
 
 impl Block {
-    /// Declares a block.
-    pub fn new(mut scope: Scope<'_>, config: &GptConfig) -> Self {
-        let c = config.n_embd;
+    /// Declares the block of a layer, counted from 0.
+    pub fn new(mut scope: Scope<'_>, config: &GptConfig, layer: usize) -> Self {
         let residual_std = 0.02 / (2.0 * config.n_layer as f64).sqrt();
-        let has_mlp = config.ff_factor > 0;
+        let has_mlp = config.ff_width > 0;
         let mut norm = |name, needed: bool| {
-            (needed && config.layer_norm).then(|| LayerNorm::new(scope.child(name), c, config.bias))
+            (needed && config.layer_norm).then(|| LayerNorm::new(scope.child(name), config))
         };
         let (ln_1, ln_2) = (norm("ln_1", true), norm("ln_2", has_mlp));
         Self {
             ln_1,
-            attn: CausalSelfAttention::new(scope.child("attn"), config, residual_std),
+            attn: CausalSelfAttention::new(scope.child("attn"), config, layer, residual_std),
             ln_2,
             mlp: has_mlp.then(|| Mlp::new(scope.child("mlp"), config, residual_std)),
             residual: config.residual,

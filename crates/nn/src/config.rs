@@ -64,9 +64,9 @@ pub struct GptConfig {
     pub n_head: usize,
     /// `C`.
     pub n_embd: usize,
-    /// Width of the feed-forward part in units of `C`; 0 for none.
-    pub ff_factor: usize,
-    /// Whether the feed-forward part projects back; without, `ff_factor` must be 0 or 1.
+    /// `F`, the width of the feed-forward part; 0 for none, `4 · C` in GPT-2.
+    pub ff_width: usize,
+    /// Whether the feed-forward part projects back; without, `ff_width` must be 0 or `n_embd`.
     pub ff_proj: bool,
     /// Whether attention's heads are projected.
     pub attn_proj: bool,
@@ -92,11 +92,17 @@ pub struct GptConfig {
     pub residual: bool,
     /// Whether each part's input, and the head's, is normalised.
     pub layer_norm: bool,
+    /// The epsilon of all norms.
+    pub layer_norm_eps: f32,
+    /// Whether scores of attention are divided by `√D`.
+    pub scale_attn_weights: bool,
+    /// Whether scores of attention are divided by their layer's number, counted from 1.
+    pub scale_attn_by_inverse_layer_idx: bool,
 }
 
 /// Blocks at most. GPT-3 has 96; and what a model declares must fit in memory.
 const MAX_LAYERS: usize = 1024;
-/// Vocabulary, context, heads and width at most.
+/// Vocabulary, context, heads and widths at most.
 const MAX_SIZE: usize = 1 << 24;
 /// Elements of all parameters at most, 8 TiB: sizes multiply without overflow.
 const MAX_PARAMETERS: u128 = 1 << 41;
@@ -104,6 +110,9 @@ const MAX_PARAMETERS: u128 = 1 << 41;
 const PADDING: usize = 1024;
 
 impl GptConfig {
+    /// GPT-2's epsilon, and PyTorch's.
+    pub const LAYER_NORM_EPS: f32 = 1e-5;
+
     /// GPT-2's architecture in these sizes. Radford et al. 2019.
     #[must_use]
     pub fn gpt2(
@@ -120,7 +129,7 @@ impl GptConfig {
             n_layer,
             n_head,
             n_embd,
-            ff_factor: 4,
+            ff_width: n_embd.saturating_mul(4),
             ff_proj: true,
             attn_proj: true,
             activation: Activation::GeluTanh,
@@ -134,6 +143,9 @@ impl GptConfig {
             positions: true,
             residual: true,
             layer_norm: true,
+            layer_norm_eps: Self::LAYER_NORM_EPS,
+            scale_attn_weights: true,
+            scale_attn_by_inverse_layer_idx: false,
         }
     }
 
@@ -141,6 +153,19 @@ impl GptConfig {
     #[must_use]
     pub fn head_dim(&self) -> usize {
         self.n_embd / self.n_head.max(1)
+    }
+
+    /// The factor of the scores `q·k` in a layer, counted from 0: `1/√D` in GPT-2.
+    #[must_use]
+    pub fn attention_scale(&self, layer: usize) -> f32 {
+        let scale = match self.scale_attn_weights {
+            true => 1.0 / (self.head_dim() as f32).sqrt(),
+            false => 1.0,
+        };
+        match self.scale_attn_by_inverse_layer_idx {
+            true => scale / (layer as f32 + 1.0),
+            false => scale,
+        }
     }
 
     /// Whether this describes a model.
@@ -194,13 +219,19 @@ impl GptConfig {
             padded.to_string(),
             &reason,
         )?;
-        let factor = self.ff_factor;
-        let reason = "it must be at most 64, and 0 or 1 without ff_proj";
+        let width = self.ff_width;
         must(
-            factor <= if self.ff_proj { 64 } else { 1 },
-            "ff_factor",
-            factor.to_string(),
-            reason,
+            width <= MAX_SIZE,
+            "ff_width",
+            width.to_string(),
+            "no model is that large",
+        )?;
+        let reason = format!("without ff_proj it must be 0 or n_embd = {}", self.n_embd);
+        must(
+            self.ff_proj || width == 0 || width == self.n_embd,
+            "ff_width",
+            width.to_string(),
+            &reason,
         )?;
         let most = self.most_parameters();
         let reason = format!("that makes some {most} parameters, and no model is that large");
@@ -216,14 +247,22 @@ impl GptConfig {
             "dropout",
             rate.to_string(),
             "it must be at least 0 and below 1",
+        )?;
+        let eps = self.layer_norm_eps;
+        must(
+            eps > 0.0 && eps.is_finite(),
+            "layer_norm_eps",
+            eps.to_string(),
+            "it must be above 0",
         )
     }
+
     /// At least as many elements as all parameters have together, with every part switched on.
     fn most_parameters(&self) -> u128 {
         let [c, v, t] = [self.n_embd, self.padded_vocab_size, self.block_size].map(|n| n as u128);
-        let [layers, factor] = [self.n_layer, self.ff_factor].map(|n| n as u128);
+        let [layers, f] = [self.n_layer, self.ff_width].map(|n| n as u128);
         // q, k, v and their projection; in and out of the inner layer; biases and norms.
-        let block = (4 + 2 * factor) * c * c + (9 + factor) * c;
+        let block = 4 * c * c + 2 * f * c + 9 * c + f;
         2 * v * c + v + t * c + layers * block + 2 * c
     }
 }

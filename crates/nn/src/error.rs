@@ -45,13 +45,62 @@ pub enum Error {
         /// Why it is not.
         reason: String,
     },
+    /// A key of a configuration file that asks for what Latimer does not compute, is of a wrong kind,
+    /// or is not known.
+    #[error("{}: {key} is {got}, but {reason}", path.display())]
+    ConfigKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value, as JSON; a long one is cut.
+        got: String,
+        /// What is asked of it, or what it asks for.
+        reason: String,
+    },
+    /// A folder has a configuration, but no weights that are read.
+    #[error("{} holds no weights: {found}", path.display())]
+    NoWeights {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds instead, and what to do.
+        found: String,
+    },
+    /// An index of weights names a file that is not there.
+    #[error("{} names {name}, which is not in its folder", path.display())]
+    MissingShard {
+        /// The index.
+        path: PathBuf,
+        /// The file.
+        name: String,
+    },
     /// A weights file lacks a parameter.
-    #[error("{} has no tensor {name}, which this model needs", path.display())]
+    #[error("{} has no tensor {name}, which this model needs: {found}", path.display())]
     MissingTensor {
         /// The file.
         path: PathBuf,
         /// The parameter.
         name: String,
+        /// What the file holds instead.
+        found: String,
+    },
+    /// The names of a weights file have a prefix that no model of ours has.
+    #[error(
+        "{}: {having} of {of} tensors have names that begin with `{prefix}` ({example}), as a wrapper of \
+         the model leaves them: save the state_dict of the model inside, or take the prefix off",
+        path.display()
+    )]
+    WrappedNames {
+        /// The file.
+        path: PathBuf,
+        /// What stands before the name that was looked for.
+        prefix: String,
+        /// Tensors whose names begin so.
+        having: usize,
+        /// Tensors in all.
+        of: usize,
+        /// One of the names.
+        example: String,
     },
     /// A weights file has a tensor that the model does not know.
     #[error("{} has a tensor {name}, which this model does not know", path.display())]
@@ -72,6 +121,46 @@ pub enum Error {
         expected: Vec<usize>,
         /// The file's shape.
         got: Vec<usize>,
+    },
+    /// A tensor of a weights file has a type that is not read.
+    #[error(
+        "{}: {name} is of type {got}, but weights are read from F32, F16 and BF16: save the model in \
+         one of these",
+        path.display()
+    )]
+    TensorType {
+        /// The file.
+        path: PathBuf,
+        /// The parameter.
+        name: String,
+        /// The file's type, by safetensors' name.
+        got: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error(
+        "{}: element {at} of {name} is {value}: the file is broken, or the training that wrote it \
+         diverged",
+        path.display()
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The parameter.
+        name: String,
+        /// NaN or infinity.
+        value: f32,
+        /// The element, counted from 0.
+        at: usize,
+    },
+    /// A tensor of a weights file contradicts another file, or what it is called.
+    #[error("{}: {name} is not read: {reason}", path.display())]
+    BadTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
     },
 
     // ---- generation
@@ -97,6 +186,9 @@ pub enum Error {
     /// The model's logits cannot be sampled from.
     #[error("the model's logits are not finite: its weights are broken, or training diverged")]
     BadLogits,
+    /// A sampler that is to draw from no id at all.
+    #[error("there is no id to draw: the tokenizer has a token for none of the model's ids")]
+    NothingToDraw,
 }
 
 impl From<latimer_tensor::Error> for Error {

@@ -62,11 +62,11 @@ impl Gpt {
                 .param("weight", [config.block_size, c], embedding)
         });
         let h = (0..config.n_layer)
-            .map(|layer| Block::new(transformer.child(format_args!("h.{layer}")), config))
+            .map(|layer| Block::new(transformer.child(format_args!("h.{layer}")), config, layer))
             .collect();
         let ln_f = config
             .layer_norm
-            .then(|| LayerNorm::new(transformer.child("ln_f"), c, config.bias));
+            .then(|| LayerNorm::new(transformer.child("ln_f"), config));
         let mut lm_head = root.child("lm_head");
         let weight = if config.tie {
             wte

@@ -38,7 +38,7 @@ pub fn gpt_config(model: &config::ModelConfig, vocab_size: usize) -> GptConfig {
         n_layer: model.n_layer,
         n_head: model.n_head,
         n_embd: model.n_embd,
-        ff_factor: model.ff_factor,
+        ff_width: model.ff_factor.saturating_mul(model.n_embd),
         ff_proj: model.ff_proj,
         attn_proj: model.attn_proj,
         activation: match model.activation {
@@ -59,6 +59,9 @@ pub fn gpt_config(model: &config::ModelConfig, vocab_size: usize) -> GptConfig {
         positions: model.positions,
         residual: model.residual,
         layer_norm: model.layer_norm,
+        layer_norm_eps: GptConfig::LAYER_NORM_EPS,
+        scale_attn_weights: true,
+        scale_attn_by_inverse_layer_idx: false,
     }
 }
 

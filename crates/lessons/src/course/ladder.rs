@@ -51,7 +51,7 @@ fn rung(setting: &Setting<'_>, which: usize) -> Result<Vec<Part>> {
         ["heads".to_owned(), shape.n_head.to_string()],
         [
             "feed-forward, in widths".to_owned(),
-            shape.ff_factor.to_string(),
+            (shape.ff_width / shape.n_embd).to_string(),
         ],
         ["residuals".to_owned(), yes(shape.residual)],
         ["layer norm".to_owned(), yes(shape.layer_norm)],

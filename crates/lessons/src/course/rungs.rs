@@ -106,7 +106,7 @@ fn lm0() -> GptConfig {
     GptConfig {
         activation: Activation::Relu,
         init: WeightInit::Torch,
-        ff_factor: 0,
+        ff_width: 0,
         ff_proj: false,
         attn_proj: false,
         qkv_bias: false,
@@ -147,7 +147,7 @@ fn lm3() -> GptConfig {
     let lm2 = lm2();
     // lesson: begin lm3
     GptConfig {
-        ff_factor: 1, // as wide as a token's numbers
+        ff_width: lm2.n_embd, // as wide as a token's numbers
         ..lm2
     }
     // lesson: end
@@ -158,7 +158,7 @@ fn lm4() -> GptConfig {
     // lesson: begin lm4
     GptConfig {
         n_layer: 4,
-        ff_factor: 4, // four times as wide, and back
+        ff_width: 4 * lm3.n_embd, // four times as wide, and back
         ff_proj: true,
         residual: true,
         ..lm3
