@@ -78,6 +78,8 @@ impl Sampling {
 pub struct Sampler {
     sampling: Sampling,
     stream: Stream,
+    /// Ids that are never drawn, in order.
+    without: Vec<u32>,
     order: Vec<u32>,
     weights: Vec<f64>,
 }
@@ -93,17 +95,42 @@ impl Sampler {
         Ok(Self {
             sampling,
             stream,
+            without: Vec::new(),
             order: Vec::new(),
             weights: Vec::new(),
         })
     }
 
+    /// The same, but some ids are never drawn, whatever their logits: those that a model's vocabulary
+    /// has beyond its tokenizer's.
+    #[must_use]
+    pub fn without(mut self, ids: impl IntoIterator<Item = u32>) -> Self {
+        self.without.extend(ids);
+        self.without.sort_unstable();
+        self.without.dedup();
+        self
+    }
+
     /// Draws a token from its logits. Of equal logits, the lower id counts as the likelier.
     ///
     /// # Errors
-    /// [`Error::BadLogits`] when one is NaN or infinite.
+    /// [`Error::BadLogits`] when one is NaN or infinite, [`Error::NothingToDraw`] when every id is left
+    /// out by [`Sampler::without`].
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32> {
-        let (best, first) = likeliest(logits).ok_or(Error::BadLogits)?;
+        let (mut best, mut first) = likeliest(logits).ok_or(Error::BadLogits)?;
+        self.order.clear();
+        if self.without.is_empty() {
+            self.order.extend(0..logits.len() as u32);
+        } else {
+            let mut left_out = self.without.iter().copied().peekable();
+            let drawn = (0..logits.len() as u32).filter(|&id| left_out.next_if_eq(&id).is_none());
+            self.order.extend(drawn);
+            // Of equals, `max_by` takes the last: from the end, that is the first.
+            let by_logit = |a: &u32, b: &u32| logits[*a as usize].total_cmp(&logits[*b as usize]);
+            let likeliest = self.order.iter().copied().rev().max_by(by_logit);
+            first = likeliest.ok_or(Error::NothingToDraw)?;
+            best = logits[first as usize];
+        }
         let Sampling {
             temperature,
             top_k,
@@ -113,17 +140,16 @@ impl Sampler {
         if temperature == 0.0 {
             return Ok(first);
         }
-        self.order.clear();
-        self.order.extend(0..logits.len() as u32);
-        let k = top_k.unwrap_or(logits.len()).min(logits.len());
+        let n = self.order.len();
+        let k = top_k.unwrap_or(n).min(n);
         // All take part in any order; to cut the tail off, they are put into theirs.
-        if k < logits.len() || top_p.is_some() {
+        if k < n || top_p.is_some() {
             let likelier = |&a: &u32, &b: &u32| {
                 logits[b as usize]
                     .total_cmp(&logits[a as usize])
                     .then(a.cmp(&b))
             };
-            if k < logits.len() {
+            if k < n {
                 self.order.select_nth_unstable_by(k - 1, likelier);
                 self.order.truncate(k);
             }
@@ -239,6 +265,50 @@ mod tests {
             &logits,
         );
         assert!(one[0] == 0.0 && one[1] == 0.0 && one[3] == 0.0, "{one:?}");
+    }
+
+    /// Left out, the likeliest id is drawn in no way of choosing; the others' shares are those of a
+    /// vocabulary without it.
+    #[test]
+    fn ids_that_are_left_out_are_never_drawn() {
+        // 5 is beyond the vocabulary; of -0 and 0, and of the first and the last, all are fit.
+        let logits = [9.0, 0.0, 1.0, 1.0, 9.5];
+        for (temperature, top_k, top_p) in [
+            (0.0, None, None),
+            (1.0, None, None),
+            (1.0, Some(1), None),
+            (1.0, Some(4), None),
+            (1.0, None, Some(0.3)),
+            (50.0, None, Some(1.0)),
+        ] {
+            let sampling = Sampling {
+                temperature,
+                top_k,
+                top_p,
+                ..Sampling::default()
+            };
+            let mut sampler = Sampler::new(sampling, 0).unwrap().without([4, 5, 0, 4]);
+            for _ in 0..500 {
+                let id = sampler.sample(&logits).unwrap();
+                assert!((1..=3).contains(&id), "{sampling:?}: {id}");
+                // Greedily, and among one, the first of the equal ones.
+                assert!((temperature > 0.0 && top_k != Some(1)) || id == 2);
+            }
+            // A logit of an id that is left out says as much about the model as any other.
+            let bad = sampler.sample(&[f32::NAN, 0.0, 1.0, 1.0, 9.5]);
+            assert!(matches!(bad, Err(Error::BadLogits)));
+        }
+        let mut all = Sampler::new(Sampling::default(), 0)
+            .unwrap()
+            .without([1, 2, 3]);
+        let mut rest = Sampler::new(Sampling::default(), 0).unwrap();
+        for _ in 0..500 {
+            let drawn = all.sample(&[0.5, 7.0, 7.0, 7.0, 1.5]).unwrap();
+            assert_eq!(drawn, 4 * rest.sample(&[0.5, 1.5]).unwrap());
+        }
+        let mut none = all.without([0, 4]);
+        let refused = none.sample(&[0.0; 5]);
+        assert!(matches!(refused, Err(Error::NothingToDraw)), "{refused:?}");
     }
 
     #[test]

@@ -361,9 +361,11 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A model and a tokenizer that do not belong together.
+    /// A tokenizer with more tokens than its model's vocabulary has.
     #[error(
-        "{}: the tokenizer has {tokens} tokens, but the model has {vocab_size}", path.display()
+        "{}: the tokenizer has {tokens} tokens, but the model has {vocab_size} ids: it cannot read \
+         every text, so give it the tokenizer that it was trained with",
+        path.display()
     )]
     VocabularyMismatch {
         /// The folder.

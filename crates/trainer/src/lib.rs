@@ -50,7 +50,7 @@ mod translate;
 pub use error::{Error, Result};
 pub use evaluate::{mean_loss, text_loss};
 pub use folder::{Existing, RunFolder, newest_run, newest_to_resume};
-pub use loaded::LoadedModel;
+pub use loaded::{LoadedModel, sampler};
 pub use resume::Resume;
 pub use run::{Observe, Run, matmul_speed, peak_rss_mb};
 pub use setup::{corpus, gpt_config};

@@ -5,7 +5,8 @@ use crate::config::Dtype;
 use crate::folder::{CONFIG_JSON, MODEL, TOKENIZER_JSON};
 use crate::{Error, Result, manifest};
 use latimer_autograd::Params;
-use latimer_nn::{Gpt, GptConfig, io};
+use latimer_nn::io::ModelOnDisk;
+use latimer_nn::{Gpt, Sampler, Sampling, io};
 use latimer_tensor::Device;
 use latimer_tokenizer::Tokenizer;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub struct LoadedModel {
     pub path: PathBuf,
     /// Newer checkpoints of the run that are damaged, a sentence each.
     pub passed_over: Vec<String>,
+    /// What was read in another way than the model's files say, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl LoadedModel {
@@ -34,16 +37,15 @@ impl LoadedModel {
     /// the files gives.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
         let (path, passed_over) = model_folder(path)?;
-        let config = io::read_config(&path.join(CONFIG_JSON))?;
-        let (gpt, declarations) = Gpt::new(&config)?;
-        let params = io::load_weights(device, declarations, &path.join(MODEL))?;
-        let tokenizer = read_tokenizer(&path, &config)?;
+        let ModelOnDisk { gpt, params, notes } = io::load_model(device, &path)?;
+        let tokenizer = read_tokenizer(&path, gpt.config().vocab_size)?;
         Ok(Self {
             gpt,
             params,
             tokenizer,
             path,
             passed_over,
+            notes,
         })
     }
 
@@ -69,14 +71,32 @@ impl LoadedModel {
     }
 }
 
-fn read_tokenizer(path: &Path, config: &GptConfig) -> Result<Option<Arc<dyn Tokenizer>>> {
+/// A sampler that draws no id without a token: a model's vocabulary may be larger than its
+/// tokenizer's, and a tokenizer may have gaps.
+///
+/// # Errors
+/// As [`Sampler::new`].
+pub fn sampler(
+    tokenizer: &dyn Tokenizer,
+    gpt: &Gpt,
+    sampling: Sampling,
+    sample: u32,
+) -> Result<Sampler> {
+    let ids = 0..gpt.config().vocab_size as u32;
+    let without_token = ids.filter(|&id| tokenizer.token_bytes(id).is_none());
+    Ok(Sampler::new(sampling, sample)?.without(without_token))
+}
+
+/// The tokenizer in a model's folder. Of a vocabulary, a tokenizer may lack ids, which padding or
+/// tokens for later use explain; but an id that the model lacks would be read from a text.
+fn read_tokenizer(path: &Path, vocab_size: usize) -> Result<Option<Arc<dyn Tokenizer>>> {
     let file = path.join(TOKENIZER_JSON);
     if !file.exists() {
         return Ok(None);
     }
     let tokenizer = latimer_tokenizer::load(&file)?;
-    let (tokens, vocab_size) = (tokenizer.vocab_size(), config.vocab_size);
-    if tokens != vocab_size {
+    let tokens = tokenizer.vocab_size();
+    if tokens > vocab_size {
         return Err(Error::VocabularyMismatch {
             path: path.to_owned(),
             tokens,
@@ -95,7 +115,7 @@ fn model_folder(path: &Path) -> Result<(PathBuf, Vec<String>)> {
         let sound = candidates.first_sound(|folder| manifest::verify(folder, &FILES))?;
         return Ok((sound.path, sound.passed_over));
     }
-    if path.join(CONFIG_JSON).is_file() && path.join(MODEL).is_file() {
+    if path.join(CONFIG_JSON).is_file() {
         manifest::verify(path, &FILES)?;
         return Ok((path.to_owned(), Vec::new()));
     }

@@ -12,8 +12,8 @@ use crate::folder::{CONFIG_JSON, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, wr
 use crate::log::Files;
 use crate::resume::{Resume, State};
 use crate::step::{StepNeeds, Training, check_memory};
-use crate::{Error, Result, setup, translate};
-use latimer_nn::{Generator, Sampler, Sampling, io};
+use crate::{Error, Result, sampler, setup, translate};
+use latimer_nn::{Generator, Sampling, io};
 use latimer_tensor::op::Matmul;
 use latimer_tensor::{DType, Device, Tensor};
 use latimer_tokenizer::Tokenizer;
@@ -367,7 +367,7 @@ impl Run {
                     seed: self.config.train.seed,
                     ..Sampling::default()
                 };
-                let mut sampler = Sampler::new(sampling, step as u32)?;
+                let mut sampler = sampler(&*self.tokenizer, gpt, sampling, step as u32)?;
                 for _ in 0..SAMPLE_TOKENS {
                     generator.next_id(&mut sampler)?;
                 }

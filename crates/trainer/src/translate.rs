@@ -1,9 +1,9 @@
 //! Translation by a GPT trained on the phrasebook, and how often it is right.
 
-use crate::Result;
 use crate::data::phrasebook::{Pair, word_by_word};
+use crate::{Result, sampler};
 use latimer_autograd::Params;
-use latimer_nn::{Generator, Gpt, Sampler, Sampling};
+use latimer_nn::{Generator, Gpt, Sampling};
 use latimer_tokenizer::Tokenizer;
 
 /// Longest answer, in tokens: twice what any line of the corpus needs.
@@ -23,7 +23,7 @@ pub fn translate(
     let prompt = tokenizer.encode(&format!("\n{} =", french.trim()))?;
     let answer = params.device().enter(|| -> Result<Vec<u32>> {
         let mut generator = Generator::new(gpt, params, &prompt)?;
-        let mut sampler = Sampler::new(Sampling::greedy(), 0)?;
+        let mut sampler = sampler(tokenizer, gpt, Sampling::greedy(), 0)?;
         for _ in 0..LONGEST {
             if generator.next_id(&mut sampler)? == newline[0] {
                 break;

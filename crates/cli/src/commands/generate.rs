@@ -5,9 +5,9 @@ use crate::args::ModelArgs;
 use crate::error::{Error, Result};
 use crate::format::{count, thousands};
 use crate::terminal::{self, Terminal, dim};
-use latimer_nn::{Generator, Sampler, Sampling};
+use latimer_nn::{Generator, Sampling};
 use latimer_tokenizer::{StreamDecoder, Tokenizer};
-use latimer_trainer::LoadedModel;
+use latimer_trainer::{LoadedModel, sampler};
 use serde::Serialize;
 use std::io::stdin;
 use std::process::ExitCode;
@@ -147,7 +147,7 @@ impl Writer<'_> {
         }
         let start = Instant::now();
         let mut generator = Generator::new(&self.model.gpt, &self.model.params, prompt)?;
-        let mut sampler = Sampler::new(self.sampling, sample)?;
+        let mut sampler = sampler(self.tokenizer, &self.model.gpt, self.sampling, sample)?;
         let mut decoder = StreamDecoder::after(self.tokenizer, prompt.last().copied());
         let device = self.model.params.device();
         for _ in 0..self.args.max_new_tokens {

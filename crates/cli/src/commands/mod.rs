@@ -105,6 +105,9 @@ impl Context {
             self.terminal
                 .warn(format_args!("{damage} (taking the one before)"));
         }
+        for note in &model.notes {
+            self.terminal.warn(note);
+        }
         self.warn_if_slow(&device, dtype);
         self.terminal
             .detail(1, format_args!("model: {}", model.path.display()));

@@ -6,12 +6,12 @@ use crate::snippet::{code, source};
 use crate::translate::words;
 use crate::{Curve, Matrix, Part, Result, Translator};
 use latimer_autograd::{Declarations, Mode, Params, Pass};
-use latimer_nn::{Generator, Gpt, Sampler, Sampling};
+use latimer_nn::{Generator, Gpt, Sampling};
 use latimer_tensor::{Scalars, Tensor};
 use latimer_tokenizer::Tokenizer;
 use latimer_trainer::config::Config;
 use latimer_trainer::data::Windows;
-use latimer_trainer::{Training, corpus, gpt_config, mean_loss};
+use latimer_trainer::{Training, corpus, gpt_config, mean_loss, sampler};
 use std::path::Path;
 
 /// What the tutorial's model is asked to go on from.
@@ -239,7 +239,7 @@ fn validation(training: &Training, windows: Windows<'_>) -> Result<String> {
 /// What the model goes on with.
 fn sample(training: &Training, tokenizer: &dyn Tokenizer, prompt: &[u32]) -> Result<String> {
     let mut generator = Generator::new(training.gpt(), training.params(), prompt)?;
-    let mut sampler = Sampler::new(Sampling::default(), 0)?;
+    let mut sampler = sampler(tokenizer, training.gpt(), Sampling::default(), 0)?;
     for _ in 0..SAMPLE {
         generator.next_id(&mut sampler)?;
     }
