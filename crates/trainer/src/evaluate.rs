@@ -102,8 +102,24 @@ fn columns(params: &Params, batch: &[&[u32]], first: usize, seq_len: usize) -> R
 /// `tell` gets the number of tokens predicted so far, now and then.
 ///
 /// # Errors
-/// [`Error::NothingToPredict`], [`Error::BadStride`], or the device's failure.
+/// [`Error::NothingToPredict`], [`Error::BadStride`], [`latimer_nn::Error::BadLogits`] when the loss is
+/// not finite, or the device's failure.
 pub fn text_loss(
+    gpt: &Gpt,
+    params: &Params,
+    tokens: &[u32],
+    stride: usize,
+    tell: &mut dyn FnMut(usize),
+) -> Result<f32> {
+    let loss = any_text_loss(gpt, params, tokens, stride, tell)?;
+    match loss.is_finite() {
+        true => Ok(loss),
+        false => Err(latimer_nn::Error::BadLogits.into()),
+    }
+}
+
+/// As [`text_loss`], finite or not.
+fn any_text_loss(
     gpt: &Gpt,
     params: &Params,
     tokens: &[u32],

@@ -62,6 +62,9 @@ fn logits(model: &LoadedModel, ids: &[u32]) -> Result<([usize; 2], Vec<f32>)> {
         Ok(logits.to_vec()?)
     })?;
     let rows = padded.chunks_exact(config.padded_vocab_size);
-    let valid = rows.flat_map(|row| &row[..vocab_size]).copied().collect();
-    Ok(([ids.len(), vocab_size], valid))
+    let valid: Vec<f32> = rows.flat_map(|row| &row[..vocab_size]).copied().collect();
+    match valid.iter().all(|logit| logit.is_finite()) {
+        true => Ok(([ids.len(), vocab_size], valid)),
+        false => Err(latimer_nn::Error::BadLogits.into()),
+    }
 }

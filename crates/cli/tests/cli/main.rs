@@ -7,6 +7,7 @@ mod commands;
 mod dtypes;
 mod eval;
 mod faults;
+mod hf;
 mod kills;
 mod ladder;
 mod lessons;
