@@ -3,11 +3,13 @@
 //! Users need no CUDA, only a driver: the PTX is committed, and this task makes it. [`source`] reads
 //! a file and what it includes, [`nvrtc`] compiles it, [`ptxas`] and [`sass`] see what becomes of it
 //! on each architecture, [`gates`] judges that, [`mod@make`] gathers all that is committed, with
-//! [`report`] and [`lock`]; [`mod@check`] compares. [`tools`] fetches the compiler.
+//! [`report`] and [`lock`]; [`mod@check`] compares. [`cubins`](mod@cubins) makes machine code ahead of
+//! time. [`tools`] fetches the compiler.
 //! `docs/kernels.md` tells how to use it.
 
 mod assembly;
 mod check;
+mod cubins;
 mod gates;
 mod list;
 mod lock;
@@ -40,6 +42,8 @@ usage: cargo xtask kernels build [NAME…]     compile kernels/*.cu, or some, in
        cargo xtask kernels check [--offline] is what is committed what the sources make?
        cargo xtask kernels list              the kernels, what they take and what they use
        cargo xtask kernels sanitize [TEST…]  the backend's tests under AddressSanitizer
+       cargo xtask kernels cubins FOLDER [--for sm_90]
+                                             machine code ahead of time, for LATIMER_CUBINS=FOLDER
   --from FOLDER --to FOLDER                  of kernels elsewhere, to try something";
 
 /// What builds everything anew.
@@ -52,13 +56,13 @@ struct Folders {
     ptx: PathBuf,
 }
 
-/// `build`, `check`, `list` or `sanitize`.
+/// `build`, `check`, `list`, `sanitize` or `cubins`.
 pub(crate) fn kernels(args: &[OsString]) -> Outcome {
     let mut folders = Folders {
         sources: "kernels".into(),
         ptx: "crates/backend-cuda/ptx".into(),
     };
-    let mut offline = false;
+    let (mut offline, mut architecture) = (false, cubins::ARCHITECTURE.to_owned());
     let mut words = Vec::new();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -70,9 +74,19 @@ pub(crate) fn kernels(args: &[OsString]) -> Outcome {
             Some("--from") => folders.sources = folder()?,
             Some("--to") => folders.ptx = folder()?,
             Some("--offline") => offline = true,
+            Some("--for") => {
+                let next = args.next().ok_or(USAGE)?;
+                architecture = next.to_string_lossy().into_owned();
+            }
             Some(word) if !word.starts_with('-') => words.push(word),
             _ => return Err(format!("{} is not known\n{USAGE}", arg.display())),
         }
+    }
+    // Named before `to_root`, so that it may be relative to where the user is.
+    if let ["cubins", folder] = words[..] {
+        let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
+        to_root()?;
+        return cubins::cubins(&folders.ptx, &folder, &architecture);
     }
     to_root()?;
     match &words[..] {

@@ -158,7 +158,7 @@ fn each_name_once(rows: &[Row]) -> Result<(), String> {
 }
 
 /// All successes, or all failures, a line each.
-fn all<T>(results: Vec<Result<T, String>>) -> Result<Vec<T>, String> {
+pub(super) fn all<T>(results: Vec<Result<T, String>>) -> Result<Vec<T>, String> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for result in results {
         match result {
@@ -174,7 +174,7 @@ fn all<T>(results: Vec<Result<T, String>>) -> Result<Vec<T>, String> {
 }
 
 /// Does `work` for every item on all cores; results are in the order of the items.
-fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let take_turns = || {
         let mut done = Vec::new();
