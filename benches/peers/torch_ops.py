@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Single operations of PyTorch on a GPU, to lay beside `latimer bench op NAME --backend cuda`.
+"""Single operations of PyTorch on a GPU, to lay beside `latimer bench op NAME --shape S --backend cuda`.
 
-    python benches/peers/torch_ops.py [NAME…]
+    python benches/peers/torch_ops.py benches/gpu/ops.txt
+    python benches/peers/torch_ops.py --smoke benches/gpu/ops.txt     # small, on the CPU: does it run?
 
-Attention is `scaled_dot_product_attention`, causal, bf16, by each of PyTorch's kernels; TFLOP/s count
-the causal half: 2·B·NH·T²·D forward, 3.5 times that forward and backward. Row operations count each
-input read once and each output written once. Prints one line of JSON an operation. `--smoke` tries
-the script on a CPU with small sizes.
+Each line of the file is an operation as `latimer bench op` takes it: a name, sizes, a type. Operands are
+normally distributed, and there are as many sets of them as are larger than the GPU's cache; a time is that
+of many launches between two events, divided. Everything is eager PyTorch. Attention is
+`scaled_dot_product_attention`, causal, once by each of PyTorch's kernels; backward alone is timed where
+the operation is a backward. Prints one line of JSON an operation and kernel, `line` being the file's.
 """
 
 import json
@@ -19,93 +21,169 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 SMOKE = "--smoke" in sys.argv
-NAMES = [name for name in sys.argv[1:] if not name.startswith("--")]
 DEVICE = "cpu" if SMOKE else "cuda"
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+# Several times the second-level cache of an H200, 60 MB.
+ENOUGH_BYTES = 1 if SMOKE else 256 << 20
+MOST_SETS = 16
+SECONDS = 0.02 if SMOKE else 0.3
+GROUPS = 5
 
 
-def median_ms(work, runs=30):
-    """Median time of one call, by events on the device."""
-    for _ in range(3):
-        work()
-    times = []
-    for _ in range(3 if SMOKE else runs):
+def median_us(make):
+    """Median time of one call, over sets of operands that take turns."""
+    first, size = make()
+    count = max(1, min(MOST_SETS, -(-ENOUGH_BYTES // size)))
+    calls = [first] + [make()[0] for _ in range(count - 1)]
+
+    def group(n):
+        """Seconds of n calls."""
         if SMOKE:
             begin = time.perf_counter()
-            work()
-            times.append((time.perf_counter() - begin) * 1e3)
-        else:
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            work()
-            end.record()
-            end.synchronize()
-            times.append(start.elapsed_time(end))
-    return statistics.median(times)
+            for i in range(n):
+                calls[i % count]()
+            return time.perf_counter() - begin
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for i in range(n):
+            calls[i % count]()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) * 1e-3
+
+    group(max(3, count))
+    n = max(count, min(2000, int(SECONDS / GROUPS / max(group(3) / 3, 1e-7))))
+    return statistics.median(group(n) for _ in range(GROUPS)) / n * 1e6
 
 
-def attention(kernel, head_dim, seq_len, backward):
-    n_head, batch = 2048 // head_dim, max(1, 16384 // seq_len)
-    if SMOKE:
-        n_head, batch, seq_len, kernel = 2, 1, 32, SDPBackend.MATH
-    shape = (batch, n_head, seq_len, head_dim)
-    q, k, v = (torch.randn(shape, device=DEVICE, dtype=torch.bfloat16, requires_grad=backward) for _ in range(3))
-    dy = torch.randn_like(q)
-
-    def work():
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return torch.autograd.grad(y, (q, k, v), dy) if backward else y
-
-    with sdpa_kernel(kernel):
-        ms = median_ms(work)
-    flops = 2 * batch * n_head * seq_len**2 * head_dim * (3.5 if backward else 1)
-    return {"shape": shape, "median_us": ms * 1e3, "tflops": flops / ms / 1e9}
+def normal(*shape, dtype, grad=False):
+    return torch.randn(shape, device=DEVICE, dtype=dtype, requires_grad=grad)
 
 
-def rows(function, n, c, dtype):
-    if SMOKE:
-        n, c = 8, 64
-    x = torch.randn(n, c, device=DEVICE, dtype=dtype)
-    ms = median_ms(lambda: function(x))
-    return {"shape": (n, c), "median_us": ms * 1e3, "gb_s": 2 * n * c * x.element_size() / ms / 1e6}
+def bytes_of(*tensors):
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def matmul(n, dtype):
-    n = 64 if SMOKE else n
-    a, b = (torch.randn(n, n, device=DEVICE, dtype=dtype) for _ in range(2))
-    ms = median_ms(lambda: a @ b)
-    return {"shape": (n, n, n), "median_us": ms * 1e3, "tflops": 2 * n**3 / ms / 1e9}
+def matmul(dtype, m, k, n):
+    a, b = normal(m, k, dtype=dtype), normal(k, n, dtype=dtype)
+    y = torch.empty(m, n, device=DEVICE, dtype=dtype)
+    return lambda: torch.mm(a, b, out=y), bytes_of(a, b, y)
 
 
-def benches():
-    for dtype in (torch.float32, torch.bfloat16):
-        kind = str(dtype).removeprefix("torch.")
-        for n in (2048, 8192):
-            yield f"matmul {kind}", lambda n=n, dtype=dtype: matmul(n, dtype)
-        for n, c in ((65536, 1024), (8192, 50304)):
-            yield f"softmax {kind}", lambda n=n, c=c, dtype=dtype: rows(lambda x: F.softmax(x, -1), n, c, dtype)
-        norm = lambda x: F.layer_norm(x, x.shape[-1:])  # noqa: E731
-        yield f"layer_norm {kind}", lambda dtype=dtype: rows(norm, 65536, 768, dtype)
-        gelu = lambda x: F.gelu(x, approximate="tanh")  # noqa: E731
-        yield f"gelu {kind}", lambda dtype=dtype: rows(gelu, 65536, 3072, dtype)
-    kernels = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
-    for name, kernel in kernels.items():
-        for head_dim in (64, 128):
-            for seq_len in (1024, 4096):
-                for backward in (False, True):
-                    label = f"attention {name} {'forward+backward' if backward else 'forward'}"
-                    yield label, lambda k=kernel, d=head_dim, t=seq_len, b=backward: attention(k, d, t, b)
+def layer_norm(dtype, n, c):
+    x, weight, bias = normal(n, c, dtype=dtype), normal(c, dtype=dtype), normal(c, dtype=dtype)
+    return lambda: F.layer_norm(x, (c,), weight, bias), 2 * bytes_of(x)
+
+
+def add_layer_norm(dtype, n, c):
+    x, r = normal(n, c, dtype=dtype), normal(n, c, dtype=dtype)
+    weight, bias = normal(c, dtype=dtype), normal(c, dtype=dtype)
+    return lambda: F.layer_norm(x + r, (c,), weight, bias), 4 * bytes_of(x)
+
+
+def backward(y, inputs, dy):
+    """The backward of what made y, alone."""
+    return lambda: torch.autograd.grad(y, inputs, dy, retain_graph=True)
+
+
+def layer_norm_backward(dtype, n, c):
+    x = normal(n, c, dtype=dtype, grad=True)
+    weight, bias = normal(c, dtype=dtype, grad=True), normal(c, dtype=dtype, grad=True)
+    y = F.layer_norm(x, (c,), weight, bias)
+    return backward(y, (x, weight, bias), torch.randn_like(y)), 4 * bytes_of(x)
+
+
+def unary(dtype, n):
+    x = normal(n, dtype=dtype)
+    return lambda: F.gelu(x, approximate="tanh"), 2 * bytes_of(x)
+
+
+def unary_backward(dtype, n):
+    x = normal(n, dtype=dtype, grad=True)
+    y = F.gelu(x, approximate="tanh")
+    return backward(y, x, torch.randn_like(y)), 4 * bytes_of(x)
+
+
+def softmax(dtype, n, c):
+    x = normal(n, c, dtype=dtype)
+    return lambda: F.softmax(x, -1), 2 * bytes_of(x)
+
+
+def cross_entropy(dtype, n, v):
+    x = normal(n, v, dtype=dtype, grad=True)
+    targets = torch.randint(v, (n,), device=DEVICE)
+
+    def call():
+        return torch.autograd.grad(F.cross_entropy(x.float(), targets), x)
+
+    return call, 2 * bytes_of(x)
+
+
+def adamw(dtype, n):
+    x = torch.nn.Parameter(normal(n, dtype=dtype))
+    x.grad = normal(n, dtype=dtype)
+    optimizer = torch.optim.AdamW([x], lr=1e-3, fused=True)
+    return optimizer.step, 4 * bytes_of(x)
+
+
+def sum_squares(dtype, n):
+    x = normal(n, dtype=dtype)
+    return lambda: torch.linalg.vector_norm(x), bytes_of(x)
+
+
+def axpby(dtype, n):
+    x, y = normal(n, dtype=dtype), normal(n, dtype=dtype)
+    return lambda: torch.add(x, y, out=y), 3 * bytes_of(x)
+
+
+def attention(dtype, b, t, n_head, d):
+    q, k, v = (normal(b, n_head, t, d, dtype=dtype) for _ in range(3))
+    return lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True), 4 * bytes_of(q)
+
+
+def attention_backward(dtype, b, t, n_head, d):
+    q, k, v = (normal(b, n_head, t, d, dtype=dtype, grad=True) for _ in range(3))
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return backward(y, (q, k, v), torch.randn_like(y)), 8 * bytes_of(q)
+
+
+OPERATIONS = {
+    function.__name__: function
+    for function in (
+        matmul, layer_norm, add_layer_norm, layer_norm_backward, unary, unary_backward, softmax,
+        cross_entropy, adamw, sum_squares, axpby, attention, attention_backward,
+    )
+}
+KERNELS = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
+if SMOKE:
+    KERNELS = {"math": SDPBackend.MATH}
+
+
+def measure(name, sizes, dtype, kernel):
+    make = lambda: OPERATIONS[name](dtype, *sizes)  # noqa: E731
+    try:
+        if kernel is None:
+            return {"median_us": median_us(make)}
+        with sdpa_kernel(KERNELS[kernel]):
+            return {"median_us": median_us(make)}
+    except RuntimeError as error:  # a kernel that this device or version lacks, or no memory
+        return {"error": str(error).splitlines()[0]}
 
 
 def main():
-    for name, bench in benches():
-        if NAMES and not any(asked in name for asked in NAMES):
-            continue
-        try:
-            result = bench()
-        except RuntimeError as error:  # a kernel that this device or version lacks
-            result = {"error": str(error).splitlines()[0]}
-        device = DEVICE if SMOKE else torch.cuda.get_device_name()
-        print(json.dumps({"op": name, "device": device, **result}), flush=True)
+    [path] = [word for word in sys.argv[1:] if not word.startswith("--")]
+    device = DEVICE if SMOKE else torch.cuda.get_device_name()
+    for line in map(str.strip, open(path)):
+        name, sizes, dtype = line.split()
+        sizes = [int(size) for size in sizes.split(",")]
+        if SMOKE:
+            sizes = [min(size, 32) for size in sizes]
+        for kernel in KERNELS if name.startswith("attention") else [None]:
+            result = measure(name, sizes, DTYPES[dtype], kernel)
+            row = {"line": line, "device": device, "torch": torch.__version__, "kernel": kernel, **result}
+            print(json.dumps(row), flush=True)
+            if not SMOKE:
+                torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":
