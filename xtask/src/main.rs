@@ -10,6 +10,7 @@ mod fuzz;
 mod kernels;
 mod kills;
 mod miri;
+mod mutants;
 mod run;
 mod tidy;
 
@@ -33,6 +34,9 @@ developers' tasks:
                 byte with a run never killed (minutes)
   miri          runs tests of the CPU's memory code in an interpreter that sees undefined
                 behaviour (minutes; nightly)
+  mutants [CRATE] [--sample N] [--seed S]
+                changes the source of a crate, or of six, in N places (40) that the seed draws, and
+                says which changes no test notices (hours; cargo-mutants)
   bench [--against pytorch] [--generate] [--instructions OP]
                 measures training steps or decoding, alternately with PyTorch's, and puts them on
                 record (`bench --help`); `bench train`, `generate` and `op` are the latimer command's
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Some("fuzz") => run::to_root().and_then(|()| fuzz::fuzz(&rest)),
         Some("kills") => run::to_root().and_then(|()| kills::kills(&rest)),
         Some("miri") => run::to_root().and_then(|()| miri::miri(&rest)),
+        Some("mutants") => run::to_root().and_then(|()| mutants::mutants(&rest)),
         Some("kernels") => kernels::kernels(&rest),
         Some("outside") => run::to_root().and_then(|()| ci::outside()),
         None | Some("help" | "--help" | "-h") => {
