@@ -45,6 +45,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gpt = io::config_to_json(&GptConfig::gpt2(3, 4, 1, 1, 2));
     write("model_config", "ours", gpt.as_bytes())?;
 
+    let folder = latimer_fuzz::folder();
+    for (which, path) in (0u8..).zip(latimer_fuzz::sharded(&folder)) {
+        let mut input = vec![which];
+        input.extend(std::fs::read(&path)?);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        write("model_folder", &name.replace(".safetensors", ""), &input)?;
+    }
+
     let tiny = TinyRun::train();
     for (which, path) in (0u8..).zip(tiny.files()) {
         let mut input = vec![which];

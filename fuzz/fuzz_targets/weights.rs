@@ -2,8 +2,8 @@
 #![no_main]
 
 use latimer_autograd::{Params, Slab};
-use latimer_fuzz::{device, folder};
-use latimer_nn::{Gpt, GptConfig, io};
+use latimer_fuzz::{device, folder, smallest};
+use latimer_nn::{Gpt, io};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -15,16 +15,7 @@ struct Model {
 
 thread_local! {
     static MODEL: RefCell<Model> = RefCell::new({
-        let config = GptConfig {
-            ff_width: 0,
-            positions: false,
-            layer_norm: false,
-            attn_proj: false,
-            bias: false,
-            qkv_bias: false,
-            ..GptConfig::gpt2(3, 4, 1, 1, 2)
-        };
-        let (_, declarations) = Gpt::new(&config).expect("it is a model");
+        let (_, declarations) = Gpt::new(&smallest()).expect("it is a model");
         let params = Params::new(&device(), declarations, 1).expect("it has room");
         Model { params, file: folder().join("weights.safetensors") }
     });

@@ -1,6 +1,7 @@
 //! What the fuzz targets share: a folder in memory, and the smallest run that there is.
 
 use latimer_backend_cpu::Cpu;
+use latimer_nn::{GptConfig, io};
 use latimer_tensor::Device;
 use latimer_trainer::config::Config;
 use latimer_trainer::{Existing, Run, RunFolder};
@@ -19,6 +20,37 @@ pub fn folder() -> PathBuf {
 /// The processor on one thread.
 pub fn device() -> Device {
     Device::new(Cpu::new(1).expect("the calling thread is there"))
+}
+
+/// The smallest model that there is: two tensors of 3 ids and 2 columns.
+pub fn smallest() -> GptConfig {
+    GptConfig {
+        ff_width: 0,
+        positions: false,
+        layer_norm: false,
+        attn_proj: false,
+        bias: false,
+        qkv_bias: false,
+        ..GptConfig::gpt2(3, 4, 1, 1, 2)
+    }
+}
+
+/// Writes that model, its weights in two files: the configuration, the index and the files.
+pub fn sharded(folder: &Path) -> [PathBuf; 4] {
+    let names = ["config.json", "model.safetensors.index.json", "a.safetensors", "b.safetensors"];
+    let files = names.map(|name| folder.join(name));
+    let index = r#"{"weight_map": {"transformer.wte.weight": "a.safetensors",
+        "transformer.h.0.attn.c_attn.weight": "b.safetensors"}}"#;
+    let [config, list, a, b] = &files;
+    std::fs::write(config, io::config_to_json(&smallest())).expect("there is room for a file");
+    std::fs::write(list, index).expect("there is room for a file");
+    let write = |name, shape: [usize; 2], file| {
+        let values = vec![0.5; shape[0] * shape[1]];
+        io::write_tensor(name, values, shape, file).expect("there is room for a file");
+    };
+    write("transformer.wte.weight", [3, 2], a);
+    write("transformer.h.0.attn.c_attn.weight", [2, 6], b);
+    files
 }
 
 /// A run of one step of a model of a few parameters, and what was trained.

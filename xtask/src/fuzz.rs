@@ -28,12 +28,13 @@ const LIMITS: [&str; 3] = [
 
 /// What a target reads: the words of its format (a file in `fuzz/dictionaries`), and the longest
 /// input, in bytes: more than its seeds have, and small enough to be quick.
-const FORMATS: [(&str, &str, u32); 8] = [
+const FORMATS: [(&str, &str, u32); 9] = [
     ("config", "toml", 512),
     // The 256 bytes of a byte-pair vocabulary alone take 3 KiB.
     ("tokenizer_json", "json", 6144),
     ("model_config", "json", 1024),
     ("weights", "safetensors", 2048),
+    ("model_folder", "json", 1024),
     ("text", "text", 1024),
     ("checkpoint", "json", 2048),
     ("vocabularies", "json", 1024),

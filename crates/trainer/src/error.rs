@@ -339,13 +339,15 @@ pub enum Error {
     },
     /// A folder that holds no model.
     #[error(
-        "{} holds no model: it is neither a run folder (with `latest`) nor a checkpoint (with \
-         `config.json` and `model.safetensors`)",
+        "{} holds no model: {found}; a model is a run folder (with `latest`), or a folder with \
+         `config.json` and `model.safetensors`",
         path.display()
     )]
     NoModel {
         /// The folder.
         path: PathBuf,
+        /// What it is instead.
+        found: &'static str,
     },
     /// No run to take a model from.
     #[error("there is no {what} in {}: train one with `latimer train`, or name one with --model", path.display())]

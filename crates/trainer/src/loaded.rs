@@ -38,14 +38,39 @@ impl LoadedModel {
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
         let (path, passed_over) = model_folder(path)?;
         let ModelOnDisk { gpt, params, notes } = io::load_model(device, &path)?;
-        let tokenizer = read_tokenizer(&path, gpt.config().vocab_size)?;
-        Ok(Self {
+        let file = path.join(TOKENIZER_JSON);
+        let model = Self {
             gpt,
             params,
-            tokenizer,
+            tokenizer: None,
             path,
             passed_over,
             notes,
+        };
+        match file.exists() {
+            true => model.with_tokenizer(latimer_tokenizer::load(&file)?),
+            false => Ok(model),
+        }
+    }
+
+    /// The same model with this tokenizer. It may lack ids that the model has, which padding or
+    /// tokens for later use explain ([`sampler`] draws none of them); but an id that the model lacks
+    /// would come from some text.
+    ///
+    /// # Errors
+    /// [`Error::VocabularyMismatch`] when it has more tokens than the model has ids.
+    pub fn with_tokenizer(self, tokenizer: Arc<dyn Tokenizer>) -> Result<Self> {
+        let (tokens, vocab_size) = (tokenizer.vocab_size(), self.gpt.config().vocab_size);
+        if tokens > vocab_size {
+            return Err(Error::VocabularyMismatch {
+                path: self.path,
+                tokens,
+                vocab_size,
+            });
+        }
+        Ok(Self {
+            tokenizer: Some(tokenizer),
+            ..self
         })
     }
 
@@ -87,25 +112,6 @@ pub fn sampler(
     Ok(Sampler::new(sampling, sample)?.without(without_token))
 }
 
-/// The tokenizer in a model's folder. Of a vocabulary, a tokenizer may lack ids, which padding or
-/// tokens for later use explain; but an id that the model lacks would be read from a text.
-fn read_tokenizer(path: &Path, vocab_size: usize) -> Result<Option<Arc<dyn Tokenizer>>> {
-    let file = path.join(TOKENIZER_JSON);
-    if !file.exists() {
-        return Ok(None);
-    }
-    let tokenizer = latimer_tokenizer::load(&file)?;
-    let tokens = tokenizer.vocab_size();
-    if tokens > vocab_size {
-        return Err(Error::VocabularyMismatch {
-            path: path.to_owned(),
-            tokens,
-            vocab_size,
-        });
-    }
-    Ok(Some(tokenizer))
-}
-
 /// The folder with the files: the newest checkpoint of a run that is sound, or the folder itself;
 /// and which newer ones are not.
 fn model_folder(path: &Path) -> Result<(PathBuf, Vec<String>)> {
@@ -119,8 +125,25 @@ fn model_folder(path: &Path) -> Result<(PathBuf, Vec<String>)> {
         manifest::verify(path, &FILES)?;
         return Ok((path.to_owned(), Vec::new()));
     }
+    let found = match path.metadata() {
+        Err(_) => "it is not there",
+        Ok(file) if !file.is_dir() => "it is a file, not the folder of one",
+        Ok(_) if holds_weights(path) => "it has weights, but no `config.json` beside them",
+        Ok(_) => "it has neither checkpoints nor weights",
+    };
     Err(Error::NoModel {
         path: path.to_owned(),
+        found,
+    })
+}
+
+/// Whether a folder has files that models' weights come in.
+fn holds_weights(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| {
+        let path = entry.path();
+        let end = path.extension().and_then(|end| end.to_str());
+        end.is_some_and(|end| ["safetensors", "bin", "pt", "pth"].contains(&end))
     })
 }
 
@@ -132,8 +155,17 @@ mod tests {
     #[test]
     fn a_folder_without_a_model_says_so() {
         let folder = tempfile::tempdir().unwrap();
-        let error = LoadedModel::open(folder.path(), &Device::reference()).unwrap_err();
-        assert!(error.to_string().contains("holds no model"), "{error}");
+        let said = |path: &Path| {
+            let error = LoadedModel::open(path, &Device::reference()).unwrap_err();
+            assert!(error.to_string().contains("holds no model: "), "{error}");
+            error.to_string()
+        };
+        assert!(said(folder.path()).contains("neither checkpoints nor weights"));
+        assert!(said(&folder.path().join("no")).contains("it is not there"));
+        let weights = folder.path().join("model.safetensors");
+        std::fs::write(&weights, "").unwrap();
+        assert!(said(folder.path()).contains("no `config.json` beside them"));
+        assert!(said(&weights).contains("it is a file"));
         assert!(matches!(
             newest_run(folder.path(), None),
             Err(Error::NoRun { .. })

@@ -26,8 +26,9 @@ const ACTIVATIONS: [(&str, Activation); 8] = [
 /// Classes whose logits are those of the language-model head.
 const ARCHITECTURES: [&str; 2] = ["GPT2LMHeadModel", "GPT2Model"];
 
-/// Types of weights that are read, by PyTorch's names.
-const DTYPES: [&str; 4] = ["float32", "float16", "bfloat16", "auto"];
+/// Types of weights, by PyTorch's names: a remark, since each tensor has its own. It may not be one
+/// that stands for numbers in another way, such as `int8` or `float8_e4m3fn`.
+const DTYPES: [&str; 5] = ["float32", "float16", "bfloat16", "float64", "auto"];
 
 /// Rates of dropout, which a model in evaluation does not have.
 const DROPOUT: [&str; 4] = [
@@ -374,7 +375,7 @@ mod tests {
                 "GPT2LMHeadModel",
             ),
             ("architectures", json!("GPT2LMHeadModel"), "a list of names"),
-            ("dtype", json!("float64"), "one of float32,"),
+            ("dtype", json!("int8"), "one of float32,"),
             ("layer_norm_eps", json!(1e-5), "does not know this key"),
             ("alibi", json!(null), "does not know this key"),
             (
