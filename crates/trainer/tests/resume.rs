@@ -5,7 +5,7 @@
 use latimer_tensor::Device;
 use latimer_trainer::config::Config;
 use latimer_trainer::event::{Done, Event};
-use latimer_trainer::{Error, Existing, Result, Resume, Run, RunFolder};
+use latimer_trainer::{Error, Existing, LoadedModel, Result, Resume, Run, RunFolder};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -423,4 +423,30 @@ fn a_wsd_run_may_be_made_longer_until_it_falls() {
         error.to_string().contains("train.max_iters: 20 → 30"),
         "{error}"
     );
+}
+
+/// As a training that diverged may have left it: neither resumed from nor opened as a model.
+#[test]
+fn a_checkpoint_with_a_weight_that_is_not_finite_is_refused_by_its_name() {
+    let place = Place::new();
+    let config = place.config(&[("max_iters", "6")]);
+    place.train(&config, "run", None);
+    let checkpoint = place.path("run/checkpoints/step-000006");
+    for file in ["model.safetensors", "optimizer.safetensors"] {
+        let path = checkpoint.join(file);
+        let whole = fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        let end = bytes.len() - 4;
+        bytes[end..].copy_from_slice(&f32::NAN.to_le_bytes());
+        fs::write(&path, &bytes).unwrap();
+        RunFolder::seal(&checkpoint).unwrap();
+        let refused = place.resume(&config, "run", None).unwrap_err();
+        let not_finite = matches!(&refused, Error::Model(latimer_nn::Error::NotFinite { path, .. }) if path.ends_with(file));
+        assert!(not_finite, "{file}: {refused}");
+        let opened = LoadedModel::open(&place.path("run"), &Device::reference());
+        assert_eq!(opened.is_err(), file == "model.safetensors", "{file}");
+        fs::write(&path, whole).unwrap();
+        RunFolder::seal(&checkpoint).unwrap();
+    }
+    place.resume(&config, "run", None).unwrap();
 }
