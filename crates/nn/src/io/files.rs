@@ -39,9 +39,9 @@ impl WeightsBytes {
     /// transformers does, and a note says so.
     pub(super) fn of_folder(folder: &Path) -> Result<Self> {
         let (weights, index) = (folder.join(WEIGHTS), folder.join(INDEX));
-        if weights.exists() {
+        if is_there(&weights) {
             let mut bytes = Self::of_file(&weights)?;
-            if index.exists() {
+            if is_there(&index) {
                 let (index, weights) = (index.display(), weights.display());
                 bytes
                     .notes
@@ -49,7 +49,7 @@ impl WeightsBytes {
             }
             return Ok(bytes);
         }
-        match index.exists() {
+        match is_there(&index) {
             true => Self::of_index(folder, &index),
             false => Err(Error::NoWeights {
                 path: folder.to_owned(),
@@ -94,7 +94,7 @@ impl WeightsBytes {
             });
             places.insert(tensor.clone(), place);
         }
-        if let Some(missing) = names.iter().find(|name| !folder.join(name).exists()) {
+        if let Some(missing) = names.iter().find(|name| !is_there(&folder.join(name))) {
             return Err(Error::MissingShard {
                 path: path.to_owned(),
                 name: (*missing).to_owned(),
@@ -119,6 +119,11 @@ fn is_bare(name: &str) -> bool {
     name.ends_with(".safetensors")
         && !name.contains(['/', '\\', ':', '\0'])
         && !name.starts_with('.')
+}
+
+/// Whether a folder lists a name. A link to nowhere is there too, and cannot be read.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
