@@ -21,7 +21,7 @@ pub(crate) struct Bar<'a> {
 }
 
 impl<'a> Bar<'a> {
-    /// A task of `len` parts; `what` says what is being done.
+    /// A task of `len` parts, or 0 if that is not known; `what` says what is being done.
     pub(crate) fn new(terminal: &'a Terminal, what: &'static str, len: u64) -> Self {
         let begin = Instant::now();
         Self {
@@ -43,9 +43,11 @@ impl<'a> Bar<'a> {
             bar.set_position(done);
         } else if !self.terminal.has_bar() && self.last_line.elapsed() > SILENCE {
             self.last_line = Instant::now();
-            let share = done as f64 / self.len.max(1) as f64;
-            self.terminal
-                .note(format_args!("{}: {}", self.what, percent(share)));
+            let state = match self.len {
+                0 => thousands(done),
+                len => percent(done as f64 / len as f64),
+            };
+            self.terminal.note(format_args!("{}: {state}", self.what));
         }
     }
 
@@ -54,9 +56,12 @@ impl<'a> Bar<'a> {
         if target.is_hidden() {
             return None;
         }
-        let bar = ProgressBar::with_draw_target(Some(self.len), target)
+        let bar = ProgressBar::with_draw_target(Some(self.len).filter(|len| *len > 0), target)
             .with_elapsed(self.begin.elapsed());
-        let template = "{msg} {bar:24} {human_pos}/{human_len}  {rate}  {left} left";
+        let template = match self.len {
+            0 => "{msg} {human_pos}  {rate}",
+            _ => "{msg} {bar:24} {human_pos}/{human_len}  {rate}  {left} left",
+        };
         if let Ok(style) = ProgressStyle::with_template(template) {
             // By the mean so far: the bar's own guess begins when it is drawn, not with the task.
             let per_second =

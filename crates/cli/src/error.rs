@@ -65,8 +65,8 @@ pub(crate) enum Error {
     Download(#[from] DownloadError),
     #[error("cannot write to stdout")]
     Stdout(#[source] io::Error),
-    #[error("cannot read from stdin")]
-    Stdin(#[source] io::Error),
+    #[error(transparent)]
+    Text(#[from] latimer_text::Error),
     #[error("cannot listen for Ctrl-C")]
     Signals(#[source] io::Error),
 }

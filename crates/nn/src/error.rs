@@ -35,6 +35,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file is not text in UTF-8.
+    #[error(transparent)]
+    Text(latimer_text::Error),
     /// A file is not what it should be.
     #[error("{} is no {what}: {reason}", path.display())]
     Malformed {
@@ -194,5 +197,18 @@ pub enum Error {
 impl From<latimer_tensor::Error> for Error {
     fn from(error: latimer_tensor::Error) -> Self {
         Self::Autograd(error.into())
+    }
+}
+
+impl From<latimer_text::Error> for Error {
+    fn from(error: latimer_text::Error) -> Self {
+        match error {
+            latimer_text::Error::Read { path, source } => Self::Io {
+                action: "read",
+                path,
+                source,
+            },
+            other => Self::Text(other),
+        }
     }
 }

@@ -10,7 +10,8 @@ const ASKED: usize = 64 << 10;
 /// Bytes that stay after they were given: a character of UTF-32 may begin in them.
 const KEPT: usize = 3;
 
-/// Reads a text in parts, each of whole characters. What comes before a fault is given first.
+/// Reads a text in parts, each of whole characters. The parts, or whole lines, before a fault are
+/// given first.
 ///
 /// A line is given as soon as it is there, so that a pipe can be answered line by line.
 ///
@@ -90,6 +91,9 @@ impl<R: Read> Reader<R> {
             }
             seen = pending.len();
             if !self.more()? {
+                if let Some(fault) = self.fault {
+                    return Err(fault.of(&self.name));
+                }
                 let end = self.known;
                 return self.give(end, end);
             }

@@ -172,6 +172,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file is not text in UTF-8.
+    #[error(transparent)]
+    Text(latimer_text::Error),
     /// A file was read but is not a tokenizer; the source says why.
     #[error("cannot load the tokenizer file {}", path.display())]
     File {
@@ -285,6 +288,19 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+impl From<latimer_text::Error> for Error {
+    fn from(error: latimer_text::Error) -> Self {
+        match error {
+            latimer_text::Error::Read { path, source } => Self::Io {
+                action: "read",
+                path,
+                source,
+            },
+            other => Self::Text(other),
+        }
     }
 }
 

@@ -87,31 +87,19 @@ pub fn load(path: &Path) -> Result<Arc<dyn Tokenizer>> {
             .map_err(Error::from)
             .and_then(|encoding| {
                 let (pattern, specials) = (encoding.pattern(), encoding.special_tokens());
-                BpeTokenizer::from_tiktoken(&read_bytes(path)?, pattern, specials)
+                BpeTokenizer::from_tiktoken(read_text(path)?.as_bytes(), pattern, specials)
             });
         return match read {
             Ok(tokenizer) => Ok(Arc::new(tokenizer)),
-            Err(error @ Error::Io { .. }) => Err(error),
+            Err(error @ (Error::Io { .. } | Error::Text(_))) => Err(error),
             Err(source) => Err(in_file(path, source)),
         };
     }
     from_json(&read_text(path)?).map_err(|source| in_file(path, source))
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|source| Error::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })
-}
-
 fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|source| Error::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })
+    Ok(latimer_text::read(path)?)
 }
 
 fn in_file(path: &Path, source: Error) -> Error {

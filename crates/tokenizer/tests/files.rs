@@ -108,7 +108,7 @@ fn failed_loads_name_the_path() {
             .contains("line 1 column 1")
     );
     fs::write(&path, [0xff]).unwrap();
-    assert!(matches!(load(&path), Err(Error::Io { .. })));
+    assert!(matches!(load(&path), Err(Error::Text(_))));
 }
 
 #[test]

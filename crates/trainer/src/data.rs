@@ -16,6 +16,7 @@ pub use mixture::Mixture;
 pub use phrases::Phrases;
 pub use prepare::{Prepared, prepare};
 pub use shard::{ShardTokens, is_prepared};
+pub(crate) use text::join;
 pub use text::{TEXT_EXTENSIONS, TextTokens};
 
 use latimer_tensor::philox::Stream;

@@ -40,14 +40,9 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A data file is no text.
-    #[error("{} is not UTF-8 text: byte {position} does not belong to a character", path.display())]
-    NotText {
-        /// The file.
-        path: PathBuf,
-        /// The first byte that is wrong, from 0.
-        position: usize,
-    },
+    /// A file is not text in UTF-8.
+    #[error(transparent)]
+    Text(#[from] latimer_text::Error),
     /// A data file holds nothing.
     #[error("{} is empty: there is nothing to train on", path.display())]
     EmptyData {
@@ -377,6 +372,16 @@ pub enum Error {
         /// The model's.
         vocab_size: usize,
     },
+}
+
+impl Error {
+    /// An error of reading a file of a run.
+    pub(crate) fn of_file(error: latimer_text::Error) -> Self {
+        match error {
+            latimer_text::Error::Read { path, source } => Self::Read { path, source },
+            other => other.into(),
+        }
+    }
 }
 
 impl From<latimer_tensor::Error> for Error {

@@ -250,7 +250,7 @@ fn newest_of(runs: &Path, preset: Option<&str>, files: &[&str]) -> Result<PathBu
 
 /// The preset a run was started as.
 fn preset_of(run: &Path) -> Option<String> {
-    let text = fs::read_to_string(run.join(CONFIG_TOML)).ok()?;
+    let text = latimer_text::read(&run.join(CONFIG_TOML)).ok()?;
     let table: toml::Table = text.parse().ok()?;
     Some(table.get("preset")?.as_str()?.to_owned())
 }

@@ -100,7 +100,7 @@ pub(crate) fn verify(folder: &Path, names: &[&str]) -> Result<()> {
             format!("it has {length} bytes, more than any manifest"),
         ));
     }
-    let text = fs::read_to_string(&path).map_err(|error| bad(MANIFEST, error.to_string()))?;
+    let text = latimer_text::read(&path).map_err(|error| bad(MANIFEST, error.to_string()))?;
     let manifest: Manifest =
         serde_json::from_str(&text).map_err(|error| bad(MANIFEST, error.to_string()))?;
     if manifest.format != FORMAT || manifest.version != VERSION {

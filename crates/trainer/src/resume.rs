@@ -15,7 +15,6 @@ use crate::folder::{
 use crate::manifest::{self, MANIFEST};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A checkpoint's file.
@@ -110,10 +109,7 @@ impl State {
 
     fn read(checkpoint: &Path) -> Result<Self> {
         let path = checkpoint.join(STATE);
-        let text = fs::read_to_string(&path).map_err(|source| Error::Read {
-            path: path.clone(),
-            source,
-        })?;
+        let text = latimer_text::read(&path).map_err(Error::of_file)?;
         let bad = |reason: String| Error::BadState {
             path: path.clone(),
             reason,

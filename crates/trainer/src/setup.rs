@@ -1,7 +1,9 @@
 //! From a configuration to everything a run needs.
 
 use crate::config::{self, Config};
-use crate::data::{Mixture, Phrases, ShardTokens, Source, TextTokens, corpora, is_prepared, shard};
+use crate::data::{
+    Mixture, Phrases, ShardTokens, Source, TextTokens, corpora, is_prepared, join, shard,
+};
 use crate::{Error, Result};
 use latimer_nn::{Activation, GptConfig, WeightInit};
 use latimer_tokenizer::{
@@ -110,29 +112,40 @@ fn mixture(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn
     let names = &config.data.data;
     let kind = config.data.tokenizer.as_str();
     let tokens = names.iter().find(|name| is_prepared(Path::new(name)));
+    if tokens.is_none() {
+        // Finds what cannot be joined before anything is read.
+        corpora::text_files(names, cache)?;
+    }
+    // Each is read once: a pipe gives its text only once.
+    let texts = names
+        .iter()
+        .map(|name| match is_prepared(Path::new(name)) {
+            true => Ok(None),
+            false => corpora::load_text(name, cache).map(Some),
+        })
+        .collect::<Result<Vec<_>>>()?;
     let tokenizer = match tokens {
         Some(folder) if FITTED.contains(&kind) => {
             latimer_tokenizer::load(&Path::new(folder).join(shard::TOKENIZER))?
         }
         None if FITTED.contains(&kind) => {
-            let text = corpora::load_texts(names, cache)?;
+            let text = join(texts.iter().flatten().map(|text| Ok(text.as_str())))?;
             fit(kind, config.data.max_vocab_size, &text)?
         }
         _ => named_or_file(kind)?,
     };
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
     let order = config.train.order;
-    let source = |name: &String| -> Result<Box<dyn Source>> {
-        if is_prepared(Path::new(name)) {
+    let source = |name: &String, text: &Option<String>| -> Result<Box<dyn Source>> {
+        let Some(text) = text else {
             let tokens = ShardTokens::open(Path::new(name), &*tokenizer, fraction, block_size)?;
             return Ok(Box::new(tokens.in_order(order)));
-        }
-        let text = corpora::load_text(name, cache)?;
-        let tokens = TextTokens::new(&text, &*tokenizer, fraction, block_size)?;
+        };
+        let tokens = TextTokens::new(text, &*tokenizer, fraction, block_size)?;
         Ok(Box::new(tokens.in_order(order)))
     };
-    let sources = names.iter().map(|name| {
-        let source = source(name).map_err(|error| match error {
+    let sources = names.iter().zip(&texts).map(|(name, text)| {
+        let source = source(name, text).map_err(|error| match error {
             // Of several, which one: other errors name a file.
             Error::TooShort { .. } | Error::Tokenizer(_) => Error::InPart {
                 name: name.clone(),

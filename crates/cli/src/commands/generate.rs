@@ -6,10 +6,12 @@ use crate::error::{Error, Result};
 use crate::format::{count, thousands};
 use crate::terminal::{self, Terminal, dim};
 use latimer_nn::{Generator, Sampling};
+use latimer_text::{Reader, without_mark};
 use latimer_tokenizer::{StreamDecoder, Tokenizer};
 use latimer_trainer::{LoadedModel, sampler};
 use serde::Serialize;
 use std::io::stdin;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -102,15 +104,14 @@ impl Writer<'_> {
         if ask {
             self.terminal.note("A line is a prompt; Ctrl-D ends.");
         }
+        let mut lines = Reader::new(stdin().lock(), Path::new("stdin"));
         loop {
             if ask {
                 self.terminal.ask("> ");
             }
-            let mut line = String::new();
-            if stdin().read_line(&mut line).map_err(Error::Stdin)? == 0 {
+            let Some(prompt) = lines.next_line()? else {
                 return Ok(());
-            }
-            let prompt = line.trim_end_matches(['\n', '\r']);
+            };
             match self.write(Some(prompt).filter(|prompt| !prompt.is_empty())) {
                 Err(error @ Error::Tokenizer(_)) => {
                     error.report();
@@ -123,7 +124,7 @@ impl Writer<'_> {
     /// All samples of one prompt.
     fn write(&self, prompt: Option<&str>) -> Result<()> {
         let ids = match prompt {
-            Some(prompt) => self.tokenizer.encode(prompt)?,
+            Some(prompt) => self.tokenizer.encode(without_mark(prompt))?,
             // A line's beginning, where the vocabulary has one; else its first token.
             None => self.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]),
         };

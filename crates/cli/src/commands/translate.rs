@@ -94,6 +94,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         return Err(unknown("method", &args.method, &names));
     };
     let text = args.text.join(" ");
+    let text = latimer_text::without_mark(&text);
     if text.trim().is_empty() {
         let nothing = latimer_lessons::Error::EmptyText;
         return Err(Error::Usage(nothing.to_string()));
@@ -105,7 +106,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             method.name()
         )));
     }
-    let translation = args.translate(context, method, &text)?;
+    let translation = args.translate(context, method, text)?;
     if context.terminal.json {
         let outputs = || translation.workings.iter().filter_map(Part::output);
         terminal::json_result(&Translated {

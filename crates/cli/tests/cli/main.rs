@@ -5,6 +5,7 @@
 mod bad_input;
 mod commands;
 mod dtypes;
+mod encodings;
 mod eval;
 mod faults;
 mod hf;

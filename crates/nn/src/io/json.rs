@@ -10,7 +10,7 @@ use std::path::Path;
 /// Reads a file that holds one object.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Malformed`], which calls the file a `what`.
+/// [`Error::Io`]; [`Error::Text`]; [`Error::Malformed`], which calls the file a `what`.
 pub(super) fn read_object(path: &Path, what: &'static str) -> Result<Map<String, Value>> {
     let bytes = std::fs::read(path).map_err(|source| Error::Io {
         action: "read",
@@ -23,14 +23,14 @@ pub(super) fn read_object(path: &Path, what: &'static str) -> Result<Map<String,
 /// The object that a file's bytes hold; `path` goes into messages.
 ///
 /// # Errors
-/// [`Error::Malformed`], which calls the file a `what`.
+/// [`Error::Text`]; [`Error::Malformed`], which calls the file a `what`.
 pub(super) fn object(bytes: &[u8], path: &Path, what: &'static str) -> Result<Map<String, Value>> {
     let malformed = |reason: String| Error::Malformed {
         path: path.to_owned(),
         what,
         reason,
     };
-    let text = text(bytes).map_err(|reason| malformed(reason.to_owned()))?;
+    let text = latimer_text::check(bytes, path)?;
     if text.trim().is_empty() {
         return Err(malformed("it is empty".to_owned()));
     }
@@ -39,17 +39,6 @@ pub(super) fn object(bytes: &[u8], path: &Path, what: &'static str) -> Result<Ma
         Value::Object(object) => Ok(object),
         _ => Err(malformed("it holds no object".to_owned())),
     }
-}
-
-/// UTF-8 text, with or without a byte-order mark.
-fn text(bytes: &[u8]) -> Result<&str, &'static str> {
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    // JSON's first two characters are ASCII, so UTF-16 and UTF-32 show a zero byte there.
-    let wide = bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF");
-    if wide || bytes.iter().take(4).any(|&byte| byte == 0) {
-        return Err("it is encoded in UTF-16 or UTF-32: save it as UTF-8");
-    }
-    str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text")
 }
 
 /// A JSON value no object of which has a key twice.
@@ -147,7 +136,7 @@ mod tests {
         ] {
             assert!(said(&bytes).contains("UTF-16"), "{}", said(&bytes));
         }
-        assert!(said(b"{\"a\": \"\xFF\"}").ends_with("it is not UTF-8 text"));
+        assert!(said(b"{\"a\": \"\xFF\"}").starts_with("m/x.json is not UTF-8 text: byte 7 "));
     }
 
     #[test]

@@ -121,6 +121,9 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// The file is not text in UTF-8.
+    #[error(transparent)]
+    Text(latimer_text::Error),
     /// The file is not TOML.
     #[error("{}, line {line}: not valid TOML", path.display())]
     Toml {
@@ -152,7 +155,16 @@ impl ConfigError {
             | Self::Conflict { .. }
             | Self::TooLarge { .. }
             | Self::NoData { .. } => true,
-            Self::Read { .. } | Self::Toml { .. } => false,
+            Self::Read { .. } | Self::Text(_) | Self::Toml { .. } => false,
+        }
+    }
+}
+
+impl From<latimer_text::Error> for ConfigError {
+    fn from(error: latimer_text::Error) -> Self {
+        match error {
+            latimer_text::Error::Read { path, source } => Self::Read { path, source },
+            other => Self::Text(other),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Lays a file and flags over a preset.
 
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
@@ -28,12 +27,7 @@ impl Config {
         overrides: &[(String, String)],
     ) -> Result<Self> {
         let text = match file {
-            Some(path) => fs::read_to_string(path)
-                .map(|text| Some((path, text)))
-                .map_err(|source| ConfigError::Read {
-                    path: path.to_owned(),
-                    source,
-                })?,
+            Some(path) => Some((path, latimer_text::read(path)?)),
             None => None,
         };
         let file = text.as_ref().map(|(path, text)| (*path, text.as_str()));

@@ -2,10 +2,10 @@
 
 use super::corpora;
 use super::shard::ShardWriter;
+use super::text::of_data;
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 /// What [`prepare`] made.
@@ -26,7 +26,7 @@ const READ: usize = 4 << 20;
 /// the tokens into a folder of shards, which holds none yet. No more than a few MiB of text are in
 /// memory, unless the tokenizer finds no place to cut it.
 ///
-/// `progress` is told the bytes read and the bytes in all.
+/// `progress` gets the bytes read and the bytes in all, which are 0 if pipes are among the files.
 ///
 /// # Errors
 /// What reading the texts gives; [`Error::Tokenizer`]; [`Error::PreparedExists`]; [`Error::Write`].
@@ -39,14 +39,16 @@ pub fn prepare(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Prepared> {
     let files = corpora::text_files(names, cache)?;
-    let mut total = 0;
+    // A pipe does not say how long it is.
+    let mut total = Some(0);
     for path in &files {
-        let size = std::fs::metadata(path).map(|data| data.len());
-        total += size.map_err(|source| Error::ReadData {
+        let data = std::fs::metadata(path).map_err(|source| Error::ReadData {
             path: path.clone(),
             source,
         })?;
+        total = total.filter(|_| data.is_file()).map(|sum| sum + data.len());
     }
+    let total = total.unwrap_or(0);
     let mut writer = ShardWriter::new(out, tokenizer, per_shard)?;
     let mut text = Pending::new(tokenizer, &mut writer);
     let mut done = 0;
@@ -55,42 +57,19 @@ pub fn prepare(
             path: path.clone(),
             source,
         };
-        let mut file = File::open(path).map_err(unreadable)?;
+        let file = File::open(path).map_err(unreadable)?;
+        let mut reader = latimer_text::Reader::new(file, path);
         text.begin()?;
-        let mut at = 0;
-        let mut bytes = Vec::with_capacity(READ);
-        loop {
-            let got = file
-                .by_ref()
-                .take((READ - bytes.len()) as u64)
-                .read_to_end(&mut bytes)
-                .map_err(unreadable)?;
-            let whole = match std::str::from_utf8(&bytes) {
-                Ok(whole) => whole,
-                // A character may go on in what comes next.
-                Err(error) if error.error_len().is_none() && got > 0 => {
-                    std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
-                }
-                Err(error) => {
-                    return Err(Error::NotText {
-                        path: path.clone(),
-                        position: at + error.valid_up_to(),
-                    });
-                }
-            };
-            let len = whole.len();
-            text.push(whole)?;
-            bytes.drain(..len);
-            at += len;
-            done += got as u64;
-            progress(done, total);
-            if got == 0 {
-                break;
-            }
+        let mut is_empty = true;
+        while let Some(part) = reader.next_part(READ).map_err(of_data)? {
+            is_empty = false;
+            text.push(part)?;
+            progress(done + reader.bytes_read(), total);
         }
-        if at == 0 {
+        if is_empty {
             return Err(Error::EmptyData { path: path.clone() });
         }
+        done += reader.bytes_read();
     }
     text.finish()?;
     let (tokens, shards) = writer.finish(tokenizer)?;

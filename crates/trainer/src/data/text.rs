@@ -91,18 +91,20 @@ impl Source for TextTokens {
 pub const TEXT_EXTENSIONS: [&str; 4] = ["txt", "text", "md", "markdown"];
 
 /// Joins texts; each begins on a line of its own.
-pub(crate) fn join(texts: impl IntoIterator<Item = Result<String>>) -> Result<String> {
+pub(crate) fn join<T: AsRef<str> + Into<String>>(
+    texts: impl IntoIterator<Item = Result<T>>,
+) -> Result<String> {
     let mut joined = String::new();
     for text in texts {
         let text = text?;
         if joined.is_empty() {
-            joined = text;
+            joined = text.into();
             continue;
         }
         if !joined.ends_with('\n') {
             joined.push('\n');
         }
-        joined.push_str(&text);
+        joined.push_str(text.as_ref());
     }
     Ok(joined)
 }
@@ -112,7 +114,7 @@ pub(crate) fn join(texts: impl IntoIterator<Item = Result<String>>) -> Result<St
 /// is left out, and links to folders are not followed.
 ///
 /// # Errors
-/// [`Error::NoTextInFolder`], [`Error::ReadData`], [`Error::EmptyData`], [`Error::NotText`].
+/// [`Error::NoTextInFolder`], [`Error::ReadData`], [`Error::EmptyData`], [`Error::Text`].
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     join(text_files(path)?.iter().map(|file| read_file(file)))
 }
@@ -164,19 +166,21 @@ fn is_text(path: &Path) -> bool {
 }
 
 fn read_file(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|source| Error::ReadData {
-        path: path.to_owned(),
-        source,
-    })?;
-    if bytes.is_empty() {
+    let text = latimer_text::read(path).map_err(of_data)?;
+    if text.is_empty() {
         return Err(Error::EmptyData {
             path: path.to_owned(),
         });
     }
-    String::from_utf8(bytes).map_err(|error| Error::NotText {
-        path: path.to_owned(),
-        position: error.utf8_error().valid_up_to(),
-    })
+    Ok(text)
+}
+
+/// An error of reading text, where the text is data.
+pub(crate) fn of_data(error: latimer_text::Error) -> Error {
+    match error {
+        latimer_text::Error::Read { path, source } => Error::ReadData { path, source },
+        other => other.into(),
+    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use crate::commands::Context;
 use crate::error::{Error, Result};
 use crate::terminal;
 use console::{Color, style};
+use latimer_text::Reader;
 use latimer_tokenizer::{AllowedSpecial, BpeTokenizer, Tokenizer};
 use std::any::Any;
-use std::io::{BufRead, Read, Write, stdin, stdout};
+use std::io::{Write, stdin, stdout};
+use std::path::Path;
 
 /// How to encode.
 #[derive(Debug, clap::Args)]
@@ -129,19 +131,14 @@ fn ids_of(text: &str) -> Result<Vec<u32>, String> {
 
 /// Hands on every line of stdin without its end, or all of it at once.
 fn texts(whole: bool, mut work: impl FnMut(Option<usize>, &str) -> Result<()>) -> Result<()> {
-    let mut stdin = stdin().lock();
-    let mut text = String::new();
+    let mut stdin = Reader::new(stdin().lock(), Path::new("stdin"));
     if whole {
-        stdin.read_to_string(&mut text).map_err(Error::Stdin)?;
-        return work(None, &text);
+        return work(None, &stdin.rest()?);
     }
-    for number in 1.. {
-        text.clear();
-        if stdin.read_line(&mut text).map_err(Error::Stdin)? == 0 {
-            break;
-        }
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        work(Some(number), line.strip_suffix('\r').unwrap_or(line))?;
+    let mut number = 0;
+    while let Some(line) = stdin.next_line()? {
+        number += 1;
+        work(Some(number), line)?;
     }
     Ok(())
 }

@@ -93,22 +93,23 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     }
     let cache = cache();
     download::provide(&args.data, &cache, &context.terminal)?;
-    let files = corpora::text_files(&args.data, &cache)?;
-    let bytes = files
-        .iter()
-        .map(|file| file.metadata().map_or(0, |data| data.len()))
-        .sum();
     let begin = Instant::now();
+    let mut bytes = 0;
     let tokenizer: Arc<dyn Tokenizer> = if args.kind == "bpe" {
         let trainer = BpeTrainer::new(args.vocab_size.unwrap_or(VOCAB_SIZE), pattern)
             .ties(ties)
             .min_frequency(args.min_frequency)
             .special_tokens(&args.special);
-        let mut counting = Bar::new(&context.terminal, "counting bytes", bytes);
-        let mut merging = None;
+        let (mut counting, mut merging) = (None, None);
+        let files = corpora::text_files(&args.data, &cache)?;
         Arc::new(trainer.train_files(&files, &mut |progress| {
             match progress {
-                TrainProgress::Counting { bytes, .. } => counting.set(bytes),
+                TrainProgress::Counting { bytes: done, total } => {
+                    bytes = total;
+                    counting
+                        .get_or_insert_with(|| Bar::new(&context.terminal, "counting bytes", total))
+                        .set(done);
+                }
                 TrainProgress::Merging { merges, total } => merging
                     .get_or_insert_with(|| {
                         Bar::new(&context.terminal, "merging pairs", total as u64)
@@ -118,7 +119,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             }
         })?)
     } else {
-        fit(args, &corpora::load_texts(&args.data, &cache)?)?
+        let text = corpora::load_texts(&args.data, &cache)?;
+        bytes = text.len() as u64;
+        fit(args, &text)?
     };
     let seconds = begin.elapsed().as_secs_f64();
     tokenizer.save(&args.out)?;

@@ -4,26 +4,54 @@
 //! may change it while it is read.
 #![allow(unsafe_code, reason = "a file is mapped, see above")]
 
-use std::fs::{self, File};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
-pub(super) enum Text {
+/// The text of a file, without a byte-order mark.
+pub(super) struct Text {
+    bytes: Bytes,
+    /// Bytes of the mark.
+    mark: usize,
+}
+
+enum Bytes {
     Mapped(Mmap),
     Read(Vec<u8>),
 }
 
 impl Text {
     pub(super) fn open(path: &Path) -> Result<Self> {
+        let mut text = Self {
+            bytes: Bytes::open(path)?,
+            mark: 0,
+        };
+        let all = text.bytes();
+        text.mark = all.len() - latimer_text::check(all, path)?.len();
+        Ok(text)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        let all = match &self.bytes {
+            Bytes::Mapped(map) => map,
+            Bytes::Read(bytes) => bytes.as_slice(),
+        };
+        &all[self.mark..]
+    }
+}
+
+impl Bytes {
+    fn open(path: &Path) -> Result<Self> {
         let refused = |source| Error::Io {
             action: "read",
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(refused)?;
+        let mut file = File::open(path).map_err(refused)?;
         let is_plain = file
             .metadata()
             .is_ok_and(|data| data.is_file() && data.len() > 0);
@@ -34,13 +62,9 @@ impl Text {
                 return Ok(Self::Mapped(map));
             }
         }
-        fs::read(path).map(Self::Read).map_err(refused)
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Read(bytes) => bytes,
-        }
+        // A pipe can be opened only once.
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(refused)?;
+        Ok(Self::Read(bytes))
     }
 }

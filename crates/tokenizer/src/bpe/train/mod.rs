@@ -158,12 +158,13 @@ impl BpeTrainer {
         self.learn(&pieces, progress)
     }
 
-    /// Learns from files, which are mapped and not read into memory; each is a text. They must not
-    /// change meanwhile.
+    /// Learns from files, which are mapped and not read into memory; each is a text, and a
+    /// byte-order mark is no part of it. They must not change meanwhile. Pipes are read into memory.
     ///
     /// # Errors
     ///
-    /// As [`train`](Self::train), and [`Io`](crate::Error::Io) for a file that cannot be read.
+    /// As [`train`](Self::train), [`Io`](crate::Error::Io) for a file that cannot be read, and
+    /// [`Text`](crate::Error::Text) for one that is no text in UTF-8.
     pub fn train_files<P: AsRef<Path>>(
         &self,
         paths: &[P],
