@@ -128,15 +128,15 @@ fn in_file(path: &Path, source: Error) -> Error {
 /// vocabulary that is empty, repeats itself or has entries that are no tokens of its kind.
 pub fn from_json(json: &str) -> Result<Arc<dyn Tokenizer>> {
     let value: Value = serde_json::from_str(json).map_err(|source| Error::Json { source })?;
+    // Byte-pair encoding is kept in Hugging Face's format.
+    if value.as_object().is_some_and(hf::is_hf) {
+        return Ok(Arc::new(hf::read(&value)?));
+    }
     let Value::Object(map) = value else {
         return Err(Error::ForeignFile { found: None });
     };
     if is_python(&map) {
         return Ok(Arc::new(NgramTokenizer::from_python(&map)?));
-    }
-    // Byte-pair encoding is kept in Hugging Face's format.
-    if hf::is_hf(&map) {
-        return Ok(Arc::new(hf::read(&map)?));
     }
     match map.get("format") {
         Some(Value::String(format)) if format == FORMAT => {}

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::alphabet::to_bytes;
 use super::hf::{parts, spelled};
 use crate::bpe::{BpeError, BpeTokenizer, Parts, Pattern};
 use crate::error::{Error, Result};
@@ -52,9 +53,22 @@ impl BpeTokenizer {
             .iter()
             .map(|(left, right)| format!("{left}{right}"))
             .collect();
+        // "a" at the end of a word: CLIP's files have it, and this pattern has no word ends.
+        if let Some((token, _)) = vocab
+            .iter()
+            .find(|(token, _)| *token == "a</w>" && !made.contains(*token))
+        {
+            return Err(BpeError::Unsupported {
+                field: "vocab".to_owned(),
+                found: format!("one with {token:?}"),
+                expected: "only vocabularies without marks at the ends of words can be read",
+            }
+            .into());
+        }
+        let is_byte = |token: &str| to_bytes(token).is_ok_and(|bytes| bytes.len() == 1);
         let specials = vocab
             .iter()
-            .filter(|(token, _)| token.chars().nth(1).is_some() && !made.contains(*token))
+            .filter(|(token, _)| !is_byte(token) && !made.contains(*token))
             .map(|(token, id)| ((*token).to_owned(), *id))
             .collect();
         Self::from_parts(Parts {

@@ -1,0 +1,294 @@
+//! Hugging Face's `tokenizer.json`, as far as it is byte-level BPE.
+//!
+//! A file is read only if every part of it can be done exactly; the error names the first that
+//! cannot. Fields that are absent have the defaults of `tokenizers`; steps that change nothing are
+//! read; fields that nobody knows are refused. What is written loads in `tokenizers` and gives the same ids. In the file special tokens
+//! stand in the vocabulary too, so that they keep their ids where there are gaps.
+
+mod field;
+mod steps;
+mod write;
+
+pub(super) use write::spelled;
+pub(crate) use write::write;
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use self::field::Field;
+use self::steps::{decoder, normalizer, post_processor, pre_tokenizer};
+use super::alphabet::to_bytes;
+use crate::bpe::{BpeError, BpeTokenizer, Parts};
+use crate::error::{Error, Result};
+
+/// Whether a JSON object is such a file and not one of this crate.
+pub(crate) fn is_hf(map: &Map<String, Value>) -> bool {
+    map.get("format").is_none() && map.get("model").is_some_and(Value::is_object)
+}
+
+/// Reads the parsed file. The kind of model comes first: nothing else in a file of another kind
+/// would be its fault.
+pub(crate) fn read(file: &Value) -> Result<BpeTokenizer> {
+    let whole = Field {
+        parent: "",
+        name: "",
+        value: file,
+    };
+    let map = whole.object("expected an object")?;
+    let top = |name| Field::of(map, "", name);
+    let model = top("model");
+    let fields = model.object("expected an object")?;
+    is_bpe(fields)?;
+    whole.only(&[
+        "version",
+        "truncation",
+        "padding",
+        "added_tokens",
+        "normalizer",
+        "pre_tokenizer",
+        "post_processor",
+        "decoder",
+        "model",
+    ])?;
+    top("version").is_off(&[Value::from("1.0")], "only version \"1.0\" can be read")?;
+    top("truncation").is_off(&[], "only null can be read")?;
+    top("padding").is_off(&[], "only null can be read")?;
+    normalizer(top("normalizer"))?;
+    let pattern = pre_tokenizer(top("pre_tokenizer"))?;
+    post_processor(top("post_processor"))?;
+    decoder(top("decoder"))?;
+
+    model.only(&[
+        "type",
+        "dropout",
+        "unk_token",
+        "continuing_subword_prefix",
+        "end_of_word_suffix",
+        "fuse_unk",
+        "byte_fallback",
+        "ignore_merges",
+        "vocab",
+        "merges",
+    ])?;
+    let field = |name| Field::of(fields, "model", name);
+    field("dropout").is_off(&[Value::from(0.0), Value::from(0)], "only null can be read")?;
+    field("unk_token").is_off(&[], "a byte-level model needs none, only null can be read")?;
+    let empty = [Value::from("")];
+    field("continuing_subword_prefix").is_off(&empty, "only null can be read")?;
+    field("end_of_word_suffix").is_off(&empty, "only null can be read")?;
+    // Without an unknown token there is nothing to fuse.
+    field("fuse_unk").flag(false)?;
+    field("byte_fallback").is_off(&[Value::from(false)], "only false can be read")?;
+    let ignore_merges = field("ignore_merges").flag(false)?;
+
+    let specials = added_tokens(top("added_tokens"))?;
+    let vocab = vocab(field("vocab"))?;
+    let merges = field("merges")
+        .list("expected a list")?
+        .iter()
+        .enumerate()
+        .map(|(rank, merge)| two_tokens(merge).ok_or(BpeError::MergeLine { rank }))
+        .collect::<Result<Vec<_>, _>>()?;
+    BpeTokenizer::from_parts(Parts {
+        pattern: Some(pattern),
+        ignore_merges,
+        ..parts(vocab, &merges, specials)?
+    })
+}
+
+/// Refuses models of other kinds by their kind. Older files do not name it: it is then told by the
+/// fields that only one kind has, as `tokenizers` does.
+fn is_bpe(model: &Map<String, Value>) -> Result<(), BpeError> {
+    const EXPECTED: &str = "only byte-level \"BPE\" can be read";
+    let kind = Field::of(model, "model", "type");
+    if kind.value == "BPE" || kind.value.is_null() && model.contains_key("merges") {
+        return Ok(());
+    }
+    if !kind.value.is_null() {
+        return kind.refuse(EXPECTED);
+    }
+    let likely = if model.get("vocab").is_some_and(Value::is_array) {
+        "Unigram"
+    } else if model.contains_key("max_input_chars_per_word") {
+        "WordPiece"
+    } else if model.contains_key("unk_token") {
+        "WordLevel"
+    } else {
+        return Field::of(model, "model", "merges").refuse(EXPECTED);
+    };
+    Err(BpeError::Unsupported {
+        field: "model.type".to_owned(),
+        found: format!("not said, and the fields are those of {likely:?}"),
+        expected: EXPECTED,
+    })
+}
+
+fn two_tokens(merge: &Value) -> Option<(&str, &str)> {
+    match merge {
+        Value::String(line) => line
+            .split_once(' ')
+            .filter(|(left, right)| !left.is_empty() && !right.is_empty() && !right.contains(' ')),
+        Value::Array(two) => match two.as_slice() {
+            [left, right] => Some((left.as_str()?, right.as_str()?)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn vocab(field: Field<'_>) -> Result<Vec<(&str, u32)>, BpeError> {
+    field
+        .object("expected an object of tokens and ids")?
+        .iter()
+        .map(|(token, value)| {
+            let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+            let entry = Field {
+                parent: "vocab",
+                name: token,
+                value,
+            };
+            match id {
+                Some(id) => Ok((token.as_str(), id)),
+                None => entry.refuse("expected an id of 32 bits"),
+            }
+        })
+        .collect()
+}
+
+/// Tokens and merges by their bytes. Specials may stand in the vocabulary too, then with their id.
+///
+/// A special token is found in a text before anything is merged, so that merges that make it, or
+/// that it is a part of, are never used: they are left out. A text that spells it, where special
+/// tokens are not asked for, is then made of other tokens.
+pub(super) fn parts(
+    vocab: Vec<(&str, u32)>,
+    merges: &[(&str, &str)],
+    specials: Vec<(String, u32)>,
+) -> Result<Parts, BpeError> {
+    let named: HashMap<&str, u32> = specials
+        .iter()
+        .map(|(name, id)| (name.as_str(), *id))
+        .collect();
+    let mut ids = HashMap::with_capacity(vocab.len());
+    let mut tokens = Vec::with_capacity(vocab.len());
+    for (token, id) in vocab {
+        match named.get(token) {
+            Some(&special) if special == id => {
+                if to_bytes(token).is_ok_and(|bytes| bytes.len() == 1) {
+                    return Err(special_in_use(token));
+                }
+            }
+            Some(&special) => {
+                return Err(BpeError::DuplicateBytes {
+                    token: format!("{token:?}"),
+                    first: special.min(id),
+                    second: special.max(id),
+                });
+            }
+            None => {
+                ids.insert(token, id);
+                tokens.push((id, to_bytes(token)?));
+            }
+        }
+    }
+    tokens.sort_unstable_by_key(|(id, _)| *id);
+    let mut joined = String::new();
+    let mut list = Vec::with_capacity(merges.len());
+    for (rank, &(left, right)) in merges.iter().enumerate() {
+        joined.clear();
+        joined.extend([left, right]);
+        if let Some(name) = [left, right, &joined]
+            .into_iter()
+            .find(|t| named.contains_key(*t))
+        {
+            // Its spelling is that of a text only if it has no character that stands for another.
+            if !name.is_ascii() {
+                return Err(special_in_use(name));
+            }
+            continue;
+        }
+        let id = |token: &str| {
+            ids.get(token)
+                .copied()
+                .ok_or_else(|| BpeError::MergeOfUnknown {
+                    rank,
+                    token: format!("{token:?}"),
+                })
+        };
+        list.push([id(left)?, id(right)?, id(&joined)?]);
+    }
+    Ok(Parts {
+        pattern: None,
+        tokens,
+        merges: list,
+        specials,
+        ignore_merges: false,
+        is_made_by_merges: false,
+    })
+}
+
+fn special_in_use(name: &str) -> BpeError {
+    BpeError::Unsupported {
+        field: "added_tokens.content".to_owned(),
+        found: format!("{name:?}"),
+        expected: "its spelling in the vocabulary is that of other bytes, which texts need it for",
+    }
+}
+
+fn added_tokens(field: Field<'_>) -> Result<Vec<(String, u32)>, BpeError> {
+    let mut specials = Vec::new();
+    for token in field.list("expected a list")? {
+        let entry = field.with(token);
+        let map = entry.object("expected an object")?;
+        entry.only(&[
+            "id",
+            "content",
+            "single_word",
+            "lstrip",
+            "rstrip",
+            "normalized",
+            "special",
+        ])?;
+        let part = |name| Field::of(map, "added_tokens", name);
+        for flag in ["single_word", "lstrip", "rstrip"] {
+            part(flag).is_off(&[Value::from(false)], "only false can be read")?;
+        }
+        // Nothing is normalized, so that it says nothing.
+        part("normalized").flag(false)?;
+        if !part("special").flag(false)? {
+            return part("special").refuse(
+                "a token that every text may contain is not possible here, only true can be read",
+            );
+        }
+        let id = part("id")
+            .value
+            .as_u64()
+            .and_then(|id| u32::try_from(id).ok());
+        match (part("content").value.as_str(), id) {
+            (Some(content), Some(id)) => specials.push((content.to_owned(), id)),
+            (None, _) => return part("content").refuse("expected a string"),
+            (_, None) => return part("id").refuse("expected an id of 32 bits"),
+        }
+    }
+    Ok(specials)
+}
+
+impl BpeTokenizer {
+    /// Reads a `tokenizer.json` of Hugging Face: byte-level BPE with one of the patterns of
+    /// [`Pattern`] and special tokens. Its ids are those of `tokenizers` with
+    /// `add_special_tokens=False`, for text without the names of special tokens. Whole folders of
+    /// models are read by [`load`](crate::load) as well.
+    ///
+    /// # Errors
+    ///
+    /// Not JSON, a vocabulary that contradicts itself, and everything that could not be done
+    /// exactly: other models, normalizers, templates, expressions, tokens that are not special.
+    pub fn from_hf(json: &str) -> Result<Self> {
+        let value: Value = serde_json::from_str(json).map_err(|source| Error::Json { source })?;
+        match &value {
+            Value::Object(map) if is_hf(map) => read(&value),
+            _ => Err(Error::ForeignFile { found: None }),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A tokenizer as Hugging Face's `tokenizer.json`.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::super::alphabet::to_text;
+use crate::bpe::{BpeTokenizer, Pattern};
+use crate::tokenizer::Tokenizer;
+
+/// The whole file. The order of fields and of tokens is fixed: it is part of the fingerprint.
+pub(crate) fn write(tokenizer: &BpeTokenizer) -> String {
+    let quote = |text: &str| Value::from(text).to_string();
+    let mut json = String::from("{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n");
+    json += "  \"padding\": null,\n  \"added_tokens\": [";
+    let mut comma = "";
+    // Writing to a String cannot fail, so the results are dropped below.
+    for (name, id) in tokenizer.special_tokens() {
+        let _ = write!(
+            json,
+            "{comma}\n    {{\"id\": {id}, \"content\": {}, \"single_word\": false, \
+             \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": true}}",
+            quote(name)
+        );
+        comma = ",";
+    }
+    json += if comma.is_empty() { "],\n" } else { "\n  ],\n" };
+    json += "  \"normalizer\": null,\n  \"pre_tokenizer\": ";
+    let byte_level = |prefix: bool, regex: bool| {
+        format!(
+            "{{\"type\": \"ByteLevel\", \"add_prefix_space\": {prefix}, \
+             \"trim_offsets\": true, \"use_regex\": {regex}}}"
+        )
+    };
+    match (tokenizer.pattern(), tokenizer.pattern().regex()) {
+        (Pattern::Gpt2, _) => json += &byte_level(false, true),
+        (_, None) => json += &byte_level(false, false),
+        (_, Some(regex)) => {
+            let _ = write!(
+                json,
+                "{{\"type\": \"Sequence\", \"pretokenizers\": [\n    {{\"type\": \"Split\", \
+                 \"pattern\": {{\"Regex\": {}}}, \"behavior\": \"Isolated\", \"invert\": false}},\
+                 \n    {}\n  ]}}",
+                quote(regex),
+                byte_level(false, false)
+            );
+        }
+    }
+    let _ = write!(
+        json,
+        ",\n  \"post_processor\": null,\n  \"decoder\": {},\n  \"model\": {{\n    \
+         \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n    \
+         \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \
+         \"fuse_unk\": false,\n    \"byte_fallback\": false,\n    \"ignore_merges\": {},\n    \
+         \"vocab\": {{",
+        byte_level(true, true),
+        tokenizer.ignore_merges()
+    );
+    let names: Vec<Option<String>> = spelled(tokenizer);
+    let mut comma = "";
+    for (id, name) in names.iter().enumerate() {
+        if let Some(name) = name {
+            let _ = write!(json, "{comma}\n      {}: {id}", quote(name));
+            comma = ",";
+        }
+    }
+    json += "\n    },\n    \"merges\": [";
+    let mut comma = "";
+    let name = |id: u32| names[id as usize].as_deref().unwrap_or_default();
+    for (left, right, _) in tokenizer.merges() {
+        let line = quote(&format!("{} {}", name(left), name(right)));
+        let _ = write!(json, "{comma}\n      {line}");
+        comma = ",";
+    }
+    json += if comma.is_empty() {
+        "]\n  }\n}\n"
+    } else {
+        "\n    ]\n  }\n}\n"
+    };
+    json
+}
+
+/// Every token in printable characters, special ones as they are; `None` for an id without token.
+pub(in super::super) fn spelled(tokenizer: &BpeTokenizer) -> Vec<Option<String>> {
+    let mut names: Vec<Option<String>> = (0..tokenizer.vocab_size() as u32)
+        .map(|id| tokenizer.token_bytes(id).map(to_text))
+        .collect();
+    for (name, id) in tokenizer.special_tokens() {
+        names[id as usize] = Some(name.to_owned());
+    }
+    names
+}
