@@ -120,6 +120,12 @@ pub enum Error {
         /// The model's context.
         block_size: usize,
     },
+    /// A tokenizer that leaves out the ends of lines, where they mean something.
+    #[error(
+        "the tokenizer has no token for the end of a line, which ends a sentence of the phrasebook and \
+         its translation: use one that has it, such as the kinds char and word"
+    )]
+    NoLineEnd,
     /// A corpus that is known, but not on this machine.
     #[error(
         "the corpus {name} is not in the cache: download {url} to {} (or give the text as --data FILE)",

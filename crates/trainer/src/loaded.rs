@@ -6,7 +6,7 @@ use crate::folder::{CONFIG_JSON, MODEL, TOKENIZER_JSON};
 use crate::{Error, Result, manifest};
 use latimer_autograd::Params;
 use latimer_nn::io::ModelOnDisk;
-use latimer_nn::{Gpt, Sampler, Sampling, io};
+use latimer_nn::{Gpt, io};
 use latimer_tensor::Device;
 use latimer_tokenizer::Tokenizer;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl LoadedModel {
     }
 
     /// The same model with this tokenizer. It may lack ids that the model has, which padding or
-    /// tokens for later use explain ([`sampler`] draws none of them); but an id that the model lacks
+    /// tokens for later use explain ([`sampler`](crate::sampler) draws none of them); but an id that the model lacks
     /// would come from some text.
     ///
     /// # Errors
@@ -94,22 +94,6 @@ impl LoadedModel {
             path: self.path.clone(),
         })
     }
-}
-
-/// A sampler that draws no id without a token: a model's vocabulary may be larger than its
-/// tokenizer's, and a tokenizer may have gaps.
-///
-/// # Errors
-/// As [`Sampler::new`].
-pub fn sampler(
-    tokenizer: &dyn Tokenizer,
-    gpt: &Gpt,
-    sampling: Sampling,
-    sample: u32,
-) -> Result<Sampler> {
-    let ids = 0..gpt.config().vocab_size as u32;
-    let without_token = ids.filter(|&id| tokenizer.token_bytes(id).is_none());
-    Ok(Sampler::new(sampling, sample)?.without(without_token))
 }
 
 /// The folder with the files: the newest checkpoint of a run that is sound, or the folder itself;

@@ -12,7 +12,7 @@ use crate::folder::{CONFIG_JSON, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, wr
 use crate::log::Files;
 use crate::resume::{Resume, State};
 use crate::step::{StepNeeds, Training, check_memory};
-use crate::{Error, Result, sampler, setup, translate};
+use crate::{Error, Result, beginning, sampler, setup, translate};
 use latimer_nn::{Generator, Sampling, io};
 use latimer_tensor::op::Matmul;
 use latimer_tensor::{DType, Device, Tensor};
@@ -359,8 +359,7 @@ impl Run {
                 samples.push((prompt.to_owned(), text));
             }
         } else {
-            // A line's beginning, where the vocabulary has one; else its first token.
-            let prompt = self.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
+            let prompt = beginning(&*self.tokenizer)?;
             let ids = params.device().enter(|| -> Result<Vec<u32>> {
                 let mut generator = Generator::new(gpt, params, &prompt)?;
                 let sampling = Sampling {

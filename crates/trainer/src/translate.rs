@@ -1,6 +1,7 @@
 //! Translation by a GPT trained on the phrasebook, and how often it is right.
 
 use crate::data::phrasebook::{Pair, word_by_word};
+use crate::sampling::line_end;
 use crate::{Result, sampler};
 use latimer_autograd::Params;
 use latimer_nn::{Generator, Gpt, Sampling};
@@ -12,20 +13,21 @@ const LONGEST: usize = 50;
 /// Continues `french =` greedily up to the end of the line.
 ///
 /// # Errors
-/// [`crate::Error::Tokenizer`] for words the model has never seen, or the device's failure.
+/// [`crate::Error::Tokenizer`] for words the model has never seen, [`crate::Error::NoLineEnd`], or the
+/// device's failure.
 pub fn translate(
     gpt: &Gpt,
     params: &Params,
     tokenizer: &dyn Tokenizer,
     french: &str,
 ) -> Result<String> {
-    let newline = tokenizer.encode("\n")?;
+    let newline = line_end(tokenizer)?;
     let prompt = tokenizer.encode(&format!("\n{} =", french.trim()))?;
     let answer = params.device().enter(|| -> Result<Vec<u32>> {
         let mut generator = Generator::new(gpt, params, &prompt)?;
         let mut sampler = sampler(tokenizer, gpt, Sampling::greedy(), 0)?;
         for _ in 0..LONGEST {
-            if generator.next_id(&mut sampler)? == newline[0] {
+            if generator.next_id(&mut sampler)? == newline {
                 break;
             }
         }

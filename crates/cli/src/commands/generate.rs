@@ -8,7 +8,7 @@ use crate::terminal::{self, Terminal, dim};
 use latimer_nn::{Generator, Sampling};
 use latimer_text::{Reader, without_mark};
 use latimer_tokenizer::{StreamDecoder, Tokenizer};
-use latimer_trainer::{LoadedModel, sampler};
+use latimer_trainer::{LoadedModel, beginning, sampler};
 use serde::Serialize;
 use std::io::stdin;
 use std::path::Path;
@@ -125,8 +125,7 @@ impl Writer<'_> {
     fn write(&self, prompt: Option<&str>) -> Result<()> {
         let ids = match prompt {
             Some(prompt) => self.tokenizer.encode(without_mark(prompt))?,
-            // A line's beginning, where the vocabulary has one; else its first token.
-            None => self.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]),
+            None => beginning(self.tokenizer)?,
         };
         for sample in 0..self.args.num_samples {
             if sample > 0 && !self.terminal.json {

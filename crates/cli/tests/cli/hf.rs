@@ -207,3 +207,23 @@ fn logits_that_are_no_numbers_are_refused_by_all() {
     }
     assert!(!place.path("logits.safetensors").exists());
 }
+
+/// Such a tokenizer has gaps between its words and its pieces, too.
+#[test]
+fn a_tokenizer_that_leaves_out_ends_of_lines_is_used_where_it_can_be() {
+    let place = Place::new();
+    copy(&place, "plain");
+    place.output(
+        "tokenizer train --kind ngram --vocab-size 18 --data text.txt --out plain/tokenizer.json",
+    );
+    let samples = place.json("generate --model plain --max-new-tokens 300 --temperature 1000");
+    assert_eq!(samples[0]["new_tokens"], 300);
+    let train = "train --preset baby --data text.txt --tokenizer plain/tokenizer.json --n-layer 1 \
+        --n-embd 16 --n-head 2 --block-size 8 --batch-size 4 --eval-iters 1 --warmup-iters 1 \
+        --max-iters 2 --sample-interval 1 --out run";
+    place.output(train);
+    let words = "no token for the end of a line";
+    refused(&place.run("translate be --model plain"), words);
+    let phrasebook = place.run("train --data phrasebook --tokenizer plain/tokenizer.json --out p");
+    refused(&phrasebook, words);
+}

@@ -3,6 +3,7 @@
 use super::fingerprint::fingerprint_of;
 use super::phrasebook::{Unseen, training_pair, unseen_pairs, words};
 use super::{RowKey, Source, Split, Windows, random_place};
+use crate::sampling::line_end;
 use crate::{Error, Result};
 use latimer_tokenizer::{Tokenizer, WordTokenizer};
 use std::borrow::Cow;
@@ -28,10 +29,10 @@ impl Phrases {
     /// The corpus under a tokenizer that knows its words.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] when it does not, [`Error::LineTooLong`] when a line does not fit into
-    /// `block_size`.
+    /// [`Error::Tokenizer`] when it does not, [`Error::NoLineEnd`] when it leaves out ends of lines,
+    /// [`Error::LineTooLong`] when a line does not fit into `block_size`.
     pub fn new(tokenizer: Arc<dyn Tokenizer>, block_size: usize) -> Result<Self> {
-        let newline = tokenizer.encode("\n")?[0];
+        let newline = line_end(&*tokenizer)?;
         // Any token a line can hold must be known before training, not in the middle of it.
         tokenizer.encode(&words().join(" "))?;
         let pairs = unseen_pairs(Unseen::Sentences, VALIDATION_PAIRS);
