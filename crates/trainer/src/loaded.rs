@@ -54,8 +54,8 @@ impl LoadedModel {
     }
 
     /// The same model with this tokenizer. It may lack ids that the model has, which padding or
-    /// tokens for later use explain ([`sampler`](crate::sampler) draws none of them); but an id that the model lacks
-    /// would come from some text.
+    /// tokens for later use explain ([`sampler`](crate::sampler) draws none of them); but an id that
+    /// the model lacks would come from some text.
     ///
     /// # Errors
     /// [`Error::VocabularyMismatch`] when it has more tokens than the model has ids.

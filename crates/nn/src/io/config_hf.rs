@@ -57,7 +57,7 @@ const ABSENT: [&str; 14] = [
 ];
 
 /// Keys that change no logit.
-const NO_NUMBERS: [&str; 80] = [
+const NO_NUMBERS: [&str; 81] = [
     // the library
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -89,6 +89,7 @@ const NO_NUMBERS: [&str; 80] = [
     "finetuning_task",
     "id2label",
     "label2id",
+    "line_by_line",
     "n_special",
     "num_labels",
     "predict_special_tokens",
@@ -157,7 +158,7 @@ pub(super) fn name(key: &'static str) -> &'static str {
 
 /// The configuration of a GPT-2 model. An absent key has the library's default.
 pub(super) fn read(keys: &mut Keys<'_>) -> Result<GptConfig> {
-    let vocab_size = alike(keys, ["vocab_size"])?.unwrap_or(50257);
+    let vocab_size = alike(keys, ["vocab_size", "n_vocab"])?.unwrap_or(50257);
     let positions = alike(keys, ["n_positions", "max_position_embeddings", "n_ctx"])?;
     let n_layer = alike(keys, ["n_layer", "num_hidden_layers"])?.unwrap_or(12);
     let n_head = alike(keys, ["n_head", "num_attention_heads"])?.unwrap_or(12);
@@ -346,7 +347,8 @@ mod tests {
             "label2id": {"LABEL_0": 0}, "pruned_heads": {}, "torch_dtype": "torch.float16",
             "gradient_checkpointing": false, "is_encoder_decoder": false,
             "task_specific_params": {"text-generation": {"do_sample": true, "max_length": 50}},
-            "architectures": ["GPT2Model"], "quantization_config": null, "is_causal": true});
+            "architectures": ["GPT2Model"], "quantization_config": null, "is_causal": true,
+            "line_by_line": true, "n_vocab": 11, "use_bfloat16": false});
         assert_eq!(with(older).unwrap(), small());
     }
 
