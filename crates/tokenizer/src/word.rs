@@ -281,8 +281,11 @@ impl Tokenizer for WordTokenizer {
     }
 
     fn cut(&self, text: &str) -> usize {
-        // A line's end is a token of its own.
-        text.rfind('\n').map_or(0, |at| at + 1)
+        // White space stands in no token, but for the line's end, which is one.
+        text.char_indices()
+            .rev()
+            .find(|(_, c)| c.is_whitespace())
+            .map_or(0, |(at, c)| at + c.len_utf8())
     }
 
     fn is_lossless(&self) -> bool {

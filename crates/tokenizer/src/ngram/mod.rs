@@ -314,8 +314,8 @@ impl Tokenizer for NgramTokenizer {
     }
 
     fn cut(&self, text: &str) -> usize {
-        // A line's end stands in no word.
-        text.rfind('\n').map_or(0, |at| at + 1)
+        // Neither stands in a word, nor does a letter's lower case hang on what is behind it.
+        text.rfind([' ', '\n']).map_or(0, |at| at + 1)
     }
 
     fn is_lossless(&self) -> bool {
