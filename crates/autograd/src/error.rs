@@ -25,6 +25,9 @@ pub enum Error {
         /// Its shape.
         shape: Shape,
     },
+    /// The pass was given up, as asked by the flag of [`crate::Pass::stopped_by`].
+    #[error("stopped before the computation was done")]
+    Stopped,
     /// `backward` was called on a pass that records nothing.
     #[error("backward needs a pass in training mode: this one only evaluates")]
     NotRecording,
@@ -53,12 +56,12 @@ pub enum Error {
         /// Elements given.
         got: usize,
     },
-    /// A gradient that can teach nothing.
+    /// A parameter that the loss does not reach, or whose gradient is not finite.
     #[error("the gradient of {name} is {what} after the first backward pass")]
     BadGradient {
         /// The parameter.
         name: String,
-        /// `zero everywhere` or `not finite`, with the place.
+        /// `missing`, with the reason, or the value that is not finite, with its place.
         what: String,
     },
 }

@@ -52,6 +52,7 @@ mod optim;
 mod params;
 mod pass;
 mod scope;
+mod sound;
 mod tape;
 mod walk_back;
 
@@ -61,5 +62,6 @@ pub use optim::AdamW;
 pub use params::{Init, Param, ParamInfo, Params, Slab};
 pub use pass::{Mode, Pass};
 pub use scope::{Declarations, Scope};
+pub use sound::Unsound;
 pub use tape::{Gradients, Slot};
 pub use walk_back::is_walking_back;

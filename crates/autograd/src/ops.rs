@@ -445,6 +445,7 @@ impl<'a> Pass<'a> {
             None
         };
         for first in (0..rows).step_by(chunk) {
+            self.check_stop()?;
             let n = chunk.min(rows - first);
             let x = x.view().slice(first * width, [n, width])?; // [n, C]
             let mut logits = Tensor::empty(self.device(), [n, columns], dtype)?; // [n, Vp]

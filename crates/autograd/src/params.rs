@@ -17,10 +17,11 @@ use latimer_tensor::{
 };
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Elements in 256 bytes of `F32`.
-const ALIGNMENT: usize = 64;
+pub(crate) const ALIGNMENT: usize = 64;
 
 /// Floats that gradients are looked at together.
 const PIECE: usize = 1 << 16;
@@ -120,15 +121,18 @@ pub(crate) struct Training {
     pub(crate) gradients: Mutex<Tensor>,
     pub(crate) m: Tensor,
     pub(crate) v: Tensor,
+    /// For each parameter, whether an operation's backward added to its gradient since
+    /// [`Params::zero_gradients`].
+    reached: Box<[AtomicBool]>,
 }
 
 /// The parameters of one model on one device, in `F32`, with a `Bf16` copy where that was asked for.
 #[derive(Debug)]
 pub struct Params {
-    device: Device,
+    pub(crate) device: Device,
     infos: Vec<ParamInfo>,
     decayed: usize,
-    len: usize,
+    pub(crate) len: usize,
     pub(crate) values: Tensor,
     /// The values in `Bf16`, always those of `values` rounded to nearest even.
     pub(crate) working: Option<Tensor>,
@@ -250,6 +254,7 @@ impl Params {
                 gradients: Mutex::new(slab()?),
                 m: slab()?,
                 v: slab()?,
+                reached: self.infos.iter().map(|_| AtomicBool::new(false)).collect(),
             });
         }
         Ok(())
@@ -302,6 +307,9 @@ impl Params {
     /// # Errors
     /// [`Error::NoGradients`].
     pub fn zero_gradients(&self) -> Result<()> {
+        for reached in self.training.iter().flat_map(|training| &training.reached) {
+            reached.store(false, Relaxed);
+        }
         let mut gradients = self.gradients()?;
         Ok(self.device.run(Fill {
             y: gradients.view_mut()?,
@@ -344,7 +352,13 @@ impl Params {
             views[i] = Some(view.slice(0, info.stored)?);
             (rest, passed) = (after, info.first + info.stored.numel());
         }
-        write(views)
+        write(views)?;
+        if let Some(training) = &self.training {
+            for param in params.iter().flatten() {
+                training.reached[param.0].store(true, Relaxed);
+            }
+        }
+        Ok(())
     }
 
     fn slab(&self, slab: Slab) -> Result<SlabRef<'_>> {
@@ -410,22 +424,30 @@ impl Params {
         }
     }
 
-    /// Checks that every parameter has a gradient that is finite and not zero everywhere.
+    /// Checks that the backward pass reached every parameter, and that every gradient is finite.
+    ///
+    /// A parameter is reached when an operation that used it got a gradient from the loss. Its own
+    /// gradient may still be zero: where a model predicts every token with certainty there is
+    /// nothing left to learn, and that is no mistake of the model's.
     ///
     /// # Errors
-    /// [`Error::BadGradient`] names the first that has not.
+    /// [`Error::BadGradient`] names the first that was not reached or is not finite.
     pub fn check_gradients(&self) -> Result<()> {
+        let training = self.training.as_ref().ok_or(Error::NoGradients)?;
         // Piece by piece: the largest parameter's copy would show in the peak of a run's memory.
         let mut piece = vec![0.0f32; PIECE];
         let slab = self.slab(Slab::Gradients)?;
-        for info in &self.infos {
+        for (info, reached) in self.infos.iter().zip(&training.reached) {
             let bad = |what| {
                 Err(Error::BadGradient {
                     name: info.name.clone(),
                     what,
                 })
             };
-            let (n, mut all_zero) = (info.shape.numel(), true);
+            if !reached.load(Relaxed) {
+                return bad("missing: the loss does not depend on it".to_owned());
+            }
+            let n = info.shape.numel();
             for first in (0..n).step_by(PIECE) {
                 let piece = &mut piece[..PIECE.min(n - first)];
                 let view = slab.tensor().view();
@@ -434,10 +456,6 @@ impl Params {
                 if let Some(at) = piece.iter().position(|g| !g.is_finite()) {
                     return bad(format!("{} at element {}", piece[at], first + at));
                 }
-                all_zero &= piece.iter().all(|&g| g == 0.0);
-            }
-            if all_zero {
-                return bad("zero everywhere".into());
             }
         }
         Ok(())

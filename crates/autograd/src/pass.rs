@@ -5,6 +5,7 @@ use crate::walk_back::WalkBack;
 use crate::{Error, Params, Result};
 use latimer_tensor::{Device, Scalars, Tensor};
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,6 +30,7 @@ pub struct Pass<'a> {
     pub(crate) params: &'a Params,
     pub(crate) scalars: &'a Scalars,
     mode: Mode,
+    stop: Option<&'a AtomicBool>,
     tape: RefCell<Tape<'a>>,
 }
 
@@ -40,7 +42,29 @@ impl<'a> Pass<'a> {
             params,
             scalars,
             mode,
+            stop: None,
             tape: RefCell::default(),
+        }
+    }
+
+    /// The same pass, given up between two operations once `stop` is set: a pass through a large
+    /// model takes seconds on a slow device, too long for a person who pressed Ctrl-C.
+    #[must_use]
+    pub fn stopped_by(self, stop: &'a AtomicBool) -> Self {
+        Self {
+            stop: Some(stop),
+            ..self
+        }
+    }
+
+    /// An error once the flag of [`Pass::stopped_by`] is set.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub(crate) fn check_stop(&self) -> Result<()> {
+        match self.stop {
+            Some(stop) if stop.load(Relaxed) => Err(Error::Stopped),
+            _ => Ok(()),
         }
     }
 
@@ -80,8 +104,9 @@ impl<'a> Pass<'a> {
     /// begins with, for each float operand; `op` and `operand` go into the message.
     ///
     /// # Errors
-    /// [`Error::Untracked`] in training, when it is not known.
+    /// [`Error::Untracked`] in training, when it is not known; [`Error::Stopped`].
     pub fn wants(&self, op: &'static str, operand: &'static str, x: &Tensor) -> Result<bool> {
+        self.check_stop()?;
         if self.is_training() {
             self.tape.borrow().wants(op, operand, x)
         } else {

@@ -52,9 +52,61 @@ fn a_parameter_without_a_gradient_is_named() {
     pass.backward(loss).unwrap();
     let error = f.params.check_gradients().unwrap_err().to_string();
     assert!(
-        error.contains("middle.weight is zero everywhere"),
+        error.contains("middle.weight is missing: the loss does not depend on it"),
         "{error}"
     );
+}
+
+/// Computed, but on no way to the loss: its own result is thrown away, or given on as a constant.
+#[test]
+fn a_parameter_whose_result_leads_nowhere_is_named() {
+    let f = fixture();
+    let device = f.params.device();
+    let tensor = |x: [u32; 3]| Tensor::from_slice(device, &x, [1, 3]).unwrap();
+    for constant in [false, true] {
+        f.params.zero_gradients().unwrap();
+        let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+        let x = pass.embedding(&tensor([0, 1, 2]), f.wte, None, 0).unwrap();
+        let y = pass.linear(&x, f.w, None).unwrap();
+        let h = if constant {
+            let detached = Tensor::from_slice(device, &y.to_vec::<f32>().unwrap(), y.dims());
+            pass.add(&x, &pass.constant(detached.unwrap())).unwrap()
+        } else {
+            x
+        };
+        let loss = pass.lm_loss(&h, f.head, &tensor([1, 2, 3])).unwrap();
+        pass.backward(loss).unwrap();
+        let error = f.params.check_gradients().unwrap_err().to_string();
+        assert!(error.contains("middle.weight is missing"), "{error}");
+    }
+}
+
+/// A head that is certain of every target: all gradients are zero, and nothing is wrong. What was
+/// reached before the gradients were last set to zero does not count.
+#[test]
+fn gradients_that_are_zero_are_no_mistake() {
+    let f = fixture();
+    let device = f.params.device();
+    let ids = Tensor::from_slice(device, &[0u32, 1, 2], [1, 3]).unwrap();
+    let head = Head {
+        valid_columns: 1,
+        ..f.head
+    };
+    let targets = Tensor::from_slice(device, &[0u32; 3], [1, 3]).unwrap();
+    let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+    let x = pass.embedding(&ids, f.wte, None, 0).unwrap();
+    let x = pass.linear(&x, f.w, None).unwrap();
+    let loss = pass.lm_loss(&x, head, &targets).unwrap();
+    assert_eq!(loss.to_vec::<f32>().unwrap(), [0.0]);
+    pass.backward(loss).unwrap();
+    let gradient = f.params.get(latimer_autograd::Slab::Gradients, f.w);
+    assert!(gradient.unwrap().iter().all(|&g| g == 0.0));
+    f.params.check_gradients().unwrap();
+    f.params.zero_gradients().unwrap();
+    assert!(matches!(
+        f.params.check_gradients(),
+        Err(Error::BadGradient { .. })
+    ));
 }
 
 #[test]
