@@ -13,8 +13,6 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 const FAILED: u8 = 1;
 /// Exit status of wrong usage.
 pub(crate) const USAGE: u8 = 2;
-/// Exit status after Ctrl-C: 128 and the signal's number, as shells have it.
-pub(crate) const INTERRUPTED: u8 = 128 + 2;
 /// Exit status when nobody reads the result any more: 128 and SIGPIPE.
 const BROKEN_PIPE: u8 = 128 + 13;
 

@@ -8,6 +8,7 @@ mod error;
 mod format;
 mod progress;
 mod registry;
+mod signals;
 mod terminal;
 mod usage;
 
@@ -44,8 +45,13 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
+    let signals = match signals::Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return error.report(),
+    };
     let context = commands::Context {
         terminal: Terminal::new(&cli.common),
+        signals,
         common: cli.common,
         registry,
     };

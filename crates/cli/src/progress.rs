@@ -99,7 +99,7 @@ impl<'a> Progress<'a> {
         self.terminal.note(format_args!(
             "{} parameters; {corpus}, a vocabulary of {}; {} of {} tokens\n\
              on {} ({}){}\n\
-             predicted: {} of memory, about {}",
+             predicted: {} of memory for tensors (the program and its data come on top), about {}",
             thousands(plan.parameters as u64),
             thousands(plan.vocab_size as u64),
             count(self.steps as usize, "step"),
@@ -192,9 +192,9 @@ impl<'a> Progress<'a> {
     }
 
     fn eval(&mut self, eval: &Eval) {
-        let validation = eval.val_loss.map(|loss| format!("  validation {loss:.4}"));
+        let validation = eval.val_loss.map(|loss| format!(", validation {loss:.4}"));
         let text = format!(
-            "step {:>7}  train {:.4}{}",
+            "step {:>7}  sampled losses: train {:.4}{}",
             thousands(eval.step),
             eval.train_loss,
             validation.unwrap_or_default()

@@ -88,6 +88,16 @@ pub(crate) fn called() -> &'static str {
     }
 }
 
+/// A path as a shell takes it: in quotes where it holds what a shell reads in a way of its own.
+pub(crate) fn quoted(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// Text whose commands, written as `latimer …` between backticks, can be typed as they stand.
 pub(crate) fn typed(text: &str) -> String {
     text.replace("`latimer ", &format!("`{} ", called()))

@@ -28,6 +28,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Write`], or what `fill` fails with.
     pub fn checkpoint(&self, step: u64, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        self.begin()?;
         let (checkpoints, name) = (self.checkpoints(), name(step));
         let (aside, path) = (
             checkpoints.join(format!("{ASIDE}{name}")),

@@ -138,7 +138,8 @@ pub struct TrainConfig {
     pub order: Order,
     /// Optimizer steps from one evaluation to the next; 0 evaluates at the end only.
     pub eval_interval: u64,
-    /// Batches that an evaluation along the way averages over, for each split.
+    /// Batches that an evaluation along the way averages over, for each split; no more than have as
+    /// many tokens as the split.
     pub eval_iters: usize,
     /// The part of the text kept for validation, from 0 to below 1.
     pub val_fraction: f64,

@@ -10,12 +10,13 @@ mod prepare;
 pub mod sampler;
 pub(crate) mod shard;
 pub(crate) mod shares;
+mod split;
 mod text;
 
 pub use mixture::Mixture;
 pub use phrases::Phrases;
 pub use prepare::{Prepared, prepare};
-pub use shard::{ShardTokens, is_prepared};
+pub use shard::{ShardTokens, discard_unfinished, is_prepared};
 pub(crate) use text::join;
 pub use text::{TEXT_EXTENSIONS, TextTokens};
 

@@ -1,5 +1,7 @@
 //! What can go wrong in a run.
 
+use latimer_autograd::Slab;
+use std::fmt;
 use std::path::PathBuf;
 
 /// The result of anything in this crate.
@@ -14,7 +16,7 @@ pub enum Error {
     Config(#[from] crate::config::ConfigError),
     /// The model, its files or the device failed.
     #[error(transparent)]
-    Model(#[from] latimer_nn::Error),
+    Model(latimer_nn::Error),
     /// A tokenizer refused a text or a file.
     #[error(transparent)]
     Tokenizer(#[from] latimer_tokenizer::Error),
@@ -172,6 +174,16 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder of tokens whose making was cut off at its very end.
+    #[error(
+        "{} is not finished: `latimer data prepare` was cut off, and its tokenizer.json is missing; \
+         remove the folder and prepare the data again",
+        path.display()
+    )]
+    UnfinishedData {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file of tokens is not whole, or none.
     #[error("{} is not a file of tokens: {reason}; prepare the data again", path.display())]
     BadShard {
@@ -218,13 +230,9 @@ pub enum Error {
         available: String,
     },
     /// Training ran into NaN or infinity.
-    #[error(
-        "the {what} became {value} at step {step}, {place}: training diverged; lower \
-         --learning-rate or set --grad-clip, or leave the step out with --resume --skip-batch (what \
-         was saved before is kept)"
-    )]
+    #[error("the {what} became {value} at step {step}, {place}: {remedy}")]
     NotFinite {
-        /// `loss` or `gradient norm`.
+        /// `loss` or `gradient norm`; also a loss of an evaluation.
         what: &'static str,
         /// NaN or infinity.
         value: f32,
@@ -232,7 +240,27 @@ pub enum Error {
         step: u64,
         /// The layer and the tensor in which it came up first, or that it is not known.
         place: String,
+        /// What can be done.
+        remedy: Remedy,
     },
+    /// An update left weights, or the optimizer's state, that nothing can be computed with.
+    #[error(
+        "the {} became too large to compute with at step {step} ({name} holds {value:e}): {}",
+        slab_name(*slab), Remedy::BeginAgain
+    )]
+    Unsound {
+        /// Values or moments.
+        slab: Slab,
+        /// The parameter with the greatest of them, or the first with one that is not finite.
+        name: String,
+        /// That number.
+        value: f32,
+        /// The step.
+        step: u64,
+    },
+    /// A computation was given up because the caller asked for it.
+    #[error("stopped before it was done")]
+    Stopped,
 
     // ---- folders
     /// The run's folder is in use.
@@ -278,6 +306,17 @@ pub enum Error {
     NothingToSkip {
         /// The folder.
         path: PathBuf,
+    },
+    /// The step that stopped the run would be followed by others like it.
+    #[error(
+        "leaving out step {step} of {} does not help, as the steps after it are not finite either: {}",
+        path.display(), Remedy::BeginAgain
+    )]
+    SkipDoesNotHelp {
+        /// The folder.
+        path: PathBuf,
+        /// The step that stopped the run.
+        step: u64,
     },
     /// Another process trains there.
     #[error(
@@ -390,14 +429,62 @@ impl Error {
     }
 }
 
+/// What can be done about a value that is not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Other steps can be computed with the same weights: the batch can be left out.
+    SkipBatch,
+    /// No step can be computed with these weights any more.
+    BeginAgain,
+    /// Nothing was learnt yet: the settings or the data are to blame.
+    OtherSettings,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SkipBatch => {
+                "training diverged; lower --learning-rate or set --grad-clip, or leave the step out \
+                 with --resume --skip-batch (what was saved before is kept)"
+            }
+            Self::BeginAgain => {
+                "training diverged; begin again with a lower --learning-rate or with --grad-clip \
+                 (what was saved before is kept)"
+            }
+            Self::OtherSettings => {
+                "nothing was learnt yet, so the model cannot be computed as it is set up; lower \
+                 --dropout, give --dtype f32, or try another --seed"
+            }
+        })
+    }
+}
+
+fn slab_name(slab: Slab) -> &'static str {
+    match slab {
+        Slab::Values => "weights",
+        Slab::Gradients => "gradients",
+        Slab::M | Slab::V => "moments of the optimizer",
+    }
+}
+
+impl From<latimer_nn::Error> for Error {
+    fn from(error: latimer_nn::Error) -> Self {
+        match error {
+            latimer_nn::Error::Autograd(latimer_autograd::Error::Stopped) => Self::Stopped,
+            error => Self::Model(error),
+        }
+    }
+}
+
 impl From<latimer_tensor::Error> for Error {
     fn from(error: latimer_tensor::Error) -> Self {
-        Self::Model(error.into())
+        Self::from(latimer_nn::Error::from(error))
     }
 }
 
 impl From<latimer_autograd::Error> for Error {
     fn from(error: latimer_autograd::Error) -> Self {
-        Self::Model(error.into())
+        Self::from(latimer_nn::Error::from(error))
     }
 }

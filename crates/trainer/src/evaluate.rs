@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use latimer_autograd::{Mode, Params, Pass};
 use latimer_nn::Gpt;
 use latimer_tensor::{Scalars, Tensor};
+use std::sync::atomic::AtomicBool;
 
 /// Windows of one product, when several of a length follow each other.
 const BATCH: usize = 16;
@@ -22,15 +23,22 @@ pub fn mean_loss(
     scalars: &Scalars,
     windows: impl IntoIterator<Item = impl AsRef<[u32]>>,
 ) -> Result<Option<f32>> {
-    mean_loss_with(gpt, params, scalars, windows, &mut |_| ())
+    mean_loss_with(gpt, params, scalars, windows, &NEVER, &mut |_| ())
 }
 
+/// A wish to stop that never comes.
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
+
 /// As [`mean_loss`], telling after each product how many tokens were predicted so far.
-fn mean_loss_with(
+///
+/// # Errors
+/// [`Error::Stopped`] soon after `stop` is set; the device's failure.
+pub(crate) fn mean_loss_with(
     gpt: &Gpt,
     params: &Params,
     scalars: &Scalars,
     windows: impl IntoIterator<Item = impl AsRef<[u32]>>,
+    stop: &AtomicBool,
     tell: &mut dyn FnMut(usize),
 ) -> Result<Option<f32>> {
     let (mut sum, mut predicted) = (0.0f64, 0);
@@ -55,7 +63,7 @@ fn mean_loss_with(
             columns(params, &batch, 1, seq_len)?,
         ); // [b, T]
         let loss = params.device().enter(|| -> Result<f32> {
-            let pass = Pass::new(params, scalars, Mode::Evaluate);
+            let pass = Pass::new(params, scalars, Mode::Evaluate).stopped_by(stop);
             Ok(gpt.loss(&pass, &ids, &targets)?.to_vec::<f32>()?[0])
         })?;
         sum += f64::from(loss) * n as f64;
@@ -139,7 +147,7 @@ fn any_text_loss(
     let scalars = Scalars::new(params.device())?;
     if stride == block_size {
         let windows = windows(tokens, block_size);
-        return mean_loss_with(gpt, params, &scalars, &windows, tell)?.ok_or(nothing);
+        return mean_loss_with(gpt, params, &scalars, &windows, &NEVER, tell)?.ok_or(nothing);
     }
     let windows = overlapping(tokens, block_size, stride);
     let columns_of_row = gpt.config().padded_vocab_size;
@@ -261,6 +269,86 @@ mod tests {
                 "{stride}: {by_windows} {by_hand}"
             );
         }
+    }
+
+    fn tiny() -> (Gpt, Params, Scalars) {
+        let mut model = Config::preset("baby").unwrap().model;
+        (model.n_layer, model.n_head, model.n_embd, model.block_size) = (1, 2, 8, 6);
+        let (gpt, declarations) = Gpt::new(&crate::gpt_config(&model, 11)).unwrap();
+        let params = Params::new(&Device::reference(), declarations, 3).unwrap();
+        let scalars = Scalars::new(params.device()).unwrap();
+        (gpt, params, scalars)
+    }
+
+    /// A prediction counts the same wherever it is made: a short window less than a long one, a
+    /// product of many windows more than one of few.
+    #[test]
+    fn windows_count_by_their_predictions() {
+        let (gpt, params, scalars) = tiny();
+        let tokens: Vec<u32> = (0..200).map(|i| i * i * i % 11).collect();
+        let loss = |windows: &[&[u32]]| {
+            let loss = mean_loss(&gpt, &params, &scalars, windows).unwrap();
+            f64::from(loss.unwrap())
+        };
+        // Lengths in an order that cuts products of one, of a few, and of more windows than one takes.
+        let lengths = [[2, 7, 7, 3].as_slice(), &[5; 20], &[2, 2, 7]].concat();
+        let (mut at, mut windows) = (0, Vec::new());
+        for length in lengths {
+            windows.push(&tokens[at..at + length]);
+            at += length;
+        }
+        let (mut sum, mut predicted) = (0.0, 0.0);
+        for &window in &windows {
+            let n = window.len() as f64 - 1.0;
+            sum += loss(&[window]) * n;
+            predicted += n;
+        }
+        let (all, by_hand) = (loss(&windows), sum / predicted);
+        let alike = windows.iter().map(|&w| loss(&[w])).sum::<f64>() / windows.len() as f64;
+        // Rounding of losses near 2.4 in f32; were windows weighed alike, it would be off by more.
+        assert!((all - by_hand).abs() < 2e-6, "{all} {by_hand}");
+        assert!((all - alike).abs() > 1e-4, "{all} {alike}");
+        // What predicts nothing does not count.
+        windows.insert(1, &tokens[..1]);
+        windows.push(&[]);
+        assert_eq!(loss(&windows), all);
+        let nothing = mean_loss(&gpt, &params, &scalars, [&tokens[..1]]);
+        assert_eq!(nothing.unwrap(), None);
+    }
+
+    /// Of two corpora, the one with the longer validation split counts more.
+    #[test]
+    fn corpora_count_by_their_predictions() {
+        use crate::data::{Source, TextTokens};
+        use latimer_tokenizer::CharTokenizer;
+        let tokenizer = CharTokenizer::fit("ab").unwrap();
+        let source = |length| TextTokens::new(&"ab".repeat(length), &tokenizer, 0.5, 2).unwrap();
+        let (small, large) = (source(4), source(31));
+        let part = |name, source| Part {
+            name,
+            share: 0.5,
+            source,
+        };
+        let parts = [part("small", &small as &dyn Source), part("large", &large)];
+        // 4 and 31 tokens, of which 3 and 30 are predicted.
+        assert_eq!(mean_of_parts(&parts, &[1.0, 2.0]), (63.0 / 33.0) as f32);
+        assert_eq!(mean_of_parts(&parts[1..], &[2.5]), 2.5);
+    }
+
+    /// Once the flag is set, no product is done.
+    #[test]
+    fn a_stopped_evaluation_is_an_error() {
+        use std::sync::atomic::Ordering;
+        let (gpt, params, scalars) = tiny();
+        let tokens: Vec<u32> = (0..200).map(|i| i % 11).collect();
+        let windows = windows(&tokens, 6);
+        let (stop, mut told) = (AtomicBool::new(false), Vec::new());
+        let stopped = mean_loss_with(&gpt, &params, &scalars, windows, &stop, &mut |predicted| {
+            told.push(predicted);
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
+        assert_eq!(told, [BATCH * 6]);
     }
 
     #[test]

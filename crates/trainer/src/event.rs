@@ -27,7 +27,8 @@ pub struct Plan {
     pub tokens_per_step: usize,
     /// Floating-point operations of an optimizer step.
     pub flops_per_step: u64,
-    /// Device memory of a training step, in bytes, parameters and optimizer included.
+    /// Device memory of a training step, in bytes, parameters and optimizer included: the tensors
+    /// of the device's pool. The program itself, its threads' stacks and the data are not counted.
     pub memory_bytes: u64,
     /// Training time still to come in seconds, estimated from the device's speed in one product.
     pub estimated_seconds: f64,
@@ -84,7 +85,8 @@ pub struct StepTiming {
     pub tokens_per_s: f64,
 }
 
-/// Losses estimated along the way.
+/// Losses estimated along the way, on batches whose windows begin anywhere. They are drawn from the
+/// splits: not the loss over the whole validation split, which [`Done`] has.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Eval {
     /// Steps done.
@@ -129,7 +131,8 @@ pub struct Done {
     pub interrupted: bool,
     /// Mean cross-entropy over the whole validation split, in nats; absent without one.
     pub val_loss: Option<f32>,
-    /// The least of all validation losses, along the way and at the end.
+    /// The least of all validation losses, the sampled ones along the way and that of the whole
+    /// split at the end.
     pub best_val_loss: Option<f32>,
     /// The same as `val_loss` of each corpus that has a weight, in the order of `data.data`.
     #[serde(skip_serializing_if = "Vec::is_empty")]

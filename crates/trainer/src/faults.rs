@@ -12,6 +12,9 @@ use std::fs;
 pub(crate) struct Faults {
     /// The step that stopped the run.
     pub(crate) not_finite: Option<u64>,
+    /// Whether the steps after that one cannot be computed either: leaving it out does not help.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) beyond_help: bool,
     /// Steps that are counted, but whose rows are not trained on.
     pub(crate) skipped: BTreeSet<u64>,
 }

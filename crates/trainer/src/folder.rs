@@ -1,11 +1,12 @@
 //! The folder of a run, and where runs are.
 
-use crate::lock::lock;
+use crate::lock::{LOCK, lock};
 use crate::{Error, Result};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The text file of a run that names its newest checkpoint, relative to the run.
 pub(crate) const LATEST: &str = "latest";
@@ -39,12 +40,38 @@ pub enum Existing {
     Overwrite,
 }
 
-/// The folder of one run.
+/// The folder of one run. Until the run writes to it, the folder is only reserved: if every handle is
+/// dropped before that, what was made for it is removed, and an old run there is as it was.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Held while any handle to the folder is.
-    _lock: Arc<Option<fs::File>>,
+    held: Arc<Held>,
+}
+
+/// What all handles to a folder share.
+#[derive(Debug)]
+struct Held {
+    /// Those that did not exist before, the innermost first.
+    made: Vec<PathBuf>,
+    /// The file that was locked, and its lock where the file system has locks.
+    lock: Option<(PathBuf, Option<fs::File>)>,
+    /// Whether the run has begun to write.
+    begun: AtomicBool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.begun.load(Ordering::Relaxed) {
+            return;
+        }
+        // Whatever cannot be removed is not ours alone, and is left.
+        if let Some((path, _)) = &self.lock {
+            let _ = fs::remove_file(path);
+        }
+        for folder in &self.made {
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }
 
 impl RunFolder {
@@ -75,7 +102,8 @@ impl RunFolder {
         }
     }
 
-    /// Creates the folder, or empties it of an old run when told to.
+    /// Reserves the folder: creates it, locks it and tries to write to it. An old run there is
+    /// removed when the new one has done its first step, not before.
     ///
     /// # Errors
     /// [`Error::RunExists`], [`Error::InUse`], [`Error::Write`].
@@ -85,30 +113,25 @@ impl RunFolder {
             path: path.to_owned(),
             source,
         };
+        let made = path.ancestors().take_while(|folder| !folder.exists());
+        let mut held = Held {
+            made: made.map(Path::to_owned).collect(),
+            lock: None,
+            begun: AtomicBool::new(false),
+        };
         fs::create_dir_all(path).map_err(failed)?;
-        let run = Self::at(path)?;
+        held.lock = Some((path.join(LOCK), lock(path)?));
         // Again: another process may have begun a run there meanwhile.
         Self::check(path, existing)?;
-        for file in FILES
-            .iter()
-            .map(|file| path.join(file))
-            .filter(|file| file.exists())
-        {
-            fs::remove_file(&file).map_err(|source| Error::Write { path: file, source })?;
-        }
-        let checkpoints = run.checkpoints();
-        if checkpoints.exists() {
-            fs::remove_dir_all(&checkpoints).map_err(|source| Error::Write {
-                path: checkpoints,
-                source,
-            })?;
-        }
         // Better now than after an hour of training.
         let probe = path.join(".probe.tmp");
         fs::write(&probe, b"")
             .and_then(|()| fs::remove_file(&probe))
             .map_err(failed)?;
-        Ok(run)
+        Ok(Self {
+            path: path.to_owned(),
+            held: Arc::new(held),
+        })
     }
 
     /// The folder of a run that is there already, which nobody else may write to from now on.
@@ -118,8 +141,34 @@ impl RunFolder {
     pub(crate) fn at(path: &Path) -> Result<Self> {
         Ok(Self {
             path: path.to_owned(),
-            _lock: Arc::new(lock(path)?),
+            held: Arc::new(Held {
+                made: Vec::new(),
+                lock: Some((path.join(LOCK), lock(path)?)),
+                begun: AtomicBool::new(true),
+            }),
         })
+    }
+
+    /// Makes the folder the new run's, once: removes an old run. From now on the folder stays.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub(crate) fn begin(&self) -> Result<()> {
+        if self.held.begun.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let files = FILES.iter().map(|file| self.path.join(file));
+        for file in files.filter(|file| file.exists()) {
+            fs::remove_file(&file).map_err(|source| Error::Write { path: file, source })?;
+        }
+        let checkpoints = self.checkpoints();
+        if checkpoints.exists() {
+            fs::remove_dir_all(&checkpoints).map_err(|source| Error::Write {
+                path: checkpoints,
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// Where it is.
@@ -275,8 +324,39 @@ mod tests {
         let busy = RunFolder::create(&path, Existing::Overwrite);
         assert!(matches!(busy, Err(Error::InUse { .. })));
         drop(run);
-        RunFolder::create(&path, Existing::Overwrite).unwrap();
+        // The old run is there until the new one begins.
+        let again = RunFolder::create(&path, Existing::Overwrite).unwrap();
+        drop(again);
+        assert!(path.join("checkpoints").exists());
+        let again = RunFolder::create(&path, Existing::Overwrite).unwrap();
+        again.begin().unwrap();
         assert!(!path.join("checkpoints").exists());
+    }
+
+    /// What was there before stays: an empty folder, a folder above.
+    #[test]
+    fn a_folder_that_was_only_reserved_is_removed() {
+        let runs = tempfile::tempdir().unwrap();
+        let inside = || fs::read_dir(runs.path()).unwrap().count();
+        let path = runs.path().join("a/b/c");
+        let run = RunFolder::create(&path, Existing::Refuse).unwrap();
+        let other = run.clone();
+        drop(run);
+        assert!(path.exists());
+        drop(other);
+        assert_eq!(inside(), 0);
+        fs::create_dir_all(runs.path().join("a/b")).unwrap();
+        drop(RunFolder::create(&runs.path().join("a/b"), Existing::Refuse).unwrap());
+        assert_eq!(fs::read_dir(runs.path().join("a/b")).unwrap().count(), 0);
+        // Of two processes, the one that is refused does not take the other's lock away.
+        let run = RunFolder::create(&path, Existing::Refuse).unwrap();
+        for _ in 0..2 {
+            let refused = RunFolder::create(&path, Existing::Refuse);
+            assert!(matches!(refused, Err(Error::InUse { .. })));
+        }
+        run.begin().unwrap();
+        drop(run);
+        assert!(path.exists());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 /// The file that is locked; empty, and left where it is: its absence would say nothing.
-const LOCK: &str = ".lock";
+pub(crate) const LOCK: &str = ".lock";
 
 /// Locks a run's folder for as long as the file stays open.
 ///

@@ -12,9 +12,16 @@ use std::path::PathBuf;
 
 /// The files a run appends to.
 pub(crate) struct Files {
-    pub(crate) metrics: Log,
-    pub(crate) timings: Log,
-    pub(crate) samples: Log,
+    metrics: Log,
+    timings: Log,
+    samples: Log,
+}
+
+/// Bytes of the files that the same run always repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    pub(crate) metrics: u64,
+    pub(crate) samples: u64,
 }
 
 /// One of them.
@@ -64,19 +71,19 @@ impl Log {
         Ok(())
     }
 
-    /// Waits until all is on the disk: how many bytes that are.
-    pub(crate) fn sync(&self) -> Result<u64> {
+    /// Waits until all is on the disk.
+    fn sync(&self) -> Result<()> {
         let synced = self.file.sync_data();
         synced.map_err(|source| Error::Write {
             path: self.path.clone(),
             source,
-        })?;
-        Ok(self.len)
+        })
     }
 }
 
 impl Files {
     pub(crate) fn create(folder: &RunFolder, config: &Config) -> Result<Self> {
+        folder.begin()?;
         let path = folder.path();
         // First: with it, what was stopped before its first checkpoint can be begun again.
         write_config(folder, config)?;
@@ -102,6 +109,27 @@ impl Files {
 
     /// Writes an event to the files it belongs to and hands it on.
     pub(crate) fn tell(&mut self, event: &Event, observe: &mut Observe<'_>) -> Result<()> {
+        self.write(event)?;
+        observe(event);
+        Ok(())
+    }
+
+    /// Bytes of the files that the same run always repeats.
+    pub(crate) fn lengths(&self) -> Lengths {
+        Lengths {
+            metrics: self.metrics.len,
+            samples: self.samples.len,
+        }
+    }
+
+    /// Waits until what those files hold is on the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.metrics.sync()?;
+        self.samples.sync()
+    }
+
+    /// Writes an event to the files it belongs to.
+    pub(crate) fn write(&mut self, event: &Event) -> Result<()> {
         if let Some(line) = event.metrics() {
             self.metrics.write(&format!("{line}\n"))?;
         }
@@ -112,7 +140,6 @@ impl Files {
             self.samples
                 .write(&format!("--- step {step}, after {prompt:?}\n{text}\n\n"))?;
         }
-        observe(event);
         Ok(())
     }
 }

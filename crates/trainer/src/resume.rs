@@ -48,6 +48,10 @@ pub(crate) struct State {
     /// Loss and gradient norm of the last steps, where outliers are skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) recent: Vec<[f32; 2]>,
+    /// Whether the run was stopped before what is to come after this step, an evaluation and a
+    /// sample, was done: they come first when it is resumed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) undone: bool,
     /// Bytes of `metrics.jsonl` and of `samples.txt` at this step.
     pub(crate) metrics_bytes: u64,
     pub(crate) samples_bytes: u64,
@@ -80,6 +84,7 @@ impl State {
             best_step: None,
             evals_since_best: 0,
             recent: Vec::new(),
+            undone: false,
             metrics_bytes: 0,
             samples_bytes: 0,
             config: config.clone(),
@@ -223,13 +228,16 @@ impl Resume {
     /// but its rows are not trained on. Which step that is.
     ///
     /// # Errors
-    /// [`Error::NothingToSkip`], [`Error::Write`].
+    /// [`Error::NothingToSkip`], [`Error::SkipDoesNotHelp`], [`Error::Write`].
     pub fn skip_batch(&mut self) -> Result<u64> {
-        let Some(step) = self.faults.not_finite.take() else {
-            return Err(Error::NothingToSkip {
-                path: self.folder.path().to_owned(),
-            });
+        let path = || self.folder.path().to_owned();
+        let Some(step) = self.faults.not_finite else {
+            return Err(Error::NothingToSkip { path: path() });
         };
+        if self.faults.beyond_help {
+            return Err(Error::SkipDoesNotHelp { path: path(), step });
+        }
+        self.faults.not_finite = None;
         self.faults.skipped.insert(step);
         self.faults.write(&self.folder)?;
         Ok(step)

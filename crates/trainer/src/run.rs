@@ -1,33 +1,24 @@
-//! A run from its first step to its last: evaluations, samples, checkpoints, files.
+//! A run from its first step to its last: steps, checkpoints, files.
 
-use crate::config::Config;
-use crate::data::phrasebook::{Pair, TUTORIAL_SENTENCE, Unseen, unseen_pairs};
-use crate::data::{Source, corpora};
-use crate::evaluate::{mean_loss, mean_of_parts};
-use crate::event::{
-    Checkpoint, Done, DoneTiming, Eval, Event, Plan, PlanPart, Sample, Skip, Step, StepTiming,
-};
+use crate::config::{Config, TrainConfig};
+use crate::data::Source;
+use crate::error::Remedy;
+use crate::event::{Checkpoint, Done, DoneTiming, Event, Plan, Skip, Step, StepTiming};
 use crate::faults::Faults;
 use crate::folder::{CONFIG_JSON, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, write_synced};
-use crate::log::Files;
+use crate::log::{Files, Lengths};
+use crate::measure::due;
+use crate::plan::{peak_rss_mb, plan};
 use crate::resume::{Resume, State};
-use crate::step::{StepNeeds, Training, check_memory};
-use crate::{Error, Result, beginning, sampler, setup, translate};
-use latimer_nn::{Generator, Sampling, io};
-use latimer_tensor::op::Matmul;
-use latimer_tensor::{DType, Device, Tensor};
+use crate::step::{Training, check_memory};
+use crate::{Error, Result, setup};
+use latimer_nn::io;
+use latimer_tensor::Device;
 use latimer_tokenizer::Tokenizer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-/// Tokens of a sample taken while training.
-const SAMPLE_TOKENS: usize = 200;
-/// Unseen sentences that the phrasebook's accuracy is measured on, of each kind.
-const SENTENCES: usize = 1000;
-/// Unseen sentences shown while training.
-const SHOWN: usize = 3;
 
 /// Who is told of every event.
 pub type Observe<'a> = dyn FnMut(&Event) + Send + 'a;
@@ -35,13 +26,13 @@ pub type Observe<'a> = dyn FnMut(&Event) + Send + 'a;
 /// A run that is set up and has not begun.
 #[derive(Debug)]
 pub struct Run {
-    config: Config,
-    tokenizer: Arc<dyn Tokenizer>,
-    source: Box<dyn Source>,
-    training: Training,
+    pub(crate) config: Config,
+    pub(crate) tokenizer: Arc<dyn Tokenizer>,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) training: Training,
     plan: Plan,
-    /// The state that training begins with, and what it was resumed from.
-    state: State,
+    /// What a checkpoint keeps beside the tensors: as training begins, then as it goes on.
+    pub(crate) state: State,
     faults: Faults,
     resumed: Option<Resumed>,
 }
@@ -126,12 +117,14 @@ impl Run {
         &self.plan
     }
 
-    /// Trains to the last step, or until `stop` is set: then the step is finished and saved. All of
-    /// it runs inside one [`Device::enter`], as does `observe`: entering anew for each step would
+    /// Trains to the last step, or until `stop` is set: then the step that is being done is finished,
+    /// the run is saved, and what is being measured is given up, to be measured when the run is
+    /// resumed. Nothing is written to `folder` before the first step is done. All of it runs inside one [`Device::enter`], as does `observe`: entering anew for each step would
     /// cost some 20 µs of it.
     ///
     /// # Errors
-    /// [`Error::NotFinite`], [`Error::Write`], or the device's failure. What was saved stays.
+    /// [`Error::NotFinite`], [`Error::Unsound`], [`Error::Write`], or the device's failure. What was
+    /// saved stays.
     pub fn train(
         &mut self,
         folder: &RunFolder,
@@ -150,49 +143,54 @@ impl Run {
     ) -> Result<Done> {
         let begin = Instant::now();
         let resumed = self.resumed.take();
-        let mut files = match &resumed {
-            None => Files::create(folder, &self.config)?,
-            Some(resumed) => Files::go_on(folder, &self.config, &resumed.state)?,
-        };
-        files.tell(&Event::Plan(self.plan.clone()), observe)?;
         let config = self.config.train.clone();
         let first = self.training.steps_done();
         let mut train_seconds = 0.0;
-        let saved = resumed.as_ref().is_some_and(|resumed| resumed.saved);
-        let (mut last_checkpoint, mut interrupted) = (saved.then_some(first), false);
-        if saved {
+        let plan = Event::Plan(self.plan.clone());
+        observe(&plan);
+        // A run that cannot do a single step leaves nothing behind.
+        let (mut files, mut first_step) = match &resumed {
+            Some(resumed) => (Files::go_on(folder, &self.config, &resumed.state)?, None),
+            None => {
+                let step = self.timed_step().map_err(|error| match error {
+                    Error::NotFinite {
+                        what,
+                        value,
+                        step,
+                        place,
+                        ..
+                    } => Error::NotFinite {
+                        what,
+                        value,
+                        step,
+                        place,
+                        remedy: Remedy::OtherSettings,
+                    },
+                    error => error,
+                })?;
+                (Files::create(folder, &self.config)?, Some(step))
+            }
+        };
+        files.write(&plan)?;
+        if resumed.as_ref().is_some_and(|resumed| resumed.saved) {
             // A crash may have come between a checkpoint and what follows it.
             self.keep(folder)?;
         }
-        let ended_here = |resumed: &Resumed| resumed.state.config.train.max_iters == first;
-        if first < config.max_iters && resumed.as_ref().is_some_and(ended_here) {
-            // It was to end here, and did without what a longer run does on its way.
-            self.look(&mut files, first, observe)?;
+        let mut interrupted = false;
+        if resumed.is_some_and(|resumed| resumed.left_something(&config)) {
+            interrupted = self.after_step(folder, &mut files, stop, observe)?;
         }
         while self.training.steps_done() < config.max_iters
             && !interrupted
             && !self.is_out_of_patience()
         {
-            let start = Instant::now();
-            let step = match self.step() {
-                Err(Error::NotFinite {
-                    what,
-                    value,
-                    step,
-                    place,
-                }) => {
-                    self.faults.not_finite = Some(step);
-                    self.faults.write(folder)?;
-                    return Err(Error::NotFinite {
-                        what,
-                        value,
-                        step,
-                        place,
-                    });
-                }
-                step => step?,
+            let (step, seconds) = match first_step.take() {
+                Some(step) => step,
+                None => self.timed_step().inspect_err(|error| {
+                    // The step's own error matters more than that of noting it.
+                    let _ = self.note_fault(folder, error);
+                })?,
             };
-            let seconds = start.elapsed().as_secs_f64();
             train_seconds += seconds;
             let at = self.training.steps_done();
             let timing = StepTiming {
@@ -205,25 +203,9 @@ impl Run {
                 None => Event::Skip(Skip { step: at }),
             };
             files.tell(&told, observe)?;
-            let last = at == config.max_iters;
-            if !last {
-                self.look(&mut files, at, observe)?;
-            }
-            let last = last || self.is_out_of_patience();
-            interrupted = stop.load(Ordering::Relaxed) && !last;
-            let best = config.keep_best && self.state.best_step == Some(at);
-            if due(config.checkpoint_interval, at) || last || interrupted || best {
-                let path = self.checkpoint(folder, &files)?;
-                last_checkpoint = Some(at);
-                files.tell(&Event::Checkpoint(Checkpoint { step: at, path }), observe)?;
-            }
+            interrupted = self.after_step(folder, &mut files, stop, observe)?;
         }
-        if last_checkpoint.is_none() {
-            // No step was asked for: the initial weights are a model too.
-            let (step, path) = (self.training.steps_done(), self.checkpoint(folder, &files)?);
-            files.tell(&Event::Checkpoint(Checkpoint { step, path }), observe)?;
-        }
-        let done = self.finish(&mut files, interrupted, observe)?;
+        let done = self.finish(&mut files, interrupted, stop, observe)?;
         let steps = self.training.steps_done();
         let timing = DoneTiming {
             tokens_per_s: ((steps - first) as usize * self.plan.tokens_per_step) as f64
@@ -237,17 +219,28 @@ impl Run {
         Ok(done)
     }
 
-    /// The next step; none if it is one that is left out.
-    fn step(&mut self) -> Result<Option<Step>> {
-        if self
-            .faults
-            .skipped
-            .contains(&(self.training.steps_done() + 1))
-        {
-            self.training.leave_out_step();
-            return Ok(None);
-        }
-        Ok(Some(self.training.next_step(&*self.source)?))
+    /// The next step, none if it is one that is left out; and its seconds.
+    fn timed_step(&mut self) -> Result<(Option<Step>, f64)> {
+        let start = Instant::now();
+        let next = self.training.steps_done() + 1;
+        let step = match self.faults.skipped.contains(&next) {
+            true => {
+                self.training.leave_out_step();
+                None
+            }
+            false => Some(self.training.next_step(&*self.source)?),
+        };
+        Ok((step, start.elapsed().as_secs_f64()))
+    }
+
+    /// Keeps in the run's folder which step stopped it, and whether leaving it out helps.
+    fn note_fault(&mut self, folder: &RunFolder, error: &Error) -> Result<()> {
+        let Error::NotFinite { step, remedy, .. } = error else {
+            return Ok(());
+        };
+        self.faults.not_finite = Some(*step);
+        self.faults.beyond_help = *remedy != Remedy::SkipBatch;
+        self.faults.write(folder)
     }
 
     /// Whether too many evaluations in a row brought nothing.
@@ -264,29 +257,58 @@ impl Run {
         folder.prune(train.keep_last, best, self.training.steps_done())
     }
 
-    /// Evaluates and samples on the way, where that is due after a step.
-    fn look(&mut self, files: &mut Files, step: u64, observe: &mut Observe<'_>) -> Result<()> {
-        if due(self.config.train.eval_interval, step) {
-            let eval = self.training.estimate(&*self.source)?;
-            self.state.judge(&eval);
-            files.tell(&Event::Eval(eval), observe)?;
+    /// What comes after a step: an evaluation, a sample and a checkpoint, where they are due.
+    /// Whether the run is to stop here, saved.
+    fn after_step(
+        &mut self,
+        folder: &RunFolder,
+        files: &mut Files,
+        stop: &AtomicBool,
+        observe: &mut Observe<'_>,
+    ) -> Result<bool> {
+        let at = self.training.steps_done();
+        let last = at == self.config.train.max_iters;
+        let before = (files.lengths(), self.state.clone());
+        let looked = match last {
+            // What is measured at the end comes after the checkpoint.
+            true => Ok(()),
+            false => self.look(files, at, stop, observe),
+        };
+        let undone = match looked {
+            Err(Error::Stopped) => true,
+            looked => looked.map(|()| false)?,
+        };
+        let mut lengths = files.lengths();
+        if undone {
+            // It is done from its beginning when the run is resumed.
+            (lengths, self.state) = before;
         }
-        if due(self.config.train.sample_interval, step) {
-            self.sample(files, observe)?;
+        let interrupted = undone || stop.load(Ordering::Relaxed);
+        let train = &self.config.train;
+        let best = train.keep_best && self.state.best_step == Some(at);
+        if due(train.checkpoint_interval, at)
+            || last
+            || self.is_out_of_patience()
+            || interrupted
+            || best
+        {
+            let path = self.checkpoint(folder, files, lengths, undone)?;
+            files.tell(&Event::Checkpoint(Checkpoint { step: at, path }), observe)?;
         }
-        Ok(())
+        Ok(interrupted)
     }
 
-    /// The last evaluation, over everything that was kept from training.
+    /// The end of a run: what is measured then, unless it is stopped.
     fn finish(
         &mut self,
         files: &mut Files,
         interrupted: bool,
+        stop: &AtomicBool,
         observe: &mut Observe<'_>,
     ) -> Result<Done> {
-        let mut done = Done {
+        let unmeasured = Done {
             steps: self.training.steps_done(),
-            interrupted,
+            interrupted: true,
             val_loss: None,
             best_val_loss: self.state.best_val_loss,
             val_losses: Vec::new(),
@@ -296,100 +318,36 @@ impl Run {
             sentences: None,
         };
         if interrupted {
-            return Ok(done);
+            return Ok(unmeasured);
         }
-        let eval = self.training.estimate(&*self.source)?;
-        files.tell(
-            &Event::Eval(Eval {
-                step: done.steps,
-                ..eval
-            }),
-            observe,
-        )?;
-        self.sample(files, observe)?;
-        let training = &self.training;
-        let (gpt, params) = (training.gpt(), training.params());
-        let over = |source: &dyn Source| {
-            let windows = source.validation();
-            mean_loss(gpt, params, training.scalars(), windows)
+        let mut done = Done {
+            interrupted: false,
+            ..unmeasured.clone()
         };
-        let parts = self.source.parts();
-        for part in &parts {
-            done.val_losses.extend(over(part.source)?);
+        match self.measure(files, stop, observe, &mut done) {
+            Err(Error::Stopped) => Ok(unmeasured),
+            measured => measured.map(|()| done),
         }
-        done.val_loss = match done.val_losses.is_empty() {
-            true => over(&*self.source)?,
-            false => Some(mean_of_parts(&parts, &done.val_losses)),
-        };
-        keep_least(&mut done.best_val_loss, done.val_loss);
-        if self.is_phrasebook() {
-            let of = |which| {
-                translate::accuracy(
-                    gpt,
-                    params,
-                    &*self.tokenizer,
-                    &unseen_pairs(which, SENTENCES),
-                )
-            };
-            let sentences = of(Unseen::Sentences)?;
-            done.exact_match = Some(sentences.exact_match);
-            done.word_by_word = Some(sentences.word_by_word);
-            done.exact_match_structures = Some(of(Unseen::Structures)?.exact_match);
-            done.sentences = Some(SENTENCES);
-        }
-        Ok(done)
     }
 
-    fn is_phrasebook(&self) -> bool {
-        self.config.data.data == [corpora::PHRASEBOOK]
-    }
-
-    /// Lets the model write: the phrasebook's translates, any other goes on from a new line.
-    fn sample(&self, files: &mut Files, observe: &mut Observe<'_>) -> Result<()> {
-        let (gpt, params) = (self.training.gpt(), self.training.params());
-        let step = self.training.steps_done();
-        let mut samples = Vec::new();
-        if self.is_phrasebook() {
-            let unseen = unseen_pairs(Unseen::Sentences, SHOWN);
-            let sentences = [TUTORIAL_SENTENCE.0]
-                .into_iter()
-                .chain(unseen.iter().map(french));
-            for prompt in sentences {
-                let text = translate::translate(gpt, params, &*self.tokenizer, prompt)?;
-                samples.push((prompt.to_owned(), text));
-            }
-        } else {
-            let prompt = beginning(&*self.tokenizer)?;
-            let ids = params.device().enter(|| -> Result<Vec<u32>> {
-                let mut generator = Generator::new(gpt, params, &prompt)?;
-                let sampling = Sampling {
-                    seed: self.config.train.seed,
-                    ..Sampling::default()
-                };
-                let mut sampler = sampler(&*self.tokenizer, gpt, sampling, step as u32)?;
-                for _ in 0..SAMPLE_TOKENS {
-                    generator.next_id(&mut sampler)?;
-                }
-                Ok(generator.ids().to_vec())
-            })?;
-            samples.push((
-                self.tokenizer.decode(&prompt)?,
-                self.tokenizer.decode(&ids)?,
-            ));
-        }
-        for (prompt, text) in samples {
-            files.tell(&Event::Sample(Sample { step, prompt, text }), observe)?;
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&self, folder: &RunFolder, files: &Files) -> Result<PathBuf> {
+    /// Saves the run. `lengths` are those of the files as they are when it is resumed; `undone` says
+    /// that what comes after the step was not done.
+    fn checkpoint(
+        &self,
+        folder: &RunFolder,
+        files: &Files,
+        lengths: Lengths,
+        undone: bool,
+    ) -> Result<PathBuf> {
         let training = &self.training;
+        training.check_state()?;
+        files.sync()?;
         let state = State {
             step: training.steps_done(),
-            metrics_bytes: files.metrics.sync()?,
-            samples_bytes: files.samples.sync()?,
+            metrics_bytes: lengths.metrics,
+            samples_bytes: lengths.samples,
             recent: training.recent(),
+            undone,
             ..self.state.clone()
         };
         let path = folder.checkpoint(state.step, |aside| {
@@ -407,101 +365,11 @@ impl Run {
     }
 }
 
-type Planned = (Arc<dyn Tokenizer>, Box<dyn Source>, Plan, StepNeeds);
-
-/// Reads the corpus, fits the tokenizer, and counts what a step needs.
-fn plan(config: &Config, device: &Device, cache: &Path) -> Result<Planned> {
-    config.validate()?;
-    let (tokenizer, source) = setup::corpus(config, cache)?;
-    let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
-    let needs = Training::needs(&model, &config.train)?;
-    let flops_per_s = matmul_speed(device, 512, config.train.dtype.dtype())?;
-    let plan = Plan {
-        parameters: needs.parameters,
-        vocab_size: tokenizer.vocab_size(),
-        training_tokens: source.training_tokens(),
-        validation_tokens: source.validation_tokens(),
-        parts: plan_parts(config, &*source),
-        steps_done: 0,
-        tokens_per_step: config.train.batch_size * config.train.grad_accum * model.block_size,
-        flops_per_step: needs.flops,
-        memory_bytes: needs.memory_bytes,
-        // Small products and everything between them run below the speed of one large
-        // product; an operation costs a few microseconds on top.
-        estimated_seconds: config.train.max_iters as f64
-            * (needs.flops as f64 / (0.6 * flops_per_s) + 5e-6 * needs.ops as f64),
-        device: device.info().name,
-    };
-    Ok((tokenizer, source, plan, needs))
-}
-
-/// What a run takes from each of several corpora.
-fn plan_parts(config: &Config, source: &dyn Source) -> Vec<PlanPart> {
-    let train = &config.train;
-    let rows = train.max_iters as f64 * (train.batch_size * train.grad_accum) as f64;
-    let parts = source.parts().into_iter().map(|part| {
-        let tokens = part.source.training_tokens();
-        let windows = tokens.map(|tokens| tokens.saturating_sub(1) / config.model.block_size);
-        PlanPart {
-            data: part.name.to_owned(),
-            share: part.share,
-            training_tokens: tokens,
-            validation_tokens: part.source.validation_tokens(),
-            epochs: windows.map(|windows| rows * part.share / windows.max(1) as f64),
-        }
-    });
-    parts.collect()
-}
-
-fn due(interval: u64, step: u64) -> bool {
-    interval > 0 && step.is_multiple_of(interval)
-}
-
-fn french(pair: &Pair) -> &str {
-    &pair.french
-}
-
-fn keep_least(best: &mut Option<f32>, loss: Option<f32>) {
-    if let Some(loss) = loss {
-        *best = Some(best.map_or(loss, |best| best.min(loss)));
+impl Resumed {
+    /// Whether the run was stopped before what comes after its last step was done. What was to end
+    /// there, and is now made longer, did without what a longer run does on its way.
+    fn left_something(&self, config: &TrainConfig) -> bool {
+        let ended_there = self.state.config.train.max_iters == self.state.step;
+        self.state.undone || (ended_there && self.state.step < config.max_iters)
     }
-}
-
-/// FLOP/s of one product of two `n x n` matrices, the better of a few; of an eighth of that side
-/// where the device does not know the type. Their memory is given back, so that a step finds the pool
-/// as its plan counts on.
-///
-/// # Errors
-/// The device's failure.
-pub fn matmul_speed(device: &Device, n: usize, dtype: DType) -> Result<f64> {
-    let n = if device.native(dtype) { n } else { n / 8 };
-    let seconds = device.enter(|| -> Result<f64> {
-        let a = Tensor::full(device, [n, n], dtype, 0.5)?;
-        let mut y = Tensor::empty(device, [n, n], dtype)?;
-        let mut best = f64::INFINITY;
-        for _ in 0..4 {
-            let start = Instant::now();
-            device.run(Matmul::new(a.view(), a.view(), y.view_mut()?))?;
-            device.synchronize()?;
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-        Ok(best)
-    })?;
-    device.trim();
-    Ok(2.0 * (n * n * n) as f64 / seconds)
-}
-
-/// The greatest resident memory of this process in MiB, where `/proc` tells.
-#[must_use]
-pub fn peak_rss_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim()
-        .strip_suffix("kB")?
-        .trim()
-        .parse::<f64>()
-        .ok()
-        .map(|kb| kb / 1024.0)
 }

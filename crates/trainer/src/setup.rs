@@ -125,9 +125,7 @@ fn mixture(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn
         })
         .collect::<Result<Vec<_>>>()?;
     let tokenizer = match tokens {
-        Some(folder) if FITTED.contains(&kind) => {
-            latimer_tokenizer::load(&Path::new(folder).join(shard::TOKENIZER))?
-        }
+        Some(folder) if FITTED.contains(&kind) => shard::tokenizer(Path::new(folder))?,
         None if FITTED.contains(&kind) => {
             let text = join(texts.iter().flatten().map(|text| Ok(text.as_str())))?;
             fit(kind, config.data.max_vocab_size, &text)?
@@ -163,7 +161,7 @@ fn mixture(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn
 fn prepared(config: &Config, folder: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
     let name = config.data.tokenizer.as_str();
     let tokenizer = if FITTED.contains(&name) {
-        latimer_tokenizer::load(&folder.join(shard::TOKENIZER))?
+        shard::tokenizer(folder)?
     } else {
         named_or_file(name)?
     };

@@ -1,12 +1,13 @@
 //! One optimizer step, and what it needs: model, parameters, optimizer, fixed tensors for a batch.
 
 mod diagnose;
+mod estimate;
 mod outliers;
+mod sound;
 
 use crate::config::{Dtype, TrainConfig};
 use crate::data::{RowKey, Source, Split};
-use crate::evaluate::mean_of_parts;
-use crate::event::{Eval, Step};
+use crate::event::Step;
 use crate::launch::Launch;
 use crate::schedule::learning_rate;
 use crate::{Error, Result};
@@ -247,8 +248,8 @@ impl Training {
         Ok(self.params.device().upload(bytes_of(&ids), target)?)
     }
 
-    /// The next step, on the rows of a corpus. At the first, every parameter must get a gradient
-    /// that is finite and not zero. Where [`TrainConfig::skip_outliers`] asks for it, a step far from
+    /// The next step, on the rows of a corpus. At the first, the loss must reach every parameter, and
+    /// every gradient must be finite. Where [`TrainConfig::skip_outliers`] asks for it, a step far from
     /// those before it counts and updates nothing.
     ///
     /// # Errors
@@ -260,11 +261,13 @@ impl Training {
         for (what, value) in [("loss", done.loss), ("gradient norm", done.grad_norm)] {
             if !value.is_finite() {
                 let place = self.diagnose(step, &row);
+                let remedy = self.remedy(step, source);
                 return Err(Error::NotFinite {
                     what,
                     value,
                     step,
                     place,
+                    remedy,
                 });
             }
         }
@@ -391,57 +394,6 @@ impl Training {
             }
         }
         Ok(())
-    }
-
-    /// Means over `eval_iters` batches of each split, the tutorial's rule.
-    ///
-    /// # Errors
-    /// The device's failure.
-    pub fn estimate(&mut self, source: &dyn Source) -> Result<Eval> {
-        let train_loss = self.estimate_split(source, Split::Train)?;
-        let has_validation = source.validation_tokens() > self.seq_len;
-        let (parts, mut val_losses) = (source.parts(), Vec::new());
-        if has_validation {
-            for part in &parts {
-                val_losses.push(self.estimate_split(part.source, Split::Validation)?);
-            }
-        }
-        let val_loss = match (has_validation, parts.is_empty()) {
-            (false, _) => None,
-            (true, false) => Some(mean_of_parts(&parts, &val_losses)),
-            (true, true) => Some(self.estimate_split(source, Split::Validation)?),
-        };
-        Ok(Eval {
-            step: self.step,
-            train_loss,
-            val_loss,
-            val_losses,
-        })
-    }
-
-    fn estimate_split(&mut self, source: &dyn Source, split: Split) -> Result<f32> {
-        let seed = self.config.seed;
-        let mut sum = 0.0f64;
-        for batch in 0..self.config.eval_iters {
-            let rows = self.config.batch_size as u32;
-            let key = |row| RowKey {
-                split,
-                estimate: true,
-                step: batch as u64,
-                row,
-                rows,
-            };
-            let batch_size = self.config.batch_size;
-            self.upload(|row, ids| source.row(seed, key(row), ids), batch_size)?;
-            let ids = self.batch.share_rows(0, batch_size)?; // [B, T]
-            let targets = self.batch.share_rows(batch_size, batch_size)?; // [B, T]
-            let loss = self.params.device().enter(|| -> Result<f32> {
-                let pass = Pass::new(&self.params, &self.scalars, Mode::Evaluate);
-                Ok(self.gpt.loss(&pass, &ids, &targets)?.to_vec::<f32>()?[0])
-            })?;
-            sum += f64::from(loss);
-        }
-        Ok((sum / self.config.eval_iters.max(1) as f64) as f32)
     }
 }
 

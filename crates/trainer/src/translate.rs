@@ -1,11 +1,13 @@
 //! Translation by a GPT trained on the phrasebook, and how often it is right.
 
 use crate::data::phrasebook::{Pair, word_by_word};
+use crate::evaluate::NEVER;
 use crate::sampling::line_end;
-use crate::{Result, sampler};
+use crate::{Error, Result, sampler};
 use latimer_autograd::Params;
 use latimer_nn::{Generator, Gpt, Sampling};
 use latimer_tokenizer::Tokenizer;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest answer, in tokens: twice what any line of the corpus needs.
 const LONGEST: usize = 50;
@@ -21,12 +23,29 @@ pub fn translate(
     tokenizer: &dyn Tokenizer,
     french: &str,
 ) -> Result<String> {
+    translate_until(gpt, params, tokenizer, french, &NEVER)
+}
+
+/// As [`translate`].
+///
+/// # Errors
+/// [`Error::Stopped`] at the next token after `stop` is set; those of [`translate`].
+pub(crate) fn translate_until(
+    gpt: &Gpt,
+    params: &Params,
+    tokenizer: &dyn Tokenizer,
+    french: &str,
+    stop: &AtomicBool,
+) -> Result<String> {
     let newline = line_end(tokenizer)?;
     let prompt = tokenizer.encode(&format!("\n{} =", french.trim()))?;
     let answer = params.device().enter(|| -> Result<Vec<u32>> {
         let mut generator = Generator::new(gpt, params, &prompt)?;
         let mut sampler = sampler(tokenizer, gpt, Sampling::greedy(), 0)?;
         for _ in 0..LONGEST {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Stopped);
+            }
             if generator.next_id(&mut sampler)? == newline {
                 break;
             }
@@ -55,9 +74,24 @@ pub fn accuracy(
     tokenizer: &dyn Tokenizer,
     pairs: &[Pair],
 ) -> Result<Accuracy> {
+    accuracy_until(gpt, params, tokenizer, pairs, &NEVER)
+}
+
+/// As [`accuracy`].
+///
+/// # Errors
+/// As [`translate_until`].
+pub(crate) fn accuracy_until(
+    gpt: &Gpt,
+    params: &Params,
+    tokenizer: &dyn Tokenizer,
+    pairs: &[Pair],
+    stop: &AtomicBool,
+) -> Result<Accuracy> {
     let (mut model, mut dictionary) = (0, 0);
     for pair in pairs {
-        model += usize::from(translate(gpt, params, tokenizer, &pair.french)? == pair.english);
+        let english = translate_until(gpt, params, tokenizer, &pair.french, stop)?;
+        model += usize::from(english == pair.english);
         dictionary += usize::from(word_by_word(&pair.french) == pair.english);
     }
     let share = |n: usize| n as f64 / pairs.len().max(1) as f64;

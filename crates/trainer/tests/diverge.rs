@@ -6,8 +6,8 @@ use latimer_tensor::{Backend, Buffer, DType, Device, DeviceInfo, Op, Ran, View, 
 use latimer_tokenizer::{CharTokenizer, Tokenizer};
 use latimer_trainer::config::Config;
 use latimer_trainer::event::Event;
-use latimer_trainer::{Error, Existing, Resume, Run, RunFolder};
-use std::path::Path;
+use latimer_trainer::{Error, Existing, LoadedModel, Remedy, Resume, Run, RunFolder};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn tiny(folder: &Path, flags: &[(&str, &str)]) -> Config {
@@ -37,42 +37,178 @@ fn tiny(folder: &Path, flags: &[(&str, &str)]) -> Config {
     Config::resolve(Some("baby"), None, &all).unwrap()
 }
 
+/// Trains into a new folder `run` beside the text: the error, and the checkpoints that were saved.
+fn stopped(folder: &Path, flags: &[(&str, &str)]) -> (Error, Vec<PathBuf>) {
+    let config = tiny(folder, flags);
+    let mut run = Run::new(&config, &Device::reference(), Path::new("no-cache")).unwrap();
+    let out = RunFolder::create(&folder.join("run"), Existing::Refuse).unwrap();
+    let mut saved = Vec::new();
+    let stopped = run.train(&out, &AtomicBool::new(false), &mut |event| match event {
+        Event::Checkpoint(checkpoint) => saved.push(checkpoint.path.clone()),
+        Event::Eval(eval) => {
+            assert!(eval.train_loss.is_finite() && eval.val_loss.unwrap().is_finite());
+        }
+        _ => (),
+    });
+    (stopped.unwrap_err(), saved)
+}
+
+/// Weights that nothing can be computed with are not saved and not evaluated, whichever comes first.
 #[test]
-fn divergence_is_named_and_what_was_saved_stays() {
+fn weights_are_checked_before_they_are_saved_and_evaluated() {
+    for (max_iters, checkpoint_interval, eval_interval) in
+        [("1", "0", "0"), ("50", "1", "0"), ("50", "0", "1")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let (error, saved) = stopped(
+            folder.path(),
+            &[
+                ("max_iters", max_iters),
+                ("checkpoint_interval", checkpoint_interval),
+                ("eval_interval", eval_interval),
+                ("learning_rate", "1e30"),
+                ("schedule", "constant"),
+            ],
+        );
+        let Error::Unsound { step: 1, value, .. } = &error else {
+            panic!("{error}");
+        };
+        // AdamW's first step is the learning rate.
+        assert!(value.abs() > 0.9e30, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("lower --learning-rate"), "{text}");
+        assert!(!text.contains("--skip-batch"), "{text}");
+        assert!(saved.is_empty());
+        assert!(!folder.path().join("run/checkpoints").exists());
+    }
+}
+
+/// Weights of 1e30 make every batch NaN: leaving out a step is not offered, and refused.
+#[test]
+fn a_step_is_not_left_out_where_that_does_not_help() {
     let folder = tempfile::tempdir().unwrap();
     let flags = [
         ("max_iters", "50"),
-        ("checkpoint_interval", "1"),
+        ("checkpoint_interval", "0"),
+        ("eval_interval", "0"),
         ("learning_rate", "1e30"),
-        ("min_lr", "1e30"),
         ("schedule", "constant"),
     ];
-    let config = tiny(folder.path(), &flags);
-    let mut run = Run::new(&config, &Device::reference(), Path::new("no-cache")).unwrap();
-    let out = RunFolder::create(&folder.path().join("run"), Existing::Refuse).unwrap();
-    let mut saved = Vec::new();
-    let stopped = run.train(&out, &AtomicBool::new(false), &mut |event| {
-        if let Event::Checkpoint(checkpoint) = event {
-            saved.push(checkpoint.path.clone());
-        }
-    });
-    let error = stopped.unwrap_err();
-    assert!(matches!(error, Error::NotFinite { .. }), "{error}");
-    assert!(
-        error.to_string().contains("lower --learning-rate"),
-        "{error}"
-    );
-    // The weights had become infinite in the step before.
+    let (error, _) = stopped(folder.path(), &flags);
+    let Error::NotFinite {
+        remedy: Remedy::BeginAgain,
+        step,
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
     let text = error.to_string();
     assert!(
         text.contains("first in") || text.contains("whose parameter"),
         "{text}"
     );
+    assert!(!text.contains("--skip-batch"), "{text}");
+    let mut resume = Resume::open(&folder.path().join("run")).unwrap();
+    let refused = resume.skip_batch().unwrap_err();
     assert!(
-        saved
-            .iter()
-            .all(|path| path.join("model.safetensors").is_file())
+        matches!(refused, Error::SkipDoesNotHelp { step: s, .. } if s == step),
+        "{refused}"
     );
+}
+
+/// The reference, on which every product is NaN from the first on.
+#[derive(Debug)]
+struct Broken(Device);
+
+impl Backend for Broken {
+    fn info(&self) -> DeviceInfo {
+        self.0.info()
+    }
+
+    fn alloc(&self, bytes: usize) -> latimer_tensor::Result<Box<dyn Buffer>> {
+        self.0.backend().alloc(bytes)
+    }
+
+    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> latimer_tensor::Result<()> {
+        self.0.backend().upload(src, dst)
+    }
+
+    fn download(&self, src: View<'_>, dst: &mut [u8]) -> latimer_tensor::Result<()> {
+        self.0.backend().download(src, dst)
+    }
+
+    fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Ran> {
+        if let Op::Matmul(op) = op {
+            let y = op.y.reborrow();
+            let nan = f32::NAN.to_le_bytes().repeat(y.bytes() / 4);
+            self.0.backend().upload(&nan, y)?;
+            return Ok(Ran::Done);
+        }
+        self.0.backend().run(op)
+    }
+}
+
+/// A run that fails in its first step has no folder; one that was to be overwritten is as it was.
+#[test]
+fn a_first_step_that_fails_leaves_nothing_and_removes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny(folder.path(), &[("max_iters", "2")]);
+    let broken = Device::new(Broken(Device::reference()));
+    let path = folder.path().join("runs/run");
+    let fail = |existing| {
+        let out = RunFolder::create(&path, existing).unwrap();
+        let mut run = Run::new(&config, &broken, Path::new("no-cache")).unwrap();
+        let mut told = Vec::new();
+        let error = run
+            .train(&out, &AtomicBool::new(false), &mut |event| {
+                told.push(event.name());
+            })
+            .unwrap_err();
+        let Error::NotFinite { remedy, step, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((*remedy, *step), (Remedy::OtherSettings, 1));
+        assert!(!error.to_string().contains("--skip-batch"), "{error}");
+        assert_eq!(told, ["plan"]);
+    };
+    fail(Existing::Refuse);
+    assert!(!folder.path().join("runs").exists());
+    let mut run = Run::new(&config, &Device::reference(), Path::new("no-cache")).unwrap();
+    let out = RunFolder::create(&path, Existing::Refuse).unwrap();
+    run.train(&out, &AtomicBool::new(false), &mut |_| ())
+        .unwrap();
+    drop(out);
+    let metrics = std::fs::read(path.join("metrics.jsonl")).unwrap();
+    fail(Existing::Overwrite);
+    assert_eq!(std::fs::read(path.join("metrics.jsonl")).unwrap(), metrics);
+    LoadedModel::open(&path, &Device::reference()).unwrap();
+}
+
+/// What is solved from the start is no mistake: a text of one token, one repeated word, a dropout
+/// that leaves nothing of a tiny batch.
+#[test]
+fn a_run_with_nothing_to_learn_is_done() {
+    for (text, flags) in [
+        ("a".repeat(400), vec![]),
+        ("a".repeat(400), vec![("dropout", "0.999")]),
+        ("word ".repeat(200), vec![("tokenizer", "word")]),
+        (
+            "ab".repeat(200),
+            vec![("dropout", "0.9999"), ("batch_size", "1")],
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = vec![("max_iters", "3")];
+        all.extend(flags);
+        let config = tiny(folder.path(), &all);
+        std::fs::write(folder.path().join("text.txt"), &text).unwrap();
+        let mut run = Run::new(&config, &Device::reference(), Path::new("no-cache")).unwrap();
+        let out = RunFolder::create(&folder.path().join("run"), Existing::Refuse).unwrap();
+        let done = run.train(&out, &AtomicBool::new(false), &mut |_| ());
+        let done = done.unwrap_or_else(|error| panic!("{all:?}: {error}"));
+        assert!(done.val_loss.unwrap().is_finite());
+    }
 }
 
 /// The reference, whose attention goes wrong on every batch with a capital Z in it.

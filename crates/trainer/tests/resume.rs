@@ -57,6 +57,19 @@ impl Place {
         finish(&mut run, &out, stop_at)
     }
 
+    fn train_until(&self, config: &Config, out: &str, stop: Stop) -> Done {
+        let mut run = Run::new(config, &Device::reference(), Path::new("no-cache")).unwrap();
+        let out = RunFolder::create(&self.path(out), Existing::Refuse).unwrap();
+        finish_until(&mut run, &out, stop)
+    }
+
+    fn resume_until(&self, config: &Config, out: &str, stop: Stop) -> Done {
+        let resume = Resume::open(&self.path(out)).unwrap();
+        let mut run = Run::new(config, &Device::reference(), Path::new("no-cache")).unwrap();
+        run.resume(&resume).unwrap();
+        finish_until(&mut run, resume.folder(), stop)
+    }
+
     #[allow(
         clippy::result_large_err,
         reason = "as the library's own functions have it"
@@ -87,15 +100,43 @@ impl Place {
 }
 
 fn finish(run: &mut Run, out: &RunFolder, stop_at: Option<u64>) -> Done {
+    finish_until(run, out, stop_at.map_or(Stop::Never, Stop::AfterStep))
+}
+
+/// When a signal comes.
+#[derive(Clone, Copy, PartialEq)]
+enum Stop {
+    Never,
+    /// As a step is told of.
+    AfterStep(u64),
+    /// As an evaluation after a step is told of.
+    AfterEval(u64),
+    /// A moment after the second step is told of.
+    Soon,
+}
+
+fn finish_until(run: &mut Run, out: &RunFolder, when: Stop) -> Done {
     let stop = AtomicBool::new(false);
-    run.train(out, &stop, &mut |event| {
-        if let Event::Step(step, _) = event
-            && Some(step.step) == stop_at
-        {
-            stop.store(true, Ordering::Relaxed);
-        }
+    std::thread::scope(|scope| {
+        run.train(out, &stop, &mut |event| {
+            let now = match event {
+                Event::Step(step, _) if when == Stop::Soon && step.step == 2 => {
+                    scope.spawn(|| {
+                        std::thread::sleep(std::time::Duration::from_millis(50));
+                        stop.store(true, Ordering::Relaxed);
+                    });
+                    false
+                }
+                Event::Step(step, _) => when == Stop::AfterStep(step.step),
+                Event::Eval(eval) => when == Stop::AfterEval(eval.step),
+                _ => false,
+            };
+            if now {
+                stop.store(true, Ordering::Relaxed);
+            }
+        })
+        .unwrap()
     })
-    .unwrap()
 }
 
 #[test]
@@ -124,6 +165,56 @@ fn stopped_twice(dtype: &str) {
     // A run that is done is measured again, and stays as it is.
     assert_eq!(place.resume(&config, "stopped", None).unwrap(), straight);
     place.same("straight", "stopped", 20);
+}
+
+/// Ctrl-C in an evaluation, in a sample, in the measuring at the end: whatever was begun is given up
+/// at once, and done from its beginning when the run is resumed. The steps here are followed by an
+/// evaluation (3), a sample (5), both (15); 6 and 18 have a checkpoint of their own.
+#[test]
+fn a_run_stopped_while_it_measures_is_the_run_never_stopped() {
+    let place = Place::new();
+    let config = place.config(&[("keep_best", "true")]);
+    let straight = place.train(&config, "straight", None);
+    for at in [3, 5, 6, 15, 18, 20] {
+        let out = format!("stopped-{at}");
+        let stopped = place.train_until(&config, &out, Stop::AfterStep(at));
+        assert_eq!((stopped.steps, stopped.interrupted), (at, true), "{at}");
+        assert_eq!((stopped.val_loss, stopped.val_losses.len()), (None, 0));
+        let done = place.resume(&config, &out, None).unwrap();
+        assert_eq!(done, straight, "{at}");
+        place.same("straight", &out, 20);
+        place.same("straight", &out, 18);
+    }
+    // Between the evaluation and the sample after one step, and between those at the end.
+    for at in [15, 20] {
+        let out = format!("between-{at}");
+        let stopped = place.train_until(&config, &out, Stop::AfterEval(at));
+        assert_eq!((stopped.steps, stopped.interrupted), (at, true), "{at}");
+        // Twice at the same place.
+        let again = place.resume_until(&config, &out, Stop::AfterEval(at));
+        assert_eq!(again, stopped);
+        let done = place.resume(&config, &out, None).unwrap();
+        assert_eq!(done, straight, "{at}");
+        place.same("straight", &out, 20);
+    }
+}
+
+/// Heeded within a batch: of a hundred thousand there would be no end.
+#[test]
+fn an_evaluation_without_an_end_is_given_up() {
+    let place = Place::new();
+    // The phrasebook's training split has no end, and so sets no limit.
+    let mut config = place.config(&[
+        ("tokenizer", "word"),
+        ("block_size", "32"),
+        ("eval_iters", "1000000000"),
+        ("eval_interval", "2"),
+    ]);
+    config.data.data = vec!["phrasebook".to_owned()];
+    let stopped = place.train_until(&config, "run", Stop::Soon);
+    assert_eq!((stopped.steps, stopped.interrupted), (2, true));
+    let resume = Resume::open(&place.path("run")).unwrap();
+    assert_eq!(resume.step(), 2);
 }
 
 /// Rows of several texts come as their weights say, whenever the run was stopped; another weight or

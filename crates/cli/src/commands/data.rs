@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::{count, thousands};
 use crate::terminal;
 use latimer_trainer::data::corpora::{CORPORA, Corpus, Published};
+use latimer_trainer::data::discard_unfinished;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,7 +63,7 @@ struct Made {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Get { name } => get(context, name)?,
-        What::Prepare(args) => prepare(context, args)?,
+        What::Prepare(args) => return prepare(context, args),
         What::List => list(context.terminal.json, &cache())?,
     }
     Ok(ExitCode::SUCCESS)
@@ -115,7 +116,7 @@ fn get(context: &Context, name: &str) -> Result<()> {
     ))
 }
 
-fn prepare(context: &Context, args: &PrepareArgs) -> Result<()> {
+fn prepare(context: &Context, args: &PrepareArgs) -> Result<ExitCode> {
     if args.shard_tokens == 0 {
         let message = "--shard-tokens 0 leaves no room for a token";
         return Err(Error::Usage(message.to_owned()));
@@ -125,18 +126,30 @@ fn prepare(context: &Context, args: &PrepareArgs) -> Result<()> {
     let tokenizer = latimer_tokenizer::load(&args.tokenizer)?;
     let begin = Instant::now();
     let mut bar = None;
+    let out = args.out.clone();
+    let stop = context
+        .signals
+        .defer_for_a_moment(move || discard_unfinished(&out));
     let made = latimer_trainer::data::prepare(
         &args.data,
         &cache,
         &*tokenizer,
         &args.out,
         args.shard_tokens,
+        &stop,
         &mut |done, total| {
             bar.get_or_insert_with(|| Bar::new(terminal, "encoding bytes", total))
                 .set(done);
         },
-    )?;
+    );
     drop(bar);
+    let made = match made {
+        Err(latimer_trainer::Error::Stopped) => {
+            terminal.note("stopped: nothing was written");
+            return Ok(context.signals.status());
+        }
+        made => made?,
+    };
     let made = Made {
         tokens: made.tokens,
         shards: made.shards,
@@ -145,16 +158,19 @@ fn prepare(context: &Context, args: &PrepareArgs) -> Result<()> {
         out: args.out.display().to_string(),
     };
     if terminal.json {
-        return terminal::json_result(&made);
+        terminal::json_result(&made)?;
+        return Ok(ExitCode::SUCCESS);
     }
     terminal::result(format_args!(
-        "{} tokens of {} bytes in {}, {} bytes a token\n{} is for `train --data`",
+        "{} tokens of {} bytes in {}, {} bytes a token\nto train on them: {} train --data {}",
         thousands(made.tokens),
         thousands(made.bytes),
         count(made.shards, "file"),
         (made.bytes as f64 / made.tokens.max(1) as f64 * 100.0).round() / 100.0,
-        made.out,
-    ))
+        terminal::called(),
+        terminal::quoted(&args.out),
+    ))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(json: bool, cache: &Path) -> Result<()> {

@@ -14,6 +14,7 @@ pub(crate) mod translate;
 use crate::args::{Command, Common, ModelArgs};
 use crate::error::{Error, Result, sentence};
 use crate::registry::{AUTO, Options, Registry, RegistryError};
+use crate::signals::Signals;
 use crate::terminal::Terminal;
 use latimer_tensor::Device;
 use latimer_trainer::config::{Dtype, nearest};
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) common: Common,
     pub(crate) terminal: Terminal,
+    pub(crate) signals: Signals,
 }
 
 /// Does what a command says.

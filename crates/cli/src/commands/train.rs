@@ -3,19 +3,16 @@
 use super::{Context, RUNS, cache};
 use crate::args::{ConfigArgs, presets};
 use crate::download;
-use crate::error::{Error, INTERRUPTED, Result};
+use crate::error::Result;
 use crate::format::{count, duration, percent, thousands};
 use crate::progress::{Progress, of_each, part_of_run};
 use crate::terminal::{self, dim};
 use latimer_trainer::config::{Config, diff};
 use latimer_trainer::event::{Done, DoneTiming, Event};
 use latimer_trainer::{Existing, Resume, Run, RunFolder, newest_to_resume};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 /// What to train, and where to.
 #[derive(Debug, clap::Args)]
@@ -103,6 +100,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if args.plain_launches {
         run.launch_plainly();
     }
+    // Until here nothing is written that a signal could leave half done.
+    let stop = context.signals.defer();
     let folder = match &resume {
         Some(resume) => {
             run.resume(resume)?;
@@ -116,7 +115,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         None => RunFolder::create(&out, existing)?,
     };
 
-    let stop = stop_on_signals()?;
+    let begun_at = run.plan().steps_done;
     let mut progress = Progress::new(terminal, &config, &device.info(), no_gpu);
     let (mut end, mut unwritten) = (None, None);
     let trained = run.train(&folder, &stop, &mut |event| {
@@ -153,18 +152,24 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         unreachable!("a run that succeeds tells its end");
     };
     if done.interrupted {
+        let (steps, all) = (thousands(done.steps), thousands(config.train.max_iters));
+        let (stopped, to_do) = match done.steps == config.train.max_iters {
+            true => (
+                format!("stopped while measuring after the last of {all} steps"),
+                "measure it",
+            ),
+            false => (format!("stopped after step {steps} of {all}"), "go on"),
+        };
         terminal.note(format_args!(
-            "stopped after step {} of {}; the model so far is in {}\n\
-             to go on: latimer train --resume --out {}",
-            thousands(done.steps),
-            thousands(config.train.max_iters),
+            "{stopped}; the model so far is in {}\nto {to_do}: {} train --resume --out {}",
             out.display(),
-            out.display()
+            terminal::called(),
+            terminal::quoted(&out)
         ));
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(context.signals.status());
     }
     if !terminal.json {
-        terminal::result(summary(&done, &timing, &config.data.data))?;
+        terminal::result(summary(&done, &timing, begun_at, &config))?;
     }
     terminal.note(dim(what_next(args.out.as_deref(), &out, &done)));
     Ok(ExitCode::SUCCESS)
@@ -218,7 +223,7 @@ fn dry_run(context: &Context, config: &Config) -> Result<ExitCode> {
         None => String::new(),
     };
     terminal::result(format_args!(
-        "parameters        {}\nvocabulary        {}\nmemory            {}{available}\n\
+        "parameters        {}\nvocabulary        {}\ntensor memory     {}{available}\n\
          tokens a step     {}\ntokens an epoch   {epoch}{parts}\nvalidation tokens {}\n\
          FLOPs a step      {:.3e}\nsteps             {}\ntime              about {} on {}",
         thousands(plan.parameters as u64),
@@ -241,31 +246,33 @@ fn print_config(config: &Config, json: bool) -> Result<()> {
     }
 }
 
-/// A flag that the first Ctrl-C or SIGTERM sets; the second ends the process.
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the shutdown looks at the flag before the same signal sets it.
-        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), stop.clone())
-            .and_then(|_| flag::register(signal, stop.clone()))
-            .map_err(Error::Signals)?;
-    }
-    Ok(stop)
-}
-
-/// The end of a run, for a person.
-fn summary(done: &Done, timing: &DoneTiming, data: &[String]) -> String {
-    let mut text = format!(
-        "trained {} in {}, {} tokens/s",
-        count(done.steps as usize, "step"),
-        duration(timing.seconds),
-        thousands(timing.tokens_per_s as u64)
-    );
+/// The end of a run, for a person. `begun_at` are the steps done before, where it was resumed.
+fn summary(done: &Done, timing: &DoneTiming, begun_at: u64, config: &Config) -> String {
+    let seconds = duration(timing.seconds);
+    let steps = |n: u64| count(n as usize, "step");
+    let mut text = match done.steps - begun_at {
+        0 => format!(
+            "nothing was left to train: {} had been done before; measured again in {seconds}",
+            steps(done.steps)
+        ),
+        now => {
+            let before = match begun_at {
+                0 => String::new(),
+                before => format!(" after the {} of before", thousands(before)),
+            };
+            format!(
+                "trained {}{before} in {seconds}, {} tokens/s",
+                steps(now),
+                thousands(timing.tokens_per_s as u64)
+            )
+        }
+    };
     if let Some(val_loss) = done.val_loss {
-        let each = of_each(data, &done.val_losses);
-        text += &format!("\nvalidation loss {val_loss:.4}{each}");
+        let each = of_each(&config.data.data, &done.val_losses);
+        text += &format!("\nvalidation loss {val_loss:.4} over the whole split{each}");
+        // Less than that can only be one of those on the way.
         if let Some(best) = done.best_val_loss.filter(|&best| best < val_loss) {
-            text += &format!(", at best {best:.4}");
+            text += &format!("; the lowest sampled one was {best:.4}");
         }
     }
     if let (Some(model), Some(dictionary)) = (done.exact_match, done.word_by_word) {
@@ -292,7 +299,7 @@ fn summary(done: &Done, timing: &DoneTiming, data: &[String]) -> String {
 fn what_next(asked: Option<&Path>, out: &Path, done: &Done) -> String {
     // Without --model, the newest run in ./runs is taken: this one, unless it is elsewhere.
     let model = match asked {
-        Some(_) => format!("--model {} ", out.display()),
+        Some(_) => format!("--model {} ", terminal::quoted(out)),
         None => String::new(),
     };
     let command = match done.exact_match {

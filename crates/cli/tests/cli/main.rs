@@ -16,4 +16,5 @@ mod mixtures;
 mod place;
 mod runs;
 mod scale;
+mod stops;
 mod tokenizers;

@@ -99,7 +99,7 @@ fn endless(place: &Place) -> (Child, BufReader<std::process::ChildStdout>) {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_is_saved() {
-    for signal in ["-INT", "-TERM"] {
+    for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
         let place = Place::new();
         let (mut child, lines) = endless(&place);
         let pid = child.id().to_string();
@@ -108,8 +108,7 @@ fn an_interrupted_run_is_saved() {
             .status();
         assert!(sent.unwrap().success());
         let last = lines.lines().map_while(Result::ok).last().unwrap();
-        let status = child.wait().unwrap();
-        assert_eq!(status.code(), Some(130), "{last}");
+        assert_eq!(child.wait().unwrap().code(), Some(status), "{last}");
         let done: serde_json::Value = serde_json::from_str(&last).unwrap();
         assert_eq!(
             (&done["event"], &done["interrupted"]),

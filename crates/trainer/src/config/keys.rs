@@ -211,12 +211,12 @@ pub const KEYS: &[Key] = &[
     key!(
         train.eval_interval,
         Integer,
-        "optimizer steps between evaluations; 0 = at the end only"
+        "optimizer steps between sampled losses; 0 = at the end only"
     ),
     key!(
         train.eval_iters,
         Integer,
-        "batches an evaluation averages over, for each split"
+        "batches that a sampled loss is the mean of; at most the split's tokens"
     ),
     key!(
         train.val_fraction,

@@ -200,6 +200,7 @@ impl TrainConfig {
             sound,
             "it must be finite and above 0",
         )?;
+        in_32_bits("train.learning_rate", rate)?;
         not_negative("train.min_lr", self.min_lr)?;
         if self.schedule != Schedule::Constant && self.min_lr > rate {
             return Err(ConfigError::Conflict {
@@ -226,6 +227,11 @@ impl TrainConfig {
             unit(self.beta2),
             "it must be in [0, 1)",
         )?;
+        for (key, beta) in [("train.beta1", self.beta1), ("train.beta2", self.beta2)] {
+            let sound = beta as f32 != 1.0;
+            let reason = "it must be at most 0.9999999, as it is rounded to 32 bits";
+            number(key, beta, sound, reason)?;
+        }
         let sound = self.eps.is_finite() && self.eps > 0.0;
         number(
             "train.eps",
@@ -233,11 +239,12 @@ impl TrainConfig {
             sound,
             "it must be finite and above 0",
         )?;
+        in_32_bits("train.eps", self.eps)?;
         not_negative("train.grad_clip", self.grad_clip)?;
+        in_32_bits("train.grad_clip", self.grad_clip)?;
         not_negative("train.skip_outliers", self.skip_outliers)?;
-        if self.eval_interval > 0 {
-            whole("train.eval_iters", self.eval_iters as u64, 1..=MAX_ITERS)?;
-        }
+        // Also without evaluations on the way, there is one at the end.
+        whole("train.eval_iters", self.eval_iters as u64, 1..=MAX_ITERS)?;
         let part = self.val_fraction;
         number(
             "train.val_fraction",
@@ -325,12 +332,26 @@ fn whole(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<()
 
 fn not_negative(key: &'static str, value: f64) -> Result<()> {
     let sound = value.is_finite() && value >= 0.0;
-    number(key, value, sound, "it must be finite and 0 or more")
+    number(key, value, sound, "it must be finite and 0 or more")?;
+    let sound = (value as f32).is_finite();
+    number(key, value, sound, TOO_LARGE_FOR_32_BITS)
+}
+
+const TOO_LARGE_FOR_32_BITS: &str = "it must be at most 3.4e38, as it is rounded to 32 bits";
+
+/// Checks that a finite number, 0 or more, means the same where it is computed with: there, 1e39 is
+/// infinite and 1e-50 is 0.
+fn in_32_bits(key: &'static str, value: f64) -> Result<()> {
+    let rounded = value as f32;
+    number(key, value, rounded.is_finite(), TOO_LARGE_FOR_32_BITS)?;
+    let sound = value == 0.0 || rounded >= f32::MIN_POSITIVE;
+    let reason = "it must be at least 1.2e-38, as it is rounded to 32 bits";
+    number(key, value, sound, reason)
 }
 
 fn number(
     key: &'static str,
-    value: impl std::fmt::Display,
+    value: impl Into<f64> + std::fmt::Display + std::fmt::LowerExp + Copy,
     sound: bool,
     reason: &'static str,
 ) -> Result<()> {
@@ -339,7 +360,11 @@ fn number(
     }
     Err(ConfigError::OutOfRange {
         key,
-        value: value.to_string(),
+        // As a person writes it: 1e39, not 1 and 39 zeros.
+        value: match value.into().abs() {
+            x if x.is_finite() && x != 0.0 && !(1e-4..1e16).contains(&x) => format!("{value:e}"),
+            _ => value.to_string(),
+        },
         reason: reason.to_owned(),
     })
 }

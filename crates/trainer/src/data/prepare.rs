@@ -7,6 +7,7 @@ use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What [`prepare`] made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,23 +20,26 @@ pub struct Prepared {
     pub bytes: u64,
 }
 
-/// Bytes read at a time.
-const READ: usize = 4 << 20;
+/// Bytes read at a time: less than a second's work for any tokenizer.
+const READ: usize = 1 << 20;
 
 /// Encodes texts (files, folders, corpora by name; each text begins on a line of its own) and writes
 /// the tokens into a folder of shards, which holds none yet. No more than a few MiB of text are in
 /// memory, unless the tokenizer finds no place to cut it.
 ///
-/// `progress` gets the bytes read and the bytes in all, which are 0 if pipes are among the files.
+/// `progress` gets the bytes read and the bytes in all, which are 0 if pipes are among the files. Once
+/// `stop` is set, it is given up. What is given up or fails leaves nothing behind.
 ///
 /// # Errors
-/// What reading the texts gives; [`Error::Tokenizer`]; [`Error::PreparedExists`]; [`Error::Write`].
+/// [`Error::Stopped`]; what reading the texts gives; [`Error::Tokenizer`]; [`Error::PreparedExists`];
+/// [`Error::Write`].
 pub fn prepare(
     names: &[String],
     cache: &Path,
     tokenizer: &dyn Tokenizer,
     out: &Path,
     per_shard: u64,
+    stop: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Prepared> {
     let files = corpora::text_files(names, cache)?;
@@ -62,6 +66,9 @@ pub fn prepare(
         text.begin()?;
         let mut is_empty = true;
         while let Some(part) = reader.next_part(READ).map_err(of_data)? {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Stopped);
+            }
             is_empty = false;
             text.push(part)?;
             progress(done + reader.bytes_read(), total);

@@ -29,6 +29,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"LATIMERS";
 const VERSION: u32 = 1;
@@ -107,8 +108,17 @@ fn name(number: usize) -> String {
     format!("shard-{number:05}.bin")
 }
 
+/// A shard's name until all of them are written.
+fn temporary(shard: &Path) -> PathBuf {
+    shard.with_extension("bin.tmp")
+}
+
 /// The shards of a folder in order.
 fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
+    shards_ending(folder, ".bin")
+}
+
+fn shards_ending(folder: &Path, end: &str) -> Result<Vec<PathBuf>> {
     let failed = |source| Error::ReadData {
         path: folder.to_owned(),
         source,
@@ -119,7 +129,7 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
         let file = entry.file_name();
         if file
             .to_str()
-            .is_some_and(|f| f.starts_with("shard-") && f.ends_with(".bin"))
+            .is_some_and(|f| f.starts_with("shard-") && f.ends_with(end))
         {
             found.push(entry.path());
         }
@@ -134,10 +144,40 @@ pub fn is_prepared(folder: &Path) -> bool {
     folder.is_dir() && shards(folder).is_ok_and(|found| !found.is_empty())
 }
 
-/// Writes a stream of tokens into a folder.
+/// The tokenizer of a folder of shards.
+pub(crate) fn tokenizer(folder: &Path) -> Result<Arc<dyn Tokenizer>> {
+    check_finished(folder)?;
+    Ok(latimer_tokenizer::load(&folder.join(TOKENIZER))?)
+}
+
+fn check_finished(folder: &Path) -> Result<()> {
+    match folder.join(TOKENIZER).is_file() {
+        true => Ok(()),
+        false => Err(Error::UnfinishedData {
+            path: folder.to_owned(),
+        }),
+    }
+}
+
+/// Removes what [`prepare`](super::prepare) has written to a folder and not finished, and the folder
+/// if nothing else is in it: for a process that ends in the middle of it.
+pub fn discard_unfinished(folder: &Path) {
+    for path in shards_ending(folder, ".bin.tmp").into_iter().flatten() {
+        // What cannot be removed now is removed when the data is prepared again.
+        let _ = std::fs::remove_file(path);
+    }
+    let _ = std::fs::remove_dir(folder);
+}
+
+/// Writes a stream of tokens into a folder. All files have temporary names until the last is written:
+/// what breaks off leaves nothing, or after a crash nothing that is taken for tokens.
 #[derive(Debug)]
 pub(super) struct ShardWriter {
     folder: PathBuf,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
+    /// The shards that are written.
+    written: Vec<PathBuf>,
     header: Header,
     per_shard: u64,
     /// Shards begun.
@@ -147,11 +187,10 @@ pub(super) struct ShardWriter {
     open: Option<Shard>,
 }
 
-/// The shard that is being written, under a temporary name.
+/// The shard that is being written.
 #[derive(Debug)]
 struct Shard {
     path: PathBuf,
-    temporary: PathBuf,
     file: BufWriter<File>,
     tokens: u64,
 }
@@ -164,14 +203,22 @@ impl ShardWriter {
             path: folder.to_owned(),
             source,
         };
-        std::fs::create_dir_all(folder).map_err(failed)?;
         if is_prepared(folder) || folder.join(TOKENIZER).exists() {
             return Err(Error::PreparedExists {
                 path: folder.to_owned(),
             });
         }
+        let made = folder.ancestors().take_while(|folder| !folder.exists());
+        let made = made.map(Path::to_owned).collect();
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        // Of one that was killed.
+        for path in shards_ending(folder, ".bin.tmp")? {
+            std::fs::remove_file(&path).map_err(|source| Error::Write { path, source })?;
+        }
         Ok(Self {
             folder: folder.to_owned(),
+            made,
+            written: Vec::new(),
             header: Header {
                 width: if vocab_size <= 1 << 16 { 2 } else { 4 },
                 fingerprint: tokenizer.fingerprint(),
@@ -214,8 +261,7 @@ impl ShardWriter {
     fn shard(&mut self) -> Result<&mut Shard> {
         if self.open.is_none() {
             let path = self.folder.join(name(self.shards));
-            let temporary = path.with_extension("bin.tmp");
-            let file = File::create(&temporary).and_then(|mut file| {
+            let file = File::create(temporary(&path)).and_then(|mut file| {
                 // Written again with the count when it is known.
                 file.write_all(&self.header.to_bytes())?;
                 Ok(file)
@@ -227,7 +273,6 @@ impl ShardWriter {
             self.shards += 1;
             self.open = Some(Shard {
                 path,
-                temporary,
                 file: BufWriter::with_capacity(1 << 20, file),
                 tokens: 0,
             });
@@ -238,18 +283,13 @@ impl ShardWriter {
         }
     }
 
-    /// Ends the open shard: its header, the disk, its name.
+    /// Ends the open shard: its header, the disk.
     fn close(&mut self) -> Result<()> {
         use std::io::{Seek, SeekFrom};
-        let Some(Shard {
-            path,
-            temporary,
-            file,
-            tokens,
-        }) = self.open.take()
-        else {
+        let Some(Shard { path, file, tokens }) = self.open.take() else {
             return Ok(());
         };
+        self.written.push(path.clone());
         let header = Header {
             tokens,
             ..self.header
@@ -260,8 +300,7 @@ impl ShardWriter {
             .and_then(|mut file| {
                 file.seek(SeekFrom::Start(0))?;
                 file.write_all(&header.to_bytes())?;
-                file.sync_all()?;
-                std::fs::rename(&temporary, &path)
+                file.sync_all()
             });
         written.map_err(|source| Error::Write { path, source })
     }
@@ -269,18 +308,25 @@ impl ShardWriter {
     /// Ends the folder: tokens and shards.
     pub(super) fn finish(mut self, tokenizer: &dyn Tokenizer) -> Result<(u64, usize)> {
         self.close()?;
+        for path in std::mem::take(&mut self.written) {
+            let renamed = std::fs::rename(temporary(&path), &path);
+            renamed.map_err(|source| Error::Write { path, source })?;
+        }
+        self.made.clear();
         tokenizer.save(&self.folder.join(TOKENIZER))?;
         Ok((self.tokens, self.shards))
     }
 }
 
 impl Drop for ShardWriter {
-    /// What was not finished leaves nothing under a temporary name.
+    /// What was not finished leaves nothing.
     fn drop(&mut self) {
-        if let Some(shard) = self.open.take() {
-            let temporary = shard.temporary.clone();
-            drop(shard);
-            let _ = std::fs::remove_file(temporary);
+        let open = self.open.take().map(|shard| shard.path);
+        for path in self.written.iter().chain(&open) {
+            let _ = std::fs::remove_file(temporary(path));
+        }
+        for folder in &self.made {
+            let _ = std::fs::remove_dir(folder);
         }
     }
 }
@@ -357,13 +403,15 @@ impl ShardTokens {
     /// Opens a folder that [`prepare`](super::prepare) made, with its tokenizer.
     ///
     /// # Errors
-    /// [`Error::ReadData`], [`Error::BadShard`], [`Error::OtherTokenizer`], [`Error::TooShort`].
+    /// [`Error::UnfinishedData`], [`Error::ReadData`], [`Error::BadShard`], [`Error::OtherTokenizer`],
+    /// [`Error::TooShort`].
     pub fn open(
         folder: &Path,
         tokenizer: &dyn Tokenizer,
         val_fraction: f64,
         block_size: usize,
     ) -> Result<Self> {
+        check_finished(folder)?;
         let (mut files, fingerprint) = (Vec::<Mapped>::new(), tokenizer.fingerprint());
         for path in shards(folder)? {
             let first = files.last().map_or(0, |file| file.end);
@@ -446,6 +494,7 @@ mod tests {
 
     use super::*;
     use crate::data::TextTokens;
+    use crate::evaluate::NEVER;
     use latimer_tokenizer::CharTokenizer;
 
     #[test]
@@ -457,8 +506,15 @@ mod tests {
         let tokenizer = CharTokenizer::fit(&words).unwrap();
         let names = [text.display().to_string()];
         // Rows cross the borders of files.
-        let made =
-            super::super::prepare(&names, folder.path(), &tokenizer, &out, 50, &mut |_, _| ());
+        let made = super::super::prepare(
+            &names,
+            folder.path(),
+            &tokenizer,
+            &out,
+            50,
+            &NEVER,
+            &mut |_, _| (),
+        );
         let made = made.unwrap();
         assert_eq!(made.tokens as usize, words.len());
         assert_eq!(made.shards, words.len().div_ceil(50));

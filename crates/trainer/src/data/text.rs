@@ -2,6 +2,7 @@
 
 use super::fingerprint::fingerprint_of;
 use super::sampler::window_start;
+use super::split::encode_split;
 use super::{RowKey, Source, Split, Windows, random_place, windows};
 use crate::config::Order;
 use crate::{Error, Result};
@@ -20,7 +21,8 @@ pub struct TextTokens {
 }
 
 impl TextTokens {
-    /// Tokenizes a text whose last `val_fraction`, in characters, is for validation.
+    /// Tokenizes a text whose last `val_fraction`, in characters, is for validation. The text is cut
+    /// where the tokenizer may be, so that the tokens of both parts are those of the whole.
     ///
     /// # Errors
     /// [`Error::Tokenizer`], [`Error::TooShort`].
@@ -30,15 +32,7 @@ impl TextTokens {
         val_fraction: f64,
         block_size: usize,
     ) -> Result<Self> {
-        // As nanoGPT: the first int((1 - fraction) * n) characters are trained on.
-        let characters = text.chars().count();
-        let kept = (characters as f64 * (1.0 - val_fraction)) as usize;
-        let cut = text
-            .char_indices()
-            .nth(kept)
-            .map_or(text.len(), |(at, _)| at);
-        let (train, validation) = text.split_at(cut);
-        let (train, validation) = (tokenizer.encode(train)?, tokenizer.encode(validation)?);
+        let [train, validation] = encode_split(text, tokenizer, val_fraction)?;
         super::check_length(train.len(), validation.len(), val_fraction, block_size)?;
         Ok(Self {
             train,

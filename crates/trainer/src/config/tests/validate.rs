@@ -112,7 +112,6 @@ fn values_out_of_range_are_refused_with_a_sentence() {
             );
         }
     }
-    assert!(baby(&[("eval_iters", "0"), ("eval_interval", "0")]).is_ok());
 }
 
 #[test]
@@ -212,4 +211,44 @@ fn values_that_disagree_are_refused_with_both() {
 fn a_run_within_its_warm_up_is_allowed_with_a_warning() {
     let config = baby(&[("max_iters", "20")]).unwrap();
     assert_eq!(config.warnings().len(), 1);
+}
+
+/// What is computed in 32 bits must be a number there, and not 0 where it is none.
+#[test]
+fn numbers_that_32_bits_cannot_hold_are_refused() {
+    let at_most = "it must be at most 3.4e38, as it is rounded to 32 bits";
+    let at_least = "it must be at least 1.2e-38, as it is rounded to 32 bits";
+    let below_one = "it must be at most 0.9999999, as it is rounded to 32 bits";
+    for (key, value, message) in [
+        ("learning_rate", "1e39", at_most),
+        ("learning_rate", "3.5e38", at_most),
+        ("learning_rate", "1e-39", at_least),
+        ("min_lr", "1e39", at_most),
+        ("weight_decay", "1e300", at_most),
+        ("eps", "1e39", at_most),
+        ("eps", "1e-50", at_least),
+        ("grad_clip", "1e39", at_most),
+        ("grad_clip", "1e-50", at_least),
+        ("skip_outliers", "1e39", at_most),
+        ("beta1", "0.99999999", below_one),
+        ("beta2", "0.999999999999", below_one),
+    ] {
+        let error = refused(&[(key, value)]);
+        let text = error.to_string();
+        assert!(error.is_usage() && text.ends_with(message), "{text}");
+        assert!(text.contains(key) && text.contains(value), "{text}");
+    }
+    for (key, value) in [
+        ("learning_rate", "3.4e38"),
+        ("learning_rate", "1.2e-38"),
+        ("min_lr", "0"),
+        ("grad_clip", "0"),
+        ("beta1", "0.9999999"),
+        ("eps", "1e-12"),
+    ] {
+        let pairs = [("schedule", "constant"), (key, value)];
+        assert!(baby(&pairs).is_ok(), "{key} {value}");
+    }
+    let both = [("eval_iters", "0"), ("eval_interval", "0")];
+    assert!(refused(&both).to_string().contains("train.eval_iters"));
 }

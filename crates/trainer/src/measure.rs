@@ -1,0 +1,185 @@
+//! What a run measures: losses and samples on the way, everything at its end.
+
+use crate::data::phrasebook::{Pair, TUTORIAL_SENTENCE, Unseen, unseen_pairs};
+use crate::data::{Source, corpora};
+use crate::error::{Error, Remedy};
+use crate::evaluate::{mean_loss_with, mean_of_parts};
+use crate::event::{Done, Eval, Event, Sample};
+use crate::log::Files;
+use crate::run::{Observe, Run};
+use crate::{Result, beginning, sampler, translate};
+use latimer_nn::{Generator, Sampling};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Tokens of a sample taken while training.
+const SAMPLE_TOKENS: usize = 200;
+/// Unseen sentences that the phrasebook's accuracy is measured on, of each kind.
+const SENTENCES: usize = 1000;
+/// Unseen sentences shown while training.
+const SHOWN: usize = 3;
+
+impl Run {
+    /// Evaluates and samples on the way, where that is due after a step.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] soon after `stop` is set; [`Error::Unsound`], [`Error::NotFinite`].
+    pub(crate) fn look(
+        &mut self,
+        files: &mut Files,
+        step: u64,
+        stop: &AtomicBool,
+        observe: &mut Observe<'_>,
+    ) -> Result<()> {
+        if due(self.config.train.eval_interval, step) {
+            let eval = self.estimate(stop)?;
+            self.state.judge(&eval);
+            files.tell(&Event::Eval(eval), observe)?;
+        }
+        if due(self.config.train.sample_interval, step) {
+            self.sample(files, stop, observe)?;
+        }
+        Ok(())
+    }
+
+    /// The sampled losses, which are finite.
+    fn estimate(&mut self, stop: &AtomicBool) -> Result<Eval> {
+        self.training.check_weights()?;
+        let eval = self.training.estimate_until(&*self.source, stop)?;
+        self.check_finite("sampled training loss", Some(eval.train_loss))?;
+        self.check_finite("sampled validation loss", eval.val_loss)?;
+        Ok(eval)
+    }
+
+    /// A loss of an evaluation that is not finite is no result.
+    fn check_finite(&self, what: &'static str, loss: Option<f32>) -> Result<()> {
+        match loss {
+            Some(value) if !value.is_finite() => Err(Error::NotFinite {
+                what,
+                value,
+                step: self.training.steps_done(),
+                place: "though all weights are finite".to_owned(),
+                remedy: Remedy::BeginAgain,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last evaluation, over everything that was kept from training.
+    ///
+    /// # Errors
+    /// As [`Run::look`].
+    pub(crate) fn measure(
+        &mut self,
+        files: &mut Files,
+        stop: &AtomicBool,
+        observe: &mut Observe<'_>,
+        done: &mut Done,
+    ) -> Result<()> {
+        let eval = self.estimate(stop)?;
+        files.tell(
+            &Event::Eval(Eval {
+                step: done.steps,
+                ..eval
+            }),
+            observe,
+        )?;
+        self.sample(files, stop, observe)?;
+        let training = &self.training;
+        let (gpt, params) = (training.gpt(), training.params());
+        let over = |source: &dyn Source| {
+            let windows = source.validation();
+            mean_loss_with(gpt, params, training.scalars(), windows, stop, &mut |_| ())
+        };
+        let parts = self.source.parts();
+        let mut losses = Vec::new();
+        for part in &parts {
+            losses.extend(over(part.source)?);
+        }
+        let loss = match losses.is_empty() {
+            true => over(&*self.source)?,
+            false => Some(mean_of_parts(&parts, &losses)),
+        };
+        self.check_finite("validation loss", loss)?;
+        (done.val_loss, done.val_losses) = (loss, losses);
+        keep_least(&mut done.best_val_loss, done.val_loss);
+        if self.is_phrasebook() {
+            let of = |which| {
+                let pairs = unseen_pairs(which, SENTENCES);
+                translate::accuracy_until(gpt, params, &*self.tokenizer, &pairs, stop)
+            };
+            let sentences = of(Unseen::Sentences)?;
+            done.exact_match = Some(sentences.exact_match);
+            done.word_by_word = Some(sentences.word_by_word);
+            done.exact_match_structures = Some(of(Unseen::Structures)?.exact_match);
+            done.sentences = Some(SENTENCES);
+        }
+        Ok(())
+    }
+
+    fn is_phrasebook(&self) -> bool {
+        self.config.data.data == [corpora::PHRASEBOOK]
+    }
+
+    /// Lets the model write: the phrasebook's translates, any other goes on from a new line.
+    fn sample(
+        &self,
+        files: &mut Files,
+        stop: &AtomicBool,
+        observe: &mut Observe<'_>,
+    ) -> Result<()> {
+        let (gpt, params) = (self.training.gpt(), self.training.params());
+        let step = self.training.steps_done();
+        let mut samples = Vec::new();
+        if self.is_phrasebook() {
+            let unseen = unseen_pairs(Unseen::Sentences, SHOWN);
+            let sentences = [TUTORIAL_SENTENCE.0]
+                .into_iter()
+                .chain(unseen.iter().map(french));
+            for prompt in sentences {
+                let tokenizer = &*self.tokenizer;
+                let text = translate::translate_until(gpt, params, tokenizer, prompt, stop)?;
+                samples.push((prompt.to_owned(), text));
+            }
+        } else {
+            let prompt = beginning(&*self.tokenizer)?;
+            let ids = params.device().enter(|| -> Result<Vec<u32>> {
+                let mut generator = Generator::new(gpt, params, &prompt)?;
+                let sampling = Sampling {
+                    seed: self.config.train.seed,
+                    ..Sampling::default()
+                };
+                let mut sampler = sampler(&*self.tokenizer, gpt, sampling, step as u32)?;
+                for _ in 0..SAMPLE_TOKENS {
+                    if stop.load(Ordering::Relaxed) {
+                        return Err(Error::Stopped);
+                    }
+                    generator.next_id(&mut sampler)?;
+                }
+                Ok(generator.ids().to_vec())
+            })?;
+            samples.push((
+                self.tokenizer.decode(&prompt)?,
+                self.tokenizer.decode(&ids)?,
+            ));
+        }
+        for (prompt, text) in samples {
+            files.tell(&Event::Sample(Sample { step, prompt, text }), observe)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether something that comes every `interval` steps comes after this one.
+pub(crate) fn due(interval: u64, step: u64) -> bool {
+    interval > 0 && step.is_multiple_of(interval)
+}
+
+fn french(pair: &Pair) -> &str {
+    &pair.french
+}
+
+fn keep_least(best: &mut Option<f32>, loss: Option<f32>) {
+    if let Some(loss) = loss {
+        *best = Some(best.map_or(loss, |best| best.min(loss)));
+    }
+}

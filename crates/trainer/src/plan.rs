@@ -1,0 +1,98 @@
+//! What a run needs, found before anything large is allocated.
+
+use crate::config::Config;
+use crate::data::Source;
+use crate::event::{Plan, PlanPart};
+use crate::step::{StepNeeds, Training};
+use crate::{Result, setup};
+use latimer_tensor::op::Matmul;
+use latimer_tensor::{DType, Device, Tensor};
+use latimer_tokenizer::Tokenizer;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) type Planned = (Arc<dyn Tokenizer>, Box<dyn Source>, Plan, StepNeeds);
+
+/// Reads the corpus, fits the tokenizer, and counts what a step needs.
+pub(crate) fn plan(config: &Config, device: &Device, cache: &Path) -> Result<Planned> {
+    config.validate()?;
+    let (tokenizer, source) = setup::corpus(config, cache)?;
+    let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
+    let needs = Training::needs(&model, &config.train)?;
+    let flops_per_s = matmul_speed(device, 512, config.train.dtype.dtype())?;
+    let plan = Plan {
+        parameters: needs.parameters,
+        vocab_size: tokenizer.vocab_size(),
+        training_tokens: source.training_tokens(),
+        validation_tokens: source.validation_tokens(),
+        parts: plan_parts(config, &*source),
+        steps_done: 0,
+        tokens_per_step: config.train.batch_size * config.train.grad_accum * model.block_size,
+        flops_per_step: needs.flops,
+        memory_bytes: needs.memory_bytes,
+        // Small products and everything between them run below the speed of one large
+        // product; an operation costs a few microseconds on top.
+        estimated_seconds: config.train.max_iters as f64
+            * (needs.flops as f64 / (0.6 * flops_per_s) + 5e-6 * needs.ops as f64),
+        device: device.info().name,
+    };
+    Ok((tokenizer, source, plan, needs))
+}
+
+/// What a run takes from each of several corpora.
+fn plan_parts(config: &Config, source: &dyn Source) -> Vec<PlanPart> {
+    let train = &config.train;
+    let rows = train.max_iters as f64 * (train.batch_size * train.grad_accum) as f64;
+    let parts = source.parts().into_iter().map(|part| {
+        let tokens = part.source.training_tokens();
+        let windows = tokens.map(|tokens| tokens.saturating_sub(1) / config.model.block_size);
+        PlanPart {
+            data: part.name.to_owned(),
+            share: part.share,
+            training_tokens: tokens,
+            validation_tokens: part.source.validation_tokens(),
+            epochs: windows.map(|windows| rows * part.share / windows.max(1) as f64),
+        }
+    });
+    parts.collect()
+}
+
+/// FLOP/s of one product of two `n x n` matrices, the better of a few; of an eighth of that side
+/// where the device does not know the type. Their memory is given back, so that a step finds the pool
+/// as its plan counts on.
+///
+/// # Errors
+/// The device's failure.
+pub fn matmul_speed(device: &Device, n: usize, dtype: DType) -> Result<f64> {
+    let n = if device.native(dtype) { n } else { n / 8 };
+    let seconds = device.enter(|| -> Result<f64> {
+        let a = Tensor::full(device, [n, n], dtype, 0.5)?;
+        let mut y = Tensor::empty(device, [n, n], dtype)?;
+        let mut best = f64::INFINITY;
+        for _ in 0..4 {
+            let start = Instant::now();
+            device.run(Matmul::new(a.view(), a.view(), y.view_mut()?))?;
+            device.synchronize()?;
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        Ok(best)
+    })?;
+    device.trim();
+    Ok(2.0 * (n * n * n) as f64 / seconds)
+}
+
+/// The greatest resident memory of this process in MiB, where `/proc` tells.
+#[must_use]
+pub fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .map(|kb| kb / 1024.0)
+}

@@ -1,0 +1,79 @@
+//! What a step left behind: whether it can be computed with, and what to do where it cannot.
+
+use super::{MOMENTS, Training};
+use crate::Result;
+use crate::data::Source;
+use crate::error::{Error, Remedy};
+use crate::event::Step;
+use latimer_autograd::Slab;
+
+/// Steps that are tried after one that is not finite, to see whether leaving it out would help.
+const TRIED: u64 = 3;
+
+impl Training {
+    /// Checks that the weights can be computed with: before they are evaluated.
+    ///
+    /// # Errors
+    /// [`Error::Unsound`], or the device's failure.
+    pub(crate) fn check_weights(&self) -> Result<()> {
+        self.check_slab(Slab::Values)
+    }
+
+    /// Checks weights and moments: before they are saved.
+    ///
+    /// # Errors
+    /// [`Error::Unsound`], or the device's failure.
+    pub(crate) fn check_state(&self) -> Result<()> {
+        self.check_weights()?;
+        MOMENTS
+            .iter()
+            .try_for_each(|(slab, _)| self.check_slab(*slab))
+    }
+
+    fn check_slab(&self, slab: Slab) -> Result<()> {
+        match self.params.find_unsound(slab)? {
+            None => Ok(()),
+            Some(found) => Err(Error::Unsound {
+                slab,
+                name: self.params.info(found.param).name().to_owned(),
+                value: found.value,
+                step: self.step,
+            }),
+        }
+    }
+
+    /// What helps against a step that is not finite. The steps after it are tried with the weights
+    /// as they are, which is how a run goes on that leaves it out.
+    pub(super) fn remedy(&mut self, step: u64, source: &dyn Source) -> Remedy {
+        let is_finite = |done: Step| done.loss.is_finite() && done.grad_norm.is_finite();
+        let next = step + 1..=step + TRIED;
+        let goes_on = next
+            .into_iter()
+            .any(|step| self.try_step(step, source).is_ok_and(is_finite));
+        match goes_on {
+            true => Remedy::SkipBatch,
+            false if step == 1 => Remedy::OtherSettings,
+            false => Remedy::BeginAgain,
+        }
+    }
+
+    /// A step without its update: loss and gradient norm.
+    fn try_step(&mut self, step: u64, source: &dyn Source) -> Result<Step> {
+        let row = self.rows_of(step, source);
+        self.prepare(step, 0.0, Some(&row))?;
+        let device = self.params.device().clone();
+        device.enter(|| -> Result<()> {
+            self.enqueue_gradients(false)?;
+            Ok(self.adamw.measure(&self.params, &mut self.scalars)?)
+        })?;
+        let mut tried = Step {
+            step,
+            loss: 0.0,
+            lr: 0.0,
+            grad_norm: 0.0,
+            skipped: false,
+        };
+        self.read_results(&mut tried)?;
+        Ok(tried)
+    }
+}
