@@ -180,9 +180,10 @@ impl Run {
         if resumed.is_some_and(|resumed| resumed.left_something(&config)) {
             interrupted = self.after_step(folder, &mut files, stop, observe)?;
         }
-        while self.training.steps_done() < config.max_iters
-            && !interrupted
-            && !self.is_out_of_patience()
+        while first_step.is_some()
+            || (self.training.steps_done() < config.max_iters
+                && !interrupted
+                && !self.is_out_of_patience())
         {
             let (step, seconds) = match first_step.take() {
                 Some(step) => step,

@@ -167,6 +167,30 @@ fn stopped_twice(dtype: &str) {
     place.same("straight", "stopped", 20);
 }
 
+/// The first step is done before anything is written, and told of like any other.
+#[test]
+fn a_run_of_one_step_tells_and_keeps_it() {
+    let place = Place::new();
+    let config = place.config(&[("max_iters", "1")]);
+    let mut run = Run::new(&config, &Device::reference(), Path::new("no-cache")).unwrap();
+    let out = RunFolder::create(&place.path("run"), Existing::Refuse).unwrap();
+    let mut told = Vec::new();
+    let done = run.train(&out, &AtomicBool::new(false), &mut |event| {
+        told.push(event.name())
+    });
+    assert_eq!(done.unwrap().steps, 1);
+    let events = ["plan", "step", "checkpoint", "eval", "sample", "done"];
+    assert_eq!(told, events);
+    let metrics = fs::read_to_string(place.path("run/metrics.jsonl")).unwrap();
+    let kept: Vec<&str> = metrics
+        .lines()
+        .filter_map(|line| line.get(10..14))
+        .collect();
+    assert_eq!(kept, ["step", "eval", "done"]);
+    let latest = fs::read_to_string(place.path("run/latest")).unwrap();
+    assert_eq!(latest, "checkpoints/step-000001\n");
+}
+
 /// Ctrl-C in an evaluation, in a sample, in the measuring at the end: whatever was begun is given up
 /// at once, and done from its beginning when the run is resumed. The steps here are followed by an
 /// evaluation (3), a sample (5), both (15); 6 and 18 have a checkpoint of their own.

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 /// What to train, and where to.
 #[derive(Debug, clap::Args)]
-#[command(after_help = presets())]
+#[command(after_help = after_help())]
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArgs<true>,
@@ -44,6 +44,16 @@ pub(crate) struct Args {
     /// Print the whole configuration as TOML, a comment on each key, and end
     #[arg(long)]
     print_config: bool,
+}
+
+/// What the help of `train` ends with.
+fn after_help() -> String {
+    format!(
+        "{}\nLosses:\n  sampled losses, every --eval-interval steps, are means over --eval-iters batches of \
+         each split\n  whose windows begin anywhere; the validation loss at the end is over the whole \
+         split, every\n  token once. The two differ a little for the same model.\n",
+        presets()
+    )
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {

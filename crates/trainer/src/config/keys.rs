@@ -216,7 +216,7 @@ pub const KEYS: &[Key] = &[
     key!(
         train.eval_iters,
         Integer,
-        "batches that a sampled loss is the mean of; at most the split's tokens"
+        "batches a sampled loss averages over, at most once through the split"
     ),
     key!(
         train.val_fraction,
