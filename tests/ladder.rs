@@ -67,7 +67,7 @@ fn each_model_computes_what_f64_does() {
     for name in LADDER {
         let Config { model, train, .. } = Config::preset(name).unwrap();
         let terms = (model.ff_factor * model.n_embd).max(3 * model.block_size);
-        let needs = Training::needs(&gpt_config(&model, VOCAB), &train).unwrap();
+        let needs = Training::needs(&cpu(1), &gpt_config(&model, VOCAB), &train).unwrap();
         let bound = needs.ops as f64 * terms as f64 * U;
         let want = loss_and_gradients(&Device::reference(), &model);
         for threads in [1, 2] {

@@ -164,8 +164,9 @@ fn activation(config: &Config, train: &TrainConfig) -> usize {
 /// of a buffer's size; and the pool holds what was predicted before step 1.
 fn a_step_repeats(name: &str, config: &Config, threads: usize) {
     const STEPS: usize = 40;
-    let needs = Training::needs(&gpt_config(&config.model, VOCAB_SIZE), &config.train).unwrap();
     let (mut training, device, allocs) = training(config, threads);
+    let model = gpt_config(&config.model, VOCAB_SIZE);
+    let needs = Training::needs(&device, &model, &config.train).unwrap();
     let inside = device.clone();
     // Within one `enter`, as a step's micro-steps are.
     let asked = inside.enter(|| {

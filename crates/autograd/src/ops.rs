@@ -11,10 +11,15 @@ use latimer_tensor::op::{
     Embedding, EmbeddingBackward, Matmul, Over, Reduce, ReduceKind, Softmax, SoftmaxBackward,
     Unary, UnaryBackward, UnaryKind,
 };
-use latimer_tensor::{DType, Shape, Tensor, View};
+use latimer_tensor::{DType, SMALL_CHUNK, Shape, Tensor, View};
 
-/// Bytes of logits that `lm_loss` holds at a time: enough rows for full products, never the batch's.
-const LOGITS_BYTES: usize = 64 << 20;
+/// Rows of logits that `lm_loss` holds at a time: as many as the device likes for a chunk, a multiple
+/// of what its products are cut into, never more than the batch has.
+fn logits_rows(chunk_bytes: usize, row_bytes: usize, rows: usize) -> usize {
+    let multiple = if chunk_bytes > SMALL_CHUNK { 256 } else { 64 };
+    let most = chunk_bytes / row_bytes.max(1) / multiple * multiple;
+    most.max(multiple).min(rows.max(1))
+}
 
 /// A language-model head: logits are `x · weightᵀ + bias`.
 #[derive(Clone, Copy, Debug)]
@@ -435,9 +440,8 @@ impl<'a> Pass<'a> {
         let weight = self.value(head.weight)?; // [Vp, C]
         let columns = weight.shape().rows();
         let dtype = scale.map_or(DType::F32, |_| x.dtype());
-        let chunk = (LOGITS_BYTES / dtype.size() / columns.max(1) / 64 * 64)
-            .max(64)
-            .min(rows.max(1));
+        let row_bytes = dtype.size() * columns;
+        let chunk = logits_rows(self.device().chunk_bytes(), row_bytes, rows);
         let mut losses = self.empty_f32([rows])?; // [N]
         let mut dx = if wants {
             Some(self.like(x, x.shape())?)
@@ -509,4 +513,24 @@ impl<'a> Pass<'a> {
 /// The lengths of `[B, T, X]`; zeros, which no operation takes, for another rank.
 fn three(shape: Shape) -> [usize; 3] {
     shape.dims().try_into().unwrap_or([0; 3])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_of_logits_are_whole_tiles_and_no_more_than_the_batch() {
+        // A small chunk of GPT-2's logits, in f32 and in bf16: what the CPU has always had.
+        assert_eq!(logits_rows(SMALL_CHUNK, 4 * 50_304, 32_768), 320);
+        assert_eq!(logits_rows(SMALL_CHUNK, 2 * 50_304, 32_768), 640);
+        // A large device's: a few chunks a step instead of 52.
+        assert_eq!(logits_rows(1 << 30, 2 * 50_304, 32_768), 10_496);
+        assert_eq!(logits_rows(1 << 30, 4 * 50_304, 32_768), 5_120);
+        assert_eq!(logits_rows(1 << 30, 2 * 50_304, 100), 100);
+        // A row that is larger than a chunk.
+        assert_eq!(logits_rows(SMALL_CHUNK, 1 << 30, 1000), 64);
+        assert_eq!(logits_rows(SMALL_CHUNK, 4 * 65, 1000), 1000);
+        assert_eq!(logits_rows(SMALL_CHUNK, 0, 0), 1);
+    }
 }

@@ -40,7 +40,9 @@ use driver::Driver;
 use faults::Faults;
 use graph::CudaGraph;
 use kernel::{Arg, Geometry, Kernels};
-use latimer_tensor::{Backend, Buffer, DType, DeviceInfo, Graph, Op, Ran, Result, View, ViewMut};
+use latimer_tensor::{
+    Backend, Buffer, DType, DeviceInfo, Graph, Op, Ran, Result, SMALL_CHUNK, View, ViewMut,
+};
 use memory::{CudaMemory, Staging, Workspace};
 use std::sync::Arc;
 
@@ -142,6 +144,10 @@ impl Backend for Cuda {
         }
     }
 
+    fn chunk_bytes(&self) -> usize {
+        chunk_bytes(self.driver.memory_bytes)
+    }
+
     fn capture(&self, step: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Graph>>> {
         Ok(Some(Box::new(CudaGraph::record(&self.driver, step)?)))
     }
@@ -151,10 +157,40 @@ impl Backend for Cuda {
     }
 }
 
+/// A sixteenth of the device's memory, at most 1 GiB, as a power of two: the same on every device of a
+/// kind, though drivers keep a little of the memory for themselves. What is free must not matter: a
+/// run has the same bits whatever else is on the device.
+fn chunk_bytes(memory_bytes: usize) -> usize {
+    let share = (memory_bytes / 16).max(1);
+    (1usize << share.ilog2()).clamp(SMALL_CHUNK, 1 << 30)
+}
+
 /// Opens the first CUDA device.
 ///
 /// # Errors
 /// Why there is none.
 pub fn open() -> Result<latimer_tensor::Device, Error> {
     Ok(latimer_tensor::Device::new(Cuda::new(0)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_grow_with_the_memory_of_the_device() {
+        let gib = |n: f64| (n * f64::from(1 << 30)) as usize;
+        // An H200, an 80 GB card, a 24 GB card as its driver counts it, a 16 GB one, an 8 GB one.
+        for (memory, chunk) in [
+            (139.8, 1.0),
+            (79.1, 1.0),
+            (23.6, 1.0),
+            (15.7, 0.5),
+            (7.8, 0.25),
+            (0.5, 0.0625),
+            (0.0, 0.0625),
+        ] {
+            assert_eq!(chunk_bytes(gib(memory)), gib(chunk), "{memory} GiB");
+        }
+    }
 }

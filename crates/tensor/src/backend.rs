@@ -48,6 +48,9 @@ pub enum Ran {
     Unsupported,
 }
 
+/// What [`Backend::chunk_bytes`] is unless a backend knows better: 64 MiB.
+pub const SMALL_CHUNK: usize = 64 << 20;
+
 /// One device and its in-order queue.
 ///
 /// The first four methods make a backend *correct*: every operation it does not know runs by its
@@ -91,6 +94,16 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// decides nothing: where it says no, programs warn that the type is slow.
     fn native(&self, dtype: DType) -> bool {
         dtype == DType::F32
+    }
+
+    /// Bytes that one temporary may take which is made chunk by chunk because the whole would be too
+    /// large, such as the logits of a batch. Large chunks keep a large device busy; the memory that a
+    /// step needs grows with them.
+    ///
+    /// Results depend on it in their last bits, as sums over chunks are added up. So it must be the
+    /// same every time on the same kind of device, whatever else uses the device.
+    fn chunk_bytes(&self) -> usize {
+        SMALL_CHUNK
     }
 
     /// Waits until everything enqueued is done.

@@ -57,6 +57,12 @@ impl Device {
         self.0.backend.native(dtype)
     }
 
+    /// See [`Backend::chunk_bytes`].
+    #[must_use]
+    pub fn chunk_bytes(&self) -> usize {
+        self.0.backend.chunk_bytes()
+    }
+
     /// The backend itself.
     #[must_use]
     pub fn backend(&self) -> &dyn Backend {

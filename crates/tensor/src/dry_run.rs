@@ -4,13 +4,26 @@
 //! device, so the pool's peak is that device's peak, and the operations' costs add up; nothing is
 //! allocated or computed. Downloads give zeros.
 
-use crate::{Backend, Buffer, Cost, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use crate::backend::SMALL_CHUNK;
+use crate::{Backend, Buffer, Cost, Device, DeviceInfo, Op, Ran, Result, View, ViewMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The backend that only counts. Clones share their counts.
-#[derive(Clone, Debug, Default)]
-pub struct DryRun(Arc<Counts>);
+#[derive(Clone, Debug)]
+pub struct DryRun {
+    counts: Arc<Counts>,
+    chunk_bytes: usize,
+}
+
+impl Default for DryRun {
+    fn default() -> Self {
+        Self {
+            counts: Arc::default(),
+            chunk_bytes: SMALL_CHUNK,
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -28,19 +41,28 @@ impl DryRun {
     /// The backend's name, in [`DeviceInfo::backend`].
     pub const NAME: &'static str = "dry-run";
 
+    /// Counts what a step needs on `device`: work is cut into chunks as there.
+    #[must_use]
+    pub fn of(device: &Device) -> Self {
+        Self {
+            chunk_bytes: device.chunk_bytes(),
+            ..Self::default()
+        }
+    }
+
     /// What the operations so far would cost.
     #[must_use]
     pub fn cost(&self) -> Cost {
         Cost {
-            flops: self.0.flops.load(Ordering::Relaxed),
-            bytes: self.0.bytes.load(Ordering::Relaxed),
+            flops: self.counts.flops.load(Ordering::Relaxed),
+            bytes: self.counts.bytes.load(Ordering::Relaxed),
         }
     }
 
     /// How many operations there were.
     #[must_use]
     pub fn ops(&self) -> u64 {
-        self.0.ops.load(Ordering::Relaxed)
+        self.counts.ops.load(Ordering::Relaxed)
     }
 }
 
@@ -68,9 +90,13 @@ impl Backend for DryRun {
 
     fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
         let cost = op.cost();
-        self.0.flops.fetch_add(cost.flops, Ordering::Relaxed);
-        self.0.bytes.fetch_add(cost.bytes, Ordering::Relaxed);
-        self.0.ops.fetch_add(1, Ordering::Relaxed);
+        self.counts.flops.fetch_add(cost.flops, Ordering::Relaxed);
+        self.counts.bytes.fetch_add(cost.bytes, Ordering::Relaxed);
+        self.counts.ops.fetch_add(1, Ordering::Relaxed);
         Ok(Ran::Done)
+    }
+
+    fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn plan(config: &Config, device: &Device, cache: &Path) -> Result<Pla
     config.validate()?;
     let (tokenizer, source) = setup::corpus(config, cache)?;
     let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
-    let needs = Training::needs(&model, &config.train)?;
+    let needs = Training::needs(device, &model, &config.train)?;
     let flops_per_s = matmul_speed(device, 512, config.train.dtype.dtype())?;
     let plan = Plan {
         parameters: needs.parameters,

@@ -126,12 +126,12 @@ impl Training {
         })
     }
 
-    /// What a step will need, found by doing one on a device that only counts.
+    /// What a step will need on `device`, found by doing one on a device that only counts.
     ///
     /// # Errors
     /// A configuration that describes no model.
-    pub fn needs(model: &GptConfig, config: &TrainConfig) -> Result<StepNeeds> {
-        Self::needs_with_seq_len(model, config, model.block_size)
+    pub fn needs(device: &Device, model: &GptConfig, config: &TrainConfig) -> Result<StepNeeds> {
+        Self::needs_with_seq_len(device, model, config, model.block_size)
     }
 
     /// As [`Training::needs`], on rows of `seq_len` positions.
@@ -139,11 +139,12 @@ impl Training {
     /// # Errors
     /// As [`Training::with_seq_len`].
     pub fn needs_with_seq_len(
+        device: &Device,
         model: &GptConfig,
         config: &TrainConfig,
         seq_len: usize,
     ) -> Result<StepNeeds> {
-        let dry = DryRun::default();
+        let dry = DryRun::of(device);
         let device = Device::new(dry.clone());
         let (gpt, declarations) = Gpt::new(model)?;
         let params = Params::zeroed(&device, declarations)?;

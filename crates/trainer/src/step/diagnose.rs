@@ -205,6 +205,10 @@ impl Backend for Watched {
         self.inner.native(dtype)
     }
 
+    fn chunk_bytes(&self) -> usize {
+        self.inner.chunk_bytes()
+    }
+
     fn synchronize(&self) -> Result<()> {
         self.inner.backend().synchronize()
     }

@@ -236,7 +236,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         "gpt2-124m" => model.block_size.min(64),
         _ => model.block_size,
     });
-    let needs = Training::needs_with_seq_len(&model, train, seq_len)?;
+    let needs = Training::needs_with_seq_len(&device, &model, train, seq_len)?;
     check_memory(&needs, &device)?;
     let mut training = Training::with_seq_len(&device, &model, train, seq_len)?;
     // A recorded step has no operations to be seen.

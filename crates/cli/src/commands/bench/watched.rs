@@ -98,6 +98,10 @@ impl Backend for Watched {
         self.0.native(dtype)
     }
 
+    fn chunk_bytes(&self) -> usize {
+        self.0.chunk_bytes()
+    }
+
     fn synchronize(&self) -> Result<()> {
         self.0.backend().synchronize()
     }
