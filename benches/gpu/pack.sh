@@ -13,7 +13,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 begin=$SECONDS
 pack=${1:-.gpu-pack}
-export CARGO_TARGET_DIR=${PACK_TARGET_DIR:-target/gpu-pack}
 fail() { echo "error: $*" >&2 && exit 1; }
 
 [ "$(uname -sm)" = 'Linux x86_64' ] || fail "a pack is for Linux on x86-64, and is made there; this is $(uname -sm)"
@@ -33,6 +32,12 @@ mkdir -p "$new/tests" "$new/peers"
 cp benches/gpu/run.sh benches/gpu/ops.txt "$corpus" "$new/"
 cp benches/peers/torch_gpt.py benches/peers/torch_ops.py "$new/peers/"
 
+# Machine code for Hopper, so that the driver compiles nothing in the middle of a measurement.
+if ! cargo run --quiet -p xtask -- kernels cubins "$new/cubins" --for sm_90; then
+    echo "warning: the pack has no cubins, so the driver will compile the kernels on their first use" >&2
+    rm -rf "$new/cubins"
+fi
+
 # add PROGRAM NAME: stripped and compressed.
 add() {
     strip -s -o "$new/$2" "$1"
@@ -41,6 +46,7 @@ add() {
 
 # The command as it is released. Tests take no link-time optimisation: with it they build five times
 # as long.
+export CARGO_TARGET_DIR=${PACK_TARGET_DIR:-target/gpu-pack}
 export CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_INCREMENTAL=0
 cargo build --release -p latimer
 add "$CARGO_TARGET_DIR/release/latimer" latimer
@@ -73,11 +79,6 @@ done <"$new/programs.tsv"
 rm "$new/cargo.json" "$new/programs.tsv"
 tests=$(find "$new/tests" -type f | wc -l)
 
-# Machine code for Hopper, so that the driver compiles nothing in the middle of a measurement.
-if ! cargo run --quiet -p xtask -- kernels cubins "$new/cubins" --for sm_90; then
-    echo "warning: the pack has no cubins, so the driver will compile the kernels on their first use" >&2
-    rm -rf "$new/cubins"
-fi
 {
     echo "latimer at commit $(git rev-parse --short HEAD), $(git status --porcelain | wc -l) files changed"
     rustc --version

@@ -144,6 +144,10 @@ impl Backend for Cuda {
         }
     }
 
+    fn has_queue(&self) -> bool {
+        true
+    }
+
     fn chunk_bytes(&self) -> usize {
         chunk_bytes(self.driver.memory_bytes)
     }

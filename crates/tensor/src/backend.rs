@@ -96,6 +96,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
         dtype == DType::F32
     }
 
+    /// Whether operations are queued: [`Backend::run`] returns before they are done. What is then
+    /// measured at the host, call by call, is the time to enqueue.
+    fn has_queue(&self) -> bool {
+        false
+    }
+
     /// Bytes that one temporary may take which is made chunk by chunk because the whole would be too
     /// large, such as the logits of a batch. Large chunks keep a large device busy; the memory that a
     /// step needs grows with them.

@@ -57,6 +57,12 @@ impl Device {
         self.0.backend.native(dtype)
     }
 
+    /// See [`Backend::has_queue`].
+    #[must_use]
+    pub fn has_queue(&self) -> bool {
+        self.0.backend.has_queue()
+    }
+
     /// See [`Backend::chunk_bytes`].
     #[must_use]
     pub fn chunk_bytes(&self) -> usize {

@@ -3,14 +3,13 @@
 use crate::config::Config;
 use crate::data::Source;
 use crate::event::{Plan, PlanPart};
+use crate::speed::matmul_speed;
 use crate::step::{StepNeeds, Training};
 use crate::{Result, setup};
-use latimer_tensor::op::Matmul;
-use latimer_tensor::{DType, Device, Tensor};
+use latimer_tensor::Device;
 use latimer_tokenizer::Tokenizer;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 pub(crate) type Planned = (Arc<dyn Tokenizer>, Box<dyn Source>, Plan, StepNeeds);
 
@@ -56,30 +55,6 @@ fn plan_parts(config: &Config, source: &dyn Source) -> Vec<PlanPart> {
         }
     });
     parts.collect()
-}
-
-/// FLOP/s of one product of two `n x n` matrices, the better of a few; of an eighth of that side
-/// where the device does not know the type. Their memory is given back, so that a step finds the pool
-/// as its plan counts on.
-///
-/// # Errors
-/// The device's failure.
-pub fn matmul_speed(device: &Device, n: usize, dtype: DType) -> Result<f64> {
-    let n = if device.native(dtype) { n } else { n / 8 };
-    let seconds = device.enter(|| -> Result<f64> {
-        let a = Tensor::full(device, [n, n], dtype, 0.5)?;
-        let mut y = Tensor::empty(device, [n, n], dtype)?;
-        let mut best = f64::INFINITY;
-        for _ in 0..4 {
-            let start = Instant::now();
-            device.run(Matmul::new(a.view(), a.view(), y.view_mut()?))?;
-            device.synchronize()?;
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-        Ok(best)
-    })?;
-    device.trim();
-    Ok(2.0 * (n * n * n) as f64 / seconds)
 }
 
 /// The greatest resident memory of this process in MiB, where `/proc` tells.

@@ -205,6 +205,10 @@ impl Backend for Watched {
         self.inner.native(dtype)
     }
 
+    fn has_queue(&self) -> bool {
+        self.inner.has_queue()
+    }
+
     fn chunk_bytes(&self) -> usize {
         self.inner.chunk_bytes()
     }

@@ -1,6 +1,7 @@
 //! What the machine can do at most, measured in the same process as what is compared with it.
 
 use super::Times;
+use super::operands::normal_values;
 use crate::error::Result;
 use latimer_backend_cpu::peak;
 use latimer_tensor::op::Axpby;
@@ -17,10 +18,28 @@ pub(super) struct Limit {
 }
 
 /// Sides of the products whose best speed stands for a device that runs no loop of ours.
-const PRODUCTS: [usize; 3] = [1024, 2048, 4096];
+const PRODUCTS: [usize; 4] = [1024, 2048, 4096, 8192];
+/// Side of the product that a step is compared with on a device without a queue.
+const PRODUCT: usize = 1024;
 
 /// Smaller buffers would say more of how long threads take to start.
 const SMALLEST: u64 = 32 << 20;
+/// On a device with a queue: many times what its cache holds, 60 MB on an H200.
+const SMALLEST_QUEUED: u64 = 1 << 30;
+/// Copies between two waits on a device with a queue.
+const COPIES: usize = 10;
+
+/// Side of one large product on this device. Where operations are queued it is the largest of which
+/// three matrices in `f32` take an eighth of the memory at most: a small product would measure how
+/// long a launch takes.
+pub(super) fn large_product(device: &Device) -> usize {
+    if !device.has_queue() {
+        return PRODUCT;
+    }
+    let room = device.info().memory_bytes.unwrap_or(0) / 8;
+    let fits = |n: &usize| 3 * (n * n * DType::F32.size()) as u64 <= room;
+    PRODUCTS.into_iter().rfind(fits).unwrap_or(PRODUCT)
+}
 
 /// Floating-point operations a second: on the CPU multiply-adds of `f32` in registers, on all the
 /// threads that the device has; elsewhere the best of several products of this type.
@@ -32,8 +51,8 @@ pub(super) fn arithmetic(device: &Device, dtype: DType) -> Result<Limit> {
             by: "f32 multiply-adds in registers".to_owned(),
         });
     }
-    let mut per_s = 0.0f64;
-    for n in PRODUCTS {
+    let (mut per_s, largest) = (0.0f64, large_product(device).max(4096));
+    for n in PRODUCTS.into_iter().filter(|n| *n <= largest) {
         per_s = per_s.max(matmul_speed(device, n, dtype)?);
     }
     Ok(Limit {
@@ -44,7 +63,14 @@ pub(super) fn arithmetic(device: &Device, dtype: DType) -> Result<Limit> {
 
 /// Bytes a second to and from memory, or whatever cache holds this many bytes.
 pub(super) fn bandwidth(device: &Device, bytes: u64) -> Result<Limit> {
-    let (info, bytes) = (device.info(), bytes.max(SMALLEST));
+    let info = device.info();
+    let (least, copies) = if device.has_queue() {
+        let room = info.memory_bytes.unwrap_or(u64::MAX) / 8;
+        (SMALLEST_QUEUED.min(room).max(SMALLEST), COPIES)
+    } else {
+        (SMALLEST, 1)
+    };
+    let bytes = bytes.max(least);
     if let ("cpu", Some(threads)) = (info.backend.as_str(), info.threads) {
         return Ok(Limit {
             per_s: peak::bytes_per_s(threads, bytes as usize),
@@ -52,20 +78,22 @@ pub(super) fn bandwidth(device: &Device, bytes: u64) -> Result<Limit> {
         });
     }
     let elements = bytes as usize / DType::F32.size();
-    let x = Tensor::zeros(device, [elements], DType::F32)?;
+    let x = Tensor::from_slice(device, &normal_values(elements, 0), [elements])?;
     let mut y = Tensor::empty(device, [elements], DType::F32)?;
     let mut times = Vec::new();
     for _ in 0..5 {
         device.synchronize()?;
         let start = Instant::now();
-        device.run(Axpby {
-            alpha: 1.0,
-            x: x.view(),
-            beta: 0.0,
-            y: y.view_mut()?,
-        })?;
+        for _ in 0..copies {
+            device.run(Axpby {
+                alpha: 1.0,
+                x: x.view(),
+                beta: 0.0,
+                y: y.view_mut()?,
+            })?;
+        }
         device.synchronize()?;
-        times.push(start.elapsed().as_secs_f64());
+        times.push(start.elapsed().as_secs_f64() / copies as f64);
     }
     drop((x, y));
     device.trim();

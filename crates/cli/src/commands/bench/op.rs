@@ -4,7 +4,7 @@ use super::operands::{Bound, TIMED, Timed};
 use super::{Times, measured};
 use crate::commands::{Context, unknown};
 use crate::error::{Error, Result};
-use crate::format::thousands;
+use crate::format::{count, thousands};
 use crate::terminal;
 use latimer_tensor::{DType, Device};
 use latimer_trainer::size;
@@ -23,7 +23,8 @@ pub(crate) struct Args {
     /// Element type of its main operands: f32, bf16, f16, f64
     #[arg(long, value_name = "NAME", default_value = "f32")]
     dtype: String,
-    /// Runs to time [default: as many as take about a second, at least 10]
+    /// Times to measure [default: as many as take about a second, at least 10]; on a device that
+    /// queues its work, each is of many launches between two waits
     #[arg(long, value_name = "N")]
     runs: Option<usize>,
     /// Runs before, which are not timed
@@ -43,6 +44,10 @@ struct Measured<'a> {
     /// Whether the backend ran it itself; else its f64 meaning ran on the host.
     native: bool,
     runs: usize,
+    /// Launches between two waits, of which each time is the mean.
+    launches: usize,
+    /// Sets of operands that take turns, so that they are not found in a cache.
+    sets: usize,
     median_us: f64,
     min_us: f64,
     max_us: f64,
@@ -90,10 +95,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
             available: size(available),
         });
     }
-    let once = timed.bind(&device, dtype, &sizes)?;
+    let sets = sets(&device, memory_bytes);
+    let bound = (0..sets).map(|_| timed.bind(&device, dtype, &sizes));
+    let bound = bound.collect::<Result<Vec<_>>>()?;
     // Making the operands may have taken some.
     let fallbacks = device.fallbacks();
-    let mut times = time(&device, once, args)?;
+    let (launches, mut times) = time(&device, bound, args)?;
     let native = device.fallbacks() == fallbacks;
     let Times { median, min, max } = Times::of(&mut times);
     let measured = Measured {
@@ -105,6 +112,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         threads: info.threads,
         native,
         runs: times.len(),
+        launches,
+        sets,
         median_us: median * 1e6,
         min_us: min * 1e6,
         max_us: max * 1e6,
@@ -122,11 +131,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         gb_s,
         ..
     } = measured;
-    let how = if native {
-        ""
-    } else {
-        "\nby its f64 meaning on the host: this backend has no version of its own"
-    };
+    let mut how = String::new();
+    if launches > 1 {
+        how = format!(
+            "\nthe mean of {launches} launches a time, over {}",
+            count(sets, "set of operands")
+        );
+    }
+    if !native {
+        how += "\nby its f64 meaning on the host: this backend has no version of its own";
+    }
     terminal::result(format_args!(
         "{name} {} {dtype_name} on {} ({})\n\
          {median_us:.1} us (median of {}; {min_us:.1} to {max_us:.1})\n\
@@ -198,29 +212,184 @@ fn sizes(timed: &Timed, given: &[usize]) -> Result<Vec<usize>> {
     Ok(given.to_vec())
 }
 
-/// Seconds of each run, inside the device's threads.
-fn time(device: &Device, mut once: Bound, args: &Args) -> Result<Vec<f64>> {
-    Ok(device.enter(|| -> latimer_tensor::Result<Vec<f64>> {
-        for _ in 0..args.warmup {
-            once(device)?;
-        }
-        device.synchronize()?;
-        let (begin, mut times) = (Instant::now(), Vec::new());
-        loop {
-            let start = Instant::now();
-            once(device)?;
-            device.synchronize()?;
-            times.push(start.elapsed().as_secs_f64());
-            let enough = match args.runs {
-                Some(runs) => times.len() >= runs,
-                None => {
-                    times.len() >= *RUNS.end()
-                        || (times.len() >= *RUNS.start() && begin.elapsed() > LONG_ENOUGH)
+/// Operands that a device with a queue is timed on take this much together: several times what its
+/// cache holds, as a step's operands were not used a moment ago.
+const BEYOND_CACHES: u64 = 256 << 20;
+/// Sets at most: of operands so small that this leaves them in a cache, launching takes longest.
+const MOST_SETS: u64 = 16;
+
+/// How many sets of operands take turns: one where there is no queue, else as many as no cache holds,
+/// in half of the memory at most.
+fn sets(device: &Device, bytes_of_one: u64) -> usize {
+    if !device.has_queue() {
+        return 1;
+    }
+    let bytes = bytes_of_one.max(1);
+    let room = device.info().memory_bytes.unwrap_or(u64::MAX) / 2 / bytes;
+    let wanted = BEYOND_CACHES.div_ceil(bytes).min(MOST_SETS);
+    wanted.min(room).max(1) as usize
+}
+
+/// On a device with a queue, launches that take about as long are between two waits: the wait itself,
+/// some 10 microseconds, then hardly counts.
+const BETWEEN_WAITS: f64 = 0.02;
+
+/// Launches between two waits, and the mean seconds of each such group, inside the device's threads.
+fn time(device: &Device, mut bound: Vec<Bound>, args: &Args) -> Result<(usize, Vec<f64>)> {
+    Ok(
+        device.enter(|| -> latimer_tensor::Result<(usize, Vec<f64>)> {
+            let (mut turn, sets) = (0, bound.len());
+            let mut group = |launches: usize| {
+                device.synchronize()?;
+                let start = Instant::now();
+                for _ in 0..launches {
+                    bound[turn % sets](device)?;
+                    turn += 1;
                 }
+                device.synchronize()?;
+                latimer_tensor::Result::Ok(start.elapsed().as_secs_f64() / launches as f64)
             };
-            if enough {
-                return Ok(times);
+            // Every set at least once, as memory is slower on its first use.
+            for _ in 0..args.warmup.max(sets - 1) {
+                group(1)?;
+            }
+            let launches = if device.has_queue() {
+                let one = group(sets.max(3))?;
+                ((BETWEEN_WAITS / one.max(1e-9)) as usize).clamp(sets, *RUNS.end())
+            } else {
+                1
+            };
+            let (begin, mut times) = (Instant::now(), Vec::new());
+            loop {
+                times.push(group(launches)?);
+                let enough = match args.runs {
+                    Some(runs) => times.len() >= runs,
+                    None => {
+                        times.len() >= *RUNS.end()
+                            || (times.len() >= *RUNS.start() && begin.elapsed() > LONG_ENOUGH)
+                    }
+                };
+                if enough {
+                    return Ok((launches, times));
+                }
+            }
+        })?,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latimer_tensor::{Backend, Buffer, DeviceInfo, Op, Ran, View, ViewMut};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    /// A device that does nothing, perhaps behind a queue. It keeps the piece of memory that each
+    /// `fill` would write, and `None` for each wait.
+    #[derive(Clone, Debug, Default)]
+    struct Idle {
+        queued: bool,
+        memory: u64,
+        pieces: Arc<AtomicUsize>,
+        asked: Arc<Mutex<Vec<Option<usize>>>>,
+    }
+
+    #[derive(Debug)]
+    struct Piece(usize);
+
+    impl Buffer for Piece {}
+
+    impl Backend for Idle {
+        fn info(&self) -> DeviceInfo {
+            let mut info = DeviceInfo::default();
+            info.memory_bytes = Some(self.memory);
+            info
+        }
+
+        fn alloc(&self, _bytes: usize) -> latimer_tensor::Result<Box<dyn Buffer>> {
+            let number = self.pieces.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(Piece(number)))
+        }
+
+        fn upload(&self, _src: &[u8], _dst: ViewMut<'_>) -> latimer_tensor::Result<()> {
+            Ok(())
+        }
+
+        fn download(&self, _src: View<'_>, _dst: &mut [u8]) -> latimer_tensor::Result<()> {
+            Ok(())
+        }
+
+        fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Ran> {
+            if let Op::Fill(fill) = op {
+                let Piece(number) = fill.y.as_view().buffer("fill", "y")?;
+                self.asked.lock().unwrap().push(Some(*number));
+            }
+            Ok(Ran::Done)
+        }
+
+        fn has_queue(&self) -> bool {
+            self.queued
+        }
+
+        fn synchronize(&self) -> latimer_tensor::Result<()> {
+            self.asked.lock().unwrap().push(None);
+            Ok(())
+        }
+    }
+
+    /// What a device is asked while `fill` of 1 MiB is timed 3 times: the pieces between waits.
+    fn asked(queued: bool, memory: u64) -> (usize, Vec<Vec<usize>>) {
+        let idle = Idle {
+            queued,
+            memory,
+            ..Idle::default()
+        };
+        let device = Device::new(idle.clone());
+        let fill = TIMED.iter().find(|timed| timed.name == "fill").unwrap();
+        let (_, bytes) = fill.needs(DType::F32, &[1 << 18]).unwrap();
+        let sets = sets(&device, bytes);
+        let bound = (0..sets).map(|_| fill.bind(&device, DType::F32, &[1 << 18]).unwrap());
+        let bound = bound.collect();
+        idle.asked.lock().unwrap().clear();
+        let args = Args {
+            name: None,
+            shape: Vec::new(),
+            dtype: "f32".to_owned(),
+            runs: Some(3),
+            warmup: 3,
+        };
+        let (launches, times) = time(&device, bound, &args).unwrap();
+        assert_eq!(times.len(), 3);
+        let asked = idle.asked.lock().unwrap();
+        let groups = asked
+            .split(Option::is_none)
+            .filter(|group| !group.is_empty());
+        let groups: Vec<Vec<usize>> = groups
+            .map(|group| group.iter().flatten().copied().collect())
+            .collect();
+        let timed = groups[groups.len() - 3..].to_vec();
+        assert!(timed.iter().all(|group| group.len() == launches));
+        (sets, timed)
+    }
+
+    #[test]
+    fn a_queue_is_filled_between_waits_with_launches_on_sets_that_take_turns() {
+        let (sets, groups) = asked(true, 1 << 37);
+        assert_eq!(sets, 16, "of 1 MiB, so that 256 MiB would be 256");
+        for group in groups {
+            assert!(group.len() >= sets, "{}", group.len());
+            for pair in group.windows(2) {
+                assert_ne!(pair[0], pair[1], "a piece just used is in the cache");
             }
         }
-    })?)
+        // As many as half of the memory has room for.
+        assert_eq!(asked(true, 8 << 20).0, 4);
+    }
+
+    #[test]
+    fn without_a_queue_each_launch_is_waited_for() {
+        let (sets, groups) = asked(false, 1 << 37);
+        assert_eq!(sets, 1);
+        assert_eq!(groups, vec![vec![groups[0][0]]; 3]);
+    }
 }

@@ -53,6 +53,13 @@ impl Timed {
 /// Draws of normal values, repeated as often as an operand is long.
 const DRAWS: usize = 1 << 16;
 
+/// Normally distributed values.
+pub(super) fn normal_values(n: usize, seed: u32) -> Vec<f32> {
+    let mut stream = Stream::new(0, seed, 0);
+    let draws: Vec<f32> = (0..DRAWS.min(n)).map(|_| stream.normal() as f32).collect();
+    draws.iter().copied().cycle().take(n).collect()
+}
+
 /// Makes operands: normally distributed, of one type. On a device that only counts they have no
 /// values.
 struct Operands<'a> {
@@ -65,10 +72,7 @@ impl Operands<'_> {
         if self.only_counts() {
             return self.out(shape);
         }
-        let mut stream = Stream::new(0, shape.len() as u32, 0);
-        let n = shape.iter().product();
-        let draws: Vec<f32> = (0..DRAWS.min(n)).map(|_| stream.normal() as f32).collect();
-        let values: Vec<f32> = draws.iter().copied().cycle().take(n).collect();
+        let values = normal_values(shape.iter().product(), shape.len() as u32);
         Tensor::from_slice(self.device, &values, shape)?.cast(self.dtype)
     }
 

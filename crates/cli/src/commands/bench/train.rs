@@ -1,6 +1,6 @@
 //! `latimer bench train`: steps on random tokens.
 
-use super::limits::{arithmetic, bandwidth};
+use super::limits::{arithmetic, bandwidth, large_product};
 use super::profile::Profile;
 use super::{Times, Watch, Watched, measured, mib};
 use crate::args::ConfigArgs;
@@ -56,9 +56,10 @@ struct Measured<'a> {
     seq_len: usize,
     vocab_size: usize,
     step_ms: Times,
-    /// Of a step, what is not spent in operations, where these are done when the backend returns:
-    /// checks, requests to the pool, the tape, rows on their way in.
-    dispatch_ms: f64,
+    /// Of a step, what is not spent in operations: checks, requests to the pool, the tape, rows on
+    /// their way in. Not on a device with a queue, where it cannot be told from enqueueing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispatch_ms: Option<f64>,
     tokens_per_s: f64,
     /// The step's operations per second as a share of the device's speed in one large product.
     mfu: Option<f64>,
@@ -142,7 +143,8 @@ struct Timed {
     times: Vec<f64>,
     /// Buffers that the pool asked for during the timed steps.
     misses: u64,
-    dispatch_ms: f64,
+    /// `None` on a device with a queue.
+    dispatch_ms: Option<f64>,
 }
 
 fn time(
@@ -177,7 +179,10 @@ fn time(
         losses,
         times,
         misses: device.pool_stats().misses - misses,
-        dispatch_ms: dispatch_ms(training, source, watch, args.steps)?,
+        dispatch_ms: match device.has_queue() {
+            true => None,
+            false => Some(dispatch_ms(training, source, watch, args.steps)?),
+        },
     })
 }
 
@@ -192,13 +197,18 @@ fn dispatch_ms(
     Ok(Times::of(&mut times.collect::<Result<Vec<_>>>()?).median)
 }
 
-/// The operations of up to a fifth as many steps again, each waited for.
-fn profile(training: &mut Training, source: &RandomIds, watch: &Watch, steps: u64) -> Result<()> {
+/// The operations of up to a fifth as many steps again, each waited for; the median time outside of
+/// them.
+fn profile(training: &mut Training, source: &RandomIds, watch: &Watch, steps: u64) -> Result<f64> {
+    let mut outside = Vec::new();
     // One at the least is not counted: it finds the ledger without rows.
     for number in 0..=steps.div_ceil(5).max(3) {
-        watch.step(number > 0, || step(training, source))?;
+        let ms = watch.step(number > 0, || step(training, source))?;
+        if number > 0 {
+            outside.push(ms);
+        }
     }
-    Ok(())
+    Ok(Times::of(&mut outside).median)
 }
 
 fn step(training: &mut Training, source: &RandomIds) -> Result<()> {
@@ -208,9 +218,6 @@ fn step(training: &mut Training, source: &RandomIds) -> Result<()> {
 
 /// Memory's speed is measured on as much as a step's buffers hold, up to this.
 const MOST_COPIED: u64 = 128 << 20;
-
-/// Sizes of the product that the device's speed is measured with.
-const PRODUCT: usize = 1024;
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     if args.steps == 0 {
@@ -254,7 +261,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         info.backend,
         info.name,
     ));
-    let before = matmul_speed(&device, PRODUCT, train.dtype.dtype())?;
+    let product = large_product(&device);
+    let before = matmul_speed(&device, product, train.dtype.dtype())?;
     let source = RandomIds::new(vocab_size);
     // Inside the device's threads, as a run trains.
     let Timed {
@@ -264,13 +272,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         dispatch_ms,
     } = device.enter(|| time(&mut training, &source, &watch, args, terminal))?;
     let (pool, resident) = (device.pool_stats().held_bytes, peak_rss_mb());
-    let peak = before.max(matmul_speed(&device, PRODUCT, train.dtype.dtype())?);
+    let peak = before.max(matmul_speed(&device, product, train.dtype.dtype())?);
     let limit = arithmetic(&device, train.dtype.dtype())?;
     let profile = if args.profile {
-        device.enter(|| profile(&mut training, &source, &watch, args.steps))?;
+        let outside_ms = device.enter(|| profile(&mut training, &source, &watch, args.steps))?;
         let bandwidth = bandwidth(&device, (pool as u64).min(MOST_COPIED))?;
         let ledger = watch.ledger();
-        Some(Profile::of(&ledger, dispatch_ms, &limit, &bandwidth))
+        let outside_ms = dispatch_ms.unwrap_or(outside_ms);
+        Some(Profile::of(&ledger, outside_ms, &limit, &bandwidth))
     } else {
         None
     };
@@ -308,11 +317,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
             profile,
         });
     }
+    let dispatch = dispatch_ms.map_or(String::new(), |ms| {
+        let share = percent(ms / median);
+        format!("dispatch  {ms:.3} ms of a step outside operations ({share})\n")
+    });
     terminal::result(format_args!(
         "step      {median:.2} ms (median of {}; {min:.2} to {max:.2})\n\
          speed     {} tokens/s, {} of the device's speed in one product ({:.1} GFLOP/s)\n\
          peak      {} of {:.1} GFLOP/s ({})\n\
-         dispatch  {dispatch_ms:.3} ms of a step outside operations ({})\n\
+         {dispatch}\
          loss      {first:.4} at first, {last:.4} at last\n\
          memory    {}, {} of it in buffers, {allocations} new ones a step",
         times.len(),
@@ -322,7 +335,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         percent(peak_share),
         limit.per_s * 1e-9,
         limit.by,
-        percent(dispatch_ms / median),
         resident.map_or("unknown".to_owned(), |mb| format!("{mb:.0} MiB at most")),
         size(pool as u64),
     ))?;

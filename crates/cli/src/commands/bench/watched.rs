@@ -98,6 +98,10 @@ impl Backend for Watched {
         self.0.native(dtype)
     }
 
+    fn has_queue(&self) -> bool {
+        self.0.has_queue()
+    }
+
     fn chunk_bytes(&self) -> usize {
         self.0.chunk_bytes()
     }
