@@ -43,6 +43,57 @@ impl Place {
 
 const LINES: &str = "to be or not to be\n\nthat is, the question\n";
 
+/// What `tokenizer info` says that ids are: numbers and their names.
+fn shares(shown: &str) -> Vec<(u64, String)> {
+    let mut lines = shown
+        .lines()
+        .skip_while(|line| !line.starts_with("vocabulary"));
+    let shares = lines.nth(1).unwrap().trim().split(", ");
+    shares
+        .map(|share| {
+            let (count, name) = share.split_once(' ').unwrap();
+            (count.replace(',', "").parse().unwrap(), name.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn what_the_ids_of_a_vocabulary_are_adds_up() {
+    let place = Place::new();
+    for (kind, flags, expected) in [
+        ("char", "", "characters"),
+        ("word", "--vocab-size 8", "words"),
+        // The package leaves room for words that this text does not have.
+        ("ngram", "", "words, sub-words, unused ids"),
+        ("ngram", "--lines", "words, sub-words"),
+        ("ngram", "--vocab-size 10", "words, sub-words"),
+        (
+            "bpe",
+            "--vocab-size 270 --special <|end|>",
+            "bytes, merges, special",
+        ),
+    ] {
+        let train = format!("tokenizer train --kind {kind} {flags} --data text.txt --out t.json");
+        let trained = place.output(&train);
+        let info = &place.json("tokenizer info --tokenizer t.json")[0];
+        let shown = place.output("tokenizer info --tokenizer t.json");
+        let shares = shares(&shown);
+        let total: u64 = shares.iter().map(|(count, _)| count).sum();
+        assert_eq!(info["vocab_size"], total, "{shown}");
+        let names: Vec<&str> = shares.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(names.join(", "), expected, "{shown}");
+        let unused = info["unused"].as_u64().unwrap();
+        assert_eq!(unused > 0, expected.contains("unused"), "{info}");
+        assert_eq!(shown.contains("unused: among "), unused > 0, "{shown}");
+        // Tokens are what has an id and a text.
+        let tokens = total - unused;
+        assert!(
+            trained.starts_with(&format!("{kind}: {tokens} tokens")),
+            "{trained}"
+        );
+    }
+}
+
 #[test]
 fn every_kind_goes_to_ids_and_back() {
     let place = Place::new();

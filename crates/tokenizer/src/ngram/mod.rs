@@ -46,7 +46,9 @@ use pieces::Pieces;
 /// Fitting keeps the most frequent words (`vocab_size * (1 - pct_bpe)` of them, required tokens
 /// first), then counts single characters and n-grams of the words left out and keeps the most
 /// frequent of these. Of equally frequent ones the first in the text comes first. Sub-words are
-/// numbered from where the words *could* end: a text with few words leaves a gap of unused ids.
+/// numbered from where the words *could* end: a text with few words leaves a gap of unused ids. A
+/// language model would have a row of weights for each of them, so with
+/// [`NgramOptions::lines`] sub-words follow the last word.
 ///
 /// Word characters, white space and lower case are those of Python 3.11 (Unicode 14.0), whatever
 /// compiled this crate. NLTK up to 3.9 cuts by Python's `re`, as this does; NLTK 3.10 moved to the
@@ -68,7 +70,7 @@ use pieces::Pieces;
 /// a full stop. Without, it holds if besides no text spells `__sow` or `__eow` and both have ids of
 /// their own, which a sub-word size below 2 leaves them not.
 ///
-/// Ids in the gap have no token. A model may still write one: it decodes as `__unk` does.
+/// Ids in the gap have no token; one of them decodes as `__unk` does.
 ///
 /// ```
 /// use latimer_tokenizer::{NgramOptions, NgramTokenizer, Tokenizer};
@@ -152,6 +154,10 @@ impl NgramTokenizer {
             return Err(too_many_ids(first_subword));
         }
         let (words, subwords) = fit::fit(lines, &options);
+        let first_subword = match options.lines {
+            true => words.len(),
+            false => first_subword,
+        };
         Self::from_parts(options, words, subwords, first_subword)
     }
 

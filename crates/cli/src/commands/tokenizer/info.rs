@@ -9,6 +9,7 @@ use latimer_tokenizer::{BpeTokenizer, NgramTokenizer, Tokenizer, UNKNOWN};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::any::Any;
+use std::collections::HashSet;
 
 /// Which tokenizer, and how much of it.
 #[derive(Debug, clap::Args)]
@@ -39,6 +40,8 @@ struct Info<'a> {
     words: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subwords: Option<usize>,
+    /// Ids below `vocab_size` that no token has.
+    unused: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     vocab: Option<Vec<(String, u32)>>,
 }
@@ -76,6 +79,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             }
         }
     }
+    let shares = shares(&*tokenizer, &special);
+    let unused = unused(&*tokenizer);
     let vocab = args.vocab.map(|n| listed(&*tokenizer, ngram, n));
     let info = Info {
         kind: tokenizer.kind(),
@@ -87,6 +92,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         merges: bpe.map(|bpe| bpe.merges().len()),
         words: ngram.map(|ngram| ngram.words().len()),
         subwords: ngram.map(|ngram| ngram.subwords().len()),
+        unused: unused.as_ref().map_or(0, |unused| unused.count),
         vocab,
     };
     if context.terminal.json {
@@ -100,17 +106,20 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         "vocabulary   {} ids",
         thousands(vocab_size as u64)
     ))?;
-    if let (Some(words), Some(subwords)) = (info.words, info.subwords) {
-        let (words, subwords) = (thousands(words as u64), thousands(subwords as u64));
+    terminal::result(format_args!("             {shares}"))?;
+    if let Some(Unused { first, last, .. }) = unused {
+        let why = match ngram {
+            Some(_) => "sub-words begin where the words could end, as in the package `bpe`",
+            None => "the file has no token for them",
+        };
         terminal::result(format_args!(
-            "             {words} words, {subwords} sub-words"
+            "             unused: among {} to {} ({why})",
+            thousands(u64::from(first)),
+            thousands(u64::from(last))
         ))?;
     }
-    if let (Some(pattern), Some(merges)) = (info.pattern, info.merges) {
-        let merges = thousands(merges as u64);
-        terminal::result(format_args!(
-            "             {merges} merges, pattern {pattern}"
-        ))?;
+    if let Some(pattern) = info.pattern {
+        terminal::result(format_args!("pattern      {pattern}"))?;
     }
     if !info.special.is_empty() {
         let names: Vec<_> = info
@@ -135,6 +144,70 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         terminal::result(tokens.join(", "))?;
     }
     Ok(())
+}
+
+/// Ids that no token has.
+pub(super) struct Unused {
+    pub(super) count: usize,
+    first: u32,
+    last: u32,
+}
+
+/// The ids of a vocabulary that no token has, if there are any.
+pub(super) fn unused(tokenizer: &dyn Tokenizer) -> Option<Unused> {
+    let ids = 0..tokenizer.vocab_size() as u32;
+    let mut empty = ids.filter(|&id| tokenizer.token_bytes(id).is_none());
+    let first = empty.next()?;
+    let (count, last) = empty.fold((1, first), |(count, _), id| (count + 1, id));
+    Some(Unused { count, first, last })
+}
+
+/// What the ids of a vocabulary are: each is counted once, so the numbers add up to its size.
+fn shares(tokenizer: &dyn Tokenizer, special: &Map<String, Value>) -> String {
+    let any = tokenizer as &dyn Any;
+    let bpe = any.downcast_ref::<BpeTokenizer>();
+    let merged: HashSet<u32> = bpe
+        .into_iter()
+        .flat_map(|bpe| bpe.merges().map(|(_, _, id)| id))
+        .collect();
+    let subwords: HashSet<u32> = any
+        .downcast_ref::<NgramTokenizer>()
+        .into_iter()
+        .flat_map(|ngram| ngram.subwords().map(|(_, id)| id))
+        .collect();
+    let special: HashSet<u64> = special.values().filter_map(Value::as_u64).collect();
+    let other = match tokenizer.kind() {
+        "char" => ["character", "characters"],
+        "bpe" => ["byte", "bytes"],
+        _ => ["word", "words"],
+    };
+    let names = [
+        other,
+        ["merge", "merges"],
+        ["sub-word", "sub-words"],
+        ["special", "special"],
+        ["token of no merge", "tokens of no merge"],
+        ["unused id", "unused ids"],
+    ];
+    let mut counts = [0u64; 6];
+    for id in 0..tokenizer.vocab_size() as u32 {
+        let share = match tokenizer.token_bytes(id) {
+            None => 5,
+            // Where both kinds of one tokenizer claim an id, it is what text is cut into.
+            Some(_) if subwords.contains(&id) => 2,
+            Some(_) if bpe.is_some() && special.contains(&u64::from(id)) => 3,
+            Some(_) if merged.contains(&id) => 1,
+            Some(bytes) if bpe.is_some() && bytes.len() > 1 => 4,
+            Some(_) => 0,
+        };
+        counts[share] += 1;
+    }
+    let shown = names.iter().zip(counts).filter(|&(_, count)| count > 0);
+    let shown = shown.map(|([one, many], count)| {
+        let name = if count == 1 { one } else { many };
+        format!("{} {name}", thousands(count))
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// Tokens with their ids, what cannot be seen escaped.

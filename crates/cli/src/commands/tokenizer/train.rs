@@ -136,10 +136,19 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if context.terminal.json {
         return terminal::json_result(&trained);
     }
+    let unused = super::info::unused(&*tokenizer).map_or(0, |unused| unused.count);
+    let ids = match unused {
+        0 => String::new(),
+        _ => format!(
+            " ({} ids, {} of them unused)",
+            thousands(trained.vocab_size as u64),
+            thousands(unused as u64)
+        ),
+    };
     terminal::result(format_args!(
-        "{}: {} tokens from {} bytes in {}\nsaved {}",
+        "{}: {} tokens{ids} from {} bytes in {}\nsaved {}",
         trained.kind,
-        thousands(trained.vocab_size as u64),
+        thousands((trained.vocab_size - unused) as u64),
         thousands(bytes),
         duration(seconds),
         trained.out,
