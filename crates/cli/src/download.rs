@@ -20,7 +20,8 @@ const CONNECT: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// What else can be done where a corpus was asked for by name.
-pub(crate) const OTHER_TEXT: &str = ", or give a text of yours as --data FILE";
+pub(crate) const OTHER_TEXT: &str = ", or give a text of yours as --data FILE, or \
+    --data phrasebook-english, which is made here";
 
 /// Why a corpus could not be downloaded.
 #[derive(Debug, thiserror::Error)]

@@ -81,7 +81,7 @@ impl Sharpness {
 /// use latimer_tensor::Device;
 ///
 /// let m = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
-/// let found = lookup(&m.query("sous", 0)?, &m.k, &m.v)?;
+/// let found = lookup(&m.query("sous")?, &m.k, &m.v)?;
 /// assert_eq!(found.scores.to_string(), "[[0 0 0 1 0 0]]");
 /// assert_eq!(found.output.to_string(), "[[0 0 0 0 1]]"); // under
 /// # Ok::<(), latimer_lessons::Error>(())
@@ -111,7 +111,7 @@ pub fn lookup(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Attention> {
 /// use latimer_tensor::Device;
 ///
 /// let m = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
-/// let q = m.query("sous", 0)?;
+/// let q = m.query("sous")?;
 /// let found = attention(&q, &m.k, &m.v, Sharpness::default())?;
 /// assert_eq!(format!("{:.4}", found.output), "[[0.1296 0.1296 0.1296 0.2591 0.3522]]");
 /// assert_eq!(m.output.decode(&found.output)?, Some("under"));
@@ -147,7 +147,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sharpness: Sharpness) -> Re
 /// use latimer_tensor::Device;
 ///
 /// let m = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
-/// let chat = m.query("chat", 0)?; // alone, so that every key hands it all
+/// let chat = m.query("chat")?; // alone, so that every key hands it all
 /// let found = attention_over_queries(&chat, &m.k, &m.v, Sharpness::default())?;
 /// assert_eq!(found.output.to_string(), "[[1 1 1 2 1]]");
 /// assert_eq!(m.output.decode(&found.output)?, Some("the"));

@@ -1,5 +1,6 @@
 //! A dictionary: pairs in order, looked up exactly or by the nearest key.
 
+use crate::error::{Unknown, UnknownWords};
 use crate::{Error, Result};
 
 /// The tutorial's six entries, in its order.
@@ -137,12 +138,27 @@ impl Dictionary {
         }
     }
 
-    /// The error for a word that has no entry; `index` is its place in the text, from 0.
-    pub(crate) fn unknown(&self, word: &str, index: usize) -> Error {
-        Error::UnknownWord {
+    /// The words that have no entry, each once, in order.
+    #[must_use]
+    pub fn without_entry<'a>(&self, words: &[&'a str]) -> Vec<&'a str> {
+        let mut unknown = Vec::new();
+        for &word in words {
+            if self.get(word).is_none() && !unknown.contains(&word) {
+                unknown.push(word);
+            }
+        }
+        unknown
+    }
+
+    /// The error for a text with words that have no entry: it names each.
+    pub(crate) fn unknown(&self, words: &[&str]) -> Error {
+        let unknown = self.without_entry(words).into_iter().map(|word| Unknown {
             word: word.to_owned(),
-            position: index + 1,
-            nearest: self.nearest(word).key.to_owned(),
+            position: 1 + words.iter().position(|&w| w == word).unwrap_or_default(),
+            nearest: Some(self.nearest(word).key.to_owned()),
+        });
+        Error::UnknownWords {
+            unknown: UnknownWords(unknown.collect()),
             known: self.keys().collect::<Vec<_>>().join(", "),
         }
     }

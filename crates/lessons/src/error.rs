@@ -1,6 +1,8 @@
 //! What can go wrong in a lesson, with both sides as data.
 
+use crate::translate::list;
 use latimer_tensor::Shape;
+use std::fmt;
 
 /// The result of anything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -39,20 +41,27 @@ pub enum Error {
         /// What it was to mean as well.
         second: String,
     },
-    /// A word that has no entry and no vector.
+    /// Words that have no entry and no vector.
     #[error(
-        "unknown word `{word}`, word {position} of the text: the dictionary knows {known}; the \
-         nearest is `{nearest}`, which the method `fuzzy` takes"
+        "{unknown}: the dictionary knows {known}; the nearest {}, which the method `fuzzy` takes",
+        unknown.nearest()
     )]
-    UnknownWord {
-        /// The word.
-        word: String,
-        /// Its place in the text, from 1.
-        position: usize,
-        /// The nearest key.
-        nearest: String,
+    UnknownWords {
+        /// The words.
+        unknown: UnknownWords,
         /// All keys, in order.
         known: String,
+    },
+    /// Words that a GPT's tokenizer has no token for.
+    #[error(
+        "{unknown:#}: the model has a vocabulary of {vocab_size}, the words of its training text; use \
+         these, or train on a text that has yours"
+    )]
+    OutsideVocabulary {
+        /// The words.
+        unknown: UnknownWords,
+        /// Tokens of the vocabulary.
+        vocab_size: usize,
     },
     /// A vector that is not as long as the vocabulary it is read by.
     #[error("a vector of shape {got} cannot be decoded by a vocabulary of {expected} words")]
@@ -73,7 +82,7 @@ pub enum Error {
 
     // ---- translating
     /// There is nothing to translate.
-    #[error("there is nothing to translate: give a sentence, such as `le chat est sous la table`")]
+    #[error("there is no word to translate: give a sentence, such as `le chat est sous la table`")]
     EmptyText,
     /// An answer in which no word is above 0.
     #[error("the answer for `{word}` has nothing above 0, so it is no word")]
@@ -117,6 +126,65 @@ pub enum Error {
         /// All lessons' names.
         known: String,
     },
+}
+
+/// Words that are not known: at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownWords(pub Vec<Unknown>);
+
+/// A word that is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The word.
+    pub word: String,
+    /// Its place in the text, from 1.
+    pub position: usize,
+    /// The nearest word that is known, if one is near.
+    pub nearest: Option<String>,
+}
+
+impl UnknownWords {
+    /// `is` with the one nearest word, or `are` with all.
+    fn nearest(&self) -> String {
+        let nearest = self.0.iter().filter_map(|unknown| unknown.nearest.clone());
+        let nearest: Vec<String> = nearest.collect();
+        let verb = if nearest.len() == 1 { "is" } else { "are" };
+        format!("{verb} {}", list(&nearest))
+    }
+}
+
+/// Each word with its place; with `#` also the word that is nearest to it.
+impl fmt::Display for UnknownWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.0.len().saturating_sub(1);
+        for (number, unknown) in self.0.iter().enumerate() {
+            f.write_str(match number {
+                0 => "unknown word ",
+                _ if number == last => ", and ",
+                _ => ", ",
+            })?;
+            write!(f, "`{}`, word {}", unknown.word, unknown.position)?;
+            if number == 0 {
+                f.write_str(" of the text")?;
+            }
+            if let Some(nearest) = unknown.nearest.as_ref().filter(|_| f.alternate()) {
+                write!(f, " (the nearest is `{nearest}`)")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Error {
+    /// The same error where this many words of the text come before the sentence.
+    pub(crate) fn after(mut self, words: usize) -> Self {
+        if let Self::UnknownWords { unknown, .. } | Self::OutsideVocabulary { unknown, .. } =
+            &mut self
+        {
+            unknown.0.iter_mut().for_each(|word| word.position += words);
+        }
+        self
+    }
 }
 
 impl From<latimer_trainer::Error> for Error {

@@ -1,7 +1,7 @@
 //! An exam for translators: what each idea buys, in numbers.
 
-use crate::{Dictionary, Error, Method, Result, Translator};
-use latimer_trainer::data::phrasebook::{self, Unseen, tokens, unseen_pairs};
+use crate::{Dictionary, Error, Result, Translator};
+use latimer_trainer::data::phrasebook::{self, Unseen, unseen_pairs};
 
 /// Shortest word that is given a typo: below, too little is left to recognise.
 const SHORTEST: usize = 4;
@@ -106,19 +106,18 @@ impl Exam {
 }
 
 fn is_right(translator: &dyn Translator, french: &str, english: &str) -> Result<bool> {
-    // A GPT's tokenizer cuts after apostrophes itself; the others know white space only.
-    let cut = tokens(french).collect::<Vec<_>>().join(" ");
-    let question = match translator.method() {
-        Method::Gpt => french,
-        _ => &cut,
-    };
-    match translator.translate(question) {
+    match translator.translate(french) {
         // Words that mean nothing in English leave no gap.
         Ok(answer) => Ok(answer
             .text
             .split_whitespace()
             .eq(english.split_whitespace())),
-        Err(Error::UnknownWord { .. } | Error::NoAnswer { .. } | Error::Tokenizer(_)) => Ok(false),
+        Err(
+            Error::UnknownWords { .. }
+            | Error::OutsideVocabulary { .. }
+            | Error::NoAnswer { .. }
+            | Error::Tokenizer(_),
+        ) => Ok(false),
         Err(Error::Trainer(error)) if matches!(*error, latimer_trainer::Error::Tokenizer(_)) => {
             Ok(false)
         }

@@ -28,7 +28,7 @@ pub struct KeysAndValues {
 /// use latimer_tensor::Device;
 ///
 /// let matrices = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
-/// let q = matrices.query("sous", 0)?; // [1, 6]
+/// let q = matrices.query("sous")?; // [1, 6]
 /// let scores = q.matmul(&matrices.k.t()?)?; // [1, 6]
 /// assert_eq!(scores.to_vec::<f32>()?, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
 /// let answer = scores.matmul(&matrices.v)?; // [1, 5]
@@ -76,24 +76,23 @@ impl KeysAndValues {
         &self.dictionary
     }
 
-    /// The one-hot vector of a key as `[1, V_in]`; `index` is the word's place in the text, from 0,
-    /// for the error.
+    /// The one-hot vector of a key as `[1, V_in]`.
     ///
     /// ```
     /// use latimer_lessons::{Dictionary, keys_and_values};
     /// use latimer_tensor::Device;
     ///
     /// let m = keys_and_values(&Device::reference(), &Dictionary::tutorial())?;
-    /// assert_eq!(m.query("chat", 0)?.to_string(), "[[1 0 0 0 0 0]]");
-    /// assert!(m.query("chats", 0).is_err());
+    /// assert_eq!(m.query("chat")?.to_string(), "[[1 0 0 0 0 0]]");
+    /// assert!(m.query("chats").is_err());
     /// # Ok::<(), latimer_lessons::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::UnknownWord`]: a word that is no key has no one-hot vector.
-    pub fn query(&self, word: &str, index: usize) -> Result<Tensor> {
+    /// [`crate::Error::UnknownWords`]: a word that is no key has no one-hot vector.
+    pub fn query(&self, word: &str) -> Result<Tensor> {
         let vector = self.input.one_hot(self.k.device(), word)?;
-        let vector = vector.ok_or_else(|| self.dictionary.unknown(word, index))?;
+        let vector = vector.ok_or_else(|| self.dictionary.unknown(&[word]))?;
         Ok(vector.reshape([1, self.input.len()])?)
     }
 

@@ -44,7 +44,7 @@ mod vocabulary;
 pub use attention::{Attention, Sharpness, attention, attention_over_queries, lookup};
 pub use course::{Lesson, Setting};
 pub use dictionary::{Dictionary, Nearest};
-pub use error::{Error, Result};
+pub use error::{Error, Result, Unknown, UnknownWords};
 pub use exam::{Exam, Score};
 pub use figure::{Bars, Curve, Matrix, Part, Table, Widget};
 pub use head::{Found, Head};
@@ -53,7 +53,7 @@ pub use latex::latex_matrix;
 pub use learned::{HeadTraining, LearnedHead, Snapshot, spelling};
 pub use translate::{
     AttentionTranslator, ExactTranslator, FuzzyTranslator, GptTranslator, HeadTranslator,
-    MatrixTranslator, Method, SoftmaxTranslator, Translation, Translator,
+    MatrixTranslator, Method, Remark, Sentence, SoftmaxTranslator, Translation, Translator, Unsure,
 };
 pub use vocabulary::Vocabulary;
 

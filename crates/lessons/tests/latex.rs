@@ -21,6 +21,7 @@ fn all(text: Option<&str>) -> String {
     let device = Device::new(Cpu::new(2).unwrap());
     let setting = Setting {
         text,
+        steps: Some(20),
         ..Setting::new(&device)
     };
     let lessons = LESSONS.iter().map(|entry| entry.build(&setting).unwrap());

@@ -29,8 +29,22 @@ set(temperature, Math.log10(0.3)); log.mended = said(a);
 set(temperature, 0); set(scale, 1); set(a.querySelector('input[type=text]'), 'tables');
 log.tables = row(0); log.near = said(a);
 log.lines = a.querySelectorAll('svg line').length;
+// What is said about the answer follows from it.
+const text = a.querySelector('input[type=text]'), hint = () => a.querySelector('.hint').textContent;
+const words = () => Array.from(a.querySelectorAll('svg .word'), w => w.textContent).join(' ');
+set(text, 'le chat est sous la table'); log.known = hint();
+set(text, 'le chien dort sous la tables'); log.unknown = hint(); log.unknown_said = said(a);
+set(text, '« LE CHAT, l’Oeuf\u{202f}! »'); log.normal = words();
+set(text, 'le chat'); set(scale, 1 / Math.sqrt(6)); log.soft = hint();
+set(scale, 0); log.no_scale = hint();
+set(scale, 1); set(temperature, 1); log.hot = hint();
+set(temperature, 0); set(text, 'chat '.repeat(14)); log.many = hint();
+set(text, 'chat' + 'x'.repeat(200)); log.far = hint();
+set(text, '...'); log.none = said(a);
 const l = widget('levenshtein');
-set(l.querySelector('input'), 'chats'); log.edits = said(l);
+set(l.querySelector('input'), 'x'.repeat(30)); log.long = said(l);
+set(l.querySelector('input'), '!'); log.empty = said(l);
+set(l.querySelector('input'), 'Chats,'); log.edits = said(l);
 log.path = l.querySelectorAll('.path').length;
 const m = widget('merges'), made = m.querySelector('input');
 log.before = said(m); set(made, made.max); log.after = said(m);
@@ -104,6 +118,9 @@ const result = document.createElement('pre');
 result.textContent = 'LOG' + JSON.stringify(log) + 'GOL';
 parent.document.body.append(result);
 ";
+
+/// What the figure of attention always says at its end.
+const CHOOSE: &str = "Choose a word of the sentence to see its lines alone.";
 
 /// The lessons as a book; with the plays and their curves where `$LATIMER_CACHE` holds them.
 fn book() -> String {
@@ -196,6 +213,52 @@ fn what_can_be_moved_computes_and_all_can_be_seen() {
                 json!(["0.1318", "0.1318", "0.3409", "0.2637", "0.1318"]),
             ),
             ("near", json!("table")),
+            (
+                "known",
+                json!(format!("As the dictionary has it. {CHOOSE}")),
+            ),
+            (
+                "unknown",
+                json!(format!(
+                    "Not in the dictionary: chien asks as chat, 3 edits away; dort asks as chat, 3 \
+                     edits away; tables asks as table, 1 edit away. {CHOOSE}"
+                )),
+            ),
+            ("unknown_said", json!("the cat cat under the table")),
+            ("normal", json!("le chat l' œuf")),
+            (
+                "soft",
+                json!(format!(
+                    "Not what the keys mean: a lower temperature or a greater scale mends it. {CHOOSE}"
+                )),
+            ),
+            (
+                "no_scale",
+                json!(format!(
+                    "Not what the keys mean: a greater scale mends it. {CHOOSE}"
+                )),
+            ),
+            (
+                "hot",
+                json!(format!(
+                    "Not what the keys mean: a lower temperature mends it. {CHOOSE}"
+                )),
+            ),
+            (
+                "many",
+                json!(format!(
+                    "As the dictionary has it. Only the first 12 of 14 words are shown. {CHOOSE}"
+                )),
+            ),
+            ("none", json!("Write a sentence.")),
+            (
+                "long",
+                json!(
+                    "30 edits to le; the nearest key is le, 30 away; the table has the first 24 \
+                     letters"
+                ),
+            ),
+            ("empty", json!("Write a word.")),
             ("lines", json!(6)),
             (
                 "edits",
@@ -212,6 +275,11 @@ fn what_can_be_moved_computes_and_all_can_be_seen() {
         ] {
             assert_eq!(log[what], expected, "{what} at {width} pixels");
         }
+        let far = log["far"].as_str().unwrap();
+        assert!(
+            far.contains("nothing that can be set here mends it"),
+            "{far}"
+        );
         let tokens = "th|e|␣cat|␣s|at|␣o|n|␣the|␣m|at|␣th|at|␣the|␣cat|␣a|n|d|␣the|␣r|at|␣h|a|d";
         assert_eq!(log["tokens"], tokens);
         assert!(log["checked"].as_u64().unwrap() > 2000, "{log}");

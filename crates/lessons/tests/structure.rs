@@ -17,7 +17,10 @@ fn lessons() -> &'static [Lesson] {
 
 fn computed() -> Vec<Lesson> {
     let device = Device::new(Cpu::new(2).unwrap());
-    let setting = Setting::new(&device);
+    let setting = Setting {
+        steps: Some(20),
+        ..Setting::new(&device)
+    };
     let built = LESSONS.iter().map(|entry| entry.build(&setting).unwrap());
     built.collect()
 }

@@ -92,7 +92,7 @@ fn section_0_settings() {
 fn section_1_latex() {
     for device in devices() {
         let m = matrices(&device);
-        let sous = m.query("sous", 0).unwrap();
+        let sous = m.query("sous").unwrap();
         let row = "\\left[\\begin{matrix}\n  0 & 0 & 0 & 0 & 1 & 0\\\\\n\\end{matrix}\\right]";
         assert_eq!(latex_matrix(&sous).unwrap(), row);
         assert_eq!(latex_matrix(&sous.reshape([6]).unwrap()).unwrap(), row);
@@ -199,7 +199,7 @@ fn section_6_the_dictionary_as_matrices() {
         assert_eq!((m.k.dims(), m.v.dims()), (&[6, 6][..], &[6, 5][..]));
         assert_eq!(columns(&m.k), [3, 0, 1, 4, 2, 5]);
         assert_eq!(columns(&m.v), [3, 0, 1, 4, 3, 2]);
-        let found = lookup(&m.query("sous", 0).unwrap(), &m.k, &m.v).unwrap();
+        let found = lookup(&m.query("sous").unwrap(), &m.k, &m.v).unwrap();
         assert_eq!(
             found.scores.to_vec::<f32>().unwrap(),
             [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
@@ -231,7 +231,7 @@ fn section_8_softmax() {
         let m = matrices(&device);
         let plain = Sharpness::default();
         let formula = Sharpness::formula(6);
-        let sous = m.query("sous", 0).unwrap();
+        let sous = m.query("sous").unwrap();
         let soft = attention(&sous, &m.k, &m.v, plain).unwrap().output;
         assert_eq!(
             shown(&soft),
@@ -299,7 +299,7 @@ fn section_9_all_queries_at_once() {
             decoded.into_iter().flatten().collect::<Vec<_>>().join(" "),
             ENGLISH
         );
-        let chat = m.query("chat", 0).unwrap();
+        let chat = m.query("chat").unwrap();
         let wrong = attention_over_queries(&chat, &m.k, &m.v, plain)
             .unwrap()
             .output;

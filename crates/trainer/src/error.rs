@@ -31,6 +31,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A text that the program makes could not be written into the cache.
+    #[error("cannot write the data file {}", path.display())]
+    WriteData {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A folder was given as data, and no text is in it.
     #[error(
         "the folder {} holds no text: of a folder, files that end in {} are read, and none of them \

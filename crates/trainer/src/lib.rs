@@ -62,4 +62,4 @@ pub use sampling::{beginning, sampler};
 pub use setup::{corpus, gpt_config};
 pub use speed::matmul_speed;
 pub use step::{StepNeeds, Training, check_memory, size};
-pub use translate::{Accuracy, accuracy, translate};
+pub use translate::{Accuracy, Answer, accuracy, answer, translate};

@@ -137,7 +137,7 @@ impl Run {
                 .chain(unseen.iter().map(french));
             for prompt in sentences {
                 let tokenizer = &*self.tokenizer;
-                let text = translate::translate_until(gpt, params, tokenizer, prompt, stop)?;
+                let text = translate::answer_until(gpt, params, tokenizer, prompt, stop)?.text;
                 samples.push((prompt.to_owned(), text));
             }
         } else {

@@ -200,7 +200,7 @@ fn list(json: bool, cache: &Path) -> Result<()> {
             (Some(_), true) => "cached",
             (Some(_), false) => "not cached",
         };
-        terminal::result(format_args!("{name:<12} {state}: {about}"))?;
+        terminal::result(format_args!("{name:<18} {state}: {about}"))?;
         if let (
             Some(Published {
                 url, bytes, sha256, ..
@@ -214,7 +214,7 @@ fn list(json: bool, cache: &Path) -> Result<()> {
                 format!("from {url}"),
                 format!("in   {path}"),
             ] {
-                terminal::result(format_args!("{:<12} {line}", ""))?;
+                terminal::result(format_args!("{:<18} {line}", ""))?;
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::bar::Bar;
 use crate::download::{self, OTHER_TEXT};
 use crate::error::{Error, Result, sentence};
 use crate::terminal;
-use latimer_lessons::course::{Entry, LESSONS};
+use latimer_lessons::course::{Entry, LESSONS, TUTORIAL, TUTORIAL_URL};
 use latimer_lessons::{GptTranslator, Lesson, Part, Setting, render};
 use latimer_trainer::LoadedModel;
 use latimer_trainer::data::corpora::Corpus;
@@ -103,7 +103,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         ..Setting::new(&device)
     };
     if let [entry] = entries {
-        warn(context, args, entry, cache.is_some());
+        warn(context, args, entry);
     }
     let mut lessons = Vec::new();
     let mut bar = args.html.as_ref().filter(|_| entries.len() > 1).map(|_| {
@@ -131,14 +131,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
 }
 
 /// Says beforehand what a person may wonder about.
-fn warn(context: &Context, args: &Args, entry: &Entry, has_plays: bool) {
+fn warn(context: &Context, args: &Args, entry: &Entry) {
     let id = entry.id;
     if args.words.is_some() && !entry.takes_words {
         let warning = format_args!("lesson {id} has no words to change: --try does nothing here");
         context.terminal.warn(warning);
     }
-    // Without the plays only the exam's head is trained.
-    if SLOW.contains(&id) && (has_plays || !READERS.contains(&id)) {
+    if SLOW.contains(&id) {
         let note = format!("lesson {id} trains a model: some seconds\n");
         context.terminal.note(terminal::dim(note));
     }
@@ -166,9 +165,8 @@ fn no_lesson(id: &str) -> Error {
     match id.parse::<u32>() {
         // No number is a misspelling of another.
         Ok(_) => Error::Usage(format!(
-            "there is no lesson {id}: `latimer lesson list` names them all, {} to {}",
-            names[0],
-            names[names.len() - 1]
+            "there is no lesson {id}: there are {}",
+            names.join(", ")
         )),
         Err(_) => unknown("lesson", id, &[&names[..], &["list", "all"]].concat()),
     }
@@ -186,6 +184,11 @@ fn list(context: &Context) -> Result<()> {
             let (id, title) = (entry.id, entry.title);
             terminal::result(format_args!("{id:>6}  {title:<28}  {}", entry.about))?;
         }
+    }
+    if !context.terminal.json {
+        terminal::result(format_args!(
+            "\nThe lessons follow the tutorial \"{TUTORIAL}\", lm0 to lm5 its part 2: {TUTORIAL_URL}"
+        ))?;
     }
     context.terminal.note(terminal::typed(
         "\n`latimer lesson 2` is a good beginning; `latimer lesson all --html book.html` writes a book.",
@@ -232,7 +235,8 @@ fn write(context: &Context, path: &PathBuf, lessons: &[Lesson]) -> Result<()> {
     terminal::result(format_args!("{}: open it in a browser", written.out))
 }
 
-/// The folder with Shakespeare's plays, downloaded if need be. Without them a lesson is shorter.
+/// The folder with Shakespeare's plays, downloaded if need be. Without them a lesson takes a text
+/// that the program makes.
 fn plays(context: &Context) -> Option<PathBuf> {
     let cache = cache();
     let published = Corpus::find(SHAKESPEARE)?.published?;
@@ -241,7 +245,9 @@ fn plays(context: &Context) -> Option<PathBuf> {
         Err(error) => {
             // A lesson takes no other text.
             let reason = sentence(&error).replace(OTHER_TEXT, "");
-            let warning = format_args!("without Shakespeare's plays this is shorter: {reason}");
+            let warning = format_args!(
+                "without Shakespeare's plays this trains on the phrasebook's English: {reason}"
+            );
             context.terminal.warn(warning);
             None
         }
@@ -254,6 +260,15 @@ fn model(context: &Context, args: &Args) -> Result<Option<LoadedModel>> {
         Ok(model) => Ok(Some(model)),
         Err(error) if args.model.model.is_some() => Err(error),
         // Nobody asked for one: the lesson says how to train it.
-        Err(_) => Ok(None),
+        Err(Error::Trainer(cause)) if matches!(*cause, latimer_trainer::Error::NoRun { .. }) => {
+            Ok(None)
+        }
+        Err(error) => {
+            context.terminal.warn(format_args!(
+                "this goes without the GPT of the newest run: {}",
+                sentence(&error)
+            ));
+            Ok(None)
+        }
     }
 }

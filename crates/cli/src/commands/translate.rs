@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::terminal;
 use latimer_lessons::{
     AttentionTranslator, Dictionary, ExactTranslator, FuzzyTranslator, GptTranslator, HeadTraining,
-    HeadTranslator, LearnedHead, MatrixTranslator, Method, Part, Sharpness, SoftmaxTranslator,
-    Translation, Translator, keys_and_values, render,
+    HeadTranslator, LearnedHead, MatrixTranslator, Method, Part, Sentence, Sharpness,
+    SoftmaxTranslator, Translation, Translator, keys_and_values, render,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,6 +17,11 @@ use std::process::ExitCode;
 pub(crate) const PHRASEBOOK: &str = "phrasebook";
 
 /// What to translate, and how.
+///
+/// Every method takes the same text: sentences in small or capital letters, with or without
+/// punctuation. The answer has the first capital and the final sign of each sentence; other
+/// punctuation is left out. A note says what a method guessed, and for a sentence outside the
+/// grammar that it was trained on, how sure the GPT is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The translator, in the tutorial's order: exact, fuzzy, matrix, softmax, attention, head, gpt
@@ -37,7 +42,7 @@ pub(crate) struct Args {
     seed: u64,
     #[command(flatten)]
     model: ModelArgs,
-    /// A French sentence, in lower case and without punctuation
+    /// French text: capitals, punctuation and typographic apostrophes are taken as they come
     #[arg(value_name = "TEXT", required = true)]
     text: Vec<String>,
 }
@@ -94,9 +99,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         return Err(unknown("method", &args.method, &names));
     };
     let text = args.text.join(" ");
-    let text = latimer_text::without_mark(&text);
-    if text.trim().is_empty() {
-        let nothing = latimer_lessons::Error::EmptyText;
+    if let Err(nothing @ latimer_lessons::Error::EmptyText) = Sentence::all(&text) {
         return Err(Error::Usage(nothing.to_string()));
     }
     if !method.has_sharpness() && (args.temperature.is_some() || args.scale.is_some()) {
@@ -106,23 +109,31 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             method.name()
         )));
     }
-    let translation = args.translate(context, method, text)?;
+    let translation = args.translate(context, method, &text)?;
+    show(context, args, &translation)?;
+    for remark in &translation.remarks {
+        let note = terminal::dim(format_args!("note: {remark}"));
+        context.terminal.note(note);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The result: a JSON object, or the text after what was computed on the way.
+fn show(context: &Context, args: &Args, translation: &Translation) -> Result<()> {
     if context.terminal.json {
         let outputs = || translation.workings.iter().filter_map(Part::output);
-        terminal::json_result(&Translated {
-            method: method.name(),
+        return terminal::json_result(&Translated {
+            method: translation.method.name(),
             text: &translation.text,
             tokens: &translation.tokens,
             workings: args.explain.then(|| outputs().collect()),
-        })?;
-        return Ok(ExitCode::SUCCESS);
+        });
     }
     if args.explain {
         let shown = render::parts(&translation.workings, terminal::has_colour());
         terminal::result(format_args!("{}\n", shown.trim_matches('\n')))?;
     }
-    terminal::result(&translation.text)?;
-    Ok(ExitCode::SUCCESS)
+    terminal::result(&translation.text)
 }
 
 impl Args {

@@ -174,12 +174,56 @@ fn the_phrasebook_trains_and_translates() {
     let (text, tokens) = (&translation["text"], &translation["tokens"]);
     assert!(text.is_string() && tokens.is_array(), "{translation}");
 
-    let unknown = place.run("translate le chatt dort");
-    assert_eq!(unknown.status, Some(1));
+    // The same sentence as a person writes it is the same to the model.
+    let written = place.run_args(&[
+        "translate",
+        "--json",
+        "«\u{a0}Le chat est sous la table.\u{a0}»",
+    ]);
+    let written: Value = serde_json::from_str(&written.stdout).unwrap();
+    assert_eq!(&written["tokens"], tokens);
     assert!(
-        unknown.stderr.contains("\"chatt\" at line 1, column 4")
-            && unknown.stderr.contains("\"chat\"")
+        written["text"].as_str().unwrap().ends_with('.'),
+        "{written}"
     );
+    let keys: Vec<&String> = written.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["method", "text", "tokens"]);
+
+    // What it cannot be sure of is said, with its probabilities.
+    for (text, said) in [
+        (
+            "table la sous",
+            "`table la sous` is not a sentence of the phrasebook's grammar",
+        ),
+        (
+            "The cat dort",
+            "`the` and `cat` are not French words of the phrasebook",
+        ),
+        (
+            "le chat ne va pas dormir",
+            "training never shows a sentence that is built like `le chat ne va pas dormir`",
+        ),
+    ] {
+        let unsure = place.run_args(&["translate", text]);
+        assert!(unsure.stderr.contains(said), "{unsure:?}");
+        assert!(
+            unsure.stderr.contains(" % on average, the smallest to `"),
+            "{unsure:?}"
+        );
+    }
+    // A model of two steps is sure of nothing.
+    let doubted = place.run_args(&["translate", "Le chat dort."]);
+    let said = "the model doubts its answer for `le chat dort`: ";
+    assert!(doubted.stderr.contains(said), "{doubted:?}");
+
+    let unknown = place.run("translate Le chatt, dort zzz!");
+    assert_eq!(unknown.status, Some(1));
+    for said in [
+        "`chatt`, word 2 of the text (the nearest is `chat`)",
+        "`zzz`, word 4",
+    ] {
+        assert!(unknown.stderr.contains(said), "{unknown:?}");
+    }
 }
 
 #[test]

@@ -22,18 +22,85 @@ fn six_translators_need_no_model() {
 }
 
 #[test]
-fn unknown_words_are_taken_as_each_method_can() {
+fn a_sentence_is_translated_as_it_is_written_by_every_method() {
+    let place = Place::new();
+    for method in ["exact", "fuzzy", "matrix", "softmax", "attention", "head"] {
+        for (written, english) in [
+            ("Le chat est sous la table.", "The cat is under the table."),
+            ("le chat est sous la table", ENGLISH),
+            ("LE CHAT EST SOUS LA TABLE !", "The cat is under the table!"),
+            (
+                "Le\u{a0}chat  est\tsous la table\u{202f}?",
+                "The cat is under the table?",
+            ),
+            (
+                "Le chat est sous la table. La table est sous le chat.",
+                "The cat is under the table. The table is under the cat.",
+            ),
+        ] {
+            let outcome = place.run_args(&["translate", "--method", method, written]);
+            assert_eq!(
+                outcome.stdout,
+                format!("{english}\n"),
+                "{method}: {written:?}"
+            );
+            assert_eq!(outcome.stderr, "", "{method}: {written:?}");
+        }
+        let quoted = place.run_args(&[
+            "translate",
+            "--method",
+            method,
+            "«\u{a0}Le chat, est…\u{a0}»",
+        ]);
+        assert_eq!(quoted.stdout, "The cat is...\n", "{method}");
+        let said = "note: the translation leaves out `«`, `,` and `»`\n";
+        assert_eq!(quoted.stderr, said, "{method}");
+        let nothing = place.run_args(&["translate", "--method", method, "« ... »"]);
+        assert_eq!(nothing.status, Some(2), "{method}: {nothing:?}");
+        assert!(
+            nothing.stderr.contains("no word to translate"),
+            "{nothing:?}"
+        );
+    }
+}
+
+#[test]
+fn unknown_words_are_taken_as_each_method_can_and_named() {
     let place = Place::new();
     for method in ["exact", "matrix"] {
         let refused = place.run(&format!("translate --method {method} les tables"));
         assert_eq!((refused.status, refused.stdout.as_str()), (Some(1), ""));
-        for said in ["unknown word `les`, word 1", "nearest is `le`", "`fuzzy`"] {
+        for said in [
+            "unknown word `les`, word 1 of the text, and `tables`, word 2: ",
+            "the nearest are `le` and `table`, which the method `fuzzy` takes",
+        ] {
             assert!(refused.stderr.contains(said), "{refused:?}");
         }
+        let refused = place.run(&format!("translate --method {method} Le chat. Un chien."));
+        assert!(
+            refused
+                .stderr
+                .contains("unknown word `un`, word 3 of the text, and `chien`, word 4"),
+            "{refused:?}"
+        );
     }
-    for method in ["fuzzy", "softmax", "attention", "head"] {
-        let command = format!("translate --method {method} tables");
-        assert_eq!(place.output(&command), "table\n", "{method}");
+    for (method, said) in [
+        ("fuzzy", "the nearest key `table`, 1 edit away, was taken"),
+        ("softmax", "the nearest key `table`, 1 edit away, was taken"),
+        (
+            "attention",
+            "the nearest key `table`, 1 edit away, was taken",
+        ),
+        ("head", "the head never saw `tables`: its answer is a guess"),
+    ] {
+        let outcome = place.run(&format!("translate --method {method} tables --json"));
+        assert!(outcome.stdout.contains("\"text\":\"table\""), "{outcome:?}");
+        assert!(outcome.stderr.contains(said), "{method}: {outcome:?}");
+        let quiet = place.run(&format!("translate --method {method} tables --quiet"));
+        assert_eq!(
+            (quiet.stdout.as_str(), quiet.stderr.as_str()),
+            ("table\n", "")
+        );
     }
 }
 
@@ -146,22 +213,64 @@ fn commands_are_shown_as_they_must_be_typed() {
 }
 
 #[test]
-fn lessons_without_shakespeare_are_shorter_and_say_so() {
+fn lessons_without_shakespeare_train_on_a_text_made_here_and_say_so() {
     let place = Place::new();
-    let outcome = place.run("lesson lm0");
-    assert!(!outcome.stderr.contains("trains a model"), "{outcome:?}");
-    let outcome = place.run("lesson 11");
-    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    for (id, said) in [("11", "first sub-words"), ("lm1", "validation loss after")] {
+        let outcome = place.run(&format!("lesson {id}"));
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+        let warning =
+            "warning: without Shakespeare's plays this trains on the phrasebook's English";
+        assert!(outcome.stderr.contains(warning), "{outcome:?}");
+        assert!(!outcome.stderr.contains("--data"), "{outcome:?}");
+        for said in [
+            "latimer data get shakespeare",
+            "30,000 English sentences",
+            said,
+        ] {
+            assert!(outcome.stdout.contains(said), "{said}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn the_text_made_here_can_be_trained_on_without_a_network() {
+    let place = Place::new();
+    let tiny = "--max-iters 2 --eval-iters 1 --warmup-iters 0 --quiet";
+    let refused = place.run(&format!("train --preset lm0 {tiny}"));
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    for said in [
+        "put that file at",
+        "--data FILE",
+        "--data phrasebook-english",
+    ] {
+        assert!(refused.stderr.contains(said), "{refused:?}");
+    }
+    place.output(&format!(
+        "train --preset lm0 --data phrasebook-english {tiny}"
+    ));
+    let listed = place.output("data list");
     assert!(
-        outcome.stderr.contains("warning: without Shakespeare"),
-        "{outcome:?}"
+        listed.contains("phrasebook-english built in: 30,000 English"),
+        "{listed}"
     );
-    assert!(!outcome.stderr.contains("--data"), "{outcome:?}");
-    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    let fitted = place.output(
+        "tokenizer train --kind bpe --vocab-size 300 --data phrasebook-english --out b.json",
+    );
+    assert!(fitted.starts_with("bpe: 300 tokens from 1,"), "{fitted}");
+}
+
+#[test]
+fn the_tutorial_is_named_and_linked() {
+    let place = Place::new();
+    let url = "https://github.com/pcingola/llms_from_dummies";
+    let listed = place.output("lesson list");
     assert!(
-        outcome.stdout.contains("latimer data get shakespeare"),
-        "{outcome:?}"
+        listed.contains("LLMs from dummies, part 1") && listed.contains(url),
+        "{listed}"
     );
+    place.output("lesson 2 --html two.html");
+    let page = std::fs::read_to_string(place.path("two.html")).unwrap();
+    assert!(page.contains(&format!("<a href=\"{url}\">LLMs from dummies, part 1</a>")));
 }
 
 #[test]
@@ -191,7 +300,7 @@ fn lessons_become_latex_and_pages() {
 fn what_no_lesson_and_no_translator_takes() {
     let place = Place::new();
     for (args, status, said) in [
-        ("lesson 13", 2, "there is no lesson 13"),
+        ("lesson 14", 2, "there is no lesson 14: there are 0, 1, 2,"),
         ("lesson lst", 2, "did you mean `list`?"),
         (
             "lesson 8 --html missing/x.html",

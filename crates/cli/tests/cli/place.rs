@@ -34,9 +34,18 @@ impl Place {
 
     /// The command with arguments that hold no spaces.
     pub(crate) fn command(&self, args: &str) -> Command {
+        self.command_of(args.split_whitespace())
+    }
+
+    /// Runs the command with these arguments, whatever they hold.
+    pub(crate) fn run_args(&self, args: &[&str]) -> Outcome {
+        Outcome::of(&mut self.command_of(args.iter().copied()))
+    }
+
+    fn command_of<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_latimer"));
         command
-            .args(args.split_whitespace())
+            .args(args)
             .current_dir(self.0.path())
             .env("LATIMER_CACHE", self.path("cache"))
             // No test reaches the network: nobody listens on the port called discard.

@@ -1,21 +1,24 @@
 //! Lesson 12: from here to a GPT.
 
 use super::settings::CHARACTERS;
-use super::{Setting, answer, equation, next, output, table, text};
+use super::{Corpus, Setting, answer, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::translate::words;
-use crate::{Curve, Matrix, Part, Result, Translator};
+use crate::{Curve, Matrix, Part, Result, Sentence, Translator};
 use latimer_autograd::{Declarations, Mode, Params, Pass};
 use latimer_nn::{Generator, Gpt, Sampling};
 use latimer_tensor::{Scalars, Tensor};
 use latimer_tokenizer::Tokenizer;
 use latimer_trainer::config::Config;
-use latimer_trainer::data::Windows;
+use latimer_trainer::data::corpora::load_text;
+use latimer_trainer::data::{Windows, phrasebook};
 use latimer_trainer::{Training, corpus, gpt_config, mean_loss, sampler};
-use std::path::Path;
+use std::collections::HashSet;
 
 /// What the tutorial's model is asked to go on from.
 const PROMPT: &str = "thou shall not";
+/// The same of the phrasebook's English.
+const PROMPT_OF_ENGLISH: &str = "the cat is";
 /// Characters that it goes on for.
 const SAMPLE: usize = 60;
 /// Steps without `--full`: a few seconds.
@@ -65,6 +68,8 @@ const PARTS: [[&str; 3]; 8] = [
 
 pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let parts = PARTS.map(|row| row.map(str::to_owned));
+    let corpus = setting.corpus();
+    let characters = characters(corpus)?;
     let mut shown = vec![
         text(
             "A dictionary answers words. A language model answers a harder question: what comes \
@@ -83,28 +88,33 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
         ),
         Part::Matrix(masked(setting)?),
         code(source!("course/gpt.rs"), "mask"),
-        text(
+        text(&format!(
             "The loss is the cross-entropy: the mean of −log of the probability that was given to \
-             the token that really came. Who knows nothing and spreads evenly over 65 characters pays \
-             ln 65 = 4.17.",
-        ),
+             the token that really came. Who knows nothing and spreads evenly over {characters} \
+             characters pays ln {characters} = {:.2}.",
+            (characters as f64).ln()
+        )),
     ];
-    match setting.cache {
-        Some(cache) => {
-            shown.push(text(
-                "Lesson 0's settings describe such a model. Here it learns to write Shakespeare, one \
-                 character after the other, and has fewer parameters than there, for it needs only \
-                 the 65 characters of the plays:",
-            ));
-            shown.push(parameters()?);
-            shown.extend(training(setting, cache, "seed", STEPS)?);
-        }
-        None => shown.push(no_plays()),
-    }
-    shown.push(text(
+    let (learns, of) = match corpus {
+        Corpus::Plays(_) => ("to write Shakespeare", "the plays"),
+        Corpus::English => ("to write such sentences", "this text"),
+    };
+    shown.extend(corpus.instead());
+    shown.push(text(&format!(
+        "Lesson 0's settings describe such a model. Here it learns {learns}, one character after the \
+         other, and has fewer parameters than there, for it needs only the {characters} characters of \
+         {of}:"
+    )));
+    shown.push(parameters(characters)?);
+    shown.extend(training(setting, corpus, "seed", STEPS)?);
+    let never_shown = match setting.text_given() {
+        None => " It is never shown this one.".to_owned(),
+        Some(_) => of_learner(setting.sentence())?,
+    };
+    shown.push(text(&format!(
         "And the sentence that we began with? The preset `phrasebook` trains the same kind of model on \
-         sentences of a small grammar, written as `french = english`. It is never shown this one.",
-    ));
+         sentences of a small grammar, written as `french = english`.{never_shown}"
+    )));
     match &setting.gpt {
         Some(gpt) => {
             shown.push(output("sentence", setting.sentence()));
@@ -127,6 +137,23 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
     Ok(shown)
 }
 
+/// What training shows of a learner's sentence.
+fn of_learner(sentence: &str) -> Result<String> {
+    let sentences = Sentence::all(sentence)?;
+    let shown = |text: &str| match phrasebook::structure_of(text) {
+        None => "is not a sentence of that grammar",
+        Some(structure) if structure.is_held_out() || phrasebook::is_held_out(text) => {
+            "is never shown in training"
+        }
+        Some(_) => "is one that training may show",
+    };
+    let said = sentences.iter().map(|sentence| {
+        let text = sentence.text();
+        format!(" `{text}` {}.", shown(&text))
+    });
+    Ok(said.collect())
+}
+
 /// Weights of the sentence's words over each other when all scores are alike, under the mask.
 fn masked(setting: &Setting<'_>) -> Result<Matrix> {
     let words = words(setting.sentence())?;
@@ -142,45 +169,51 @@ fn masked(setting: &Setting<'_>) -> Result<Matrix> {
     Matrix::new("masked weights", &words, &words, &weights)
 }
 
-/// The size of lesson 0's model over the plays' characters.
-fn parameters() -> Result<Part> {
+/// How many characters a text is written with.
+pub(super) fn characters(corpus: Corpus<'_>) -> Result<usize> {
+    if let Corpus::Plays(_) = corpus {
+        return Ok(CHARACTERS);
+    }
+    let text = load_text(corpus.name(), corpus.cache())?;
+    Ok(text.chars().collect::<HashSet<_>>().len())
+}
+
+/// The size of lesson 0's model over this many characters.
+fn parameters(characters: usize) -> Result<Part> {
     let config = Config::preset("seed").map_err(latimer_trainer::Error::from)?;
-    let (_, declarations) = Gpt::new(&gpt_config(&config.model, CHARACTERS))?;
+    let (_, declarations) = Gpt::new(&gpt_config(&config.model, characters))?;
     let parameters = declarations.num_parameters();
     Ok(output("parameters", parameters.to_string()))
 }
 
-/// Said in place of a training.
-pub(super) fn no_plays() -> Part {
-    text(
-        "The training of this lesson needs Shakespeare's plays, which are not on this machine: \
-         `latimer data get shakespeare` downloads them, 1.1 MB. Then give the lesson again.",
-    )
-}
-
-/// A preset on the plays by character, for `steps` steps, or all of them with `--full`.
+/// A preset on a text by character, for `steps` steps, or all of them with `--full`.
 pub(super) fn training(
     setting: &Setting<'_>,
-    cache: &Path,
+    text_of: Corpus<'_>,
     preset: &str,
     steps: usize,
 ) -> Result<Vec<Part>> {
-    let keys = [("tokenizer", "char")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let keys = [("tokenizer", "char"), ("data", text_of.name())];
+    let keys = keys.map(|(k, v)| (k.to_owned(), v.to_owned()));
     let config =
         Config::resolve(Some(preset), None, &keys).map_err(latimer_trainer::Error::from)?;
-    let steps = if setting.full {
-        config.train.max_iters as usize
-    } else {
-        steps
+    let steps = match setting.steps {
+        Some(steps) => steps,
+        None if setting.full => config.train.max_iters as usize,
+        None => steps,
     };
-    let (tokenizer, source) = corpus(&config, cache)?;
+    let (tokenizer, source) = corpus(&config, text_of.cache())?;
     let shape = gpt_config(&config.model, tokenizer.vocab_size());
     let mut training = Training::new(setting.device, &shape, &config.train)?;
     let tokenizer = &*tokenizer;
-    // A learner's words, unless they hold characters that the plays do not.
+    let usual = match text_of {
+        Corpus::Plays(_) => PROMPT,
+        Corpus::English => PROMPT_OF_ENGLISH,
+    };
+    // A learner's words, unless they hold characters that the text does not.
     let prompt = tokenizer
-        .encode(setting.text_or(PROMPT))
-        .or_else(|_| tokenizer.encode(PROMPT))?;
+        .encode(setting.text_or(usual))
+        .or_else(|_| tokenizer.encode(usual))?;
     let before = (
         validation(&training, source.validation())?,
         sample(&training, tokenizer, &prompt)?,

@@ -1,11 +1,12 @@
 //! The lessons of the ladder: six language models, from one attention head to a small GPT.
 
-use super::gpt::{no_plays, training};
+use super::gpt::{characters, training};
 use super::rungs::{LADDER, Rung};
-use super::{Setting, equation, next, output, table, text};
+use super::{Corpus, Setting, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::{Part, Result};
-use latimer_nn::Gpt;
+use latimer_nn::{Gpt, GptConfig};
+use latimer_trainer::data::corpora::ENGLISH;
 
 /// Steps without `--full`: a second or a few.
 const STEPS: usize = 500;
@@ -64,10 +65,22 @@ fn rung(setting: &Setting<'_>, which: usize) -> Result<Vec<Part>> {
         Part::Table(table("switches", ["part", "has"], switches)),
         output("parameters", declarations.num_parameters().to_string()),
     ];
-    match setting.cache {
-        Some(cache) => parts.extend(training(setting, cache, preset, STEPS)?),
-        None => parts.push(no_plays()),
+    let corpus = setting.corpus();
+    parts.extend(corpus.instead());
+    if corpus == Corpus::English {
+        let characters = characters(corpus)?;
+        let (_, own) = Gpt::new(&GptConfig {
+            vocab_size: characters,
+            padded_vocab_size: characters,
+            ..shape
+        })?;
+        parts.push(text(&format!(
+            "The parameters above are those for the 65 characters of the plays. For the {characters} \
+             characters of this text the model has fewer:"
+        )));
+        parts.push(output("parameters here", own.num_parameters().to_string()));
     }
+    parts.extend(training(setting, corpus, preset, STEPS)?);
     let rows = LADDER.iter().map(|rung| {
         let [ours, torch, tutorial] = rung.losses.map(str::to_owned);
         [rung.preset.to_owned(), ours, torch, tutorial]
@@ -75,19 +88,33 @@ fn rung(setting: &Setting<'_>, which: usize) -> Result<Vec<Part>> {
     let header = ["model", "Latimer", "PyTorch", "tutorial"];
     let mut losses = table("losses after 5000 steps", header, rows);
     losses.winning_row = Some(which);
-    let train = format!("latimer train --preset {preset}");
-    let eval = "latimer eval --data shakespeare --max-tokens 20000 --stride 1";
-    parts.extend([
-        text(
-            "After the tutorial's 5,000 steps, in nats a character over the whole validation split, means \
-             of three seeds (the tutorial's column is one run of its own):",
+    let (train, generate, after) = match corpus {
+        Corpus::Plays(_) => (
+            format!("latimer train --preset {preset}"),
+            "latimer generate --prompt \"ROMEO:\"",
+            "After",
         ),
+        Corpus::English => (
+            format!("latimer train --preset {preset} --data {ENGLISH}"),
+            "latimer generate --prompt \"the cat \"",
+            "On Shakespeare's plays, after",
+        ),
+    };
+    let eval = format!(
+        "latimer eval --data {} --max-tokens 20000 --stride 1",
+        corpus.name()
+    );
+    parts.extend([
+        text(&format!(
+            "{after} the tutorial's 5,000 steps, in nats a character over the whole validation split, means \
+             of three seeds (the tutorial's column is one run of its own):"
+        )),
         Part::Table(losses),
         text(lesson),
         next(&[
             (&train, "all 5,000 steps"),
-            ("latimer generate --prompt \"ROMEO:\"", "what it writes then"),
-            (eval, "its loss with no answer in sight"),
+            (generate, "what it writes then"),
+            (&eval, "its loss with no answer in sight"),
         ]),
     ]);
     Ok(parts)

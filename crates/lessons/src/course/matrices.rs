@@ -106,7 +106,7 @@ fn with_word(setting: &Setting<'_>, word: &str) -> Result<Vec<Part>> {
     let keys: Vec<&str> = m.dictionary().keys().collect();
     // A learner's word may be no key; then the nearest asks in its place.
     let key = m.dictionary().nearest(word).key;
-    let q = m.query(key, 0)?;
+    let q = m.query(key)?;
     let found = attention::lookup(&q, &m.k, &m.v)?;
     let product = "q·Kᵀ·V";
     let answers = m.output.decode(&found.output)?.unwrap_or("nothing");
@@ -154,8 +154,7 @@ fn with_word(setting: &Setting<'_>, word: &str) -> Result<Vec<Part>> {
 }
 
 pub(super) fn two_matrices(setting: &Setting<'_>) -> Result<Vec<Part>> {
-    let word = setting.text_or("sous").split_whitespace().next();
-    with_word(setting, word.unwrap_or("sous"))
+    with_word(setting, &words(setting.text_or("sous"))?[0])
 }
 
 pub(super) fn decode(setting: &Setting<'_>) -> Result<Vec<Part>> {
@@ -164,9 +163,14 @@ pub(super) fn decode(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let translator = MatrixTranslator::new(m.clone());
     let translation = translator.translate(sentence);
     // A learner's word may be no key: the tutorial's sentence is shown then.
-    let shown = match &translation {
-        Ok(translation) => translation.workings.clone(),
-        Err(_) => translator.translate(SENTENCE)?.workings,
+    let (shown, instead) = match &translation {
+        Ok(translation) => (translation.workings.clone(), None),
+        Err(_) => (
+            translator.translate(SENTENCE)?.workings,
+            Some(text(&format!(
+                "Your words are not all keys, so these are the products for `{SENTENCE}`:"
+            ))),
+        ),
     };
     let nothing = Tensor::from_slice(setting.device, &[0.0f32; 5], [5])?;
     let nothing = m.output.decode(&nothing)?;
@@ -182,6 +186,7 @@ pub(super) fn decode(setting: &Setting<'_>) -> Result<Vec<Part>> {
             r"\mathrm{word} = \arg\max_j \; y \cdot e(j), \quad y \cdot e(j) > 0",
         ),
     ];
+    parts.extend(instead);
     parts.extend(shown);
     parts.extend([
         output("sentence", sentence),

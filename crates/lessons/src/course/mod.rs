@@ -17,8 +17,14 @@ mod words;
 
 use crate::{Error, GptTranslator, Part, Result};
 use latimer_tensor::Device;
+use latimer_trainer::data::corpora::ENGLISH;
 use serde_json::{Map, Value};
 use std::path::Path;
+
+/// The tutorial that the lessons follow; the ladder follows its part 2.
+pub const TUTORIAL: &str = "LLMs from dummies, part 1";
+/// Where it is published, with its slides, notebook and video.
+pub const TUTORIAL_URL: &str = "https://github.com/pcingola/llms_from_dummies";
 
 /// The tutorial's sentence.
 pub const SENTENCE: &str = "le chat est sous la table";
@@ -41,12 +47,15 @@ pub struct Setting<'a> {
     pub device: &'a Device,
     /// The learner's own words, in place of the tutorial's.
     pub text: Option<&'a str>,
-    /// The folder that holds `shakespeare.txt`, if it is there.
+    /// The folder that holds `shakespeare.txt`, if it is there. Without it, lessons that train take
+    /// the phrasebook's English, which the program makes itself.
     pub cache: Option<&'a Path>,
     /// A GPT trained on the phrasebook, if there is one.
     pub gpt: Option<GptTranslator<'a>>,
     /// Whether trainings that take longer than half a minute may run to their end.
     pub full: bool,
+    /// Steps of the trainings of the ladder and of lesson 12, in place of their own number.
+    pub steps: Option<usize>,
 }
 
 impl<'a> Setting<'a> {
@@ -59,18 +68,67 @@ impl<'a> Setting<'a> {
             cache: None,
             gpt: None,
             full: false,
+            steps: None,
         }
+    }
+
+    /// The learner's own words, if there are any.
+    fn text_given(&self) -> Option<&'a str> {
+        self.text.filter(|text| !text.trim().is_empty())
     }
 
     /// The words to work on: the learner's, or `default`.
     fn text_or(&self, default: &'a str) -> &'a str {
-        let given = self.text.filter(|text| !text.trim().is_empty());
-        given.unwrap_or(default)
+        self.text_given().unwrap_or(default)
+    }
+
+    /// The text to train on: the plays where they are, else the one that is made here.
+    fn corpus(&self) -> Corpus<'a> {
+        self.cache.map_or(Corpus::English, Corpus::Plays)
     }
 
     /// The sentence to work on: the learner's, or the tutorial's.
     fn sentence(&self) -> &'a str {
         self.text_or(SENTENCE)
+    }
+}
+
+/// What lessons train on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Corpus<'a> {
+    /// Shakespeare's plays, in this cache.
+    Plays(&'a Path),
+    /// The phrasebook's English.
+    English,
+}
+
+impl Corpus<'_> {
+    /// What `--data` calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plays(_) => "shakespeare",
+            Self::English => ENGLISH,
+        }
+    }
+
+    /// Where its file is looked for; the phrasebook's English needs none.
+    fn cache(&self) -> &Path {
+        match self {
+            Self::Plays(cache) => cache,
+            Self::English => Path::new(""),
+        }
+    }
+
+    /// Said where it is not the tutorial's text: which it is, and how to get the other.
+    fn instead(self) -> Option<Part> {
+        (self == Self::English).then(|| {
+            text(
+                "The tutorial takes Shakespeare's plays here, which are not on this machine. This \
+                 lesson takes a text that the program makes itself: 30,000 English sentences of the \
+                 phrasebook, one a line. `latimer data get shakespeare` downloads the plays, 1.1 MB; \
+                 then give the lesson again.",
+            )
+        })
     }
 }
 
@@ -125,7 +183,7 @@ lessons! {
     "8" softmax::softmax: "Soft attention", "softmax(q·Kᵀ)·V, how a scale breaks it, how to mend it";
     "9" softmax::all_at_once: "All words at once", "one product for a sentence, and the wrong axis";
     "10" head::head: "A head that learns", "the dictionary, learned by gradient descent";
-    "11" tokens::tokens: "Pieces of words", "byte-pair encoding, by hand and on Shakespeare";
+    "11" tokens::tokens: "Pieces of words", "byte-pair encoding, by hand and on a large text";
     "12" gpt::gpt: "From here to a GPT", "a mask, a stack of blocks, and a next word";
     "lm0" ladder::lm0: "A head that cheats", "one head of attention that sees the answer";
     "lm1" ladder::lm1: "The mask", "the same head, and nothing that comes later";

@@ -4,9 +4,9 @@ use super::{SENTENCE, Setting, answer, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::translate::words;
 use crate::{
-    AttentionTranslator, Dictionary, KeysAndValues, Matrix, Part, Result, STRENGTH_PER_EDIT,
-    Sharpness, SoftmaxTranslator, Translator, Widget, attention, attention_over_queries,
-    keys_and_values,
+    AttentionTranslator, Dictionary, FuzzyTranslator, KeysAndValues, Matrix, Part, Remark, Result,
+    STRENGTH_PER_EDIT, Sharpness, SoftmaxTranslator, Translator, Widget, attention,
+    attention_over_queries, keys_and_values,
 };
 use latimer_tensor::Tensor;
 
@@ -36,12 +36,28 @@ fn widget(text: &str, scale: f64) -> Part {
     })
 }
 
+/// The keys that stand in for words, to be read in a sentence.
+fn no_keys(remarks: &[Remark]) -> String {
+    let taken: Vec<String> = remarks
+        .iter()
+        .filter_map(|remark| match remark {
+            Remark::NearestKey { word, key, .. } => Some(format!("`{key}` for `{word}`")),
+            _ => None,
+        })
+        .collect();
+    match &taken[..] {
+        [] => "some signs left out".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
 pub(super) fn softmax(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let m = keys_and_values(setting.device, &Dictionary::tutorial())?;
     let sentence = setting.sentence();
     let by = |sharpness| SoftmaxTranslator::new(m.clone(), sharpness);
     let (plain, formula) = (Sharpness::default(), Sharpness::formula(m.input.len()));
-    let q = m.query("sous", 0)?;
+    let q = m.query("sous")?;
     let soft = attention(&q, &m.k, &m.v, plain)?;
     let scaled = attention(&q, &m.k, &m.v, formula)?;
     let near = m.near_query("tables")?;
@@ -56,6 +72,17 @@ pub(super) fn softmax(setting: &Setting<'_>) -> Result<Vec<Part>> {
         let english = english.map_or_else(|error| error.to_string(), |english| english.text);
         [temperature.to_string(), english]
     });
+    let translation = by(plain).translate(sentence)?;
+    let dictionary = FuzzyTranslator::new(m.dictionary().clone()).translate(sentence)?;
+    // Of words that are no keys, the nearest ones answer: that is said, not passed over.
+    let comes_out = match (
+        translation.tokens == dictionary.tokens,
+        &translation.remarks[..],
+    ) {
+        (true, []) => "The sentence still comes out right:".to_owned(),
+        (true, remarks) => format!("With {}, the sentence comes out as:", no_keys(remarks)),
+        (false, _) => "And this sentence comes out wrong:".to_owned(),
+    };
     Ok(vec![
         text(
             "A product of one-hot vectors says yes or no. Softmax says how much: it makes every \
@@ -70,13 +97,13 @@ pub(super) fn softmax(setting: &Setting<'_>) -> Result<Vec<Part>> {
         Part::Matrix(Matrix::new("softmax(q·Kᵀ)", ["sous"], keys(), &soft.weights)?.with_winners()),
         answers("softmax(q·Kᵀ)·V", "sous", &m, &soft.output)?,
         code(source!("attention.rs"), "attention"),
-        text(
+        text(&format!(
             "`under` wins with 0.3522. But look at `the`: 0.2591, twice what the others have, though \
              nobody asked for it. Two keys, `le` and `la`, mean `the`, and what trickles to each of \
-             them adds up. The sentence still comes out right:",
-        ),
+             them adds up. {comes_out}",
+        )),
         output("sentence", sentence),
-        answer("translation", by(plain).translate(sentence)),
+        answer("translation", Ok(translation)),
         text(
             "The paper's formula divides the scores by √d, here √6. Now `the` gets 0.3075 and \
              `under` 0.2313, and every word becomes `the`:",
@@ -131,6 +158,7 @@ pub(super) fn all_at_once(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let m = keys_and_values(setting.device, &Dictionary::tutorial())?;
     let sentence = setting.sentence();
     let words = words(sentence)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let plain = Sharpness::default();
     let translation = AttentionTranslator::new(m.clone(), plain).translate(sentence)?;
     let tokens = |y: &Tensor| -> Result<Vec<String>> {
@@ -141,7 +169,19 @@ pub(super) fn all_at_once(setting: &Setting<'_>) -> Result<Vec<Part>> {
             .collect())
     };
     let wrong = attention_over_queries(&m.near_queries(&words)?, &m.k, &m.v, plain)?;
-    let chat = m.query("chat", 0)?;
+    let over_queries = tokens(&wrong.output)?;
+    let every_key_once = m.dictionary().len() == words.len()
+        && m.dictionary().without_entry(&words).is_empty()
+        && m.dictionary().keys().all(|key| words.contains(&key));
+    let luck = match (over_queries == translation.tokens, every_key_once) {
+        (true, true) => {
+            "For the whole sentence, where every key is asked for once, the right words come out by \
+             luck:"
+        }
+        (true, false) => "For this sentence the same words come out, by luck:",
+        (false, _) => "For this sentence other words come out:",
+    };
+    let chat = m.query("chat")?;
     let one_wrong = attention_over_queries(&chat, &m.k, &m.v, plain)?;
     let one_right = attention(&chat, &m.k, &m.v, plain)?;
     let keys = || m.dictionary().keys();
@@ -159,16 +199,15 @@ pub(super) fn all_at_once(setting: &Setting<'_>) -> Result<Vec<Part>> {
         output("sentence", sentence),
         answer("translation", Ok(translation)),
         code(source!("translate/by_matrices.rs"), "all_at_once"),
-        text(
+        text(&format!(
             "A matrix has two axes, and the softmax must know along which to run. Each query's row \
              over the keys, for each word asks for one answer. The tutorial's notebook runs it down \
-             the columns instead: each key is shared out over the words of the sentence. For the \
-             whole sentence, where every key is asked for once, the right words come out by luck:",
-        ),
+             the columns instead: each key is shared out over the words of the sentence. {luck}",
+        )),
         Part::Matrix(
             Matrix::new("wrong axis", &words, keys(), &wrong.weights)?.with_winners(),
         ),
-        output("translation over the wrong axis", tokens(&wrong.output)?.join(" ")),
+        output("translation over the wrong axis", over_queries.join(" ")),
         code(source!("attention.rs"), "over_queries"),
         text(
             "A sentence of one word gives it away. Each key has only `chat` to go to, so all its \

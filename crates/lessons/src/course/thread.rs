@@ -9,6 +9,8 @@ use crate::{
     SoftmaxTranslator, Translator, keys_and_values,
 };
 
+/// What the table calls the GPT.
+const GPT: &str = "gpt, learned";
 /// Sentences of the exam.
 const SENTENCES: usize = 200;
 /// Updates of the head: a few seconds.
@@ -52,7 +54,7 @@ pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
         ),
     ];
     if let Some(gpt) = &setting.gpt {
-        candidates.push(("gpt, learned", gpt, numbers(gpt.num_parameters())));
+        candidates.push((GPT, gpt, numbers(gpt.num_parameters())));
     }
     // lesson: begin exam
     let mut scores: Vec<(&str, Score, String)> = Vec::new();
@@ -112,23 +114,38 @@ pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
              negation are not properties of words. That is what a model of whole lines is for.",
         ),
     ];
-    parts.push(text(match setting.gpt {
-        Some(_) => {
-            "The GPT learned sentences and is good at them. It is no dictionary: alone, a word is a \
-             line such as it has never seen, and a typo is no token of its vocabulary, which it \
-             refuses."
-        }
+    let gpt = scores.iter().find(|(name, ..)| *name == GPT);
+    parts.push(text(match gpt {
+        Some((_, gpt, _)) => of_gpt(gpt, &scores),
         None => {
             "There is no GPT here yet to sit the exam. `latimer train` makes one in about two minutes \
              on two cores; then give this lesson again."
         }
     }));
     parts.push(next(&[
-        ("latimer train", "the model that learns sentences"),
         (
-            "latimer lesson thread --html thread.html",
-            "the exam as a drawing",
+            "latimer translate --method fuzzy --explain \"le chta est sous la tabel\"",
+            "typos, by the nearest key",
+        ),
+        (
+            "latimer train --preset baby --data my.txt",
+            "the last step: a model of a text of your own",
         ),
     ]));
     Ok(parts)
+}
+
+/// What the scores of a GPT say.
+fn of_gpt(gpt: &Score, scores: &[(&str, Score, String)]) -> &'static str {
+    let others = scores.iter().filter(|(name, ..)| *name != GPT);
+    let best = others.map(|(_, score, _)| score.sentences);
+    if gpt.sentences <= best.fold(0.0, f64::max) {
+        "This GPT is no better at sentences than a dictionary: it has not been trained for long \
+         enough. `latimer train` makes one that is."
+    } else if gpt.known < 0.5 && gpt.typos == 0.0 {
+        "The GPT learned sentences and is better at them than all others. It is no dictionary: \
+         alone, a word is a line such as it has never seen, and it has none of the typos right."
+    } else {
+        "The GPT learned sentences and is better at them than all others."
+    }
 }

@@ -1,10 +1,13 @@
 //! Lesson 11: pieces of words.
 
-use super::{Setting, equation, next, output, table, text};
+use super::{Corpus, Setting, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::{Error, Part, Result, Widget};
-use latimer_tokenizer::{BpeTokenizer, BpeTrainer, NgramTokenizer, Pattern, Tokenizer};
-use latimer_trainer::data::corpora::load_texts;
+use latimer_tokenizer::{
+    BpeTokenizer, BpeTrainer, NgramOptions, NgramTokenizer, Pattern, Tokenizer,
+};
+use latimer_trainer::data::corpora::load_text;
+use std::collections::HashSet;
 
 /// Our text for merges made by hand: a few words that share pieces.
 const SMALL: &str = "the cat sat on the mat that the cat and the rat had";
@@ -18,6 +21,8 @@ const SHOWN: usize = 300;
 const FIRST: usize = 78;
 /// Words cut up with the vocabulary of the plays.
 const SPEECH: &str = "Thou shall not translate the cats";
+/// Words cut up with the vocabulary of the phrasebook's English.
+const REMARK: &str = "these elephants translate the newspapers";
 
 pub(super) fn tokens(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let small = setting.text_or(SMALL);
@@ -51,16 +56,13 @@ pub(super) fn tokens(setting: &Setting<'_>) -> Result<Vec<Part>> {
         }),
         code(source!("course/tokens.rs"), "bpe"),
     ];
-    match setting.cache {
-        Some(cache) => {
-            let plays = load_texts(&["shakespeare".to_owned()], cache)?;
-            parts.extend(of_plays(&plays)?);
-        }
-        None => parts.push(text(
-            "The rest of this lesson needs Shakespeare's plays, which are not on this machine: \
-             `latimer data get shakespeare` downloads them, 1.1 MB. Then give the lesson again.",
-        )),
-    }
+    let corpus = setting.corpus();
+    let loaded = load_text(corpus.name(), corpus.cache())?;
+    parts.extend(corpus.instead());
+    parts.extend(match corpus {
+        Corpus::Plays(_) => of_plays(&loaded)?,
+        Corpus::English => of_english(&loaded)?,
+    });
     parts.push(next(&[
         (
             "latimer lesson 11 --try \"low lower lowest slow slower\"",
@@ -82,12 +84,7 @@ fn of_plays(plays: &str) -> Result<Vec<Part>> {
     let tokenizer = NgramTokenizer::fit(plays.split('\n'))?;
     let subwords: Vec<(&str, u32)> = tokenizer.subwords().collect();
     // lesson: end
-    let rows = subwords
-        .iter()
-        .take(FIRST)
-        .map(|&(piece, id)| [piece.to_owned(), id.to_string()]);
-    let encoded = tokenizer.encode(SPEECH).map_err(Error::from)?;
-    Ok(vec![
+    let mut parts = vec![
         text(
             "The tutorial fits the Python package `bpe` to Shakespeare's plays. It is a simpler \
              cousin: it keeps the 6553 most frequent words as they are, and for all other words it \
@@ -99,22 +96,82 @@ fn of_plays(plays: &str) -> Result<Vec<Part>> {
             name: "first 300 characters".to_owned(),
             text: begin,
         },
-        output("words", tokenizer.words().len().to_string()),
-        output("sub-words", subwords.len().to_string()),
-        Part::Table(table("first sub-words", ["sub-word", "id"], rows)),
+    ];
+    parts.extend(vocabulary(&tokenizer, &subwords));
+    parts.extend([
         code(source!("course/tokens.rs"), "ngram"),
         text(
             "Words of the plays are one token; of others, only pieces are known. `__sow` and `__eow` \
              say where such a word starts and ends.",
         ),
-        Part::Tokens {
-            name: SPEECH.to_owned(),
-            tokens: encoded
-                .iter()
-                .map(|&id| (piece(&tokenizer, id), Some(id)))
-                .collect(),
+        cut(&tokenizer, SPEECH)?,
+    ]);
+    Ok(parts)
+}
+
+/// A vocabulary of the phrasebook's English, too small for all of its words, and how it cuts.
+fn of_english(english: &str) -> Result<Vec<Part>> {
+    let begin: String = english.chars().take(SHOWN).collect();
+    let distinct: HashSet<&str> = english.split_whitespace().collect();
+    // lesson: begin small_ngram
+    let vocab_size = 160; // 128 words, then pieces
+    let options = NgramOptions {
+        vocab_size,
+        ..NgramOptions::default()
+    };
+    let tokenizer = NgramTokenizer::fit_with(english.split('\n'), options)?;
+    let subwords: Vec<(&str, u32)> = tokenizer.subwords().collect();
+    // lesson: end
+    let mut parts = vec![
+        text(&format!(
+            "The tutorial fits the Python package `bpe`. It is a simpler cousin: it keeps the most \
+             frequent words as they are, and for all other words it counts single letters and pairs \
+             of them and keeps the most frequent. Our `ngram` tokenizer gives the same ids. This text \
+             has only {} different words. The package's own settings would keep them all and leave \
+             nothing to cut, so the vocabulary has 160 ids here.",
+            distinct.len()
+        )),
+        output("bytes", english.len().to_string()),
+        Part::Source {
+            name: "first 300 characters".to_owned(),
+            text: begin,
         },
-    ])
+    ];
+    parts.extend(vocabulary(&tokenizer, &subwords));
+    parts.extend([
+        code(source!("course/tokens.rs"), "small_ngram"),
+        text(
+            "Frequent words are one token; of others, only pieces are known. `__sow` and `__eow` say \
+             where such a word starts and ends.",
+        ),
+        cut(&tokenizer, REMARK)?,
+    ]);
+    Ok(parts)
+}
+
+/// How many words and pieces there are, and the first pieces.
+fn vocabulary(tokenizer: &NgramTokenizer, subwords: &[(&str, u32)]) -> [Part; 3] {
+    let rows = subwords
+        .iter()
+        .take(FIRST)
+        .map(|&(piece, id)| [piece.to_owned(), id.to_string()]);
+    [
+        output("words", tokenizer.words().len().to_string()),
+        output("sub-words", subwords.len().to_string()),
+        Part::Table(table("first sub-words", ["sub-word", "id"], rows)),
+    ]
+}
+
+/// A sentence under a vocabulary.
+fn cut(tokenizer: &NgramTokenizer, sentence: &str) -> Result<Part> {
+    let encoded = tokenizer.encode(sentence).map_err(Error::from)?;
+    Ok(Part::Tokens {
+        name: sentence.to_owned(),
+        tokens: encoded
+            .iter()
+            .map(|&id| (piece(tokenizer, id), Some(id)))
+            .collect(),
+    })
 }
 
 /// A token as it can be read: with its spaces seen.

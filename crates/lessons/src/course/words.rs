@@ -62,7 +62,8 @@ pub(super) fn nearest(setting: &Setting<'_>) -> Result<Vec<Part>> {
             r"d_{i,j} = \min\left(d_{i-1,j} + 1,\; d_{i,j-1} + 1,\; d_{i-1,j-1} + [a_i \ne b_j]\right)",
         ),
     ];
-    for word in words(text_given)? {
+    let given = words(text_given)?;
+    for word in &given {
         let nearest = dictionary.nearest(word);
         let distances = dictionary.distances(word);
         let rows = dictionary.keys().zip(&distances);
@@ -78,7 +79,7 @@ pub(super) fn nearest(setting: &Setting<'_>) -> Result<Vec<Part>> {
     parts.extend([
         answer("translation", fuzzy.translate(text_given)),
         Part::Widget(Widget::Levenshtein {
-            word: words(text_given)?[0].to_owned(),
+            word: given[0].clone(),
             keys: dictionary.keys().map(str::to_owned).collect(),
         }),
         code(source!("dictionary.rs"), "nearest"),
@@ -148,8 +149,8 @@ pub(super) fn vocabularies(setting: &Setting<'_>) -> Result<Vec<Part>> {
 }
 
 /// Words as numbers.
-fn numbers(input: &Vocabulary, words: &[&str]) -> String {
-    let number = |word: &&str| {
+fn numbers(input: &Vocabulary, words: &[String]) -> String {
+    let number = |word: &String| {
         let number = input.index(word);
         number.map_or_else(|| "?".to_owned(), |number| number.to_string())
     };

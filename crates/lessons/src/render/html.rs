@@ -1,6 +1,7 @@
 //! A lesson as a page, or several as a small book: one file that needs nothing else.
 
 use super::{plot, said};
+use crate::course::{TUTORIAL, TUTORIAL_URL};
 use crate::{Lesson, Matrix, Part, Table, Widget};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -43,14 +44,20 @@ pub fn page(lessons: &[Lesson]) -> String {
         let _ = writeln!(html, "<h1>{}</h1>", escaped(&title));
         html += "<p class=\"lead\">One sentence, <i lang=\"fr\">le chat est sous la table</i>, and every idea on \
                  the way from a list of words to a language model. The program that wrote these pages \
-                 computed their numbers, except for the losses after 5,000 steps, which are of \
-                 trainings before; what can be moved computes in the page.</p>\n<noscript><p class=\"lead\">Without scripts the figures stand \
+                 computed their numbers, except for those that tell of earlier trainings, such as the \
+                 losses after 5,000 steps; what can be moved computes in the page.</p>\n<noscript><p class=\"lead\">Without scripts the figures stand \
                  still.</p></noscript>\n";
     }
     for (number, lesson) in lessons.iter().enumerate() {
         let before = number.checked_sub(1).and_then(|n| lessons.get(n));
         html += &section(lesson, before, lessons.get(number + 1), lessons.len() == 1);
     }
+    let _ = write!(
+        html,
+        "<footer><p class=\"lead\">After the tutorial <a href=\"{TUTORIAL_URL}\">{}</a> by pcingola; \
+         the ladder, lessons lm0 to lm5, after its part 2.</p></footer>\n",
+        escaped(TUTORIAL)
+    );
     let _ = write!(html, "</main>\n<script>\n{JS}</script>\n</body>\n</html>\n");
     html
 }
@@ -124,8 +131,8 @@ fn shown(part: &Part, level: usize) -> String {
             };
             format!(
                 "<p class=\"output{class}\"><span>{}</span> <b>{}</b></p>\n",
-                escaped(name),
-                escaped(&value)
+                prose(name),
+                output_value(&value, wrong)
             )
         }
         Part::Tokens { name, tokens } => {
@@ -154,13 +161,15 @@ fn shown(part: &Part, level: usize) -> String {
             escaped(text)
         ),
         Part::Try(commands) => {
+            // A page is what `--html` makes, and is here already.
             let items: String = commands
                 .iter()
+                .filter(|(command, _)| !command.contains(" --html "))
                 .map(|(command, shows)| {
                     format!(
                         "<li><code>{}</code><br>{}</li>\n",
                         unbroken(command),
-                        escaped(shows)
+                        prose(shows)
                     )
                 })
                 .collect();
@@ -308,6 +317,11 @@ fn widget(widget: &Widget) -> String {
         "<div class=\"widget\" data-kind=\"{kind}\" role=\"group\" aria-label=\"{name}\">\
          <script type=\"application/json\">{data}</script></div>\n"
     )
+}
+
+/// A result. One that says what went wrong is prose; any other is shown sign by sign.
+fn output_value(value: &str, wrong: bool) -> String {
+    if wrong { prose(value) } else { escaped(value) }
 }
 
 /// A command of which a line may end between words alone.

@@ -48,6 +48,20 @@ const nearest = (word, keys) => {
   return best;
 };
 
+// ---- words
+
+// The spelling that the translators know, as in translate/sentence.rs: small letters, one apostrophe
+// and one hyphen, no punctuation, a cut after each apostrophe.
+const wordsOf = text => text
+  .replace(/[’‘‛ʼʹ′`´＇]/g, "'").replace(/[\u2010-\u2012\u2212\ufe63\uff0d]/g, '-')
+  .replace(/[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, '').normalize('NFKC')
+  .replace(/(?<!\d)[.!?]|[.!?](?!\d)/g, ' ').replace(/[,;:()[\]{}"«»‹›“”„‟–—―·•¿¡\p{Cc}]/gu, ' ')
+  .split(/\s+/).flatMap(typed => {
+    let word = typed.toLowerCase().replace(/^['-]+/, '');
+    while (/['-]$/.test(word) && !/^(?:[cdjlmnst]|.*qu)'$/.test(word)) word = word.slice(0, -1);
+    return (word.match(/[^']*'|[^']+/g) ?? []).map(piece => piece.replaceAll('oeu', 'œu').replace(/^oe/, 'œ'));
+  });
+
 // ---- tables
 
 // Four digits, and no sign where they are all 0.
@@ -81,6 +95,28 @@ const slider = (text, min, max, step, value) =>
 
 // ---- attention over a sentence
 
+// Words that there is room for.
+const MOST = 12;
+
+// What would bring back the meaning of each word's nearest key, tried out.
+const mending = (mends, s, t, greatest, lowest) => {
+  const ways = [
+    mends(s, lowest) ? 'a lower temperature' : '',
+    mends(greatest, t) ? 'a greater scale' : '',
+  ].filter(Boolean);
+  if (ways.length > 0) return `Not what the keys mean: ${ways.join(' or ')} mends it.`;
+  return mends(greatest, lowest)
+    ? 'Not what the keys mean: a greater scale and a lower temperature together mend it.'
+    : 'Not what the keys mean, and nothing that can be set here mends it.';
+};
+
+// Words that are no keys, each with the key that asks in its place.
+const ofUnknown = (rows, keys) => {
+  const taken = new Map(rows.map(({ word, found }) => [word, `${word} asks as ${keys[found.index]}, ` +
+    `${found.distance} ${found.distance === 1 ? 'edit' : 'edits'} away`]));
+  return taken.size > 0 ? `Not in the dictionary: ${[...taken.values()].join('; ')}.` : '';
+};
+
 const attention = (place, data) => {
   const keys = data.entries.map(([key]) => key);
   const meanings = [...new Set(data.entries.map(([, value]) => value))].sort();
@@ -88,9 +124,11 @@ const attention = (place, data) => {
   // Temperatures from 0.05 to 10, by their logarithm.
   const temperature = slider('Temperature', -1.3, 1, 'any', 0);
   const scale = slider('Scale', 0, 2, 'any', data.scale);
+  const [lowest, greatest] = [Number(temperature.input.min), Number(scale.input.max)];
   const formula = 1 / Math.sqrt(keys.length);
+  const root = `1/√${keys.length}`;
   const buttons = make('p', {},
-    ...[['scale 1', 1, 0], ['scale 1/√6', formula, 0], ['scale 1/√6, temperature 0.3', formula, Math.log10(0.3)]]
+    ...[['scale 1', 1, 0], [`scale ${root}`, formula, 0], [`scale ${root}, temperature 0.3`, formula, Math.log10(0.3)]]
       .map(([name, s, t]) => {
         const button = make('button', { type: 'button' }, name);
         button.onclick = () => { scale.input.value = s; temperature.input.value = t; draw(); };
@@ -103,7 +141,7 @@ const attention = (place, data) => {
   let chosen = -1;
 
   const draw = () => {
-    const words = text.input.value.split(/\s+/).filter(Boolean).slice(0, 12);
+    const typed = wordsOf(text.input.value), words = typed.slice(0, MOST);
     const t = 10 ** Number(temperature.input.value);
     const s = Number(scale.input.value);
     temperature.value.textContent = t.toFixed(2);
@@ -113,25 +151,32 @@ const attention = (place, data) => {
       picture.replaceChildren(); numbers.replaceChildren(); hint.textContent = '';
       return;
     }
-    const rows = words.map(word => {
+    // What every word becomes when its scores are multiplied by `factor`.
+    const looked = factor => words.map(word => {
       const found = nearest(word, keys);
       const strength = data.strength ** found.distance;
       const scores = keys.map((_, i) => (i === found.index ? strength : 0));
-      const weights = softmax(scores.map(x => x * s / t));
+      const weights = softmax(scores.map(x => x * factor));
       const mixed = meanings.map(meaning => data.entries
         .reduce((sum, [, value], i) => sum + (value === meaning ? weights[i] : 0), 0));
       let best = -1;
       mixed.forEach((x, j) => { if (x > (best < 0 ? 0 : mixed[best]) + 1e-12) best = j; });
-      return { word, found, weights, mixed, best };
+      return { word, found, weights, mixed, best, meant: data.entries[found.index][1] };
     });
+    const isRight = row => meanings[row.best] === row.meant;
+    const mends = (s, t) => looked(s / t).every(isRight);
+    const rows = looked(s / t);
     const said = rows.map(row => meanings[row.best] ?? '?');
-    const meant = rows.map(row => data.entries[row.found.index][1]);
-    const broken = said.some((word, i) => word !== meant[i]);
+    const broken = !rows.every(isRight);
     answer.textContent = said.join(' ');
     answer.classList.toggle('changed', broken);
-    hint.textContent = broken
-      ? 'Not what the dictionary says: sharpen it, by a lower temperature or a greater scale.'
-      : 'As the dictionary has it. Choose a word of the sentence to see its lines alone.';
+    hint.textContent = [
+      broken ? mending(mends, s, t, greatest, 10 ** lowest) : '',
+      ofUnknown(rows.filter(row => row.found.distance > 0), keys),
+      !broken && rows.every(row => row.found.distance === 0) ? 'As the dictionary has it.' : '',
+      typed.length > MOST ? `Only the first ${MOST} of ${typed.length} words are shown.` : '',
+      'Choose a word of the sentence to see its lines alone.',
+    ].filter(Boolean).join(' ');
     if (chosen >= rows.length) chosen = -1;
 
     const columns = Math.max(words.length, keys.length);
@@ -175,6 +220,9 @@ const attention = (place, data) => {
 
 // ---- the grid of edits
 
+// Letters that there is room for.
+const LONGEST = 24;
+
 const levenshtein = (place, data) => {
   const word = labelled('Word', make('input', { type: 'text', value: data.word, spellcheck: 'false' }));
   const key = labelled('Key', make('select', {}, ...data.keys.map(k => make('option', {}, k))));
@@ -182,7 +230,13 @@ const levenshtein = (place, data) => {
   const figure = make('div');
   const said = make('output', { 'aria-live': 'polite' });
   const draw = () => {
-    const a = letters(word.input.value.slice(0, 24)), b = letters(key.input.value);
+    const [typed] = wordsOf(word.input.value);
+    if (!typed) {
+      said.textContent = 'Write a word.';
+      figure.replaceChildren();
+      return;
+    }
+    const a = letters(typed).slice(0, LONGEST), b = letters(key.input.value);
     const d = grid(a, b);
     // Back from the corner along one cheapest way.
     const path = new Set(['0,0']);
@@ -197,15 +251,16 @@ const levenshtein = (place, data) => {
     table.querySelectorAll('tbody tr').forEach((row, i) => row.querySelectorAll('td').forEach((cell, j) => {
       if (path.has(`${i},${j}`)) cell.classList.add('path');
     }));
-    const near = nearest(word.input.value, data.keys);
-    const edits = d[a.length][b.length];
+    const near = nearest(typed, data.keys);
+    const edits = distance(typed, key.input.value);
     said.textContent = `${edits} ${edits === 1 ? 'edit' : 'edits'} to ${key.input.value}; the nearest key is ` +
-      `${data.keys[near.index]}, ${near.distance} away`;
+      `${data.keys[near.index]}, ${near.distance} away` +
+      (letters(typed).length > LONGEST ? `; the table has the first ${LONGEST} letters` : '');
     figure.replaceChildren(table);
   };
   place.append(word.label, word.input, key.label, key.input, said, figure);
   word.input.addEventListener('input', () => {
-    key.input.value = data.keys[nearest(word.input.value, data.keys).index];
+    key.input.value = data.keys[nearest(wordsOf(word.input.value)[0] ?? '', data.keys).index];
     draw();
   });
   key.input.addEventListener('change', draw);

@@ -1,7 +1,7 @@
 //! Translation by a head that has learned the dictionary.
 
-use super::{Method, Translation, Translator, all_answered, arrows, words};
-use crate::{LearnedHead, Matrix, Part, Result, Sharpness};
+use super::{Method, Translation, Translator, all_answered, arrows};
+use crate::{LearnedHead, Matrix, Part, Remark, Result, Sharpness};
 
 /// Looks all words up through learned maps of their spelling.
 ///
@@ -37,20 +37,33 @@ impl Translator for HeadTranslator<'_> {
 
     /// # Errors
     /// [`Sharpness::factor`]'s; [`crate::Error::NoAnswer`].
-    fn translate(&self, text: &str) -> Result<Translation> {
-        let words = words(text)?;
+    fn translate_words(&self, words: &[&str]) -> Result<Translation> {
         // lesson: begin learned
-        let found = self.head.look_up(&words, self.sharpness)?;
+        let found = self.head.look_up(words, self.sharpness)?;
         let answers = self.head.answers(&found)?; // [T, V_out]
         let tokens = self.head.output.decode_rows(&answers)?;
         // lesson: end
-        let tokens = all_answered(&words, tokens)?;
+        let tokens = all_answered(words, tokens)?;
         let keys = self.head.dictionary().keys();
-        let weights = Matrix::new("weights", &words, keys, &found.weights)?.with_winners();
-        let answers = Matrix::new("answers", &words, self.head.output.words(), &answers)?
+        let weights = Matrix::new("weights", words, keys, &found.weights)?.with_winners();
+        let unknown = self.head.dictionary().without_entry(words);
+        let remarks: Vec<Remark> = unknown
+            .into_iter()
+            .filter_map(|word| {
+                let row = words.iter().position(|&w| w == word)?;
+                let column = weights.winners[row]?;
+                Some(Remark::NeverShown {
+                    word: word.to_owned(),
+                    key: weights.columns[column].clone(),
+                    weight: weights.values[row][column],
+                })
+            })
+            .collect();
+        let answers = Matrix::new("answers", words, self.head.output.words(), &answers)?
             .with_winners()
             .with_notes(arrows(&tokens));
         let workings = vec![Part::Matrix(weights), Part::Matrix(answers)];
-        Ok(Translation::of_words(self.method(), tokens, workings))
+        let translation = Translation::of_words(self.method(), tokens, workings);
+        Ok(translation.with_remarks(remarks))
     }
 }

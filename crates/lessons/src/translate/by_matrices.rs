@@ -1,6 +1,7 @@
 //! Translation by products of matrices.
 
-use super::{Method, Translation, Translator, all_answered, arrows, words};
+use super::by_words::taken;
+use super::{Method, Translation, Translator, all_answered, arrows};
 use crate::attention::{Attention, Sharpness, attention, lookup};
 use crate::{KeysAndValues, Matrix, Part, Result};
 use latimer_tensor::Tensor;
@@ -35,12 +36,15 @@ impl Translator for MatrixTranslator {
     }
 
     /// # Errors
-    /// [`crate::Error::UnknownWord`] for a word that has no one-hot vector.
-    fn translate(&self, text: &str) -> Result<Translation> {
-        let words = words(text)?;
-        word_by_word(self.method(), &self.matrices, &words, |index, word, m| {
+    /// [`crate::Error::UnknownWords`] for words that have no one-hot vector.
+    fn translate_words(&self, words: &[&str]) -> Result<Translation> {
+        let m = &self.matrices;
+        if !m.dictionary().without_entry(words).is_empty() {
+            return Err(m.dictionary().unknown(words));
+        }
+        word_by_word(self.method(), m, words, |word, m| {
             // lesson: begin translate
-            let q = m.query(word, index)?; // [1, V_in]
+            let q = m.query(word)?; // [1, V_in]
             lookup(&q, &m.k, &m.v)
             // lesson: end
         })
@@ -85,14 +89,15 @@ impl Translator for SoftmaxTranslator {
 
     /// # Errors
     /// [`Sharpness::factor`]'s; [`crate::Error::NoAnswer`].
-    fn translate(&self, text: &str) -> Result<Translation> {
-        let words = words(text)?;
-        word_by_word(self.method(), &self.matrices, &words, |_, word, m| {
+    fn translate_words(&self, words: &[&str]) -> Result<Translation> {
+        let m = &self.matrices;
+        let translation = word_by_word(self.method(), m, words, |word, m| {
             // lesson: begin softmax
             let q = m.near_query(word)?; // [1, V_in]
             attention(&q, &m.k, &m.v, self.sharpness)
             // lesson: end
-        })
+        })?;
+        Ok(translation.with_remarks(taken(m.dictionary(), words)))
     }
 }
 
@@ -132,18 +137,18 @@ impl Translator for AttentionTranslator {
 
     /// # Errors
     /// As [`SoftmaxTranslator`].
-    fn translate(&self, text: &str) -> Result<Translation> {
-        let words = words(text)?;
+    fn translate_words(&self, words: &[&str]) -> Result<Translation> {
         let m = &self.matrices;
         // lesson: begin all_at_once
-        let q = m.near_queries(&words)?; // [T, V_in]
+        let q = m.near_queries(words)?; // [T, V_in]
         let found = attention(&q, &m.k, &m.v, self.sharpness)?; // output: [T, V_out]
         let answers = m.output.decode_rows(&found.output)?;
         // lesson: end
-        let tokens = all_answered(&words, answers)?;
-        let mut workings = vec![Part::Matrix(Matrix::new("Q", &words, m.input.words(), &q)?)];
-        workings.extend(shown(m, &words, &tokens, &found, true)?);
-        Ok(Translation::of_words(self.method(), tokens, workings))
+        let tokens = all_answered(words, answers)?;
+        let mut workings = vec![Part::Matrix(Matrix::new("Q", words, m.input.words(), &q)?)];
+        workings.extend(shown(m, words, &tokens, &found, true)?);
+        let translation = Translation::of_words(self.method(), tokens, workings);
+        Ok(translation.with_remarks(taken(m.dictionary(), words)))
     }
 }
 
@@ -152,12 +157,11 @@ fn word_by_word(
     method: Method,
     m: &KeysAndValues,
     words: &[&str],
-    find: impl Fn(usize, &str, &KeysAndValues) -> Result<Attention>,
+    find: impl Fn(&str, &KeysAndValues) -> Result<Attention>,
 ) -> Result<Translation> {
     let found = words
         .iter()
-        .enumerate()
-        .map(|(index, word)| find(index, word, m))
+        .map(|word| find(word, m))
         .collect::<Result<Vec<_>>>()?;
     let rows =
         |of: fn(&Attention) -> &Tensor| Tensor::cat(&found.iter().map(of).collect::<Vec<_>>(), 0);

@@ -1,7 +1,7 @@
 //! Translation word by word, by what stands in the dictionary.
 
-use super::{Method, Translation, Translator, words};
-use crate::{Dictionary, Part, Result, Table};
+use super::{Method, Translation, Translator};
+use crate::{Dictionary, Part, Remark, Result, Table};
 
 /// Looks every word up to the letter.
 ///
@@ -33,14 +33,13 @@ impl Translator for ExactTranslator {
     }
 
     /// # Errors
-    /// [`crate::Error::UnknownWord`] for a word that is no key.
-    fn translate(&self, text: &str) -> Result<Translation> {
-        let words = words(text)?;
+    /// [`crate::Error::UnknownWords`] for words that are no keys.
+    fn translate_words(&self, words: &[&str]) -> Result<Translation> {
         // lesson: begin translate
         let mut tokens = Vec::new();
-        for (index, word) in words.iter().enumerate() {
+        for word in words {
             let meaning = self.dictionary.get(word);
-            let meaning = meaning.ok_or_else(|| self.dictionary.unknown(word, index))?;
+            let meaning = meaning.ok_or_else(|| self.dictionary.unknown(words))?;
             tokens.push(meaning.to_owned());
         }
         // lesson: end
@@ -88,9 +87,9 @@ impl Translator for FuzzyTranslator {
         Method::Fuzzy
     }
 
-    fn translate(&self, text: &str) -> Result<Translation> {
+    fn translate_words(&self, words: &[&str]) -> Result<Translation> {
         let (mut tokens, mut rows) = (Vec::new(), Vec::new());
-        for word in words(text)? {
+        for &word in words {
             let nearest = self.dictionary.nearest(word);
             tokens.push(nearest.value.to_owned());
             let distance = nearest.distance.to_string();
@@ -108,10 +107,22 @@ impl Translator for FuzzyTranslator {
             rows,
             winning_row: None,
         };
-        Ok(Translation::of_words(
-            self.method(),
-            tokens,
-            vec![Part::Table(table)],
-        ))
+        let translation = Translation::of_words(self.method(), tokens, vec![Part::Table(table)]);
+        Ok(translation.with_remarks(taken(&self.dictionary, words)))
     }
+}
+
+/// The words that are no keys, with the keys that stand in for them.
+pub(super) fn taken(dictionary: &Dictionary, words: &[&str]) -> Vec<Remark> {
+    let unknown = dictionary.without_entry(words).into_iter();
+    unknown
+        .map(|word| {
+            let nearest = dictionary.nearest(word);
+            Remark::NearestKey {
+                word: word.to_owned(),
+                key: nearest.key.to_owned(),
+                edits: nearest.distance,
+            }
+        })
+        .collect()
 }

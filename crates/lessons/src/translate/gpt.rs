@@ -1,11 +1,17 @@
 //! Translation by a GPT, through the trainer's own `translate`.
 
-use super::{Method, Translation, Translator};
-use crate::{Error, Matrix, Part, Result};
+use super::{Method, Translation, Translator, joined};
+use crate::error::{Unknown, UnknownWords};
+use crate::{Error, Matrix, Part, Remark, Result, Table, Unsure};
 use latimer_autograd::Params;
 use latimer_nn::{Gpt, attention_weights};
 use latimer_tensor::Tensor;
 use latimer_tokenizer::Tokenizer;
+use latimer_trainer::Answer;
+use latimer_trainer::data::phrasebook;
+
+/// A probability below which a token is more likely wrong than right.
+const EVEN: f64 = 0.5;
 
 /// Lets a GPT that was trained on the phrasebook continue `french =`.
 ///
@@ -94,26 +100,120 @@ impl Translator for GptTranslator<'_> {
     }
 
     /// # Errors
-    /// [`Error::Tokenizer`] for words that the model's tokenizer refuses, or the device's failure.
-    fn translate(&self, text: &str) -> Result<Translation> {
-        let french = text.trim();
-        if french.is_empty() {
-            return Err(Error::EmptyText);
-        }
-        // Alone first, so that an unknown word's place is counted in what was typed.
-        self.tokenizer.encode(french)?;
+    /// [`Error::OutsideVocabulary`] for words that the model has no token for,
+    /// [`Error::Tokenizer`] for other text that its tokenizer refuses, or the device's failure.
+    fn translate_words(&self, words: &[&str]) -> Result<Translation> {
+        self.refuse_unknown(words)?;
+        let french = joined(words);
+        // Alone first, so that the place of what is refused is counted in what was typed.
+        self.tokenizer.encode(&french)?;
+        let (gpt, params, tokenizer) = (self.gpt, self.params, self.tokenizer);
         // lesson: begin gpt
-        let english = latimer_trainer::translate(self.gpt, self.params, self.tokenizer, french)?;
+        let answer = latimer_trainer::answer(gpt, params, tokenizer, &french)?;
         // lesson: end
-        let answer = self.tokenizer.encode(&english)?;
-        let tokens = answer.iter().map(|&id| self.token(id)).collect();
         let prompt = self.tokenizer.encode(&format!("\n{french} ="))?;
-        let workings = self.weights(&prompt, &answer)?.map(Part::Matrix);
+        let workings = self.weights(&prompt, &answer.ids)?.map(Part::Matrix);
+        let workings = workings
+            .into_iter()
+            .chain([Part::Table(self.shares(&answer))]);
         Ok(Translation {
             method: self.method(),
-            tokens,
-            text: english,
-            workings: workings.into_iter().collect(),
+            tokens: answer.ids.iter().map(|&id| self.token(id)).collect(),
+            workings: workings.collect(),
+            remarks: self.remarks(words, &answer),
+            text: answer.text,
         })
+    }
+}
+
+impl GptTranslator<'_> {
+    /// Names every word that the tokenizer does not know.
+    fn refuse_unknown(&self, words: &[&str]) -> Result<()> {
+        use latimer_tokenizer::Error as Refusal;
+        let is_known = |word: &str| {
+            let refused = self.tokenizer.encode(word).err();
+            !matches!(refused, Some(Refusal::UnknownWord { .. }))
+        };
+        let mut unknown: Vec<Unknown> = Vec::new();
+        for (index, word) in words.iter().enumerate() {
+            if is_known(word) || unknown.iter().any(|before| before.word == *word) {
+                continue;
+            }
+            let french = phrasebook::dictionary().map(|(french, _)| french);
+            let near = french
+                .map(|french| (strsim::levenshtein(word, french), french))
+                .filter(|&(edits, french)| 2 * edits <= word.chars().count() && is_known(french));
+            unknown.push(Unknown {
+                word: (*word).to_owned(),
+                position: index + 1,
+                nearest: near.min().map(|(_, french)| french.to_owned()),
+            });
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Error::OutsideVocabulary {
+            unknown: UnknownWords(unknown),
+            vocab_size: self.tokenizer.vocab_size(),
+        })
+    }
+
+    /// The probability of each token of an answer, and of the line's end.
+    fn shares(&self, answer: &Answer) -> Table {
+        let rows = self.names(answer).zip(&answer.probabilities);
+        Table {
+            name: "probabilities".to_owned(),
+            header: ["token", "probability"].map(str::to_owned).into(),
+            rows: rows
+                .map(|(token, probability)| vec![token, format!("{probability:.4}")])
+                .collect(),
+            winning_row: None,
+        }
+    }
+
+    /// The tokens of an answer, the line's end as an arrow.
+    fn names(&self, answer: &Answer) -> impl Iterator<Item = String> {
+        let tokens: Vec<String> = answer.ids.iter().map(|&id| self.token(id)).collect();
+        tokens
+            .into_iter()
+            .chain(answer.ended.then(|| "↵".to_owned()))
+    }
+
+    /// What the sentence is, where it is not one like those of the training, and how sure the model
+    /// is of the answer.
+    fn remarks(&self, words: &[&str], answer: &Answer) -> Vec<Remark> {
+        let mut remarks = Vec::new();
+        let is_french = |word: &&str| phrasebook::dictionary().any(|(french, _)| french == *word);
+        let mut foreign: Vec<String> = Vec::new();
+        for word in words.iter().filter(|word| !is_french(word)) {
+            if !foreign.iter().any(|before| before == word) {
+                foreign.push((*word).to_owned());
+            }
+        }
+        let shares = &answer.probabilities;
+        let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+        let sentence = joined(words);
+        let structure = phrasebook::structure_of(&sentence);
+        let why = match structure {
+            _ if !foreign.is_empty() => Some(Unsure::Words(foreign)),
+            None => Some(Unsure::Grammar),
+            Some(structure) if structure.is_held_out() => Some(Unsure::Structure),
+            Some(_) => (mean < EVEN).then_some(Unsure::Doubt),
+        };
+        let least = self.names(answer).zip(shares.iter().copied());
+        let least = least.min_by(|(_, a), (_, b)| a.total_cmp(b));
+        if let Some((why, least)) = why.zip(least) {
+            remarks.push(Remark::Unsure {
+                sentence,
+                why,
+                mean,
+                least,
+            });
+        }
+        if !answer.ended {
+            let tokens = answer.ids.len();
+            remarks.push(Remark::Endless { tokens });
+        }
+        remarks
     }
 }

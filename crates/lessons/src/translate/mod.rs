@@ -1,5 +1,8 @@
 //! The tutorial's translators, one behind the other: each answers what the one before could not.
 //!
+//! A text is put into the dictionaries' spelling first, and the answer into the text's
+//! ([`Sentence`]): that is the same for all.
+//!
 //! | method | a word is found by | a word it does not know |
 //! |---|---|---|
 //! | [`ExactTranslator`] | its letters | an error |
@@ -14,11 +17,18 @@ mod by_head;
 mod by_matrices;
 mod by_words;
 mod gpt;
+mod remark;
+mod sentence;
 
 pub use by_head::HeadTranslator;
 pub use by_matrices::{AttentionTranslator, MatrixTranslator, SoftmaxTranslator};
 pub use by_words::{ExactTranslator, FuzzyTranslator};
 pub use gpt::GptTranslator;
+pub use remark::{Remark, Unsure};
+pub use sentence::Sentence;
+
+pub(crate) use remark::list;
+pub(crate) use sentence::joined;
 
 use crate::{Error, Part, Result};
 
@@ -89,17 +99,19 @@ impl Method {
     }
 }
 
-/// A sentence in English, and how it came about.
+/// A text in English, and how it came about.
 #[derive(Clone, Debug)]
 pub struct Translation {
     /// Which translator.
     pub method: Method,
-    /// The answer, token by token.
+    /// The answer, token by token, as the translator gave it.
     pub tokens: Vec<String>,
-    /// The answer as text.
+    /// The answer as text, with the capitals and final signs of what was asked.
     pub text: String,
     /// What was computed on the way.
     pub workings: Vec<Part>,
+    /// What was guessed or left out, and how sure the translator is.
+    pub remarks: Vec<Remark>,
 }
 
 impl Translation {
@@ -110,7 +122,31 @@ impl Translation {
             text: tokens.join(" "),
             tokens,
             workings,
+            remarks: Vec::new(),
         }
+    }
+
+    /// The same with something to know about it.
+    pub(crate) fn with_remarks(self, remarks: impl IntoIterator<Item = Remark>) -> Self {
+        let remarks = remarks.into_iter().collect();
+        Self { remarks, ..self }
+    }
+
+    /// Adds the next sentence of a text. What it computed gets its number, so that names stay
+    /// different.
+    fn push(&mut self, number: usize, next: Self) {
+        self.text = format!("{} {}", self.text, next.text);
+        self.tokens.extend(next.tokens);
+        let numbered = next.workings.into_iter().map(|mut part| {
+            if let Part::Matrix(crate::Matrix { name, .. })
+            | Part::Table(crate::Table { name, .. }) = &mut part
+            {
+                *name = format!("{name} of sentence {number}");
+            }
+            part
+        });
+        self.workings.extend(numbered);
+        self.remarks.extend(next.remarks);
     }
 }
 
@@ -123,27 +159,47 @@ impl Translation {
 /// let exact = ExactTranslator::new(dictionary.clone());
 /// let fuzzy = FuzzyTranslator::new(dictionary);
 /// let all: [&dyn Translator; 2] = [&exact, &fuzzy];
-/// let texts = all.map(|t| t.translate("la tables").map(|english| english.text).ok());
-/// assert_eq!(texts, [None, Some("the table".to_owned())]);
+/// let texts = all.map(|t| t.translate("La tables.").map(|english| english.text).ok());
+/// assert_eq!(texts, [None, Some("The table.".to_owned())]);
 /// ```
 pub trait Translator {
     /// Its name.
     fn method(&self) -> Method;
 
-    /// Translates words separated by white space.
+    /// Translates the words of one sentence, which are in the dictionaries' spelling.
+    ///
+    /// # Errors
+    /// Each translator's own.
+    fn translate_words(&self, words: &[&str]) -> Result<Translation>;
+
+    /// Translates a text as a person writes it, sentence by sentence; see [`Sentence`].
     ///
     /// # Errors
     /// [`Error::EmptyText`], and each translator's own.
-    fn translate(&self, text: &str) -> Result<Translation>;
+    fn translate(&self, text: &str) -> Result<Translation> {
+        let mut all: Option<Translation> = None;
+        let mut before = 0;
+        for (number, sentence) in (1..).zip(Sentence::all(text)?) {
+            let words = sentence.words();
+            let translated = self.translate_words(&words);
+            let mut translated = translated.map_err(|error| error.after(before))?;
+            before += words.len();
+            translated.text = sentence.restored(&translated.text);
+            translated.remarks.extend(sentence.remark());
+            match &mut all {
+                None => all = Some(translated),
+                Some(all) => all.push(number, translated),
+            }
+        }
+        all.ok_or(Error::EmptyText)
+    }
 }
 
-/// The words of a text, one at least.
-pub(crate) fn words(text: &str) -> Result<Vec<&str>> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    if words.is_empty() {
-        return Err(Error::EmptyText);
-    }
-    Ok(words)
+/// The words of a text in the dictionaries' spelling, one at least.
+pub(crate) fn words(text: &str) -> Result<Vec<String>> {
+    let sentences = Sentence::all(text)?;
+    let words = sentences.iter().flat_map(Sentence::words);
+    Ok(words.map(str::to_owned).collect())
 }
 
 /// The words of answers, each of which must be one.

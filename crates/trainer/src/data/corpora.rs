@@ -1,5 +1,6 @@
 //! Corpora that have a name: built in, or published and cached.
 
+use super::phrasebook::english_text;
 use super::text::{join, read_text, text_files as text_files_at};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -7,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Name of the built-in corpus.
 pub const PHRASEBOOK: &str = "phrasebook";
+/// Name of the text that the program makes itself, of the phrasebook's English sentences.
+pub const ENGLISH: &str = "phrasebook-english";
 
 /// A corpus with a name.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,11 @@ pub const CORPORA: &[Corpus] = &[
     Corpus {
         name: PHRASEBOOK,
         about: "French sentences with their English translations, made by a grammar; endless",
+        published: None,
+    },
+    Corpus {
+        name: ENGLISH,
+        about: "30,000 English sentences of that grammar, one a line, the same each time",
         published: None,
     },
     Corpus {
@@ -78,6 +86,9 @@ fn files_of(name: &str, cache: &Path) -> Result<Vec<PathBuf>> {
     if name == PHRASEBOOK {
         return Err(Error::EndlessCorpus { name: PHRASEBOOK });
     }
+    if name == ENGLISH {
+        return Ok(vec![made(cache)?]);
+    }
     let Some((corpus, published)) = Corpus::find(name).and_then(|c| Some((c, c.published?))) else {
         let path = Path::new(name);
         if path.exists() {
@@ -108,6 +119,28 @@ fn files_of(name: &str, cache: &Path) -> Result<Vec<PathBuf>> {
     Ok(vec![path])
 }
 
+/// The file of [`ENGLISH`] in the cache, written there if it is missing or is not what is made.
+///
+/// # Errors
+/// [`Error::WriteData`].
+fn made(cache: &Path) -> Result<PathBuf> {
+    let path = cache.join(ENGLISH).with_extension("txt");
+    let text = english_text();
+    if std::fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes()) {
+        return Ok(path);
+    }
+    // Beside its place, so that another process never reads half of it.
+    let part = path.with_extension(format!("{}.part", std::process::id()));
+    std::fs::create_dir_all(cache)
+        .and_then(|()| std::fs::write(&part, text))
+        .and_then(|()| std::fs::rename(&part, &path))
+        .map_err(|source| Error::WriteData {
+            path: path.clone(),
+            source,
+        })?;
+    Ok(path)
+}
+
 /// The text files that several names mean, in this order.
 ///
 /// # Errors
@@ -133,6 +166,9 @@ pub fn text_files(names: &[String], cache: &Path) -> Result<Vec<PathBuf>> {
 /// [`Error::EndlessCorpus`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`], and
 /// what reading gives.
 pub fn load_text(name: &str, cache: &Path) -> Result<String> {
+    if name == ENGLISH {
+        return Ok(english_text());
+    }
     join(files_of(name, cache)?.iter().map(|file| read_text(file)))
 }
 
@@ -141,6 +177,10 @@ pub fn load_text(name: &str, cache: &Path) -> Result<String> {
 /// # Errors
 /// As [`load_text`]; [`Error::UnknownData`] for the phrasebook among others.
 pub fn load_texts(names: &[String], cache: &Path) -> Result<String> {
+    // No file is needed for what is made here.
+    if let [name] = names {
+        return load_text(name, cache);
+    }
     let files = text_files(names, cache)?;
     join(files.iter().map(|file| read_text(file)))
 }

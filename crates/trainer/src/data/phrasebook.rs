@@ -16,6 +16,7 @@ mod baseline;
 mod count;
 mod grammar;
 mod lexicon;
+mod recognise;
 mod say;
 mod structure;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use latimer_tensor::philox::{Stream, split};
 pub use baseline::{dictionary, tokens, word_by_word, words};
 pub use count::{sentence_count, structure_count};
 use grammar::Choices;
+pub use recognise::structure_of;
 pub use structure::Structure;
 
 /// The tutorial's first question and its answer. Never in training.
@@ -109,6 +111,21 @@ pub fn unseen_pairs(which: Unseen, count: usize) -> Vec<Pair> {
         draws += 1;
     }
     pairs
+}
+
+/// Lines of [`english_text`].
+const ENGLISH_LINES: u64 = 30_000;
+
+/// English sentences of training pairs, one a line: a text to learn from where no other is at hand.
+/// It is the same each time, a megabyte of 26 different characters.
+#[must_use]
+pub fn english_text() -> String {
+    let mut text = String::with_capacity(1 << 20);
+    for index in 0..ENGLISH_LINES {
+        text.push_str(&training_pair(0, index).english);
+        text.push('\n');
+    }
+    text
 }
 
 /// Whether this sentence of a trained structure is kept from training, whatever the seed.

@@ -4,15 +4,29 @@
 use latimer_tensor::philox::Stream;
 
 use super::lexicon::{
-    ADJECTIVES, ANY, Adjective, DETERMINERS, Determiner, Gender, LIVING, NOUNS, Noun, PERSON,
-    PREPOSITIONS, PRONOUNS, Preposition, Pronoun, Sort, VERBS, Verb,
+    ADJECTIVES, ANY, Adjective, DETERMINERS, Determiner, Gender, LIVING, Lexeme, NOUNS, Noun,
+    PERSON, PREPOSITIONS, PRONOUNS, Preposition, Pronoun, Sort, VERBS, Verb,
 };
 use super::structure::Structure;
 
-/// Where choices come from: a [`Stream`], or in tests a counter that goes through all of them.
+/// Where choices come from: a [`Stream`], a search for a given sentence
+/// ([`recognise`](super::recognise)), or in tests a counter that goes through all of them.
 pub(super) trait Choices {
     /// One of `0..n`.
     fn below(&mut self, n: u64) -> u64;
+
+    /// Whether a word may be chosen. Only a search rules any out.
+    fn allows(&self, _word: &impl Lexeme) -> bool {
+        true
+    }
+
+    /// Nothing that may be chosen fits: what is drawn from here on does not matter.
+    fn give_up(&mut self) {
+        unreachable!("the lexicon has a word for each question that the grammar asks");
+    }
+
+    /// Takes note of a noun phrase that was drawn.
+    fn drew(&mut self, _phrase: &NounPhrase) {}
 
     /// True once in `n` times.
     fn once_in(&mut self, n: u64) -> bool {
@@ -26,20 +40,21 @@ impl Choices for Stream {
     }
 }
 
-/// One of the `items` that fit, each equally likely. The lexicon has one for each question that
-/// the grammar asks.
-fn choose<T>(
+/// One of the `items` that fit, each equally likely.
+fn choose<T: Lexeme>(
     from: &mut impl Choices,
     items: &'static [T],
     fits: impl Fn(&T) -> bool,
 ) -> &'static T {
-    let count = items.iter().filter(|item| fits(item)).count();
+    let may = |item: &&T| fits(item) && from.allows(*item);
+    let count = items.iter().filter(may).count();
+    if count == 0 {
+        from.give_up();
+        return &items[0];
+    }
     let nth = from.below(count as u64) as usize;
-    items
-        .iter()
-        .filter(|item| fits(item))
-        .nth(nth)
-        .expect("nth is below the count")
+    let mut fitting = items.iter().filter(|item| fits(item) && from.allows(*item));
+    fitting.nth(nth).expect("nth is below the count")
 }
 
 /// Which determiners a noun phrase may have.
@@ -413,7 +428,8 @@ fn draw_phrase(
     let noun = choose(from, &NOUNS, wanted);
     let many = from.once_in(2);
     let the = &DETERMINERS[0];
-    let determiner = if determiners.allow(the, many) && from.once_in(4) {
+    let the_may_be = determiners.allow(the, many) && from.allows(the);
+    let determiner = if the_may_be && from.once_in(4) {
         the
     } else {
         choose(from, &DETERMINERS, |determiner| {
@@ -440,11 +456,13 @@ fn draw_phrase(
             (Some(before), Some(adjective_that(from, |a| !a.before)))
         }
     };
-    NounPhrase {
+    let phrase = NounPhrase {
         determiner,
         noun,
         many,
         before,
         after,
-    }
+    };
+    from.drew(&phrase);
+    phrase
 }

@@ -129,6 +129,48 @@ pub(super) struct Pronoun {
     pub(super) gender: Option<Gender>,
 }
 
+/// A word with the French forms that it can have in a sentence.
+pub(super) trait Lexeme {
+    /// Whether `holds` is true of one of its forms; of a preposition of two words, of the first.
+    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool;
+}
+
+impl Lexeme for Noun {
+    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+        self.french.into_iter().any(holds)
+    }
+}
+
+impl Lexeme for Adjective {
+    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+        holds(self.before_vowel) || self.french.into_iter().any(holds)
+    }
+}
+
+impl Lexeme for Verb {
+    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+        holds(self.infinitive) || self.french.into_iter().any(holds)
+    }
+}
+
+impl Lexeme for Determiner {
+    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+        holds(self.plural) || self.singular.into_iter().any(holds)
+    }
+}
+
+impl Lexeme for Preposition {
+    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+        holds(self.french[0])
+    }
+}
+
+impl Lexeme for Pronoun {
+    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+        holds(self.french)
+    }
+}
+
 /// Être in the present: je, tu, il, nous, vous, ils.
 pub(super) const ETRE: [&str; 6] = ["suis", "es", "est", "sommes", "êtes", "sont"];
 /// Aller in the present; with an infinitive it makes the near future.

@@ -176,6 +176,13 @@ fn french_complement(pen: &mut Pen, predicate: &Predicate, agreement: Agreement)
     }
 }
 
+/// A noun phrase alone, as it stands where nothing before it changes its determiner.
+pub(super) fn french_noun_phrase(phrase: &NounPhrase) -> String {
+    let mut pen = Pen::new();
+    french_phrase(&mut pen, phrase);
+    pen.text
+}
+
 fn french_phrase(pen: &mut Pen, phrase: &NounPhrase) {
     let Noun { gender, french, .. } = phrase.noun;
     let noun = french[usize::from(phrase.many)];
