@@ -201,6 +201,15 @@ impl<const DATA: bool> FromArgMatches for KeyFlags<DATA> {
     }
 }
 
+/// Which tokenizer a model reads and writes by.
+#[derive(Debug, Args)]
+pub(crate) struct ModelTokenizer {
+    /// The tokenizer in place of the model's own: a tokenizer.json, a rank file of tiktoken's, a
+    /// folder with a tokenizer, or a run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: Option<PathBuf>,
+}
+
 /// Which model to use.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {

@@ -49,6 +49,9 @@ pub(crate) enum Error {
         cause: Box<latimer_trainer::Error>,
         others: String,
     },
+    /// A format that cannot hold all of a tokenizer.
+    #[error("the format {format} does not keep {what}: give --lossy to write the rest")]
+    Lossy { format: String, what: String },
     /// A file could not be written.
     #[error("cannot write {}", path.display())]
     WriteFile {

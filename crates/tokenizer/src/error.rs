@@ -175,6 +175,14 @@ pub enum Error {
     /// A file is not text in UTF-8.
     #[error(transparent)]
     Text(latimer_text::Error),
+    /// A folder in which no tokenizer is found.
+    #[error("the folder {} has no tokenizer: {instead}", path.display())]
+    NoTokenizerInFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What it has, or lacks.
+        instead: &'static str,
+    },
     /// A file was read but is not a tokenizer; the source says why.
     #[error("cannot load the tokenizer file {}", path.display())]
     File {

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, nearest};
-use crate::format::hf;
+use crate::format::{gpt2, hf, tiktoken};
 use crate::ngram::is_python;
 use crate::{
     BpeTokenizer, CharTokenizer, Encoding, NgramTokenizer, Pattern, Tokenizer, WordTokenizer,
@@ -63,39 +63,110 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 /// Reads a tokenizer of any kind: a file that [`from_json`] reads; a folder with a `tokenizer.json`,
-/// or with GPT-2's `vocab.json` and `merges.txt`; a rank file of tiktoken's under the name of its
-/// encoding, `cl100k_base.tiktoken` say.
+/// or with GPT-2's `vocab.json` and `merges.txt`; a rank file of tiktoken's.
+///
+/// A rank file does not say how text is cut. If its name is that of an encoding, such as
+/// `cl100k_base.tiktoken`, that encoding's pattern is taken, and its special tokens if the file has
+/// as many ranks as the encoding. Other names need [`load_with`].
 ///
 /// # Errors
 ///
-/// [`Io`](Error::Io) if it cannot be read, [`File`](Error::File) around the error of the format
-/// if it is not a tokenizer; both name the path.
+/// [`Io`](Error::Io) if it cannot be read, [`Text`](Error::Text) if it is no text,
+/// [`NoTokenizerInFolder`](Error::NoTokenizerInFolder), [`File`](Error::File) around the error of the
+/// format if it is not a tokenizer; all name the path.
 pub fn load(path: &Path) -> Result<Arc<dyn Tokenizer>> {
+    load_with(path, None)
+}
+
+/// [`load`], with the pattern of a rank file or of `vocab.json` and `merges.txt`, which do not say it.
+///
+/// # Errors
+///
+/// As [`load`]; [`Setting`](Error::Setting) if a pattern is given for a file that says its own.
+pub fn load_with(path: &Path, pattern: Option<Pattern>) -> Result<Arc<dyn Tokenizer>> {
     if path.is_dir() {
-        let whole = path.join("tokenizer.json");
-        let (vocab, merges) = (path.join("vocab.json"), path.join("merges.txt"));
-        if whole.exists() || !(vocab.exists() && merges.exists()) {
-            return load(&whole);
-        }
-        let (vocab, merges) = (read_text(&vocab)?, read_text(&merges)?);
-        let read = BpeTokenizer::from_vocab_and_merges(&vocab, &merges, Pattern::Gpt2);
-        return Ok(Arc::new(read.map_err(|source| in_file(path, source))?));
-    }
-    if path.extension().is_some_and(|e| e == "tiktoken") {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let read = Encoding::from_name(&stem)
-            .map_err(Error::from)
-            .and_then(|encoding| {
-                let (pattern, specials) = (encoding.pattern(), encoding.special_tokens());
-                BpeTokenizer::from_tiktoken(read_text(path)?.as_bytes(), pattern, specials)
-            });
-        return match read {
-            Ok(tokenizer) => Ok(Arc::new(tokenizer)),
-            Err(error @ (Error::Io { .. } | Error::Text(_))) => Err(error),
-            Err(source) => Err(in_file(path, source)),
+        return match Found::in_folder(path) {
+            Some(Found::Whole(file)) => load_with(&file, pattern),
+            Some(Found::Pair { vocab, merges }) => {
+                let (vocab, merges) = (read_text(&vocab)?, read_text(&merges)?);
+                gpt2::read_pair(path, &vocab, &merges, pattern)
+                    .map(|read| Arc::new(read) as _)
+                    .map_err(|source| in_file(path, source))
+            }
+            None => Err(nothing_in(path)),
         };
     }
-    from_json(&read_text(path)?).map_err(|source| in_file(path, source))
+    let text = read_text(path)?;
+    let read = if is_ranks(path, &text) {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let named = Encoding::from_name(&stem).ok();
+        BpeTokenizer::from_ranks(text.as_bytes(), named, pattern).map(|read| Arc::new(read) as _)
+    } else {
+        match pattern {
+            None => from_json(&text),
+            Some(pattern) => Err(Error::Setting {
+                name: "pattern",
+                expected: "left out for a file that says how its text is cut",
+                found: pattern.name().to_owned(),
+            }),
+        }
+    };
+    read.map_err(|source| match source {
+        already @ (Error::Io { .. } | Error::Text(_)) => already,
+        source => in_file(path, source),
+    })
+}
+
+/// Whether [`load`] finds a tokenizer in this folder.
+#[must_use]
+pub fn is_in_folder(folder: &Path) -> bool {
+    Found::in_folder(folder).is_some()
+}
+
+/// The files of a folder that are its tokenizer.
+enum Found {
+    Whole(PathBuf),
+    Pair { vocab: PathBuf, merges: PathBuf },
+}
+
+impl Found {
+    fn in_folder(folder: &Path) -> Option<Self> {
+        let file = |name| Some(folder.join(name)).filter(|path| path.exists());
+        if let Some(whole) = file("tokenizer.json") {
+            return Some(Self::Whole(whole));
+        }
+        Some(Self::Pair {
+            vocab: file("vocab.json")?,
+            merges: file("merges.txt")?,
+        })
+    }
+}
+
+/// What a folder has in place of a tokenizer.
+fn nothing_in(folder: &Path) -> Error {
+    let has = |name: &str| folder.join(name).exists();
+    let instead = if has("vocab.json") {
+        "it has vocab.json, but not merges.txt"
+    } else if has("merges.txt") {
+        "it has merges.txt, but not vocab.json"
+    } else if has("tokenizer.model") {
+        "it has tokenizer.model, of SentencePiece, which is not read"
+    } else {
+        "it has neither tokenizer.json nor vocab.json with merges.txt"
+    };
+    Error::NoTokenizerInFolder {
+        path: folder.to_owned(),
+        instead,
+    }
+}
+
+/// Whether a file is one of ranks, by its name or else by its first line.
+fn is_ranks(path: &Path, text: &str) -> bool {
+    path.extension().is_some_and(|e| e == "tiktoken")
+        || text
+            .lines()
+            .next()
+            .is_some_and(|line| tiktoken::is_rank_line(line.as_bytes()))
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -23,7 +23,8 @@
 //! | [`NgramTokenizer`] | frequent words, and pieces for the others: the Python package `bpe`, id for id |
 //! | [`BpeTokenizer`], [`BpeTrainer`], [`Pattern`] | byte-pair encoding: any text, other models' vocabularies |
 //! | [`StreamDecoder`] | text from ids as they are made, never half a character |
-//! | [`load`], [`from_json`], [`Tokenizer::save`] | the file `tokenizer.json` |
+//! | [`load`], [`load_with`], [`from_json`], [`Tokenizer::save`] | files |
+//! | [`differences`] | what is lost in the file of another program |
 //! | [`Error`] | everything that can go wrong, with what to do |
 //!
 //! The crate knows nothing of tensors or models and can be used alone.
@@ -43,8 +44,8 @@ mod word;
 pub use crate::bpe::{BpeError, BpeTokenizer, BpeTrainer, Pattern, TieRule, TrainProgress};
 pub use crate::char::CharTokenizer;
 pub use crate::error::{Error, Place, Result};
-pub use crate::file::{FORMAT, VERSION, from_json, kinds, load};
-pub use crate::format::Encoding;
+pub use crate::file::{FORMAT, VERSION, from_json, is_in_folder, kinds, load, load_with};
+pub use crate::format::{Encoding, differences};
 pub use crate::ngram::{LINE, NgramOptions, NgramTokenizer};
 pub use crate::special::AllowedSpecial;
 pub use crate::stream::StreamDecoder;

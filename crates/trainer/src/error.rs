@@ -407,7 +407,8 @@ pub enum Error {
         path: PathBuf,
     },
     /// A model folder without a tokenizer, where text is to be read or written.
-    #[error("{} has no tokenizer.json: it can give logits of ids, but not read text", path.display())]
+    #[error("{} has no tokenizer.json, nor vocab.json with merges.txt: it can give logits of ids, but not \
+         read text; give it a tokenizer by --tokenizer FILE", path.display())]
     NoTokenizer {
         /// The folder.
         path: PathBuf,

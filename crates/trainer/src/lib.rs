@@ -54,7 +54,7 @@ mod translate;
 pub use error::{Error, Remedy, Result};
 pub use evaluate::{mean_loss, text_loss};
 pub use folder::{Existing, RunFolder, newest_run, newest_to_resume};
-pub use loaded::LoadedModel;
+pub use loaded::{LoadedModel, load_tokenizer};
 pub use plan::peak_rss_mb;
 pub use resume::Resume;
 pub use run::{Observe, Run};

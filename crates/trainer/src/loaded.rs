@@ -8,7 +8,7 @@ use latimer_autograd::Params;
 use latimer_nn::io::ModelOnDisk;
 use latimer_nn::{Gpt, io};
 use latimer_tensor::Device;
-use latimer_tokenizer::Tokenizer;
+use latimer_tokenizer::{Pattern, Tokenizer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,9 +36,25 @@ impl LoadedModel {
     /// [`Error::NoModel`], [`Error::BadCheckpoint`], [`Error::VocabularyMismatch`], and what reading
     /// the files gives.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        Self::open_with(path, device, None)
+    }
+
+    /// [`open`](Self::open), with this tokenizer in place of the folder's own, which is then not
+    /// looked at.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        path: &Path,
+        device: &Device,
+        tokenizer: Option<Arc<dyn Tokenizer>>,
+    ) -> Result<Self> {
         let (path, passed_over) = model_folder(path)?;
         let ModelOnDisk { gpt, params, notes } = io::load_model(device, &path)?;
-        let file = path.join(TOKENIZER_JSON);
+        let tokenizer = match tokenizer {
+            None if latimer_tokenizer::is_in_folder(&path) => Some(latimer_tokenizer::load(&path)?),
+            other => other,
+        };
         let model = Self {
             gpt,
             params,
@@ -47,9 +63,9 @@ impl LoadedModel {
             passed_over,
             notes,
         };
-        match file.exists() {
-            true => model.with_tokenizer(latimer_tokenizer::load(&file)?),
-            false => Ok(model),
+        match tokenizer {
+            Some(tokenizer) => model.with_tokenizer(tokenizer),
+            None => Ok(model),
         }
     }
 
@@ -94,6 +110,20 @@ impl LoadedModel {
             path: self.path.clone(),
         })
     }
+}
+
+/// The tokenizer that a path means, as [`latimer_tokenizer::load_with`] reads it; of a run, the one
+/// of its newest sound checkpoint.
+///
+/// # Errors
+/// What reading it gives.
+pub fn load_tokenizer(path: &Path, pattern: Option<Pattern>) -> Result<Arc<dyn Tokenizer>> {
+    let candidates = Candidates::of(path)?;
+    if candidates.is_empty() {
+        return Ok(latimer_tokenizer::load_with(path, pattern)?);
+    }
+    let sound = candidates.first_sound(|folder| manifest::verify(folder, &[TOKENIZER_JSON]))?;
+    Ok(latimer_tokenizer::load_with(&sound.path, pattern)?)
 }
 
 /// The folder with the files: the newest checkpoint of a run that is sound, or the folder itself;

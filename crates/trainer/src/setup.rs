@@ -231,7 +231,7 @@ fn named_or_file(name: &str) -> Result<Arc<dyn Tokenizer>> {
             reason,
         });
     }
-    Ok(latimer_tokenizer::load(path)?)
+    crate::load_tokenizer(path, None)
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ fn prepare(context: &Context, args: &PrepareArgs) -> Result<ExitCode> {
     }
     let (cache, terminal) = (cache(), &context.terminal);
     download::provide(&args.data, &cache, terminal)?;
-    let tokenizer = latimer_tokenizer::load(&args.tokenizer)?;
+    let tokenizer = latimer_trainer::load_tokenizer(&args.tokenizer, None)?;
     let begin = Instant::now();
     let mut bar = None;
     let out = args.out.clone();

@@ -1,7 +1,7 @@
 //! `latimer eval`: how well a model predicts a text.
 
 use super::{Context, cache};
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, ModelTokenizer};
 use crate::bar::Bar;
 use crate::download;
 use crate::error::{Error, Result};
@@ -18,6 +18,8 @@ use std::time::Instant;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    tokenizer: ModelTokenizer,
     /// The text: files, folders of text files, corpora that have a name
     #[arg(long, value_name = "NAME|FILE", required = true, num_args = 1..)]
     data: Vec<String>,
@@ -52,7 +54,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             "--max-tokens 0 leaves nothing to predict".to_owned(),
         ));
     }
-    let model = context.model(&args.model, None)?;
+    let model = context.model_with(&args.model, None, args.tokenizer.tokenizer.as_deref())?;
     let tokenizer = model.tokenizer()?;
     let cache = cache();
     download::provide(&args.data, &cache, &context.terminal)?;

@@ -1,7 +1,7 @@
 //! `latimer generate`: text from a model, as it is made.
 
 use super::Context;
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, ModelTokenizer};
 use crate::error::{Error, Result};
 use crate::format::{count, thousands};
 use crate::terminal::{self, Terminal, dim};
@@ -20,6 +20,8 @@ use std::time::Instant;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    tokenizer: ModelTokenizer,
     /// The text to go on from [default: a new line]
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
@@ -73,7 +75,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     sampling
         .check()
         .map_err(|error| Error::Usage(error.to_string()))?;
-    let model = context.model(&args.model, None)?;
+    let model = context.model_with(&args.model, None, args.tokenizer.tokenizer.as_deref())?;
     let writer = Writer {
         tokenizer: &**model.tokenizer()?,
         model: &model,

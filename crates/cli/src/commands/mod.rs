@@ -18,7 +18,7 @@ use crate::signals::Signals;
 use crate::terminal::Terminal;
 use latimer_tensor::Device;
 use latimer_trainer::config::{Dtype, nearest};
-use latimer_trainer::{LoadedModel, newest_run};
+use latimer_trainer::{LoadedModel, load_tokenizer, newest_run};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -95,6 +95,16 @@ impl Context {
 
     /// The model that `--model` names, or the newest run, of one preset or of any.
     pub(crate) fn model(&self, args: &ModelArgs, preset: Option<&str>) -> Result<LoadedModel> {
+        self.model_with(args, preset, None)
+    }
+
+    /// The same, with the tokenizer at this path in place of its own.
+    pub(crate) fn model_with(
+        &self,
+        args: &ModelArgs,
+        preset: Option<&str>,
+        tokenizer: Option<&Path>,
+    ) -> Result<LoadedModel> {
         let dtype = Dtype::from_name(&args.dtype)
             .ok_or_else(|| unknown("number type", &args.dtype, Dtype::NAMES))?;
         let path: PathBuf = match &args.model {
@@ -102,7 +112,11 @@ impl Context {
             None => newest_run(Path::new(RUNS), preset)?,
         };
         let device = self.device()?;
-        let model = LoadedModel::open(&path, &device)?.computed_in(dtype)?;
+        let tokenizer = match tokenizer {
+            Some(path) => Some(load_tokenizer(path, None)?),
+            None => None,
+        };
+        let model = LoadedModel::open_with(&path, &device, tokenizer)?.computed_in(dtype)?;
         for damage in &model.passed_over {
             self.terminal
                 .warn(format_args!("{damage} (taking the one before)"));

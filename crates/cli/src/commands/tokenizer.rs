@@ -5,9 +5,9 @@ mod encode;
 mod info;
 mod train;
 
-use super::Context;
+use super::{Context, unknown};
 use crate::error::Result;
-use latimer_tokenizer::Tokenizer;
+use latimer_tokenizer::{Pattern, Tokenizer};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -37,15 +37,28 @@ enum What {
 #[derive(Debug, clap::Args)]
 struct TokenizerArgs {
     /// A tokenizer.json of Latimer's, Hugging Face's or the package bpe's, a folder with one or with
-    /// vocab.json and merges.txt, or a rank file of tiktoken's such as cl100k_base.tiktoken
+    /// vocab.json and merges.txt, a run, or a rank file of tiktoken's such as cl100k_base.tiktoken
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
+    /// How text is cut, for a file that does not say it: a rank file, or vocab.json and merges.txt
+    /// (gpt2, gpt4, cl100k, o200k, nanochat, none) [default: by the rank file's name; gpt2]
+    #[arg(long, value_name = "NAME")]
+    pattern: Option<String>,
 }
 
 impl TokenizerArgs {
     fn load(&self) -> Result<Arc<dyn Tokenizer>> {
-        Ok(latimer_tokenizer::load(&self.tokenizer)?)
+        let pattern = self.pattern.as_deref().map(pattern).transpose()?;
+        Ok(latimer_trainer::load_tokenizer(&self.tokenizer, pattern)?)
     }
+}
+
+/// The pattern of that name.
+fn pattern(name: &str) -> Result<Pattern> {
+    Pattern::from_name(name).map_err(|_| {
+        let names: Vec<_> = Pattern::ALL.iter().map(|p| p.name()).collect();
+        unknown("pattern", name, &names)
+    })
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {

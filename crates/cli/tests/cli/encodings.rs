@@ -156,7 +156,7 @@ fn marks_and_line_ends_of_files_that_are_not_data() {
         let text = text.replace('\n', "\r\n");
         place.write(name, [MARK, text.as_bytes()].concat());
     }
-    for tokenizer in ["bpe.json", "pair"] {
+    for tokenizer in ["bpe.json", "pair", "gpt2.tiktoken"] {
         assert_eq!(info(tokenizer), before, "{tokenizer}");
     }
     place.write(

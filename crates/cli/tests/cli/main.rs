@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod conversions;
 mod dtypes;
 mod encodings;
 mod eval;

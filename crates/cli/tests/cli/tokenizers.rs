@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 impl Place {
     /// Runs a command on some stdin.
-    fn fed(&self, args: &str, stdin: &str) -> Outcome {
+    pub(crate) fn fed(&self, args: &str, stdin: &str) -> Outcome {
         let mut child = self
             .command(args)
             .stdin(Stdio::piped())

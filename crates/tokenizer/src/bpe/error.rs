@@ -99,6 +99,16 @@ pub enum BpeError {
         /// The line, from 1.
         line: usize,
     },
+    /// A rank file whose pattern is not known.
+    #[error(
+        "a rank file does not say how text is cut, and only the names of encodings ({known}) do: say it \
+         by `latimer tokenizer convert --pattern NAME --to hf`, with NAME one of {}",
+        Pattern::ALL.map(Pattern::name).join(", ")
+    )]
+    NeedsPattern {
+        /// The names of encodings.
+        known: String,
+    },
     /// A token that merging by lower ranks does not leave as two parts, so that it is in no merge.
     #[error(
         "the token {token} of rank {rank} is {parts} parts after the merges of lower rank, \

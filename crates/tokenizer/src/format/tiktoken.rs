@@ -73,6 +73,16 @@ impl Encoding {
         }
     }
 
+    /// How many ranks its file has.
+    fn ranks(self) -> usize {
+        match self {
+            Self::R50kBase => 50_256,
+            Self::P50kBase | Self::P50kEdit => 50_280,
+            Self::Cl100kBase => 100_256,
+            Self::O200kBase => 199_998,
+        }
+    }
+
     /// The special tokens and their ids.
     #[must_use]
     pub fn special_tokens(self) -> &'static [(&'static str, u32)] {
@@ -96,6 +106,14 @@ impl Encoding {
     }
 }
 
+impl Encoding {
+    /// Whether these tokens, sorted by rank, are as many as the encoding has, beside its special ones.
+    fn is_whole(self, tokens: &[(u32, Vec<u8>)]) -> bool {
+        let is_free = |id: u32| tokens.binary_search_by_key(&id, |(rank, _)| *rank).is_err();
+        tokens.len() == self.ranks() && self.special_tokens().iter().all(|(_, id)| is_free(*id))
+    }
+}
+
 impl BpeTokenizer {
     /// Reads a rank file, with the pattern and the special tokens that it does not have; those of
     /// OpenAI's files are in [`Encoding`].
@@ -106,7 +124,40 @@ impl BpeTokenizer {
     /// special tokens in conflict, and ranks that no training gives: each token of several bytes
     /// must be two parts after the merges of lower rank.
     pub fn from_tiktoken(ranks: &[u8], pattern: Pattern, specials: &[(&str, u32)]) -> Result<Self> {
+        Self::from_tokens(read(ranks)?, pattern, specials)
+    }
+
+    /// Reads a rank file that may be named after an encoding. The name stands for the pattern if none
+    /// is given, and for the special tokens if the file has the encoding's ranks: a name alone is no
+    /// vocabulary.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_tiktoken`](Self::from_tiktoken), and [`NeedsPattern`](BpeError::NeedsPattern).
+    pub fn from_ranks(
+        ranks: &[u8],
+        named: Option<Encoding>,
+        pattern: Option<Pattern>,
+    ) -> Result<Self> {
         let tokens = read(ranks)?;
+        let Some(pattern) = pattern.or(named.map(Encoding::pattern)) else {
+            let known = Encoding::ALL.map(Encoding::name).join(", ");
+            return Err(BpeError::NeedsPattern { known }.into());
+        };
+        let specials = match named {
+            Some(encoding) if encoding.is_whole(&tokens) && pattern == encoding.pattern() => {
+                encoding.special_tokens()
+            }
+            _ => &[],
+        };
+        Self::from_tokens(tokens, pattern, specials)
+    }
+
+    fn from_tokens(
+        tokens: Vec<(u32, Vec<u8>)>,
+        pattern: Pattern,
+        specials: &[(&str, u32)],
+    ) -> Result<Self> {
         let merges = ranks_to_merges(&tokens)?;
         Self::from_parts(Parts {
             pattern: Some(pattern),
@@ -163,15 +214,7 @@ fn read(file: &[u8]) -> Result<Vec<(u32, Vec<u8>)>, BpeError> {
         if line.is_empty() {
             continue;
         }
-        let token = line
-            .iter()
-            .position(|byte| *byte == b' ')
-            .and_then(|space| {
-                let rank = std::str::from_utf8(&line[space + 1..]).ok()?.parse().ok()?;
-                Some((rank, from_base64(&line[..space])?))
-            })
-            .filter(|(_, token)| !token.is_empty());
-        tokens.push(token.ok_or(BpeError::RankLine { line: number })?);
+        tokens.push(rank_line(line).ok_or(BpeError::RankLine { line: number })?);
     }
     tokens.sort_by_key(|(rank, _)| *rank);
     if let Some(twice) = tokens.windows(2).find(|two| two[0].0 == two[1].0) {
@@ -182,6 +225,18 @@ fn read(file: &[u8]) -> Result<Vec<(u32, Vec<u8>)>, BpeError> {
         });
     }
     Ok(tokens)
+}
+
+/// Whether a line is a token in base64, a space and its rank.
+pub(crate) fn is_rank_line(line: &[u8]) -> bool {
+    rank_line(line.trim_ascii()).is_some()
+}
+
+fn rank_line(line: &[u8]) -> Option<(u32, Vec<u8>)> {
+    let space = line.iter().position(|byte| *byte == b' ')?;
+    let rank = std::str::from_utf8(&line[space + 1..]).ok()?.parse().ok()?;
+    let token = from_base64(&line[..space])?;
+    (!token.is_empty()).then_some((rank, token))
 }
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

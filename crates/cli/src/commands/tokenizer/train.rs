@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::format::{duration, thousands};
 use crate::terminal;
 use latimer_tokenizer::{
-    BpeTrainer, CharTokenizer, NgramOptions, NgramTokenizer, Pattern, TieRule, Tokenizer,
-    TrainProgress, WordOptions, WordTokenizer,
+    BpeTrainer, CharTokenizer, NgramOptions, NgramTokenizer, TieRule, Tokenizer, TrainProgress,
+    WordOptions, WordTokenizer,
 };
 use latimer_trainer::data::corpora;
 use latimer_trainer::peak_rss_mb;
@@ -79,10 +79,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if !KINDS.contains(&args.kind.as_str()) {
         return Err(unknown("kind of tokenizer", &args.kind, &KINDS));
     }
-    let pattern = Pattern::from_name(&args.pattern).map_err(|_| {
-        let names: Vec<_> = Pattern::ALL.iter().map(|p| p.name()).collect();
-        unknown("pattern", &args.pattern, &names)
-    })?;
+    let pattern = super::pattern(&args.pattern)?;
     let ties = TieRule::from_name(&args.ties).map_err(|_| {
         let names: Vec<_> = TieRule::ALL.iter().map(|rule| rule.name()).collect();
         unknown("rule for ties", &args.ties, &names)
