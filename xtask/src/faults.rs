@@ -15,11 +15,13 @@
 
 #[macro_use]
 mod list;
+mod around;
 mod attention;
 mod kernels;
 
 use crate::run::{Outcome, cargo, target_folder};
 use crate::tidy::entries;
+use around::Around;
 use list::Fault;
 use std::ffi::OsString;
 use std::fs;
@@ -41,6 +43,8 @@ const TREE: [&str; 8] = [
 
 /// What faults in CUDA kernels have in the place of a level of instructions.
 const SHIM: &str = "shim";
+/// The name of all faults around kernels.
+const AROUND: &str = "around";
 
 /// Every fault, in the CPU backend first.
 fn all() -> impl Iterator<Item = &'static Fault> {
@@ -61,7 +65,7 @@ impl Fault {
 
 /// Plants the faults of these names, all of `cpu` or `kernels`, or all.
 pub(crate) fn faults(names: &[OsString]) -> Outcome {
-    let chosen = choose(names)?;
+    let (chosen, around) = choose(names)?;
     let start = Instant::now();
     let copy = Copy::make()?;
     let (reached, missed): (Vec<_>, Vec<_>) =
@@ -79,13 +83,26 @@ pub(crate) fn faults(names: &[OsString]) -> Outcome {
         );
         rows.push((*fault, found.unwrap_or_else(|_| "NOT AS IT SHOULD".into())));
     }
-    eprintln!("| fault | operation | simd | caught by |\n|---|---|---|---|");
+    let mut lines: Vec<String> = Vec::new();
     for (fault, found) in &rows {
-        eprintln!(
-            "| {} | {} | {} | {found} |",
-            fault.about, fault.op, fault.simd
-        );
+        let Fault {
+            about, op, simd, ..
+        } = fault;
+        lines.push(format!("| {about} | {op} | {simd} | {found} |"));
     }
+    for fault in around {
+        let found = fault.judge(&copy);
+        mistakes += u32::from(found.is_err());
+        let (found, of) = match &found {
+            Ok(found) => (found.as_str(), fault.test.join(" ")),
+            Err(message) => (message.as_str(), fault.test.join(" ")),
+        };
+        eprintln!("{}: {found}", fault.name);
+        let found = found.lines().next().unwrap_or_default();
+        lines.push(format!("| {} | {of} | shim | {found} |", fault.about));
+    }
+    eprintln!("| fault | operation or test | simd | caught by |\n|---|---|---|---|");
+    lines.iter().for_each(|line| eprintln!("{line}"));
     for fault in &missed {
         let level = fault.simd;
         eprintln!("left out, as this processor lacks {level}: {}", fault.about);
@@ -93,8 +110,8 @@ pub(crate) fn faults(names: &[OsString]) -> Outcome {
     let seconds = start.elapsed().as_secs_f64();
     eprintln!(
         "{} of {} faults caught in {seconds:.0} s",
-        rows.len() as u32 - mistakes,
-        rows.len()
+        lines.len() as u32 - mistakes,
+        lines.len()
     );
     match mistakes {
         0 => Ok(ExitCode::SUCCESS),
@@ -102,26 +119,32 @@ pub(crate) fn faults(names: &[OsString]) -> Outcome {
     }
 }
 
-fn choose(names: &[OsString]) -> Result<Vec<&'static Fault>, String> {
+/// What was asked for: faults in kernels, and around them.
+type Chosen = (Vec<&'static Fault>, Vec<&'static Around>);
+
+fn choose(names: &[OsString]) -> Result<Chosen, String> {
     if names.is_empty() {
-        return Ok(all().collect());
+        return Ok((all().collect(), around::FAULTS.iter().collect()));
     }
-    let mut chosen = Vec::new();
+    let (mut chosen, mut others) = (Vec::new(), Vec::new());
     for name in names {
-        let before = chosen.len();
+        let before = chosen.len() + others.len();
         chosen.extend(all().filter(|fault| {
             let group = if fault.simd == SHIM { "kernels" } else { "cpu" };
             name == fault.name || name == group
         }));
-        if chosen.len() == before {
-            let names: Vec<_> = all().map(|fault| fault.name).collect();
+        let around = around::FAULTS.iter();
+        others.extend(around.filter(|fault| name == fault.name || name == AROUND));
+        if chosen.len() + others.len() == before {
+            let names = all().map(|fault| fault.name);
+            let names: Vec<_> = names.chain(around::FAULTS.iter().map(|f| f.name)).collect();
             let (name, names) = (name.display(), names.join(", "));
             return Err(format!(
-                "there is no fault {name}; the faults are {names}, or all of cpu or kernels"
+                "there is no fault {name}; the faults are {names}, or all of cpu, kernels or {AROUND}"
             ));
         }
     }
-    Ok(chosen)
+    Ok((chosen, others))
 }
 
 /// Whether this processor runs kernels of a level; every one runs `portable` and `any`.
@@ -171,19 +194,25 @@ impl Copy {
             SHIM => "latimer-backend-cuda",
             _ => "latimer-backend-cpu",
         };
-        let mut command = cargo();
-        command
-            .current_dir(&self.tree)
-            .args(["test", "--quiet", "--locked"])
-            .args(["--package", package, "--test", "conformance"])
-            .env("CARGO_TARGET_DIR", &self.target)
-            .env("RUST_BACKTRACE", "0");
+        let mut command = self.cargo();
+        command.args(["--package", package, "--test", "conformance"]);
         match simd {
             "any" => {}
             // The shim is slow, and that a fault is seen is enough.
             SHIM => _ = command.env("LATIMER_SHRINK", "0"),
             _ => _ = command.env("LATIMER_SIMD", simd),
         }
+        command
+    }
+
+    /// `cargo test` in the copy.
+    fn cargo(&self) -> Command {
+        let mut command = cargo();
+        command
+            .current_dir(&self.tree)
+            .args(["test", "--quiet", "--locked"])
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("RUST_BACKTRACE", "0");
         command
     }
 
@@ -289,13 +318,17 @@ fn broken_properties<'t>(op: &str, said: &'t str) -> Vec<&'t str> {
 impl Fault {
     /// The file with the fault in it.
     fn planted(&self, text: &str) -> Result<String, String> {
-        match text.matches(self.old).count() {
-            1 => Ok(text.replacen(self.old, self.new, 1)),
-            n => Err(format!(
-                "{} has the fault's old text {n} times, not once",
-                self.file
-            )),
-        }
+        planted(self.file, text, self.old, self.new)
+    }
+}
+
+/// A file's text with `new` in the place of `old`.
+fn planted(file: &str, text: &str, old: &str, new: &str) -> Result<String, String> {
+    match text.matches(old).count() {
+        1 => Ok(text.replacen(old, new, 1)),
+        n => Err(format!(
+            "{file} has the fault's old text {n} times, not once"
+        )),
     }
 }
 
@@ -379,6 +412,12 @@ mod tests {
             assert_ne!(planted, text, "{}", fault.name);
             let twice = all().take(i).any(|other| other.name == fault.name);
             assert!(!twice, "{} is listed twice", fault.name);
+        }
+        for fault in around::FAULTS {
+            let text = read(Path::new(fault.file)).unwrap();
+            let planted = fault.planted(&text);
+            let planted = planted.unwrap_or_else(|error| panic!("{}: {error}", fault.name));
+            assert_ne!(planted, text, "{}", fault.name);
         }
     }
 

@@ -25,9 +25,9 @@ developers' tasks:
                 outside, packages
   tidy          finds long files, notes left in sources, missing READMEs, paths of one machine
   outside       builds, runs and tests the projects of tests/outside, one for each crate alone
-  faults [NAME|cpu|kernels]
-                plants faults in the CPU backend and the CUDA kernels, each of which its suite must
-                catch (minutes)
+  faults [NAME|cpu|kernels|around]
+                plants faults in the CPU backend, the CUDA kernels and around them, each of which its
+                suite or test must catch (minutes)
   fuzz [TARGET] [--runs N]
                 gives every file reader, or one, a million made-up files (minutes each; nightly)
   kills [N]     kills a training run N times (500) at random moments, resumes it, and compares every

@@ -4,8 +4,11 @@
 //   - an algorithm serves only products like the one that it was found for;
 //   - addresses must be aligned as was promised to the heuristic, a bias to 16 bytes;
 //   - leading dimensions, types and sizes of descriptors must fit;
+//   - the heuristic wants a bias's address, aligned, before it looks for an algorithm that adds one;
+//   - destroying a handle waits for the whole device, as cuBLAS was seen to do, which no capture bears;
 //   - a sum of a multiple of 13 terms is not supported, so that callers' other way is gone, too.
 // FAKE_CUBLASLT_STATUS=13, read at each product: it answers with this status.
+// FAKE_CUBLASLT_CREATE=3, read at cublasLtCreate: likewise.
 // Not shown by it: which algorithms there are, their order of sums, speed.
 #include <dlfcn.h>
 
@@ -53,6 +56,7 @@ struct Found {
 };
 
 std::atomic<uint64_t> products{0};
+std::atomic<int64_t> handles{0};
 
 /// What an algorithm was found for, but for the alignment.
 uint64_t signature(const Description& d, const Layout& a, const Layout& b, const Layout& y) {
@@ -110,10 +114,13 @@ struct Work {
     float alpha, beta;
     const void *at_a, *at_b, *at_c;
     void* at_y;
+    void* workspace;
+    size_t workspace_bytes;
 };
 
 void multiply(void* given) {
     const Work& w = *static_cast<Work*>(given);
+    memset(w.workspace, 0xff, w.workspace_bytes);
     bool ta = w.description.transposed_a, tb = w.description.transposed_b;
     uint64_t terms = ta ? w.a.rows : w.a.columns;
     for (int32_t s = 0; s < w.y.batch; s++)
@@ -137,11 +144,16 @@ void multiply(void* given) {
     // It stays: a recorded graph does it again.
 }
 
-/// In the order of the stream, by the driver that is loaded.
-int enqueue(void* stream, Work* work) {
-    typedef int (*HostFunction)(void*, void (*)(void*), void*);
+/// A function of the driver that is loaded.
+template <class F>
+F* of_driver(const char* name) {
     void* driver = dlopen("libcuda.so", RTLD_LAZY | RTLD_NOLOAD);
-    auto launch = driver ? reinterpret_cast<HostFunction>(dlsym(driver, "cuLaunchHostFunc")) : nullptr;
+    return driver ? reinterpret_cast<F*>(dlsym(driver, name)) : nullptr;
+}
+
+/// In the order of the stream.
+int enqueue(void* stream, Work* work) {
+    auto launch = of_driver<int(void*, void (*)(void*), void*)>("cuLaunchHostFunc");
     if (!launch) return NOT_INITIALIZED;
     return launch(stream, multiply, work) == 0 ? SUCCESS : 13;
 }
@@ -156,13 +168,19 @@ int read(T& to, const void* from, size_t bytes) {
 
 /// How many products were asked for and accepted; for tests.
 ENTRY uint64_t fake_cublaslt_products() { return products; }
+/// How many handles there are.
+ENTRY int64_t fake_cublaslt_handles() { return handles; }
 
 ENTRY size_t cublasLtGetVersion() { return 130000; }
 ENTRY int cublasLtCreate(void** handle) {
+    if (const char* status = getenv("FAKE_CUBLASLT_CREATE")) return atoi(status);
+    handles++;
     *handle = new uint64_t(MAGIC);
     return SUCCESS;
 }
 ENTRY int cublasLtDestroy(uint64_t* handle) {
+    if (auto wait = of_driver<int()>("cuCtxSynchronize")) wait();
+    handles--;
     delete handle;
     return SUCCESS;
 }
@@ -238,6 +256,7 @@ ENTRY int cublasLtMatmulAlgoGetHeuristic(const uint64_t* handle, const Descripti
     bool biased = description->epilogue == EPILOGUE_BIAS;
     // A bias has D's type.
     if (terms % 13 == 0 || (biased && y->type != a->type)) return NOT_SUPPORTED;
+    if (biased && (!description->bias || !aligned(description->bias, 16))) return NOT_SUPPORTED;
     *found = {};
     uint64_t alignments = 0;
     for (int i = 0; i < 4; i++) alignments |= uint64_t(preference->alignment[i]) << 16 * i;
@@ -263,10 +282,10 @@ ENTRY int cublasLtMatmul(const uint64_t* handle, const Description* description,
     for (int i = 0; i < 4; i++)
         if (!aligned(addresses[i], data[2] >> 16 * i & 0xffff)) return INVALID_VALUE;
     if (workspace_bytes < data[3] || !aligned(workspace, 256)) return INVALID_VALUE;
-    memset(workspace, 0xff, data[3]);
     if (description->epilogue == EPILOGUE_BIAS &&
         (!description->bias || !aligned(description->bias, 16)))
         abort();  // a GPU would stop with "misaligned address"
     products++;
-    return enqueue(stream, new Work{*description, *a, *b, *y, *alpha, *beta, at_a, at_b, at_c, at_y});
+    return enqueue(stream, new Work{*description, *a, *b, *y, *alpha, *beta, at_a, at_b, at_c, at_y,
+                                    workspace, data[3]});
 }

@@ -7,8 +7,9 @@
 //   - asynchronous copies land when they are waited for, not when they are asked for;
 //   - a warp's function must be reached by all 32 lanes, a barrier by all threads of the block;
 //   - 16-byte accesses must be aligned.
-// What it cannot show: speed, bank conflicts, registers, the memory model between blocks, and the
-// rounding inside tensor cores and `ex2.approx`.
+// What the driver may be strict about, `fake_cuda.cpp` is.
+// What it cannot show: speed, bank conflicts, the memory model between blocks, and the rounding inside
+// tensor cores and `ex2.approx`.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -106,14 +107,28 @@ void launch(const char* name, Dim3 grid, Dim3 size, size_t shared_bytes, std::fu
 
 // ---- kernels by name
 
+/// A kernel's call, and its arguments that are pointers.
+struct Call {
+    std::function<void()> run;
+    std::vector<const void*> pointers;
+};
 /// Makes the call of a kernel from the driver's array of pointers to arguments.
-typedef std::function<std::function<void()>(void**)> Bind;
+typedef std::function<Call(void**)> Bind;
 std::map<std::string, Bind>& kernels();
+/// The registers of a thread, by kernel: the most that the report has for any architecture.
+const std::map<std::string, u32>& registers();
+
+template <class A>
+void note_pointer(Call& call, A argument) {
+    if constexpr (std::is_pointer_v<A>) call.pointers.push_back(argument);
+}
 
 template <class... A, size_t... I>
-std::function<void()> bind_arguments(void (*kernel)(A...), void** args, std::index_sequence<I...>) {
+Call bind_arguments(void (*kernel)(A...), void** args, std::index_sequence<I...>) {
     std::tuple<A...> copied{*static_cast<std::remove_const_t<A>*>(args[I])...};
-    return [=] { std::apply(kernel, copied); };
+    Call call{[=] { std::apply(kernel, copied); }, {}};
+    (note_pointer(call, std::get<I>(copied)), ...);
+    return call;
 }
 template <class... A>
 int add_kernel(const char* name, void (*kernel)(A...)) {

@@ -6,10 +6,12 @@
 
 #![allow(unsafe_code, reason = "calls of the driver")]
 
-use crate::Error;
+use crate::{Error, captures};
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 use latimer_tensor::Result as TensorResult;
-use std::sync::Arc;
+use std::ffi::OsStr;
+use std::mem::ManuallyDrop;
+use std::sync::{Arc, OnceLock};
 
 /// The driver that knows PTX 8.4, the language of the kernels: CUDA 12.4, driver 550.
 const DRIVER_NEEDED: i32 = 12040;
@@ -17,12 +19,14 @@ const DRIVER_NEEDED: i32 = 12040;
 const CAPABILITY_NEEDED: (i32, i32) = (7, 5);
 /// Names another driver library, the CPU shim's say.
 const DRIVER_PATH: &str = "LATIMER_CUDA_DRIVER";
+/// The driver's own variable: with 1, every launch is waited for.
+const BLOCKING: &str = "CUDA_LAUNCH_BLOCKING";
 
 /// An open device.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    pub(crate) context: Arc<CudaContext>,
-    pub(crate) stream: Arc<CudaStream>,
+    pub(crate) context: ManuallyDrop<Arc<CudaContext>>,
+    pub(crate) stream: ManuallyDrop<Arc<CudaStream>>,
     pub(crate) name: String,
     pub(crate) capability: (i32, i32),
     /// As in 12040 for CUDA 12.4.
@@ -31,6 +35,26 @@ pub(crate) struct Driver {
     pub(crate) multiprocessors: u32,
     /// Shared memory that one block may ask for.
     pub(crate) shared_bytes: u32,
+    /// Whether the driver waits for each launch, so that a fault shows at the kernel that made it.
+    pub(crate) is_blocking: bool,
+    /// The call that told of a fault, after which the device answers nothing any more.
+    lost: OnceLock<String>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // SAFETY: both are taken here alone, and nothing uses them after this.
+        let (stream, context) = unsafe {
+            (
+                ManuallyDrop::take(&mut self.stream),
+                ManuallyDrop::take(&mut self.context),
+            )
+        };
+        captures::destroy(move || {
+            drop(stream);
+            drop(context);
+        });
+    }
 }
 
 /// A driver call's failure as an error of opening.
@@ -57,10 +81,7 @@ impl Driver {
     /// Opens device `ordinal`.
     pub(crate) fn open(ordinal: usize) -> Result<Self, Error> {
         load_named_library()?;
-        // SAFETY: loading the driver runs its constructors only.
-        if !unsafe { sys::is_culib_present() } {
-            return Err(Error::NoDriver);
-        }
+        load_library()?;
         match result::init() {
             Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => return Err(Error::NoDevice),
             done => done.map_err(failed("cuInit"))?,
@@ -105,14 +126,16 @@ impl Driver {
             attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let memory_bytes = context.total_mem().map_err(failed("cuDeviceTotalMem"))?;
         Ok(Self {
-            context,
-            stream,
+            context: ManuallyDrop::new(context),
+            stream: ManuallyDrop::new(stream),
             name,
             capability,
             version,
             memory_bytes,
             multiprocessors,
             shared_bytes,
+            is_blocking: std::env::var_os(BLOCKING).is_some_and(|value| value == "1"),
+            lost: OnceLock::new(),
         })
     }
 
@@ -132,11 +155,64 @@ impl Driver {
     }
 
     pub(crate) fn error(&self, what: &str, error: DriverError) -> latimer_tensor::Error {
+        self.error_with(what, error, "")
+    }
+
+    /// As [`Self::error`], ending with `more`.
+    pub(crate) fn error_with(
+        &self,
+        what: &str,
+        error: DriverError,
+        more: &str,
+    ) -> latimer_tensor::Error {
+        let hint = if is_fault(error) {
+            self.fault_found(what)
+        } else {
+            String::new()
+        };
         latimer_tensor::Error::Device {
             device: self.name.clone(),
-            message: format!("{what} failed ({})", message(error)),
+            message: format!("{what} failed ({}){hint}{more}", message(error)),
         }
     }
+
+    /// How to find the kernel whose fault a call tells of: the driver tells at any later call, as
+    /// launches are not waited for.
+    pub(crate) fn fault_found(&self, what: &str) -> String {
+        let mut first = false;
+        let told = self.lost.get_or_init(|| {
+            first = true;
+            what.to_owned()
+        });
+        match first {
+            false => format!(
+                ": the device was lost before this, when {told} failed; only a new process can use it again"
+            ),
+            true if self.is_blocking => String::new(),
+            true => format!(
+                ": a kernel that was launched before may have done this; {BLOCKING}=1 has each launch \
+                 waited for, and the kernel is then named"
+            ),
+        }
+    }
+}
+
+/// Whether an error says that a kernel went wrong on the device, at any time before.
+fn is_fault(DriverError(code): DriverError) -> bool {
+    use sys::CUresult as Code;
+    matches!(
+        code,
+        Code::CUDA_ERROR_ILLEGAL_ADDRESS
+            | Code::CUDA_ERROR_LAUNCH_TIMEOUT
+            | Code::CUDA_ERROR_ASSERT
+            | Code::CUDA_ERROR_HARDWARE_STACK_ERROR
+            | Code::CUDA_ERROR_ILLEGAL_INSTRUCTION
+            | Code::CUDA_ERROR_MISALIGNED_ADDRESS
+            | Code::CUDA_ERROR_INVALID_ADDRESS_SPACE
+            | Code::CUDA_ERROR_INVALID_PC
+            | Code::CUDA_ERROR_LAUNCH_FAILED
+            | Code::CUDA_ERROR_ECC_UNCORRECTABLE
+    )
 }
 
 /// Loads the library that the environment names, under the name that cudarc will ask for.
@@ -144,18 +220,47 @@ fn load_named_library() -> Result<(), Error> {
     let Some(path) = std::env::var_os(DRIVER_PATH).filter(|path| !path.is_empty()) else {
         return Ok(());
     };
-    // SAFETY: the user vouches for the library; loading it runs its constructors.
-    match unsafe { libloading::Library::new(&path) } {
+    match open_library(&path) {
+        Ok(()) => Ok(()),
+        Err(reason) => Err(Error::BadDriverPath {
+            path: path.to_string_lossy().into_owned(),
+            reason,
+        }),
+    }
+}
+
+/// Loads the driver's library by the names, and in the order, in which cudarc then asks for it.
+fn load_library() -> Result<(), Error> {
+    let names = ["cuda", "nvcuda"].map(cudarc::get_lib_name_candidates);
+    let mut broken = None;
+    for name in names.iter().flatten() {
+        match open_library(name.as_ref()) {
+            Ok(()) => return Ok(()),
+            Err(reason) if is_absent(name, &reason) => {}
+            Err(reason) => broken = broken.or(Some(reason)),
+        }
+    }
+    Err(broken.map_or(Error::NoDriver, |reason| Error::BrokenDriver { reason }))
+}
+
+/// Loads a library for good; else the loader's own words.
+pub(crate) fn open_library(path: &OsStr) -> Result<(), String> {
+    // SAFETY: the user, or the system, vouches for the library; loading it runs its constructors.
+    match unsafe { libloading::Library::new(path) } {
         Ok(library) => {
-            // It stays loaded: the loader then answers cudarc's own request with it.
+            // It stays loaded: the loader then answers a request for its name with it.
             std::mem::forget(library);
             Ok(())
         }
-        Err(error) => Err(Error::BadDriverPath {
-            path: path.to_string_lossy().into_owned(),
-            // The loader's own words are one below.
-            reason: std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), ToString::to_string),
-        }),
+        // The loader's own words are one below.
+        Err(error) => Err(std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), ToString::to_string)),
     }
+}
+
+/// Whether the loader's words mean that there is no library of this name, and not that there is one
+/// which lacks another.
+pub(crate) fn is_absent(name: &str, reason: &str) -> bool {
+    let rest = reason.strip_prefix(name);
+    rest.is_some_and(|rest| rest.starts_with(": cannot open shared object file: No such file"))
 }

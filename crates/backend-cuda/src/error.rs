@@ -10,6 +10,14 @@ pub enum Error {
         "no NVIDIA driver was found (libcuda cannot be loaded): install the driver, or use --backend cpu"
     )]
     NoDriver,
+    /// The driver's library is there, and the loader does not take it.
+    #[error(
+        "the NVIDIA driver's library cannot be loaded ({reason}): install the driver anew, or use --backend cpu"
+    )]
+    BrokenDriver {
+        /// The loader's reason.
+        reason: String,
+    },
     /// The library that `LATIMER_CUDA_DRIVER` names does not load.
     #[error("LATIMER_CUDA_DRIVER names {path}, which cannot be loaded: {reason}")]
     BadDriverPath {

@@ -2,9 +2,11 @@
 
 #![allow(unsafe_code, reason = "calls of the driver")]
 
+use crate::captures;
 use crate::driver::Driver;
 use cudarc::driver::{result, sys};
 use latimer_tensor::{Graph, Result};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 /// A recorded step, ready to be launched.
@@ -22,38 +24,87 @@ impl CudaGraph {
     /// Records what `step` enqueues instead of running it.
     ///
     /// # Errors
-    /// What `step` fails with, or the driver's failure; nothing is then being recorded any more.
+    /// What `step` fails with, or the driver's failure; nothing is then being recorded any more, and
+    /// nothing is left of what was. The same holds after a panic of `step`.
     pub(crate) fn record(
         driver: &Arc<Driver>,
         step: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
-        let stream = driver.stream.cu_stream();
-        driver.call("beginning a capture", || {
-            use sys::CUstreamCaptureMode as Mode;
-            // SAFETY: the stream is alive and is not the default one.
-            unsafe {
-                result::stream::begin_capture(stream, Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-            }
-        })?;
-        let done = step();
-        let graph = driver.call("ending a capture", || {
-            // SAFETY: the stream is alive; its capture was begun above.
-            unsafe { result::stream::end_capture(stream) }
-        });
-        done?;
-        let graph = graph?;
+        let _alone = captures::begin();
+        let capture = Capture::begin(driver)?;
+        step()?;
+        let recorded = capture.end()?;
         let exec = driver.call("instantiating a graph", || {
-            // SAFETY: the graph was just made.
-            let exec =
-                unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) };
-            // SAFETY: as above; the executable graph is a copy.
-            unsafe { result::graph::destroy(graph) }?;
-            exec
+            let flags = sys::CUgraphInstantiate_flags(0);
+            // SAFETY: the graph was just made; the executable one is a copy.
+            unsafe { result::graph::instantiate(recorded.raw, flags) }
         })?;
-        Ok(Self {
+        let graph = Self {
             exec,
             driver: Arc::clone(driver),
-        })
+        };
+        // Here, where the step can still be run in another way, and not at the first launch.
+        driver.call("uploading a graph", || {
+            // SAFETY: both are alive.
+            unsafe { result::graph::upload(graph.exec, driver.stream.cu_stream()) }
+        })?;
+        Ok(graph)
+    }
+}
+
+/// A capture under way; its end, however it comes, leaves nothing behind.
+#[derive(Debug)]
+struct Capture<'d>(&'d Arc<Driver>);
+
+impl<'d> Capture<'d> {
+    fn begin(driver: &'d Arc<Driver>) -> Result<Self> {
+        driver.call("beginning a capture", || {
+            use sys::CUstreamCaptureMode as Mode;
+            let mode = Mode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+            // SAFETY: the stream is alive and is not the default one.
+            unsafe { result::stream::begin_capture(driver.stream.cu_stream(), mode) }
+        })?;
+        Ok(Self(driver))
+    }
+
+    fn end(self) -> Result<Recorded> {
+        let driver = ManuallyDrop::new(self).0;
+        Self::ended(driver)
+    }
+
+    fn ended(driver: &Arc<Driver>) -> Result<Recorded> {
+        let raw = driver.call("ending a capture", || {
+            // SAFETY: the stream is alive, and its capture was begun by this thread.
+            unsafe { result::stream::end_capture(driver.stream.cu_stream()) }
+        })?;
+        let driver = Arc::clone(driver);
+        Ok(Recorded { raw, driver })
+    }
+}
+
+impl Drop for Capture<'_> {
+    fn drop(&mut self) {
+        // The step failed, or panicked: what was recorded is dropped, and an error has been told.
+        let _ = Self::ended(self.0);
+    }
+}
+
+/// What a capture recorded.
+#[derive(Debug)]
+struct Recorded {
+    raw: sys::CUgraph,
+    driver: Arc<Driver>,
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        if self.raw.is_null() {
+            return;
+        }
+        let _ = self.driver.call("destroying a graph", || {
+            // SAFETY: this is its only owner. A failure leaves nothing to be done.
+            unsafe { result::graph::destroy(self.raw) }
+        });
     }
 }
 
@@ -68,8 +119,20 @@ impl Graph for CudaGraph {
 
 impl Drop for CudaGraph {
     fn drop(&mut self) {
-        let bound = self.driver.context.bind_to_thread();
-        // SAFETY: made in `record`; a launch under way keeps what it needs.
-        let _ = bound.and_then(|()| unsafe { result::graph::exec_destroy(self.exec) });
+        let (exec, driver) = (Handle(self.exec), Arc::clone(&self.driver));
+        captures::destroy(move || {
+            let exec = exec;
+            let _ = driver.call("destroying a graph", || {
+                // SAFETY: made in `record`, and this was its only owner; a launch under way keeps
+                // what it needs.
+                unsafe { result::graph::exec_destroy(exec.0) }
+            });
+        });
     }
 }
+
+/// An executable graph on its way to be destroyed.
+struct Handle(sys::CUgraphExec);
+
+// SAFETY: the driver's calls on a graph may come from any thread.
+unsafe impl Send for Handle {}

@@ -6,12 +6,14 @@
 #![allow(unsafe_code, reason = "calls of the driver")]
 
 use crate::driver::Driver;
+use crate::module::{self, Module};
 use crate::ptx::FAMILIES;
 use cudarc::driver::{result, sys};
 use latimer_tensor::{Error, Result};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// An argument of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,20 +114,26 @@ unsafe impl Send for Kernel {}
 // SAFETY: as above.
 unsafe impl Sync for Kernel {}
 
-/// A loaded family; never unloaded.
-#[derive(Clone, Copy, Debug)]
-struct Module(sys::CUmodule);
-
-// SAFETY: a module's handle may be used from any thread.
-unsafe impl Send for Module {}
-// SAFETY: as above.
-unsafe impl Sync for Module {}
-
 /// What was needed so far.
 #[derive(Debug, Default)]
 struct Loaded {
     modules: HashMap<&'static str, Module>,
     kernels: HashMap<&'static str, Kernel>,
+    /// What loading all modules so far took.
+    time: Duration,
+}
+
+impl Loaded {
+    fn module(&mut self, driver: &Driver, family: &'static str, ptx: &str) -> Result<Module> {
+        if let Some(module) = self.modules.get(family) {
+            return Ok(*module);
+        }
+        let begin = Instant::now();
+        let module = module::load(driver, family, ptx)?;
+        self.time += begin.elapsed();
+        self.modules.insert(family, module);
+        Ok(module)
+    }
 }
 
 /// All kernels of a device.
@@ -228,7 +236,7 @@ impl Kernels {
         }
         drop(loaded);
         let entry = format!(".entry {name}(");
-        let found = FAMILIES.iter().find_map(|&(family, ptx)| {
+        let found = FAMILIES.iter().find_map(|&(family, _, ptx)| {
             let start = ptx.find(&entry)?;
             Some((family, ptx, parameters(&ptx[start + entry.len()..])))
         });
@@ -236,14 +244,7 @@ impl Kernels {
             return Err(self.broken(format!("there is no kernel {name} in this program")));
         };
         let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
-        let module = match loaded.modules.get(family) {
-            Some(module) => *module,
-            None => {
-                let module = self.load(family, ptx)?;
-                loaded.modules.insert(family, module);
-                module
-            }
-        };
+        let module = loaded.module(&self.driver, family, ptx)?;
         let text = CString::new(name);
         let text = text.map_err(|_| self.broken(format!("the name {name} is damaged")))?;
         let function = self.driver.call(&format!("finding kernel {name}"), || {
@@ -258,16 +259,18 @@ impl Kernels {
         Ok(kernel)
     }
 
-    /// Loads a family: the driver compiles its PTX for the device, or finds it in its cache.
-    fn load(&self, family: &str, ptx: &str) -> Result<Module> {
-        let image = CString::new(ptx);
-        let image = image.map_err(|_| self.broken(format!("the PTX of {family} is damaged")))?;
-        self.driver
-            .call(&format!("loading the kernels of {family}"), || {
-                // SAFETY: the image is a string that ends in 0, as PTX is given.
-                unsafe { result::module::load_data(image.as_ptr().cast()) }
-            })
-            .map(Module)
+    /// Loads every family that this device can run; the time that all loading took so far.
+    ///
+    /// # Errors
+    /// [`Error::Device`], naming the family.
+    pub(crate) fn load_all(&self) -> Result<Duration> {
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        for &(family, capability, ptx) in FAMILIES {
+            if self.driver.capability >= capability {
+                loaded.module(&self.driver, family, ptx)?;
+            }
+        }
+        Ok(loaded.time)
     }
 }
 

@@ -16,20 +16,23 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `blas` | products by NVIDIA's cuBLASLt, where it is at hand |
+//! | `captures` | one capture at a time, and nothing destroyed meanwhile |
 //! | `driver` | opening the driver and one device |
 //! | `memory` | device memory, workspace, staging |
-//! | `kernel`, `ptx` | kernels by name; the one place that launches |
+//! | `kernel`, `module`, `ptx` | kernels by name, loaded when first needed; the one place that launches |
 //! | `faults` | bad ids, told when the device is waited for |
 //! | `graph` | a training step recorded once |
 //! | `ops` | one file a family of kernels |
 
 mod blas;
+mod captures;
 mod driver;
 mod error;
 mod faults;
 mod graph;
 mod kernel;
 mod memory;
+mod module;
 mod ops;
 mod ptx;
 
@@ -42,9 +45,11 @@ use graph::CudaGraph;
 use kernel::{Arg, Geometry, Kernels};
 use latimer_tensor::{
     Backend, Buffer, DType, DeviceInfo, Graph, Op, Ran, Result, SMALL_CHUNK, View, ViewMut,
+    WorkReport,
 };
 use memory::{CudaMemory, Staging, Workspace};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An NVIDIA GPU as a device.
 #[derive(Debug)]
@@ -153,7 +158,19 @@ impl Backend for Cuda {
     }
 
     fn capture(&self, step: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Graph>>> {
+        if self.driver.is_blocking {
+            // A graph's kernels would not be waited for one by one.
+            return Ok(None);
+        }
         Ok(Some(Box::new(CudaGraph::record(&self.driver, step)?)))
+    }
+
+    fn preload(&self) -> Result<Option<Duration>> {
+        self.kernels.load_all().map(Some)
+    }
+
+    fn work_report(&self) -> WorkReport {
+        self.blas.report()
     }
 
     fn synchronize(&self) -> Result<()> {

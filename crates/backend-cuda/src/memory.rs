@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "calls of the driver")]
 
 use crate::Arg;
+use crate::captures;
 use crate::driver::Driver;
 use cudarc::driver::{DriverError, result, sys};
 use latimer_tensor::{Buffer, Error, Result, View, ViewMut};
@@ -30,7 +31,7 @@ impl CudaMemory {
         let allocated = bound.and_then(|()| unsafe { result::malloc_sync(bytes.max(256)) });
         let pointer = allocated.map_err(|error| match error {
             DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY) => out_of_memory(driver, bytes),
-            other => driver.error("allocating memory", other),
+            other => driver.error(&format!("allocating {bytes} bytes"), other),
         })?;
         Ok(Self {
             pointer,
@@ -65,11 +66,14 @@ fn out_of_memory(driver: &Driver, requested: usize) -> Error {
 
 impl Drop for CudaMemory {
     fn drop(&mut self) {
-        // Freeing waits for the work that uses the memory. A failure leaves nothing to be done:
-        // the next call reports what is wrong with the device.
-        let bound = self.driver.context.bind_to_thread();
-        // SAFETY: the pointer came from `malloc_sync`, and this is its only owner.
-        let _ = bound.and_then(|()| unsafe { result::free_sync(self.pointer) });
+        let (pointer, driver) = (self.pointer, Arc::clone(&self.driver));
+        captures::destroy(move || {
+            // Freeing waits for the work that uses the memory. A failure leaves nothing to be done:
+            // the next call reports what is wrong with the device.
+            let bound = driver.context.bind_to_thread();
+            // SAFETY: the pointer came from `malloc_sync`, and this was its only owner.
+            let _ = bound.and_then(|()| unsafe { result::free_sync(pointer) });
+        });
     }
 }
 
@@ -166,7 +170,7 @@ pub(crate) struct Staging {
 }
 
 /// One buffer, and the event after which it may be used again.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Stage {
     memory: *mut u8,
     free: sys::CUevent,
@@ -261,13 +265,17 @@ impl Drop for Staging {
             .stages
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        for stage in stages {
-            let bound = self.driver.context.bind_to_thread();
-            // SAFETY: made in `new`, and nothing uses them any more once the stream is done.
-            let _ = bound.and_then(|()| unsafe {
-                result::stream::synchronize(self.driver.stream.cu_stream())?;
-                result::event::destroy(stage.free)?;
-                result::free_host(stage.memory.cast::<c_void>())
+        for stage in *stages {
+            let driver = Arc::clone(&self.driver);
+            captures::destroy(move || {
+                let stage = stage;
+                let bound = driver.context.bind_to_thread();
+                // SAFETY: made in `new`, and nothing uses them any more once the stream is done.
+                let _ = bound.and_then(|()| unsafe {
+                    result::stream::synchronize(driver.stream.cu_stream())?;
+                    result::event::destroy(stage.free)?;
+                    result::free_host(stage.memory.cast::<c_void>())
+                });
             });
         }
     }

@@ -2,16 +2,16 @@
 //! nor running needs more than the driver.
 
 macro_rules! families {
-    ($($target:literal : $($name:literal)*;)*) => {
-        /// Each family of kernels: its file, its text.
-        pub(crate) const FAMILIES: &[(&str, &str)] = &[$($(
-            ($name, include_str!(concat!("../ptx/", $target, "/", $name, ".ptx"))),
+    ($($target:literal $capability:tt : $($name:literal)*;)*) => {
+        /// Each family of kernels: its file, the compute capability that it needs, its text.
+        pub(crate) const FAMILIES: &[(&str, (i32, i32), &str)] = &[$($(
+            ($name, $capability, include_str!(concat!("../ptx/", $target, "/", $name, ".ptx"))),
         )*)*];
     };
 }
 
 families! {
-    "compute_75":
+    "compute_75" (7, 5):
         "adamw"
         "attention"
         "cast"
@@ -25,7 +25,7 @@ families! {
         "movement"
         "reduce"
         "softmax";
-    "compute_80":
+    "compute_80" (8, 0):
         "attention_bf16_d128"
         "attention_bf16_d16"
         "attention_bf16_d32"

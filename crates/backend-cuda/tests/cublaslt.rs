@@ -146,6 +146,10 @@ fn a_refusal_leads_to_the_own_kernels_and_a_failure_is_an_error() -> Result<()> 
     assert_eq!(refused?, [6.0; 16]);
     assert_eq!(again, [6.0; 16]);
     assert_eq!(products(), Some(before), "the fake did none of them");
+    let report = device.backend().work_report();
+    assert_eq!(report.products, Some([0, 2]), "the refused, twice");
+    let refusal = "cuBLASLt refused f32 [8, 3] · [3, 2] (CUBLAS_STATUS_NOT_SUPPORTED)";
+    assert_eq!(report.notes, [refusal]);
     assert_eq!(device.fallbacks(), 0);
     Ok(())
 }

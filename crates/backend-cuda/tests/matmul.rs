@@ -113,6 +113,21 @@ fn sides_around_a_large_tile() {
     }));
 }
 
+/// [`sides_around_a_large_tile`] has large tiles enough for the shim's four multiprocessors, and for no GPU:
+/// here are 144, for up to 144 multiprocessors.
+#[test]
+fn large_tiles_fill_a_large_gpu() {
+    let on_gpu = std::env::var_os(latimer_cuda_shim::GPU_REQUIRED).is_some();
+    if !on_gpu && std::env::var_os("SHIM_MULTIPROCESSORS").is_none() {
+        eprintln!("skipped: for a GPU, or the shim with SHIM_MULTIPROCESSORS=132");
+        return;
+    }
+    hold((0..4).map(|way| Product {
+        trans: [way & 1 > 0, way & 2 > 0],
+        ..Product::of(1536, 1536, 40)
+    }));
+}
+
 #[test]
 fn more_rows_of_tiles_than_are_taken_together() {
     // Blocks go down eight rows of tiles, then on; here two more are left over.

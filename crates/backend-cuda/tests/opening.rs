@@ -5,7 +5,7 @@ mod device;
 
 use latimer_backend_cuda::Cuda;
 use latimer_cuda_shim::{DRIVER, GPU_REQUIRED};
-use latimer_tensor::{DType, Device, Tensor};
+use latimer_tensor::{Backend, DType, Device, Tensor};
 use std::process::Command;
 
 /// What the child process prints before its answer.
@@ -124,6 +124,114 @@ fn a_failed_kernel_is_named() {
         answer.starts_with("cpu-shim: fill_4 failed (CUDA_ERROR_LAUNCH_FAILED"),
         "{answer}"
     );
+}
+
+/// A fault shows at a later call, which cannot know whose it is; waiting for each launch finds out.
+#[test]
+fn a_fault_that_shows_later_says_how_to_find_its_kernel() {
+    if !on_shim() {
+        return;
+    }
+    let fault = ("SHIM_FAULT_KERNEL", "fill_4");
+    let answer = asked(&[fault]);
+    assert!(answer.contains("(CUDA_ERROR_ILLEGAL_ADDRESS"), "{answer}");
+    assert!(!answer.contains("fill_4"), "nobody knows yet: {answer}");
+    assert!(
+        answer.contains("CUDA_LAUNCH_BLOCKING=1 has each launch waited for"),
+        "{answer}"
+    );
+
+    let answer = asked(&[fault, ("CUDA_LAUNCH_BLOCKING", "1")]);
+    let expected = "cpu-shim: fill_4 failed (CUDA_ERROR_ILLEGAL_ADDRESS";
+    assert!(answer.starts_with(expected), "{answer}");
+    assert!(
+        !answer.contains("CUDA_LAUNCH_BLOCKING"),
+        "it is set: {answer}"
+    );
+}
+
+#[test]
+fn what_the_drivers_compiler_says_is_in_the_error() {
+    if !on_shim() {
+        return;
+    }
+    let answer = asked(&[("SHIM_FAIL_MODULE", "fill_4")]);
+    for part in [
+        "cpu-shim: loading the kernels of fill failed (CUDA_ERROR_INVALID_PTX",
+        ": ptxas shim, line 1; fatal   : fill_4 is not to be compiled",
+    ] {
+        assert!(answer.contains(part), "{answer}");
+    }
+    let answer = asked(&[("SHIM_JIT", "0")]);
+    for part in [
+        "(CUDA_ERROR_JIT_COMPILER_NOT_FOUND",
+        "libnvidia-ptxjitcompiler",
+        "LATIMER_CUBINS",
+    ] {
+        assert!(answer.contains(part), "{answer}");
+    }
+}
+
+/// A folder of its own with this text as `fill.cubin`.
+fn cubins(name: &str, text: &str) -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("latimer-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    std::fs::write(folder.join("fill.cubin"), text).expect("a file can be written");
+    folder
+}
+
+#[test]
+fn machine_code_is_taken_before_ptx_and_says_when_it_does_not_fit() {
+    if !on_shim() {
+        return;
+    }
+    let ptx = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/ptx/compute_75/fill.ptx"
+    ));
+    let ptx = ptx.expect("it is committed");
+    let fits = cubins("fits", &format!("shim-cubin 80\n{ptx}"));
+    let other = cubins("other", &format!("shim-cubin 90\n{ptx}"));
+    let broken = cubins("broken", "not machine code");
+    let ask = |folder: &std::path::Path| {
+        // With no compiler, PTX does not load.
+        let folder = folder.to_str().expect("its name is text");
+        asked(&[("LATIMER_CUBINS", folder), ("SHIM_JIT", "0")])
+    };
+    assert_eq!(ask(&fits), "all is well");
+    for (folder, parts) in [
+        (
+            &other,
+            [
+                "fill.cubin",
+                "made for another kind of GPU than compute capability 8.0",
+            ],
+        ),
+        (
+            &broken,
+            ["fill.cubin", "unset LATIMER_CUBINS to use the kernels' PTX"],
+        ),
+    ] {
+        let answer = ask(folder);
+        for part in parts {
+            assert!(answer.contains(part), "{answer}");
+        }
+    }
+    for folder in [fits, other, broken] {
+        std::fs::remove_dir_all(folder).expect("the folder can be removed");
+    }
+    let answer = ask("/nowhere".as_ref());
+    let expected = "LATIMER_CUBINS names /nowhere, which is no folder: name one, or unset it";
+    assert!(answer.contains(expected), "{answer}");
+}
+
+#[test]
+fn all_kernels_load_and_the_time_is_given() {
+    latimer_cuda_shim::use_as_driver();
+    let cuda = Cuda::new(0).expect("the device opens");
+    let first = cuda.preload().expect("they load");
+    assert!(first > Some(std::time::Duration::ZERO));
+    assert_eq!(cuda.preload().expect("they are loaded"), first);
 }
 
 #[test]

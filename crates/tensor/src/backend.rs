@@ -2,6 +2,7 @@
 
 use crate::{Buffer, DType, Op, Result, View, ViewMut};
 use std::fmt::Debug;
+use std::time::Duration;
 
 /// A recorded sequence of operations, to be repeated at the cost of one.
 ///
@@ -36,6 +37,17 @@ pub struct DeviceInfo {
     pub threads: Option<usize>,
     /// Anything else worth a line: instruction set, driver version.
     pub detail: String,
+}
+
+/// What a backend counted of its work so far, for programs that measure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkReport {
+    /// Products that were enqueued, where two libraries share them: by the fast one, by the backend's own
+    /// kernels. A recorded step's count once, when it is recorded.
+    pub products: Option<[u64; 2]>,
+    /// Why work was not done in the fastest way, a line each.
+    pub notes: Vec<String>,
 }
 
 /// What became of an operation.
@@ -110,6 +122,20 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// same every time on the same kind of device, whatever else uses the device.
     fn chunk_bytes(&self) -> usize {
         SMALL_CHUNK
+    }
+
+    /// Loads all that otherwise loads when it is first needed, such as compiled kernels. The time that
+    /// loading took so far; `None` where nothing has to be loaded.
+    ///
+    /// # Errors
+    /// The device's failure.
+    fn preload(&self) -> Result<Option<Duration>> {
+        Ok(None)
+    }
+
+    /// What was counted so far.
+    fn work_report(&self) -> WorkReport {
+        WorkReport::default()
     }
 
     /// Waits until everything enqueued is done.

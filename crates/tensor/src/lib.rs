@@ -39,7 +39,7 @@ mod shape;
 mod tensor;
 mod view;
 
-pub use backend::{Backend, DeviceInfo, Graph, Ran, SMALL_CHUNK};
+pub use backend::{Backend, DeviceInfo, Graph, Ran, SMALL_CHUNK, WorkReport};
 pub use capture::CapturedStep;
 pub use device::Device;
 pub use dry_run::DryRun;

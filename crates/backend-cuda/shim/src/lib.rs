@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "sets an environment variable")]
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -132,12 +133,16 @@ pub fn build(options: &Options) -> Result<PathBuf> {
     // What every unit depends on; each depends on its own headers besides.
     let mut common = DefaultHasher::new();
     (compiler, &flags[..FLAGS.len()], options.address_sanitizer).hash(&mut common);
-    read(&here.join("shim.h"))?.hash(&mut common);
+    for header in ["shim.h", "fake_cuda.h"] {
+        read(&here.join(header))?.hash(&mut common);
+    }
 
     let mut units = Vec::new();
-    for name in ["shim.cpp", "fake_cuda.cpp"] {
+    for name in ["shim.cpp", "fake_cuda.cpp", "fake_streams.cpp"] {
         units.push((name.to_owned(), read(&here.join(name))?));
     }
+    let report = read(&here.join("../ptx/report.txt"))?;
+    units.push(("registers.cpp".into(), registers(&report)));
     for (stem, entries) in families(&here.join("../ptx"))? {
         let source = kernels.join(format!("{stem}.cu"));
         let mut text = read(&source)?;
@@ -275,6 +280,28 @@ fn families(ptx: &Path) -> Result<Vec<(String, Vec<String>)>> {
         }
     }
     Ok(families)
+}
+
+/// A unit that tells the driver how many registers each kernel has, by `kernels build`'s report: the
+/// most of any architecture.
+fn registers(report: &str) -> String {
+    let mut most = BTreeMap::new();
+    for line in report.lines().filter(|line| !line.starts_with('#')) {
+        let mut columns = line.split_whitespace();
+        let (kernel, registers) = (columns.next(), columns.nth(3));
+        if let (Some(kernel), Some(Ok(registers))) = (kernel, registers.map(str::parse::<u32>)) {
+            let most = most.entry(kernel).or_insert(0);
+            *most = registers.max(*most);
+        }
+    }
+    let rows = most.iter();
+    let rows: String = rows
+        .map(|(kernel, n)| format!("{{\"{kernel}\", {n}}},\n"))
+        .collect();
+    format!(
+        "#include \"shim.h\"\nconst std::map<std::string, u32>& shim::registers() {{\n\
+         static const std::map<std::string, u32> all = {{\n{rows}}};\nreturn all;\n}}\n"
+    )
 }
 
 /// The headers of a folder that a source takes in, directly or by another, each once.

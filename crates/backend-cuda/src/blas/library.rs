@@ -3,6 +3,7 @@
 //! A library that was opened once by its path is found again by its name, so what is looked for
 //! here is what cudarc then opens.
 
+use crate::driver::{is_absent, open_library};
 use cudarc::cublaslt::sys;
 use std::env;
 use std::ffi::OsString;
@@ -44,17 +45,9 @@ pub(super) fn load() -> Result<usize, String> {
         None if set(DRIVER).is_some() => {
             return Err(format!("{DRIVER} is set, and {LIBRARY} is not"));
         }
-        // SAFETY: loading the library runs its constructors only.
-        None if unsafe { sys::is_culib_present() } => {}
-        None => {
-            let folders = folders(|name| env::var_os(name));
-            let mut places = folders.iter().flat_map(|folder| in_folder(folder));
-            if !places.any(|path| open(&path).is_ok()) {
-                return Err("libcublasLt is not found".into());
-            }
-        }
+        None => anywhere()?,
     }
-    // SAFETY: as above.
+    // SAFETY: a library of this name is loaded already; the loader answers with it.
     if !unsafe { sys::is_culib_present() } {
         return Err("libcublasLt is not found by its name".into());
     }
@@ -73,6 +66,25 @@ pub(super) fn load() -> Result<usize, String> {
     Ok(version)
 }
 
+/// Opens the library that the loader finds by itself, or that lies where packages put it.
+fn anywhere() -> Result<(), String> {
+    let folders = folders(|name| env::var_os(name));
+    let by_name = NAMES.map(PathBuf::from).into_iter();
+    let by_path = folders.iter().flat_map(|folder| in_folder(folder));
+    let mut broken = None;
+    for path in by_name.chain(by_path) {
+        match open_library(path.as_os_str()) {
+            Ok(()) => return Ok(()),
+            Err(reason) if is_absent(&path.to_string_lossy(), &reason) => {}
+            Err(reason) => broken = broken.or(Some(reason)),
+        }
+    }
+    Err(broken.map_or_else(
+        || "libcublasLt is not found".into(),
+        |reason| format!("libcublasLt cannot be loaded: {reason}"),
+    ))
+}
+
 /// Opens what the user named.
 fn named(path: &Path) -> Result<(), String> {
     let mut last = format!("there is none of {}", NAMES.join(", "));
@@ -82,20 +94,12 @@ fn named(path: &Path) -> Result<(), String> {
         vec![path.to_owned()]
     };
     for candidate in candidates {
-        match open(&candidate) {
+        match open_library(candidate.as_os_str()) {
             Ok(()) => return Ok(()),
-            Err(error) => last = error.to_string(),
+            Err(reason) => last = reason,
         }
     }
     Err(format!("{LIBRARY} names {}: {last}", path.display()))
-}
-
-fn open(path: &Path) -> Result<(), libloading::Error> {
-    // SAFETY: loading the library runs its constructors only; the user or the system vouches for it.
-    let library = unsafe { libloading::Library::new(path) }?;
-    // It stays loaded: the loader then answers cudarc's own request with it.
-    std::mem::forget(library);
-    Ok(())
 }
 
 fn in_folder(folder: &Path) -> Vec<PathBuf> {

@@ -15,14 +15,16 @@
 mod library;
 mod plan;
 
+use crate::captures;
 use crate::driver::Driver;
 use crate::memory::CudaMemory;
 use crate::ops::{Product, Types};
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys::{self, cublasStatus_t as Status};
-use latimer_tensor::{Error, Ran, Result};
+use latimer_tensor::{Error, Ran, Result, WorkReport};
 use plan::{Key, Plan};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What NVIDIA recommends on Hopper; older ones do with less.
@@ -35,7 +37,11 @@ const BIAS_ALIGNMENT: u64 = 16;
 
 /// cuBLASLt, opened at the first product.
 #[derive(Debug, Default)]
-pub(crate) struct Blas(OnceLock<Result<Lt, String>>);
+pub(crate) struct Blas {
+    opened: OnceLock<Result<Lt, String>>,
+    by_lt: AtomicU64,
+    by_own_kernels: AtomicU64,
+}
 
 impl Blas {
     /// Enqueues a product; [`Ran::Unsupported`] where the own kernels must do it.
@@ -43,10 +49,30 @@ impl Blas {
     /// # Errors
     /// The library's failure, or the device's.
     pub(crate) fn product(&self, driver: &Arc<Driver>, p: &Product) -> Result<Ran> {
-        match self.opened(driver) {
-            Ok(lt) if fits(p) => lt.product(driver, p),
-            _ => Ok(Ran::Unsupported),
-        }
+        let ran = match self.opened(driver) {
+            Ok(lt) if fits(p) => lt.product(driver, p)?,
+            _ => Ran::Unsupported,
+        };
+        let count = match ran {
+            Ran::Done => &self.by_lt,
+            Ran::Unsupported => &self.by_own_kernels,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(ran)
+    }
+
+    /// How many products cuBLASLt and the own kernels did so far, and which it refused. Products of few
+    /// rows, which are always the own kernels', are not counted.
+    pub(crate) fn report(&self) -> WorkReport {
+        let mut report = WorkReport::default();
+        report.products =
+            Some([&self.by_lt, &self.by_own_kernels].map(|n| n.load(Ordering::Relaxed)));
+        report.notes = match self.opened.get() {
+            Some(Ok(lt)) => lt.refused(),
+            Some(Err(reason)) => vec![format!("cuBLASLt is not used: {reason}")],
+            None => Vec::new(),
+        };
+        report
     }
 
     /// What products are done by, for people.
@@ -63,7 +89,7 @@ impl Blas {
     }
 
     fn opened(&self, driver: &Arc<Driver>) -> &Result<Lt, String> {
-        self.0.get_or_init(|| Lt::open(driver))
+        self.opened.get_or_init(|| Lt::open(driver))
     }
 }
 
@@ -85,8 +111,8 @@ struct Lt {
     version: usize,
     /// [`WORKSPACE`], then [`BIAS_ROOM`].
     workspace: CudaMemory,
-    /// `None` for those that it refused.
-    plans: Mutex<HashMap<Key, Option<Plan>>>,
+    /// Plans; for products that the library refused, what it said.
+    plans: Mutex<HashMap<Key, Result<Plan, Status>>>,
 }
 
 /// The library's own state on a device.
@@ -101,12 +127,22 @@ unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
 
+/// The library's own pointer, on its way to be destroyed.
+struct Raw(sys::cublasLtHandle_t);
+
+// SAFETY: as above.
+unsafe impl Send for Raw {}
+
 impl Drop for Handle {
     fn drop(&mut self) {
-        let _ = self.driver.context.bind_to_thread();
-        // SAFETY: it was created, and plans do not need it to be destroyed. A failure leaves
-        // nothing to be done.
-        let _ = unsafe { result::destroy_handle(self.raw) };
+        let (raw, driver) = (Raw(self.raw), Arc::clone(&self.driver));
+        captures::destroy(move || {
+            let raw = raw;
+            let _ = driver.context.bind_to_thread();
+            // SAFETY: it was created, and plans do not need it to be destroyed. A failure leaves
+            // nothing to be done.
+            let _ = unsafe { result::destroy_handle(raw.0) };
+        });
     }
 }
 
@@ -142,12 +178,11 @@ impl Lt {
         let plan = match plans.get_mut(&key) {
             Some(plan) => plan,
             None => {
-                let made = Plan::new(self.handle.raw, &key);
-                let plan = made.map_or_else(refused(failed), |plan| Ok(Some(plan)))?;
-                plans.entry(key).or_insert(plan)
+                let made = Plan::new(self.handle.raw, &key, self.bias_room());
+                plans.entry(key).or_insert(refused(made, failed)?)
             }
         };
-        let Some(of) = plan else {
+        let Ok(of) = plan else {
             return Ok(Ran::Unsupported);
         };
         let bias = self.aligned_bias(driver, p)?;
@@ -155,13 +190,30 @@ impl Lt {
         // SAFETY: the addresses are of the product's sizes and types, the workspace is this
         // library's own, and work runs in the order of the stream.
         let done = unsafe { of.run(self.handle.raw, p, bias, self.workspace.pointer(), stream) };
-        match done.map_or_else(refused(failed), |()| Ok(Some(())))? {
-            Some(()) => Ok(Ran::Done),
-            None => {
-                *plan = None;
+        match refused(done, failed)? {
+            Ok(()) => Ok(Ran::Done),
+            Err(status) => {
+                *plan = Err(status);
                 Ok(Ran::Unsupported)
             }
         }
+    }
+
+    /// What was refused, and what the library said, in a fixed order.
+    fn refused(&self) -> Vec<String> {
+        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusals = plans.iter().filter_map(|(key, plan)| {
+            let status = plan.as_ref().err()?;
+            Some(format!("cuBLASLt refused {key} ({status:?})"))
+        });
+        let mut refusals: Vec<String> = refusals.collect();
+        refusals.sort();
+        refusals
+    }
+
+    /// Where a bias lies that had to be moved.
+    fn bias_room(&self) -> u64 {
+        self.workspace.pointer() + WORKSPACE as u64
     }
 
     /// The bias, moved to where the epilogue can take it.
@@ -169,7 +221,7 @@ impl Lt {
         if p.bias.is_multiple_of(BIAS_ALIGNMENT) {
             return Ok(p.bias);
         }
-        let to = self.workspace.pointer() + WORKSPACE as u64;
+        let to = self.bias_room();
         driver.call("moving a bias", || {
             let (bytes, stream) = (p.sizes.n * p.types.bytes(), driver.stream.cu_stream());
             // SAFETY: the bias has `n` elements, and there is room for them (`fits`); the product
@@ -181,11 +233,17 @@ impl Lt {
 }
 
 /// Tells a refusal, after which the own kernels do the product, from a failure.
-fn refused<T>(failed: impl Fn(CublasError) -> Error) -> impl Fn(CublasError) -> Result<Option<T>> {
-    move |error| match error.0 {
-        Status::CUBLAS_STATUS_NOT_SUPPORTED
-        | Status::CUBLAS_STATUS_INVALID_VALUE
-        | Status::CUBLAS_STATUS_ARCH_MISMATCH => Ok(None),
-        _ => Err(failed(error)),
+fn refused<T>(
+    answer: Result<T, CublasError>,
+    failed: impl Fn(CublasError) -> Error,
+) -> Result<Result<T, Status>> {
+    match answer {
+        Ok(done) => Ok(Ok(done)),
+        Err(CublasError(
+            status @ (Status::CUBLAS_STATUS_NOT_SUPPORTED
+            | Status::CUBLAS_STATUS_INVALID_VALUE
+            | Status::CUBLAS_STATUS_ARCH_MISMATCH),
+        )) => Ok(Err(status)),
+        Err(error) => Err(failed(error)),
     }
 }

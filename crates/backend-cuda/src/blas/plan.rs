@@ -8,6 +8,7 @@ use cudarc::cublaslt::sys::{
     cublasLtMatrixLayoutAttribute_t as Laid,
 };
 use std::ffi::c_void;
+use std::fmt;
 
 /// What a plan depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +42,29 @@ impl Key {
             keeps: p.beta != 0.0,
             alignment: [p.a, p.b, p.y].map(alignment),
         }
+    }
+}
+
+impl fmt::Display for Key {
+    /// As in `bf16 4 x [768, 3072] · [3072, 768]ᵀ + bias`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types = match self.types {
+            Types::F32 => "f32",
+            Types::Bf16 => "bf16",
+            Types::Bf16ToF32 => "bf16 to f32",
+        };
+        let batch = match self.batch {
+            1 => String::new(),
+            batch => format!("{batch} x "),
+        };
+        let matrix = |transposed, [rows, columns]: [usize; 2]| match transposed {
+            true => format!("[{columns}, {rows}]ᵀ"),
+            false => format!("[{rows}, {columns}]"),
+        };
+        let a = matrix(self.trans_a, [self.m, self.k]);
+        let b = matrix(self.trans_b, [self.k, self.n]);
+        let bias = if self.bias { " + bias" } else { "" };
+        write!(f, "{types} {batch}{a} · {b}{bias}")
     }
 }
 
@@ -128,9 +152,16 @@ pub(super) struct Plan {
 unsafe impl Send for Plan {}
 
 impl Plan {
+    /// `bias` is where a bias may lie while the library looks for an algorithm: some versions find none
+    /// that adds a bias unless they know its address. [`Self::run`] then names the product's own.
+    ///
     /// # Errors
     /// What the library says; that it does not support the product, too.
-    pub(super) fn new(handle: sys::cublasLtHandle_t, key: &Key) -> Result<Self, CublasError> {
+    pub(super) fn new(
+        handle: sys::cublasLtHandle_t,
+        key: &Key,
+        bias: u64,
+    ) -> Result<Self, CublasError> {
         use sys::cudaDataType::{CUDA_R_16BF, CUDA_R_32F};
         let (kind, y_kind) = match key.types {
             Types::F32 => (CUDA_R_32F, CUDA_R_32F),
@@ -148,6 +179,7 @@ impl Plan {
         if key.bias {
             let epilogue = sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
             description.set(Of::CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue)?;
+            description.set(Of::CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias)?;
         }
         let Key { batch, m, n, k, .. } = *key;
         let stored = |transposed, rows, columns| {

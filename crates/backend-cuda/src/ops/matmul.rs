@@ -350,6 +350,7 @@ mod tests {
         // What the tests of the large kernels count on.
         assert_eq!(plan(4, [127, 128, 64], 4).way, Way::Tiles(128));
         assert_eq!(plan(2, [128, 129, 7], 4).way, Way::Tiles(128));
+        assert_eq!(plan(1, [1536, 1536, 40], 132).way, Way::Tiles(128));
         assert_eq!(plan(1, [1, 50_304, 768], 132).way, Way::Rows(1));
         assert_eq!(plan(1, [4, 768, 768], 132).way, Way::Rows(4));
     }

@@ -24,6 +24,9 @@ struct Found<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_bytes: Option<u64>,
     detail: String,
+    /// What loading its kernels took, where they are loaded at run time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module_load_ms: Option<f64>,
     /// Why it is not available.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -33,8 +36,16 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<ExitCode> {
     let options = Options::new(context.common.threads);
     for backend in context.registry.names() {
         let opened = context.registry.open(backend, &options);
-        let reason = opened.as_ref().err().map(reason);
-        let info = opened.map(|device| device.info()).ok();
+        let mut reason = opened.as_ref().err().map(reason);
+        let mut info = opened.as_ref().map(|device| device.info()).ok();
+        let mut loading = None;
+        if let Ok(device) = &opened {
+            match device.backend().preload() {
+                Ok(time) => loading = time,
+                // A device whose kernels do not load computes nothing.
+                Err(error) => (info, reason) = (None, Some(sentence(&error))),
+            }
+        }
         let found = Found {
             backend,
             available: info.is_some(),
@@ -45,6 +56,7 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<ExitCode> {
                 .map(|info| info.detail.clone())
                 .unwrap_or_default(),
             name: info.map(|info| info.name),
+            module_load_ms: loading.map(|time| 1e3 * time.as_secs_f64()),
             reason,
         };
         if context.terminal.json {
@@ -58,6 +70,9 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<ExitCode> {
                         found.threads.map(|n| count(n, "thread")),
                         found.memory_bytes.map(size),
                         Some(found.detail).filter(|detail| !detail.is_empty()),
+                        found
+                            .module_load_ms
+                            .map(|ms| format!("kernels loaded in {ms:.0} ms")),
                     ];
                     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
                 }

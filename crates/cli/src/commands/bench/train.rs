@@ -78,6 +78,15 @@ struct Measured<'a> {
     peak_rss_mb: Option<f64>,
     /// Buffers that the device's pool asked its backend for, per timed step.
     allocations_per_step: f64,
+    /// Products that steps enqueued, by cuBLASLt and by own kernels, where there are both. A recorded
+    /// step's count once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lt_products: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_products: Option<u64>,
+    /// Why work was not done in the fastest way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     /// With `--profile`.
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Profile>,
@@ -165,6 +174,9 @@ fn time(
         let done = training.next_step(source)?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
         losses.push(done.loss);
+        if let Some(warning) = training.take_capture_failure() {
+            terminal.warn(warning);
+        }
         let timed = step >= args.warmup;
         if timed {
             times.push(ms);
@@ -264,6 +276,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let product = large_product(&device);
     let before = matmul_speed(&device, product, train.dtype.dtype())?;
     let source = RandomIds::new(vocab_size);
+    let products_before = device.backend().work_report().products;
     // Inside the device's threads, as a run trains.
     let Timed {
         losses,
@@ -271,6 +284,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         misses,
         dispatch_ms,
     } = device.enter(|| time(&mut training, &source, &watch, args, terminal))?;
+    let work = device.backend().work_report();
+    let products = work.products.zip(products_before);
+    let products = products.map(|(after, before)| [0, 1].map(|i| after[i] - before[i]));
     let (pool, resident) = (device.pool_stats().held_bytes, peak_rss_mb());
     let peak = before.max(matmul_speed(&device, product, train.dtype.dtype())?);
     let limit = arithmetic(&device, train.dtype.dtype())?;
@@ -314,6 +330,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
             pool_mb: mib(pool as u64),
             peak_rss_mb: resident,
             allocations_per_step: allocations,
+            lt_products: products.map(|[lt, _]| lt),
+            own_products: products.map(|[_, own]| own),
+            notes: work.notes,
             profile,
         });
     }
@@ -338,6 +357,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         resident.map_or("unknown".to_owned(), |mb| format!("{mb:.0} MiB at most")),
         size(pool as u64),
     ))?;
+    if let Some([lt, own]) = products {
+        terminal::result(format_args!(
+            "products  {lt} enqueued by cuBLASLt, {own} by own kernels"
+        ))?;
+    }
+    for note in work.notes {
+        terminal::result(format_args!("          {note}"))?;
+    }
     match profile {
         Some(profile) => terminal::result(format_args!("\n{profile}")),
         None => Ok(()),

@@ -2,11 +2,11 @@
 
 use super::profile::{Key, Ledger};
 use latimer_tensor::{
-    Backend, Buffer, DType, Device, DeviceInfo, Graph, Op, Ran, Result, View, ViewMut,
+    Backend, Buffer, DType, Device, DeviceInfo, Graph, Op, Ran, Result, View, ViewMut, WorkReport,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The backend of a device, watched.
 #[derive(Debug)]
@@ -104,6 +104,14 @@ impl Backend for Watched {
 
     fn chunk_bytes(&self) -> usize {
         self.0.chunk_bytes()
+    }
+
+    fn preload(&self) -> Result<Option<Duration>> {
+        self.0.backend().preload()
+    }
+
+    fn work_report(&self) -> WorkReport {
+        self.0.backend().work_report()
     }
 
     fn synchronize(&self) -> Result<()> {
