@@ -76,6 +76,9 @@ impl<'a> Progress<'a> {
                 let path = checkpoint.path.display();
                 self.above(|terminal| terminal.detail(1, format_args!("saved {path}")));
             }
+            Event::Warning(warning) => {
+                self.above(|terminal| terminal.warn(&warning.message));
+            }
             _ => {}
         }
         if stopping && !self.told_of_stop {

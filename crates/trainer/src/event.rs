@@ -74,6 +74,13 @@ pub struct Skip {
     pub step: u64,
 }
 
+/// A sentence for the user.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Warning {
+    /// What it is, and what follows from it.
+    pub message: String,
+}
+
 /// How fast one optimizer step was.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepTiming {
@@ -182,6 +189,9 @@ pub enum Event {
     Sample(Sample),
     /// After a checkpoint was written.
     Checkpoint(Checkpoint),
+    /// Something that the run bears and the user would want to know. It depends on the machine, so that no
+    /// file of the run has it.
+    Warning(Warning),
     /// At the end.
     Done(Done, DoneTiming),
 }
@@ -235,6 +245,7 @@ impl Event {
             Self::Eval(_) => "eval",
             Self::Sample(_) => "sample",
             Self::Checkpoint(_) => "checkpoint",
+            Self::Warning(_) => "warning",
             Self::Done(..) => "done",
         }
     }
@@ -250,6 +261,7 @@ impl Event {
             Self::Eval(eval) => line(name, eval, NO_TIMING),
             Self::Sample(sample) => line(name, sample, NO_TIMING),
             Self::Checkpoint(checkpoint) => line(name, checkpoint, NO_TIMING),
+            Self::Warning(warning) => line(name, warning, NO_TIMING),
             Self::Done(done, timing) => line(name, done, Some(timing)),
         }
     }
@@ -262,7 +274,7 @@ impl Event {
             Self::Skip(skip) => Some(line(self.name(), skip, NO_TIMING)),
             Self::Eval(eval) => Some(line(self.name(), eval, NO_TIMING)),
             Self::Done(done, _) => Some(line(self.name(), done, NO_TIMING)),
-            Self::Plan(_) | Self::Sample(_) | Self::Checkpoint(_) => None,
+            Self::Plan(_) | Self::Sample(_) | Self::Checkpoint(_) | Self::Warning(_) => None,
         }
     }
 
@@ -273,7 +285,11 @@ impl Event {
             Self::Plan(plan) => Some(line(self.name(), plan, NO_TIMING)),
             Self::Step(_, timing) => Some(line(self.name(), timing, NO_TIMING)),
             Self::Done(_, timing) => Some(line(self.name(), timing, NO_TIMING)),
-            Self::Skip(_) | Self::Eval(_) | Self::Sample(_) | Self::Checkpoint(_) => None,
+            Self::Skip(_)
+            | Self::Eval(_)
+            | Self::Sample(_)
+            | Self::Checkpoint(_)
+            | Self::Warning(_) => None,
         }
     }
 }

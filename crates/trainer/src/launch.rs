@@ -1,6 +1,6 @@
 //! How the operations of a step reach the device: one by one, or recorded once and repeated.
 
-use crate::Result;
+use crate::{Error, Result};
 use latimer_tensor::{CapturedStep, Device};
 
 /// Steps that run one by one before one is recorded: after the first the pool holds what a step
@@ -15,6 +15,8 @@ pub(crate) struct Launch {
     /// Steps done one by one.
     warm: u32,
     captured: Option<CapturedStep>,
+    /// Why the device did not record a step that it should have been able to.
+    refusal: Option<String>,
 }
 
 impl Launch {
@@ -27,6 +29,11 @@ impl Launch {
     /// Whether steps are repeated from a recording.
     pub(crate) fn is_captured(&self) -> bool {
         self.captured.is_some()
+    }
+
+    /// A sentence on why steps are enqueued one by one though the device records steps. Given once.
+    pub(crate) fn take_capture_failure(&mut self) -> Option<String> {
+        self.refusal.take()
     }
 
     /// Has the device do `step`, whose shapes are those of the steps before; by calling it, or
@@ -50,16 +57,39 @@ impl Launch {
             self.plain = device.fallbacks() > before;
             return Ok(());
         }
-        match device.capture(step)? {
-            Some(captured) => {
+        match device.capture(step) {
+            Ok(Some(captured)) => {
                 captured.launch()?;
                 self.captured = Some(captured);
-                Ok(())
+                return Ok(());
             }
-            None => {
-                self.plain = true;
-                step()
-            }
+            Ok(None) => {}
+            // The same operations one by one give the same bits, later. A failure that is the step's own,
+            // or a device that is lost, shows again below.
+            Err(error) => match device_failure(&error) {
+                Some(reason) => self.refusal = Some(refusal(reason)),
+                None => return Err(error),
+            },
         }
+        self.plain = true;
+        step()
+    }
+}
+
+fn refusal(reason: &str) -> String {
+    format!(
+        "the device could not record a training step ({reason}): steps are enqueued operation by \
+         operation, with the same bits and more slowly"
+    )
+}
+
+/// What the device says, if it is the device that failed.
+fn device_failure(error: &Error) -> Option<&str> {
+    use latimer_nn::Error as Model;
+    match error {
+        Error::Model(Model::Autograd(latimer_autograd::Error::Tensor(
+            latimer_tensor::Error::Device { message, .. },
+        ))) => Some(message),
+        _ => None,
     }
 }

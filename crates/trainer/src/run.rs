@@ -3,7 +3,7 @@
 use crate::config::{Config, TrainConfig};
 use crate::data::Source;
 use crate::error::Remedy;
-use crate::event::{Checkpoint, Done, DoneTiming, Event, Plan, Skip, Step, StepTiming};
+use crate::event::{Checkpoint, Done, DoneTiming, Event, Plan, Skip, Step, StepTiming, Warning};
 use crate::faults::Faults;
 use crate::folder::{CONFIG_JSON, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, write_synced};
 use crate::log::{Files, Lengths};
@@ -204,6 +204,9 @@ impl Run {
                 None => Event::Skip(Skip { step: at }),
             };
             files.tell(&told, observe)?;
+            if let Some(message) = self.training.take_capture_failure() {
+                observe(&Event::Warning(Warning { message }));
+            }
             interrupted = self.after_step(folder, &mut files, stop, observe)?;
         }
         let done = self.finish(&mut files, interrupted, stop, observe)?;

@@ -225,6 +225,12 @@ impl Training {
         self.launch.always_plain();
     }
 
+    /// A sentence for the user, once, if the device could not record a step or make the recording executable.
+    /// Operations are then enqueued one by one, with the same bits and more slowly.
+    pub fn take_capture_failure(&mut self) -> Option<String> {
+        self.launch.take_capture_failure()
+    }
+
     /// Whether steps are repeated from a recording by now.
     #[must_use]
     pub fn is_captured(&self) -> bool {
