@@ -52,10 +52,10 @@ pub fn page(lessons: &[Lesson]) -> String {
         let before = number.checked_sub(1).and_then(|n| lessons.get(n));
         html += &section(lesson, before, lessons.get(number + 1), lessons.len() == 1);
     }
-    let _ = write!(
+    let _ = writeln!(
         html,
         "<footer><p class=\"lead\">After the tutorial <a href=\"{TUTORIAL_URL}\">{}</a> by pcingola; \
-         the ladder, lessons lm0 to lm5, after its part 2.</p></footer>\n",
+         the ladder, lessons lm0 to lm5, after its part 2.</p></footer>",
         escaped(TUTORIAL)
     );
     let _ = write!(html, "</main>\n<script>\n{JS}</script>\n</body>\n</html>\n");
