@@ -266,3 +266,39 @@ impl GptConfig {
         2 * v * c + v + t * c + layers * block + 2 * c
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Gpt;
+
+    /// The bound is checked before anything is allocated, so it must not lie below what is.
+    #[test]
+    fn no_model_has_more_parameters_than_the_bound() {
+        let mut largest = GptConfig::gpt2(70, 16, 3, 2, 24);
+        largest.tie = false;
+        let counted = |config: &GptConfig| {
+            let (_, declarations) = Gpt::new(config).unwrap();
+            declarations.num_parameters() as u128
+        };
+        for width in [0, 24, 96, 100] {
+            largest.ff_width = width;
+            let (most, counted) = (largest.most_parameters(), counted(&largest));
+            println!("{width} {most} {counted} {largest:?}");
+            assert!(counted <= most, "{width}: {counted} > {most}");
+        }
+    }
+
+    #[test]
+    fn padding_may_be_as_large_as_the_vocabulary_or_a_tile() {
+        for (vocab_size, most) in [(PADDING - 1, 2 * PADDING - 1), (3 * PADDING, 6 * PADDING)] {
+            let mut config = GptConfig::gpt2(vocab_size, 16, 1, 1, 8);
+            config.padded_vocab_size = most;
+            config.check().unwrap();
+            config.padded_vocab_size = most + 1;
+            let error = config.check().unwrap_err().to_string();
+            let range = format!("it must be from vocab_size = {vocab_size} to {most}");
+            assert!(error.ends_with(&range), "{error}");
+        }
+    }
+}

@@ -123,3 +123,25 @@ impl<'m> Generator<'m> {
         Ok(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GptConfig;
+    use latimer_tensor::Device;
+
+    /// Or the tests that hold the cache to what is computed without it would hold it to itself.
+    #[test]
+    fn without_the_cache_nothing_is_kept() {
+        let config = GptConfig::gpt2(5, 4, 1, 1, 8);
+        let (gpt, declarations) = Gpt::new(&config).unwrap();
+        let params = Params::new(&Device::reference(), declarations, 0).unwrap();
+        let generator = || Generator::new(&gpt, &params, &[1, 2]).unwrap();
+        let mut cached = generator();
+        cached.logits().unwrap();
+        assert_eq!(cached.cache.len(), 2);
+        let mut anew = generator().without_cache();
+        anew.logits().unwrap();
+        assert!(anew.cache.is_empty());
+    }
+}

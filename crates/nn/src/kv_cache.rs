@@ -90,3 +90,37 @@ impl KvCache {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Gpt;
+    use latimer_autograd::Params;
+    use latimer_tensor::Device;
+
+    #[test]
+    fn positions_beyond_the_block_are_refused_with_their_number() {
+        let config = GptConfig::gpt2(5, 4, 1, 1, 8);
+        let (_, declarations) = Gpt::new(&config).unwrap();
+        let params = Params::new(&Device::reference(), declarations, 0).unwrap();
+        let mut cache = KvCache::new(&params, &config).unwrap();
+        cache.advance(3).unwrap();
+        assert_eq!((cache.len(), cache.room()), (3, 1));
+        let error = cache.advance(2).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::TooLong {
+                    got: 5,
+                    block_size: 4
+                }
+            ),
+            "{error}"
+        );
+        assert_eq!(cache.len(), 3);
+        cache.advance(1).unwrap();
+        assert_eq!(cache.room(), 0);
+        cache.clear();
+        assert_eq!((cache.is_empty(), cache.room()), (true, 4));
+    }
+}

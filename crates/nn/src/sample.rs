@@ -170,14 +170,20 @@ impl Sampler {
                 .truncate(last.map_or(usize::MAX, |last| last + 1));
         }
         let total: f64 = self.weights.iter().sum();
-        let mut left = self.stream.uniform() * total;
-        let drawn = self.weights.iter().position(|weight| {
-            left -= weight;
-            left < 0.0
-        });
-        // Rounding may leave a hair above the last one.
-        Ok(self.order[drawn.unwrap_or(self.weights.len() - 1)])
+        let drawn = place(&self.weights, self.stream.uniform() * total);
+        Ok(self.order[drawn])
     }
+}
+
+/// Where a point of a line lies that the weights divide, one after the other. A border belongs to what
+/// begins there.
+fn place(weights: &[f64], mut point: f64) -> usize {
+    let found = weights.iter().position(|weight| {
+        point -= weight;
+        point < 0.0
+    });
+    // Rounding may leave a hair above the last one.
+    found.unwrap_or(weights.len().saturating_sub(1))
 }
 
 /// The greatest logit and the first token that has it; nothing where one is NaN or infinite, or none
@@ -233,6 +239,35 @@ mod tests {
             &logits,
         );
         assert!((cold[2] - 16.0 / 22.0).abs() < 0.018, "{cold:?}");
+    }
+
+    #[test]
+    fn a_point_lies_in_one_weight_alone() {
+        let weights = [0.0, 1.0, 0.5, 0.0, 0.5];
+        for (point, at) in [(0.0, 1), (0.5, 1), (1.0, 2), (1.5, 4), (1.75, 4)] {
+            assert_eq!(place(&weights, point), at, "{point}");
+        }
+        // The sum of the weights, and what rounding may make of it.
+        assert_eq!((place(&weights, 2.0), place(&weights, 2.1)), (4, 4));
+    }
+
+    /// Runs of earlier versions write the same text: with nothing cut off, the stream's number is laid
+    /// on the ids in their own order.
+    #[test]
+    fn a_draw_is_the_streams_number_among_all_ids_in_order() {
+        let logits = [0.0, 2.0f32.ln(), 4.0f32.ln(), 0.0];
+        let mut sampler = Sampler::new(Sampling::default(), 3).unwrap();
+        let mut stream = Stream::new(Sampling::default().seed, SAMPLE_SITE, 3);
+        for _ in 0..200 {
+            let point = 8.0 * stream.uniform();
+            // Whose weights are 1, 2, 4 and 1.
+            let expected = [1.0, 3.0, 7.0].iter().filter(|&&border| point >= border);
+            assert_eq!(
+                sampler.sample(&logits).unwrap() as usize,
+                expected.count(),
+                "{point}"
+            );
+        }
     }
 
     #[test]
