@@ -188,7 +188,7 @@ look() {
     fi
     # What fits: GPT-2 124M in bf16 with 32 rows of 1024 takes 12 GiB.
     batch=32
-    [ "$(field memory_bytes)" -ge 17000000000 ] || batch=8
+    [ "$(field memory_bytes | grep . || echo 0)" -ge 17000000000 ] || batch=8
     if timeout -k 5 60 python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
         torch=1
     else

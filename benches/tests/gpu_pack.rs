@@ -148,7 +148,8 @@ fn the_headline_comes_first_with_its_figures() {
             "step 45.50 ms, 720000 tokens/s",
             "tests: 3 of 3 passed (8 cases",
             "ok  char10m",
-            "ok  attention 16,1024,32,64, 0 s, 12.5 us, 650.0 TFLOP/s",
+            "ok  attention 16,1024,32,64, ",
+            " s, 12.5 us, 650.0 TFLOP/s",
             "first: all went well",
         ],
     );
@@ -176,7 +177,8 @@ fn a_step_that_fails_is_tried_plainly_and_then_with_own_products() {
     in_order(
         &summary,
         &[
-            "FAILED (status 1)  124M, 32 rows, 0 s: error: the capture failed",
+            "FAILED (status 1)  124M, 32 rows, ",
+            " s: error: the capture failed",
             "HUNG (stopped after",
             "124M, plain launches",
             "ok  124M, own products",
