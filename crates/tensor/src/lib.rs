@@ -12,6 +12,16 @@
 //! # Ok::<(), latimer_tensor::Error>(())
 //! ```
 //!
+//! In a debug build of yours, `Cargo.toml` should have these lines: without optimisation the loops of
+//! this crate and of `latimer-backend-cpu` are some fifty times slower.
+//!
+//! ```toml
+//! # Otherwise a debug build computes some fifty times slower.
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug = false
+//! ```
+//!
 //! | if you want to | read |
 //! |---|---|
 //! | compute with tensors | [`Tensor`] |

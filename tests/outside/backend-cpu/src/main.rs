@@ -14,6 +14,15 @@ fn scores(device: &Device) -> Result<Tensor> {
     a.matmul(&b)?.softmax(1.0 / (N as f32).sqrt()) // [N, N], every row sums to 1
 }
 
+/// Without the lines that the README gives, a debug build says that it is slow.
+#[test]
+fn a_debug_build_without_those_lines_knows_what_it_is() {
+    let device = Device::new(Cpu::new(1).expect("one thread can be had"));
+    let slow = device.info().detail.contains("compiled without optimisation");
+    assert_eq!(slow, cfg!(debug_assertions));
+    assert_eq!(latimer_backend_cpu::is_optimized(), !slow);
+}
+
 fn main() -> Result<()> {
     let cpu = Device::new(Cpu::new(0)?); // 0: one thread per core
     println!("{:?}", cpu.info());

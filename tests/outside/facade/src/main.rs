@@ -21,6 +21,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// The lines that the README gives are seen by the crate whose loops they are for.
+#[test]
+fn a_debug_build_computes_with_optimised_loops() {
+    assert!(latimer::backend_cpu::is_optimized());
+}
+
 /// How often each letter of a sentence occurs: one-hot rows, summed by a product with ones.
 fn library() -> Result<()> {
     let tokenizer = CharTokenizer::fit("le chat est sous la table").expect("a small vocabulary");
