@@ -152,7 +152,7 @@ fn misfits_are_named() {
     );
     assert_eq!(
         run(vec![x.view(), x.view()]),
-        "silu: inputs is 2, but it takes another number of them"
+        "silu: inputs is 2: it takes another number of them"
     );
     device.deny_fallback(true);
     let mut z = Tensor::empty(&device, [2], x.dtype()).unwrap();

@@ -23,6 +23,7 @@
 //! | `real` | `f32` and `bf16` as they are loaded and stored |
 //! | `gemm` | products: own AVX-512 and AVX2 tiles, `matrixmultiply` elsewhere; `bf16` by AMX or AVX512_BF16 |
 //! | `attention` | tiled attention, its backward, decoding over a cache |
+//! | `optimized` | whether it is compiled with optimisation; a debug build of yours needs [four lines](is_optimized) |
 //! | `peak` | what the machine can do at most, measured |
 //! | the others | one family of operations each |
 
@@ -38,6 +39,7 @@ mod machine;
 mod math;
 mod memory;
 mod movement;
+mod optimized;
 mod parallel;
 pub mod peak;
 mod real;
@@ -45,6 +47,8 @@ mod reduce;
 mod simd;
 mod softmax;
 mod team;
+
+pub use optimized::is_optimized;
 
 use half::bf16;
 use latimer_tensor::op::Operand;
@@ -85,7 +89,7 @@ impl Cpu {
                 op: "cpu",
                 attribute: "threads",
                 got: threads as f64,
-                reason: "more than 1024 are taken for a mistake",
+                reason: "it must be at most 1024, or 0 for one per core",
             });
         }
         let machine = Machine::detect();
@@ -99,6 +103,7 @@ impl Cpu {
                 .min(MAX_THREADS),
             n => n,
         };
+        optimized::warn_once();
         let team = if threads == 1 {
             None
         } else {
@@ -125,7 +130,10 @@ impl Backend for Cpu {
         info.name.clone_from(&self.machine.name);
         info.memory_bytes = self.machine.memory_bytes;
         info.threads = Some(self.threads);
-        info.detail = simd::description().into();
+        info.detail = match is_optimized() {
+            true => simd::description().into(),
+            false => format!("{}, {}", simd::description(), optimized::WARNING),
+        };
         info
     }
 

@@ -4,18 +4,14 @@ use crate::commands::{
     bench, data, devices, eval, generate, lesson, logits, tokenizer, train, translate,
 };
 use crate::error::{Error, Result};
+use crate::numbers::whole;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as Clap, FromArgMatches};
 use latimer_trainer::config::{Config, KEYS, KeyKind, PRESETS};
 use std::path::PathBuf;
 
 /// Trains a small GPT and lets it write.
 #[derive(Debug, clap::Parser)]
-#[command(
-    name = "latimer",
-    version,
-    arg_required_else_help = true,
-    max_term_width = 100
-)]
+#[command(name = "latimer", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -57,7 +53,7 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "NAME", default_value = "auto")]
     pub(crate) backend: String,
     /// Threads of the cpu backend; 0 is one per core
-    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    #[arg(long, global = true, value_name = "N", default_value_t = 0, value_parser = whole(0usize))]
     pub(crate) threads: usize,
     /// Write results to stdout as JSON, one object a line
     #[arg(long, global = true)]
@@ -153,6 +149,7 @@ impl<const DATA: bool> Args for KeyFlags<DATA> {
                 KeyKind::Float => ("X", key.help.to_owned()),
                 KeyKind::Bool => ("BOOL", key.help.to_owned()),
                 KeyKind::Choice(names) => ("NAME", format!("{}: {}", key.help, names.join(", "))),
+                KeyKind::TextList if key.name == "extensions" => ("EXT", key.help.to_owned()),
                 KeyKind::TextList => ("NAME|FILE", key.help.to_owned()),
                 KeyKind::FloatList => ("X,X", key.help.to_owned()),
                 _ => ("NAME", key.help.to_owned()),
@@ -167,7 +164,6 @@ impl<const DATA: bool> Args for KeyFlags<DATA> {
                 .value_name(value_name)
                 .help(help)
                 .help_heading(heading)
-                .allow_negative_numbers(true)
                 .action(ArgAction::Append);
             match key.value {
                 KeyKind::Bool => arg.num_args(0..=1).default_missing_value("true"),

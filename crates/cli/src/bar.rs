@@ -1,6 +1,6 @@
 //! A bar for a task whose length is known.
 
-use crate::format::{duration, percent, thousands};
+use crate::format::{duration, percent, rate, thousands};
 use crate::terminal::Terminal;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::time::{Duration, Instant};
@@ -15,6 +15,8 @@ pub(crate) struct Bar<'a> {
     terminal: &'a Terminal,
     what: &'static str,
     len: u64,
+    /// Parts that were done before.
+    first: u64,
     begin: Instant,
     last_line: Instant,
     bar: Option<ProgressBar>,
@@ -28,10 +30,17 @@ impl<'a> Bar<'a> {
             terminal,
             what,
             len,
+            first: 0,
             begin,
             last_line: begin,
             bar: None,
         }
+    }
+
+    /// The same, begun before: so many parts were done then, in another time.
+    pub(crate) fn after(mut self, first: u64) -> Self {
+        self.first = first;
+        self
     }
 
     /// So many parts are done.
@@ -64,16 +73,18 @@ impl<'a> Bar<'a> {
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             // By the mean so far: the bar's own guess begins when it is drawn, not with the task.
-            let per_second =
-                |state: &ProgressState| state.pos() as f64 / state.elapsed().as_secs_f64();
-            let rate = move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-                let _ = write!(text, "{}/s", thousands(per_second(state) as u64));
+            let first = self.first;
+            let per_second = move |state: &ProgressState| {
+                state.pos().saturating_sub(first) as f64 / state.elapsed().as_secs_f64()
+            };
+            let speed = move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                let _ = write!(text, "{}", rate(per_second(state)));
             };
             let left = move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
                 let more = state.len().unwrap_or(0).saturating_sub(state.pos());
                 let _ = write!(text, "{}", duration(more as f64 / per_second(state)));
             };
-            bar.set_style(style.with_key("rate", rate).with_key("left", left));
+            bar.set_style(style.with_key("rate", speed).with_key("left", left));
         }
         bar.set_message(self.what);
         Some(bar)

@@ -190,7 +190,7 @@ impl Download<'_> {
         }
         let begin = if goes_on { have } else { 0 };
         let mut file = open(part, begin)?;
-        let mut bar = Bar::new(self.terminal, "downloading", expected);
+        let mut bar = Bar::new(self.terminal, "downloading", expected).after(begin);
         // One byte more than there should be is enough to know.
         let mut body = answer.body_mut().as_reader().take(expected + 1 - begin);
         let (mut got, mut buffer) = (begin, vec![0; 1 << 16]);

@@ -134,7 +134,13 @@ pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
     let mut text = one_line(&error.to_string());
     let mut next = error.source();
     while let Some(cause) = next {
-        let part = one_line(&cause.to_string());
+        let part = match cause.downcast_ref::<io::Error>() {
+            // Systems put it in words of their own, with a number.
+            Some(error) if error.kind() == io::ErrorKind::NotFound => {
+                "there is no such file or folder".to_owned()
+            }
+            _ => one_line(&cause.to_string()),
+        };
         if !text.ends_with(&part) {
             text = format!("{text}: {part}");
         }

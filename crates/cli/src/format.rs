@@ -13,6 +13,26 @@ pub(crate) fn thousands(n: impl TryInto<u64>) -> String {
     text
 }
 
+/// What is done in a second as `1,234`, `12`, `2.5` or `0.04`: never as 0 while something is done.
+pub(crate) fn speed(per_second: f64) -> String {
+    match per_second {
+        x if x >= 10.0 => thousands(x as u64),
+        x if x >= 1.0 => format!("{x:.1}"),
+        x if x >= 0.01 => format!("{x:.2}"),
+        x if x > 0.0 => format!("{x:.1e}"),
+        _ => "0".to_owned(),
+    }
+}
+
+/// The same with its unit, turned over where less than one is done in a second: `12/s`, `1.4 s each`.
+pub(crate) fn rate(per_second: f64) -> String {
+    match per_second {
+        x if x >= 1.0 => format!("{}/s", speed(x)),
+        x if x > 0.0 => format!("{} each", duration(1.0 / x)),
+        _ => String::new(),
+    }
+}
+
 /// Seconds as `4.2 s`, `1 min 50 s`, `3 h 05 min` or `12 days`.
 pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
@@ -57,6 +77,19 @@ mod tests {
             (f64::INFINITY, "an unknown time"),
         ] {
             assert_eq!(duration(seconds), text);
+        }
+        for (per_second, text, turned) in [
+            (1234.5, "1,234", "1,234/s"),
+            (12.9, "12", "12/s"),
+            (2.54, "2.5", "2.5/s"),
+            (0.7, "0.70", "1.4 s each"),
+            (0.01, "0.01", "1 min 40 s each"),
+            (1e-6, "1.0e-6", "11 days each"),
+            (0.0, "0", ""),
+            (f64::NAN, "0", ""),
+        ] {
+            assert_eq!(speed(per_second), text);
+            assert_eq!(rate(per_second), turned);
         }
         assert_eq!(count(1, "thread"), "1 thread");
         assert_eq!(count(2, "thread"), "2 threads");

@@ -3,13 +3,16 @@
 mod args;
 mod bar;
 mod commands;
+mod dashes;
 mod download;
 mod error;
 mod format;
+mod numbers;
 mod progress;
 mod registry;
 mod signals;
 mod terminal;
+mod texts;
 mod usage;
 
 pub use latimer_autograd as autograd;

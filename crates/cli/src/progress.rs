@@ -1,6 +1,6 @@
 //! What a person sees of a run: a bar on a terminal, plain lines elsewhere.
 
-use crate::format::{count, duration, thousands};
+use crate::format::{count, duration, speed, thousands};
 use crate::terminal::{Terminal, dim};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use latimer_tensor::DeviceInfo;
@@ -153,7 +153,7 @@ impl<'a> Progress<'a> {
                 false => format!(
                     "loss {:.4}  {} tokens/s  {} left",
                     step.loss,
-                    thousands(rate as u64),
+                    speed(rate),
                     duration(self.left())
                 ),
             });
@@ -181,7 +181,7 @@ impl<'a> Progress<'a> {
                 "step {:>7}  loss {:.4}  {} tokens/s{left}",
                 thousands(step.step),
                 step.loss,
-                thousands(rate as u64),
+                speed(rate),
             ));
             self.last_line = Some(Instant::now());
             self.recent = (0.0, 0.0);

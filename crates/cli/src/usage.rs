@@ -1,13 +1,17 @@
 //! From arguments to a command, or to one sentence that says what is wrong with them.
 
 use crate::args::Cli;
-use crate::error::{USAGE, complain};
+use crate::dashes::settle;
+use crate::error::{Error, USAGE, complain};
 use crate::registry::{AUTO, Registry};
 use crate::terminal::{called, typed};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
+use console::Term;
 use latimer_trainer::config::{Key, nearest};
+use std::error::Error as _;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// What `--help` ends with.
@@ -25,9 +29,15 @@ pub(crate) fn parse(registry: &Registry, args: &[OsString]) -> Result<Cli, ExitC
     );
     let mut command = Cli::command()
         .mut_arg("backend", |arg| arg.help(help))
-        .after_help(typed(BEGIN));
+        .after_help(typed(BEGIN))
+        .term_width(width());
+    command.build();
+    let args = settle(&command, args).map_err(|wrong| {
+        complain(&wrong);
+        ExitCode::from(USAGE)
+    })?;
     let parsed = command
-        .try_get_matches_from_mut(args)
+        .try_get_matches_from_mut(&args)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
         use ErrorKind::{
@@ -36,20 +46,37 @@ pub(crate) fn parse(registry: &Registry, args: &[OsString]) -> Result<Cli, ExitC
         };
         match error.kind() {
             DisplayHelp | DisplayVersion => {
-                // A reader who has seen enough is no failure.
-                let _ = error.print();
-                ExitCode::SUCCESS
+                let printed = error.print().and_then(|()| io::stdout().flush());
+                match printed {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => Error::Stdout(error).report(),
+                }
             }
             DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand => {
                 let _ = error.print();
                 ExitCode::from(USAGE)
             }
             _ => {
-                complain(&sentence(&error, &command, args));
+                complain(&sentence(&error, &command, &args));
                 ExitCode::from(USAGE)
             }
         }
     })
+}
+
+/// Columns of help: the terminal's, else those that `COLUMNS` names, but no more than are read with
+/// ease. A width of 0 is an unknown one.
+fn width() -> usize {
+    const WIDEST: usize = 100;
+    let terminals = [Term::stdout(), Term::stderr()];
+    let terminal = terminals
+        .iter()
+        .filter_map(|terminal| Some(usize::from(terminal.size_checked()?.1)));
+    let named = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|n| n.trim().parse().ok());
+    let width = terminal.chain(named).find(|&columns| columns > 0);
+    width.map_or(WIDEST, |columns| columns.min(WIDEST))
 }
 
 /// What is wrong, in one line, and where to look.
@@ -63,13 +90,18 @@ fn sentence(error: &clap::Error, root: &Command, args: &[OsString]) -> String {
         Some(meant) => format!("unknown {what} `{name}`: did you mean `{meant}`?"),
         None => format!("unknown {what} `{name}`: `{path} --help` lists them"),
     };
+    let takes_words = command.get_positionals().next().is_some();
     match (
         error.kind(),
         context(ContextKind::InvalidArg),
         context(ContextKind::InvalidSubcommand),
     ) {
         (ErrorKind::UnknownArgument, Some(name), _) if name.starts_with('-') => {
-            unknown("flag", name, nearest_flag(name, root, command))
+            let text = unknown("flag", name, nearest_flag(name, root, command));
+            match takes_words {
+                true => format!("{text} (a text that begins with dashes stands after `--`)"),
+                false => text,
+            }
         }
         (ErrorKind::UnknownArgument, Some(name), _) => {
             format!("unexpected argument `{name}`: `{path} --help` shows what {path} takes")
@@ -77,6 +109,15 @@ fn sentence(error: &clap::Error, root: &Command, args: &[OsString]) -> String {
         (ErrorKind::InvalidSubcommand, _, Some(name)) => {
             let names = command.get_subcommands().map(Command::get_name);
             unknown("command", name, nearest(name, names).map(str::to_owned))
+        }
+        (ErrorKind::ValueValidation, Some(option), _) => {
+            let option = option.split(' ').next().unwrap_or(option);
+            let value = match context(ContextKind::InvalidValue) {
+                None | Some("") => "empty",
+                Some(value) => value,
+            };
+            let must = error.source().map_or_else(String::new, ToString::to_string);
+            format!("{option} is {value}: it must be {must}")
         }
         _ => {
             let text = error.render().to_string();

@@ -91,13 +91,13 @@ pub enum Error {
         word: String,
     },
     /// A temperature that nothing can be divided by.
-    #[error("the temperature is {got}, but it must be a number above 0")]
+    #[error("the temperature is {got}: it must be a number above 0")]
     BadTemperature {
         /// The temperature.
         got: f32,
     },
     /// A scale that turns no scores into weights.
-    #[error("the scale is {got}, but it must be a number of 0 or more")]
+    #[error("the scale is {got}: it must be a number of 0 or more")]
     BadScale {
         /// The scale.
         got: f32,

@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Autograd(#[from] latimer_autograd::Error),
     /// A configuration that describes no model.
-    #[error("{key} is {got}, but {reason}")]
+    #[error("{key} is {got}: {reason}")]
     InvalidConfig {
         /// The key.
         key: &'static str,
@@ -50,7 +50,7 @@ pub enum Error {
     },
     /// A key of a configuration file that asks for what Latimer does not compute, is of a wrong kind,
     /// or is not known.
-    #[error("{}: {key} is {got}, but {reason}", path.display())]
+    #[error("{}: {key} is {got}: {reason}", path.display())]
     ConfigKey {
         /// The file.
         path: PathBuf,

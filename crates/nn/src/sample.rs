@@ -140,6 +140,9 @@ impl Sampler {
         if temperature == 0.0 {
             return Ok(first);
         }
+        // Every token together reaches 1: nothing is cut off, and the order, which the draw depends
+        // on, stays that of no limit.
+        let top_p = top_p.filter(|&p| p < 1.0);
         let n = self.order.len();
         let k = top_k.unwrap_or(n).min(n);
         // All take part in any order; to cut the tail off, they are put into theirs.
@@ -300,6 +303,31 @@ mod tests {
             &logits,
         );
         assert!(one[0] == 0.0 && one[1] == 0.0 && one[3] == 0.0, "{one:?}");
+    }
+
+    /// The same tokens, not only the same distribution.
+    #[test]
+    fn limits_that_cut_nothing_change_no_draw() {
+        let logits: Vec<f32> = (0..50).map(|i| ((i * 37) % 50) as f32 * 0.1).collect();
+        let draws = |top_k, top_p| -> Vec<u32> {
+            let sampling = Sampling {
+                top_k,
+                top_p,
+                ..Sampling::default()
+            };
+            let mut sampler = Sampler::new(sampling, 0).unwrap();
+            (0..200).map(|_| sampler.sample(&logits).unwrap()).collect()
+        };
+        let free = draws(None, None);
+        for (top_k, top_p) in [
+            (None, Some(1.0)),
+            (Some(50), None),
+            (Some(usize::MAX), None),
+            (Some(50), Some(1.0)),
+        ] {
+            assert_eq!(draws(top_k, top_p), free, "{top_k:?} {top_p:?}");
+        }
+        assert_ne!(draws(None, Some(0.5)), free);
     }
 
     /// Left out, the likeliest id is drawn in no way of choosing; the others' shares are those of a

@@ -47,7 +47,7 @@ pub enum Error {
         got: DType,
     },
     /// A number that configures the operation is out of its range.
-    #[error("{op}: {attribute} is {got}, but {reason}")]
+    #[error("{op}: {attribute} is {got}: {reason}")]
     InvalidAttribute {
         /// The operation.
         op: &'static str,

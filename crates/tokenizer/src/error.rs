@@ -77,7 +77,7 @@ pub enum Error {
 
     // Making a vocabulary.
     /// A setting is outside its range.
-    #[error("the setting {name} must be {expected}, not {found}")]
+    #[error("{name} is {found}: it must be {expected}")]
     Setting {
         /// The setting.
         name: &'static str,

@@ -170,6 +170,10 @@ pub struct DataConfig {
     /// them. See [`crate::data::mixture`].
     #[serde(default)]
     pub data_weights: Vec<f64>,
+    /// What the names of a folder's files end in to be read, in any case and with or without the
+    /// dot; none stands for [`TEXT_EXTENSIONS`](crate::data::TEXT_EXTENSIONS).
+    #[serde(default, with = "print::text_list")]
+    pub extensions: Vec<String>,
     /// `char`, `word`, `ngram`, `bpe`, or a tokenizer file.
     pub tokenizer: String,
     /// Most tokens that a vocabulary learnt from the data may have; 0 sets no limit.

@@ -2,6 +2,7 @@
 //! where it is asked for.
 
 pub mod corpora;
+pub(crate) mod files;
 mod fingerprint;
 pub mod mixture;
 pub mod phrasebook;
@@ -13,12 +14,13 @@ pub(crate) mod shares;
 mod split;
 mod text;
 
+pub use files::{DataFiles, NamedFiles, NotRead, TEXT_EXTENSIONS, is_ending};
 pub use mixture::Mixture;
 pub use phrases::Phrases;
 pub use prepare::{Prepared, prepare};
 pub use shard::{ShardTokens, discard_unfinished, is_prepared};
+pub use text::TextTokens;
 pub(crate) use text::join;
-pub use text::{TEXT_EXTENSIONS, TextTokens};
 
 use latimer_tensor::philox::Stream;
 use std::borrow::Cow;

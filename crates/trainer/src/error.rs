@@ -23,7 +23,7 @@ pub enum Error {
 
     // ---- data
     /// A data file could not be read.
-    #[error("cannot read the data file {}", path.display())]
+    #[error("cannot read {}", path.display())]
     ReadData {
         /// The file.
         path: PathBuf,
@@ -42,12 +42,41 @@ pub enum Error {
     },
     /// A folder was given as data, and no text is in it.
     #[error(
-        "the folder {} holds no text: of a folder, files that end in {} are read, and none of them \
-         has anything in it",
-        path.display(),
-        crate::data::TEXT_EXTENSIONS.map(|e| format!(".{e}")).join(", ")
+        "the folder {} holds no text that ends in {extensions}: {not_read}; name endings with \
+         --extensions",
+        path.display()
     )]
     NoTextInFolder {
+        /// The folder.
+        path: PathBuf,
+        /// The endings that were looked for.
+        extensions: String,
+        /// What it has instead, as a sentence.
+        not_read: String,
+    },
+    /// A pattern of names that no file has.
+    #[error("no file matches {pattern}{hint}")]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// What may be the reason.
+        hint: &'static str,
+    },
+    /// A name with `*`, `?` or `[` in it that is neither a file nor a pattern.
+    #[error("{pattern} is no pattern of names")]
+    BadPattern {
+        /// The name.
+        pattern: String,
+        /// Why.
+        #[source]
+        source: Box<glob::PatternError>,
+    },
+    /// A folder of tokens where text is needed.
+    #[error(
+        "{} is a folder of tokens: text is needed here, such as what it was made from",
+        path.display()
+    )]
+    TokensForText {
         /// The folder.
         path: PathBuf,
     },
@@ -104,7 +133,7 @@ pub enum Error {
         tokens: usize,
     },
     /// A stride that would skip tokens, or never end.
-    #[error("the stride is {stride}, but must be from 1 to block_size = {block_size}")]
+    #[error("the stride is {stride}: it must be from 1 to block_size = {block_size}")]
     BadStride {
         /// Tokens from one window to the next.
         stride: usize,
@@ -161,13 +190,16 @@ pub enum Error {
         got: String,
     },
     /// Neither a corpus nor a file.
-    #[error("there is no corpus or file called {name}{hint}")]
+    #[error("cannot read {name}: there is no such file or folder, nor a corpus of that name{hint}")]
     UnknownData {
         /// What was asked for.
         name: String,
         /// The nearest corpus, as a question.
         hint: String,
     },
+    /// A corpus without an end among others.
+    #[error("the phrasebook cannot be joined with other data: it has no end")]
+    JoinedPhrasebook,
     /// A corpus without an end, where a text is needed.
     #[error("the corpus {name} has no end: name a text file, or a corpus that is one")]
     EndlessCorpus {
@@ -214,6 +246,17 @@ pub enum Error {
         expected: u64,
         /// The one that the file names.
         got: u64,
+    },
+    /// Neither a kind of tokenizer nor a file.
+    #[error(
+        "cannot read {name}: there is no such file or folder, nor a tokenizer of that name (char, \
+         word, ngram, bpe){hint}"
+    )]
+    UnknownTokenizer {
+        /// What was asked for.
+        name: String,
+        /// The nearest kind, as a question.
+        hint: String,
     },
     /// A kind of tokenizer that this version lacks, or the data cannot have.
     #[error("tokenizer {name} {reason}")]

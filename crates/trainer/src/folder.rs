@@ -25,10 +25,21 @@ pub(crate) const SAMPLES: &str = "samples.txt";
 pub(crate) const FAULTS: &str = "faults.json";
 /// A run's configuration.
 pub(crate) const CONFIG_TOML: &str = "config.toml";
+/// The files that a run was trained on.
+pub(crate) const DATA: &str = "data.txt";
 /// Its checkpoints.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// The files that make a folder a run's.
-const FILES: [&str; 7] = [CONFIG_TOML, LATEST, BEST, METRICS, TIMINGS, SAMPLES, FAULTS];
+const FILES: [&str; 8] = [
+    CONFIG_TOML,
+    LATEST,
+    BEST,
+    METRICS,
+    TIMINGS,
+    SAMPLES,
+    FAULTS,
+    DATA,
+];
 
 /// What to do with a folder that holds a run already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

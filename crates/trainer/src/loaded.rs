@@ -130,6 +130,12 @@ pub fn load_tokenizer(path: &Path, pattern: Option<Pattern>) -> Result<Arc<dyn T
 /// and which newer ones are not.
 fn model_folder(path: &Path) -> Result<(PathBuf, Vec<String>)> {
     const FILES: [&str; 3] = [CONFIG_JSON, TOKENIZER_JSON, MODEL];
+    if !path.exists() {
+        return Err(Error::Read {
+            path: path.to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        });
+    }
     let candidates = Candidates::of(path)?;
     if !candidates.is_empty() {
         let sound = candidates.first_sound(|folder| manifest::verify(folder, &FILES))?;

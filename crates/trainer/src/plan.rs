@@ -1,22 +1,21 @@
 //! What a run needs, found before anything large is allocated.
 
 use crate::config::Config;
-use crate::data::Source;
+use crate::data::{DataFiles, Source};
 use crate::event::{Plan, PlanPart};
 use crate::speed::matmul_speed;
 use crate::step::{StepNeeds, Training};
 use crate::{Result, setup};
 use latimer_tensor::Device;
 use latimer_tokenizer::Tokenizer;
-use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) type Planned = (Arc<dyn Tokenizer>, Box<dyn Source>, Plan, StepNeeds);
 
 /// Reads the corpus, fits the tokenizer, and counts what a step needs.
-pub(crate) fn plan(config: &Config, device: &Device, cache: &Path) -> Result<Planned> {
+pub(crate) fn plan(config: &Config, device: &Device, data: &DataFiles) -> Result<Planned> {
     config.validate()?;
-    let (tokenizer, source) = setup::corpus(config, cache)?;
+    let (tokenizer, source) = setup::corpus_of(config, data)?;
     let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
     let needs = Training::needs(device, &model, &config.train)?;
     let flops_per_s = matmul_speed(device, 512, config.train.dtype.dtype())?;

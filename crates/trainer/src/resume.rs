@@ -184,6 +184,12 @@ impl Resume {
     /// [`Error::NothingToResume`], [`Error::InUse`]; where no checkpoint is sound,
     /// [`Error::BadCheckpoint`], [`Error::BadState`] or [`Error::Read`] of the newest.
     pub fn open(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::Read {
+                path: path.to_owned(),
+                source: std::io::ErrorKind::NotFound.into(),
+            });
+        }
         let config = path.join(CONFIG_TOML);
         if Candidates::of(path)?.is_empty() && !config.is_file() {
             return Err(Error::NothingToResume {

@@ -1,11 +1,13 @@
 //! A run from its first step to its last: steps, checkpoints, files.
 
 use crate::config::{Config, TrainConfig};
-use crate::data::Source;
+use crate::data::{DataFiles, Source};
 use crate::error::Remedy;
 use crate::event::{Checkpoint, Done, DoneTiming, Event, Plan, Skip, Step, StepTiming, Warning};
 use crate::faults::Faults;
-use crate::folder::{CONFIG_JSON, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, write_synced};
+use crate::folder::{
+    CONFIG_JSON, DATA, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, replace_synced, write_synced,
+};
 use crate::log::{Files, Lengths};
 use crate::measure::due;
 use crate::plan::{peak_rss_mb, plan};
@@ -27,6 +29,7 @@ pub type Observe<'a> = dyn FnMut(&Event) + Send + 'a;
 #[derive(Debug)]
 pub struct Run {
     pub(crate) config: Config,
+    data: DataFiles,
     pub(crate) tokenizer: Arc<dyn Tokenizer>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) training: Training,
@@ -51,14 +54,16 @@ impl Run {
     /// # Errors
     /// Anything wrong with the configuration, the data, or the device.
     pub fn new(config: &Config, device: &Device, cache: &Path) -> Result<Self> {
-        let (tokenizer, source, plan, needs) = plan(config, device, cache)?;
+        let data = setup::data_files(config, cache)?;
+        let (tokenizer, source, plan, needs) = plan(config, device, &data)?;
         let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
         check_memory(&needs, device)?;
         let training = Training::new(device, &model, &config.train)?;
-        let (fingerprint, data) = (tokenizer.fingerprint(), source.fingerprint());
-        let state = State::new(config, fingerprint, data, &plan);
+        let (of_tokenizer, of_data) = (tokenizer.fingerprint(), source.fingerprint());
+        let state = State::new(config, of_tokenizer, of_data, &plan);
         Ok(Self {
             config: config.clone(),
+            data,
             tokenizer,
             source,
             training,
@@ -75,7 +80,8 @@ impl Run {
     /// # Errors
     /// Anything wrong with the configuration or the data.
     pub fn dry(config: &Config, device: &Device, cache: &Path) -> Result<Plan> {
-        Ok(plan(config, device, cache)?.2)
+        let data = setup::data_files(config, cache)?;
+        Ok(plan(config, device, &data)?.2)
     }
 
     /// Takes up a run where its newest checkpoint left it: [`Run::train`] on its folder then goes on,
@@ -171,6 +177,7 @@ impl Run {
                 (Files::create(folder, &self.config)?, Some(step))
             }
         };
+        replace_synced(&folder.path().join(DATA), self.data.listing().as_bytes())?;
         files.write(&plan)?;
         if resumed.as_ref().is_some_and(|resumed| resumed.saved) {
             // A crash may have come between a checkpoint and what follows it.

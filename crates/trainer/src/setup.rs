@@ -2,7 +2,7 @@
 
 use crate::config::{self, Config};
 use crate::data::{
-    Mixture, Phrases, ShardTokens, Source, TextTokens, corpora, is_prepared, join, shard,
+    DataFiles, Mixture, Phrases, ShardTokens, Source, TextTokens, corpora, join, shard,
 };
 use crate::{Error, Result};
 use latimer_nn::{Activation, GptConfig, WeightInit};
@@ -74,31 +74,44 @@ pub fn gpt_config(model: &config::ModelConfig, vocab_size: usize) -> GptConfig {
 /// # Errors
 /// What reading the data gives; [`Error::UnusableTokenizer`]; [`Error::TooShort`].
 pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
+    corpus_of(config, &data_files(config, cache)?)
+}
+
+/// The files that a configuration's data means; none for what the program makes itself.
+///
+/// # Errors
+/// As [`DataFiles::find`]; [`ConfigError::NoData`](config::ConfigError::NoData).
+pub fn data_files(config: &Config, cache: &Path) -> Result<DataFiles> {
     config.require_data()?;
+    match config.data.data == [corpora::PHRASEBOOK] {
+        true => Ok(DataFiles::default()),
+        false => DataFiles::find(&config.data.data, &config.data.extensions, cache),
+    }
+}
+
+/// [`corpus`] of files that are found already.
+pub(crate) fn corpus_of(
+    config: &Config,
+    files: &DataFiles,
+) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
     if config.data.data == [corpora::PHRASEBOOK] {
         let tokenizer = phrasebook_tokenizer(&config.data.tokenizer)?;
         let phrases = Phrases::new(tokenizer.clone(), config.model.block_size)?;
         return Ok((tokenizer, Box::new(phrases)));
     }
     if !config.data.data_weights.is_empty() {
-        return mixture(config, cache);
+        return mixture(config, files);
     }
-    if let [folder] = &config.data.data[..]
-        && is_prepared(Path::new(folder))
-    {
-        return prepared(config, Path::new(folder));
+    if let Some(tokens) = files.names().iter().find(|named| named.is_tokens) {
+        let path = Path::new(&tokens.name);
+        return match files.names().len() {
+            1 => prepared(config, path),
+            _ => Err(Error::JoinedTokens {
+                path: path.to_owned(),
+            }),
+        };
     }
-    if let Some(folder) = config
-        .data
-        .data
-        .iter()
-        .find(|name| is_prepared(Path::new(name)))
-    {
-        return Err(Error::JoinedTokens {
-            path: folder.into(),
-        });
-    }
-    let text = corpora::load_texts(&config.data.data, cache)?;
+    let text = files.text()?;
     let tokenizer = fit(&config.data.tokenizer, config.data.max_vocab_size, &text)?;
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
     let tokens = TextTokens::new(&text, &*tokenizer, fraction, block_size)?;
@@ -107,29 +120,26 @@ pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<
 
 /// Texts and folders of tokens, each with a share of the rows. Tokens know their tokenizer, which is
 /// then that of the texts, too; where there are only texts, it is fitted to all of them.
-fn mixture(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
+fn mixture(config: &Config, files: &DataFiles) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
     config.validate()?;
-    let names = &config.data.data;
+    let names = files.names();
     let kind = config.data.tokenizer.as_str();
-    let tokens = names.iter().find(|name| is_prepared(Path::new(name)));
-    if tokens.is_none() {
-        // Finds what cannot be joined before anything is read.
-        corpora::text_files(names, cache)?;
-    }
+    let tokens = names.iter().find(|named| named.is_tokens);
     // Each is read once: a pipe gives its text only once.
     let texts = names
         .iter()
-        .map(|name| match is_prepared(Path::new(name)) {
+        .map(|named| match named.is_tokens {
             true => Ok(None),
-            false => corpora::load_text(name, cache).map(Some),
+            false => named.text().map(Some),
         })
         .collect::<Result<Vec<_>>>()?;
     let tokenizer = match tokens {
-        Some(folder) if FITTED.contains(&kind) => shard::tokenizer(Path::new(folder))?,
+        Some(folder) if FITTED.contains(&kind) => shard::tokenizer(Path::new(&folder.name))?,
         None if FITTED.contains(&kind) => {
             let text = join(texts.iter().flatten().map(|text| Ok(text.as_str())))?;
             fit(kind, config.data.max_vocab_size, &text)?
         }
+        None if FITTED.contains(&kind) => fit(kind, config.data.max_vocab_size, &files.text()?)?,
         _ => named_or_file(kind)?,
     };
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
@@ -142,7 +152,8 @@ fn mixture(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn
         let tokens = TextTokens::new(text, &*tokenizer, fraction, block_size)?;
         Ok(Box::new(tokens.in_order(order)))
     };
-    let sources = names.iter().zip(&texts).map(|(name, text)| {
+    let sources = names.iter().zip(&texts).map(|(named, text)| {
+        let name = &named.name;
         let source = source(name, text).map_err(|error| match error {
             // Of several, which one: other errors name a file.
             Error::TooShort { .. } | Error::Tokenizer(_) => Error::InPart {
@@ -192,7 +203,7 @@ fn phrasebook_tokenizer(name: &str) -> Result<Arc<dyn Tokenizer>> {
 /// A tokenizer of kind `kind` that knows a text, of at most `most` tokens where that is not 0.
 ///
 /// # Errors
-/// [`Error::UnusableTokenizer`] for a kind that is none, and what fitting gives.
+/// [`Error::UnknownTokenizer`] for a kind that is none, and what fitting gives.
 pub(crate) fn fit(kind: &str, most: usize, text: &str) -> Result<Arc<dyn Tokenizer>> {
     match kind {
         "char" if most == 0 => Ok(Arc::new(CharTokenizer::fit(text)?)),
@@ -224,11 +235,10 @@ fn named_or_file(name: &str) -> Result<Arc<dyn Tokenizer>> {
     let path = Path::new(name);
     if !path.exists() && !name.contains(['/', '\\', '.']) {
         let nearest = config::nearest(name, FITTED);
-        let hint = nearest.map_or(String::new(), |n| format!(" (did you mean {n}?)"));
-        let reason = format!("is neither char, word, ngram, bpe nor a tokenizer file{hint}");
-        return Err(Error::UnusableTokenizer {
+        let hint = nearest.map_or(String::new(), |n| format!(": did you mean {n}?"));
+        return Err(Error::UnknownTokenizer {
             name: name.to_owned(),
-            reason,
+            hint,
         });
     }
     crate::load_tokenizer(path, None)

@@ -399,7 +399,7 @@ fn what_is_not_the_same_run_is_refused_with_what_differs() {
     assert!(damaged.contains("state.json is damaged"), "{damaged}");
     RunFolder::seal(&checkpoint).unwrap();
     let unsound = Resume::open(&place.path("run")).unwrap_err().to_string();
-    assert!(unsound.contains("train.batch_size = 0"), "{unsound}");
+    assert!(unsound.contains("train.batch_size is 0"), "{unsound}");
     for (version, words) in [("1", "version 1 of"), ("9", "version 9 of")] {
         let other = format!("{{\"format\": \"latimer-checkpoint\", \"version\": {version}}}");
         fs::write(&state, other).unwrap();

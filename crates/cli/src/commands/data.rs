@@ -5,7 +5,9 @@ use crate::bar::Bar;
 use crate::download;
 use crate::error::{Error, Result};
 use crate::format::{count, thousands};
+use crate::numbers::whole;
 use crate::terminal;
+use crate::texts::{self, Extensions};
 use latimer_trainer::data::corpora::{CORPORA, Corpus, Published};
 use latimer_trainer::data::discard_unfinished;
 use serde::Serialize;
@@ -36,9 +38,12 @@ enum What {
 /// What to prepare, and where. The files must not change while they are trained on.
 #[derive(Debug, clap::Args)]
 struct PrepareArgs {
-    /// The texts: files, folders of text files, corpora that have a name
+    /// The texts: files, folders of text files, patterns such as 'src/**/*.py', corpora that have
+    /// a name
     #[arg(value_name = "NAME|FILE", required = true)]
     data: Vec<String>,
+    #[command(flatten)]
+    extensions: Extensions,
     /// A tokenizer, as for `latimer tokenizer`
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
@@ -46,7 +51,7 @@ struct PrepareArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Tokens in one file
-    #[arg(long, value_name = "N", default_value_t = 100_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000_000, value_parser = whole(1u64))]
     shard_tokens: u64,
 }
 
@@ -117,12 +122,8 @@ fn get(context: &Context, name: &str) -> Result<()> {
 }
 
 fn prepare(context: &Context, args: &PrepareArgs) -> Result<ExitCode> {
-    if args.shard_tokens == 0 {
-        let message = "--shard-tokens 0 leaves no room for a token";
-        return Err(Error::Usage(message.to_owned()));
-    }
-    let (cache, terminal) = (cache(), &context.terminal);
-    download::provide(&args.data, &cache, terminal)?;
+    let terminal = &context.terminal;
+    let files = texts::find(context, &args.data, &args.extensions)?;
     let tokenizer = latimer_trainer::load_tokenizer(&args.tokenizer, None)?;
     let begin = Instant::now();
     let mut bar = None;
@@ -131,8 +132,7 @@ fn prepare(context: &Context, args: &PrepareArgs) -> Result<ExitCode> {
         .signals
         .defer_for_a_moment(move || discard_unfinished(&out));
     let made = latimer_trainer::data::prepare(
-        &args.data,
-        &cache,
+        &files,
         &*tokenizer,
         &args.out,
         args.shard_tokens,

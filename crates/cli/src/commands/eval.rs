@@ -1,13 +1,13 @@
 //! `latimer eval`: how well a model predicts a text.
 
-use super::{Context, cache};
+use super::Context;
 use crate::args::{ModelArgs, ModelTokenizer};
 use crate::bar::Bar;
-use crate::download;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::{duration, thousands};
+use crate::numbers::whole;
 use crate::terminal;
-use latimer_trainer::data::corpora;
+use crate::texts::{self, Extensions};
 use latimer_trainer::text_loss;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -20,15 +20,18 @@ pub(crate) struct Args {
     model: ModelArgs,
     #[command(flatten)]
     tokenizer: ModelTokenizer,
-    /// The text: files, folders of text files, corpora that have a name
+    /// The text: files, folders of text files, patterns such as 'src/**/*.py', corpora that have a
+    /// name
     #[arg(long, value_name = "NAME|FILE", required = true, num_args = 1..)]
     data: Vec<String>,
+    #[command(flatten)]
+    extensions: Extensions,
     /// Predict so many tokens at most, the first of the text
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1usize))]
     max_tokens: Option<usize>,
     /// Tokens from one window to the next; below block_size, windows overlap, and each prediction
     /// sees at least the difference of the two before it [default: block_size]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1usize))]
     stride: Option<usize>,
 }
 
@@ -49,16 +52,9 @@ struct Measured {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    if args.max_tokens == Some(0) {
-        return Err(Error::Usage(
-            "--max-tokens 0 leaves nothing to predict".to_owned(),
-        ));
-    }
     let model = context.model_with(&args.model, None, args.tokenizer.tokenizer.as_deref())?;
     let tokenizer = model.tokenizer()?;
-    let cache = cache();
-    download::provide(&args.data, &cache, &context.terminal)?;
-    let text = corpora::load_texts(&args.data, &cache)?;
+    let text = texts::find(context, &args.data, &args.extensions)?.text()?;
     let mut ids = tokenizer.encode(&text).map_err(|source| {
         let name = args.data.join(", ");
         latimer_trainer::Error::Unreadable {

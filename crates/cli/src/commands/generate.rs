@@ -3,7 +3,8 @@
 use super::Context;
 use crate::args::{ModelArgs, ModelTokenizer};
 use crate::error::{Error, Result};
-use crate::format::{count, thousands};
+use crate::format::{count, speed};
+use crate::numbers::{not_negative, probability, whole};
 use crate::terminal::{self, Terminal, dim};
 use latimer_nn::{Generator, Sampling};
 use latimer_text::{Reader, without_mark};
@@ -26,27 +27,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
     /// Tokens to add
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = whole(0usize))]
     max_new_tokens: usize,
     /// Divides the logits; 0 always takes the likeliest token
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 1.0,
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = not_negative)]
     temperature: f64,
     /// Draw from the N likeliest tokens only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1usize))]
     top_k: Option<usize>,
     /// Draw from the likeliest tokens that together reach this probability only
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", value_parser = probability)]
     top_p: Option<f64>,
     /// Texts to write
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1u32))]
     num_samples: u32,
     /// Seed of the draws
-    #[arg(long, value_name = "N", default_value_t = 1337)]
+    #[arg(long, value_name = "N", default_value_t = 1337, value_parser = whole(0u64))]
     seed: u64,
     /// Ask for prompts, one a line, until the end of input
     #[arg(long, conflicts_with = "prompt")]
@@ -172,7 +168,7 @@ impl Writer<'_> {
         self.terminal.note(dim(format_args!(
             "({}, {} a second)",
             count(new_tokens, "token"),
-            thousands(tokens_per_s as u64)
+            speed(tokens_per_s)
         )));
         Ok(())
     }

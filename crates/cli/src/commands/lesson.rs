@@ -162,7 +162,7 @@ fn as_typed(parts: &mut [Part]) {
 
 fn no_lesson(id: &str) -> Error {
     let names: Vec<&str> = LESSONS.iter().map(|entry| entry.id).collect();
-    match id.parse::<u32>() {
+    match id.parse::<i64>() {
         // No number is a misspelling of another.
         Ok(_) => Error::Usage(format!(
             "there is no lesson {id}: there are {}",

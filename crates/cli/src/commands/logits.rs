@@ -3,6 +3,7 @@
 use super::Context;
 use crate::args::ModelArgs;
 use crate::error::Result;
+use crate::numbers::whole;
 use crate::terminal;
 use latimer_autograd::{Mode, Pass};
 use latimer_nn::io::write_tensor;
@@ -18,7 +19,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Token ids, with commas between: at least one, at most the model's block_size
-    #[arg(long, value_name = "IDS", required = true, value_delimiter = ',')]
+    #[arg(long, value_name = "IDS", required = true, value_delimiter = ',', value_parser = whole(0u32))]
     ids: Vec<u32>,
     /// The safetensors file to write: one tensor `logits`, [T, V] in f32
     #[arg(long, value_name = "FILE")]

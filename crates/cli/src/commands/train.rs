@@ -4,12 +4,13 @@ use super::{Context, RUNS, cache};
 use crate::args::{ConfigArgs, presets};
 use crate::download;
 use crate::error::Result;
-use crate::format::{count, duration, percent, thousands};
+use crate::format::{count, duration, percent, speed, thousands};
 use crate::progress::{Progress, of_each, part_of_run};
 use crate::terminal::{self, dim};
+use crate::texts;
 use latimer_trainer::config::{Config, diff};
 use latimer_trainer::event::{Done, DoneTiming, Event};
-use latimer_trainer::{Existing, Resume, Run, RunFolder, newest_to_resume};
+use latimer_trainer::{Existing, Resume, Run, RunFolder, data_files, newest_to_resume};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -106,6 +107,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     context.warn_if_slow(&device, config.train.dtype);
     let cache = cache();
     download::provide(&config.data.data, &cache, terminal)?;
+    texts::tell(terminal, &data_files(&config, &cache)?);
     let mut run = Run::new(&config, &device, &cache)?;
     if args.plain_launches {
         run.launch_plainly();
@@ -208,6 +210,7 @@ fn dry_run(context: &Context, config: &Config) -> Result<ExitCode> {
     let device = context.device()?;
     let cache = cache();
     download::provide(&config.data.data, &cache, &context.terminal)?;
+    texts::tell(&context.terminal, &data_files(config, &cache)?);
     let plan = Run::dry(config, &device, &cache)?;
     if context.terminal.json {
         terminal::result(Event::Plan(plan).to_json())?;
@@ -273,7 +276,7 @@ fn summary(done: &Done, timing: &DoneTiming, begun_at: u64, config: &Config) -> 
             format!(
                 "trained {}{before} in {seconds}, {} tokens/s",
                 steps(now),
-                thousands(timing.tokens_per_s as u64)
+                speed(timing.tokens_per_s)
             )
         }
     };

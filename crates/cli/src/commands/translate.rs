@@ -3,6 +3,7 @@
 use super::{Context, unknown};
 use crate::args::ModelArgs;
 use crate::error::{Error, Result};
+use crate::numbers::{above_zero, not_negative, whole};
 use crate::terminal;
 use latimer_lessons::{
     AttentionTranslator, Dictionary, ExactTranslator, FuzzyTranslator, GptTranslator, HeadTraining,
@@ -31,24 +32,20 @@ pub(crate) struct Args {
     #[arg(long)]
     explain: bool,
     /// Below 1 the best key gets more, above 1 less; of softmax, attention and head [default: 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = above_zero)]
-    temperature: Option<f32>,
+    #[arg(long, value_name = "X", value_parser = above_zero)]
+    temperature: Option<f64>,
     /// What scores are multiplied by, or `formula` for 1/√d; of softmax, attention and head
     /// [default: 1, the formula's for head]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = scale)]
+    #[arg(long, value_name = "X", value_parser = scale)]
     scale: Option<Scale>,
     /// What the head's weights are drawn from, before it learns
-    #[arg(long, value_name = "N", default_value_t = HeadTraining::default().seed)]
+    #[arg(long, value_name = "N", default_value_t = HeadTraining::default().seed, value_parser = whole(0u64))]
     seed: u64,
     #[command(flatten)]
     model: ModelArgs,
     /// French text: capitals, punctuation and typographic apostrophes are taken as they come
     #[arg(value_name = "TEXT", required = true)]
     text: Vec<String>,
-}
-
-fn above_zero(text: &str) -> Result<f32, String> {
-    text.parse().map_err(|_| "a number above 0".to_owned())
 }
 
 /// Who has no model yet is told what goes without.
@@ -74,10 +71,9 @@ enum Scale {
 fn scale(text: &str) -> Result<Scale, String> {
     match text {
         "formula" => Ok(Scale::Formula),
-        _ => text
-            .parse()
-            .map(Scale::Number)
-            .map_err(|_| "a number, or `formula` for 1/√d".to_owned()),
+        _ => not_negative(text)
+            .map(|number| Scale::Number(number as f32))
+            .map_err(|what| format!("{what}, or `formula` for 1/√d")),
     }
 }
 
@@ -178,7 +174,7 @@ impl Args {
                 Some(Scale::Formula) => Sharpness::formula(d).scale,
                 Some(Scale::Number(scale)) => scale,
             },
-            temperature: self.temperature.unwrap_or(own.temperature),
+            temperature: self.temperature.map_or(own.temperature, |t| t as f32),
         }
     }
 }

@@ -85,7 +85,7 @@ fn wrong_usage_is_status_2() {
             ("train --learning-rate nan", 2, "must be finite"),
             ("train --learning-rate -1", 2, "above 0"),
             ("train --dropout 1", 2, "[0, 1)"),
-            ("train --max-iters many", 2, "a whole number"),
+            ("train --max-iters many", 2, "it must be a whole number"),
             ("train --tie perhaps", 2, "true or false"),
             ("train --set oops", 2, "section.key=value"),
             ("train --preset gpt2-124m", 2, "--data"),
@@ -94,10 +94,18 @@ fn wrong_usage_is_status_2() {
             ("logits --ids 1,x --out l", 2, "--ids"),
             ("logits", 2, "not provided"),
             ("generate --temperature -1", 2, "temperature"),
-            ("generate --top-p 0", 2, "top_p"),
-            ("bench train --steps 0", 2, "nothing to time"),
-            ("bench train --preset baby --vocab-size 0", 2, "no token"),
-            ("bench generate --new-tokens 1", 2, "nothing to time"),
+            ("generate --top-p 0", 2, "--top-p is 0: it must be"),
+            ("bench train --steps 0", 2, "--steps is 0: it must be"),
+            (
+                "bench train --preset baby --vocab-size 0",
+                2,
+                "--vocab-size is 0: it must be",
+            ),
+            (
+                "bench generate --new-tokens 1",
+                2,
+                "--new-tokens is 1: it must be",
+            ),
             (
                 "bench generate --preset baby --new-tokens 66",
                 2,
@@ -115,13 +123,17 @@ fn wrong_usage_is_status_2() {
                 2,
                 "matmul takes --shape M,K,N",
             ),
-            ("bench op matmul --shape 3,0,4", 2, "at least 1"),
+            (
+                "bench op matmul --shape 3,0,4",
+                2,
+                "--shape is 0: it must be",
+            ),
             (
                 "bench op adamw --shape 999999999999",
                 1,
                 "give smaller sizes with --shape",
             ),
-            ("bench op matmul --runs 0", 2, "nothing to time"),
+            ("bench op matmul --runs 0", 2, "--runs is 0: it must be"),
         ],
     );
 }
@@ -218,7 +230,7 @@ fn folders_that_cannot_be_used_say_why() {
             (
                 "eval --model run --data text.txt --max-tokens 0",
                 2,
-                "nothing to predict",
+                "--max-tokens is 0: it must be",
             ),
             ("eval --model run --data phrasebook", 1, "has no end"),
             (
@@ -227,7 +239,11 @@ fn folders_that_cannot_be_used_say_why() {
                 "cannot write text.txt/run",
             ),
             (&format!("train {TINY} --out run"), 1, "--overwrite"),
-            ("generate --model missing", 1, "holds no model"),
+            (
+                "generate --model missing",
+                1,
+                "cannot read missing: there is no such file or folder",
+            ),
             ("generate --model foreign", 1, "config.json"),
             ("generate --model cut", 1, "model.safetensors"),
             ("generate", 1, "there is no run in runs"),
@@ -265,7 +281,7 @@ fn a_broken_configuration_file_is_one_line() {
             (
                 "train --config c.toml",
                 1,
-                "cannot read the configuration c.toml",
+                "cannot read c.toml: there is no such file or folder",
             ),
         ],
     );

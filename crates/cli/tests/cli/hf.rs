@@ -80,12 +80,12 @@ fn what_a_folder_asks_for_and_is_not_computed_is_one_sentence() {
     with(
         "\"gelu_new\"",
         "\"quick_gelu\"",
-        "plain/config.json: activation_function is \"quick_gelu\", but it must be one of gelu_new,",
+        "plain/config.json: activation_function is \"quick_gelu\": it must be one of gelu_new,",
     );
     with(
         "\"n_inner\": null",
         "\"n_inner\": \"32\"",
-        "n_inner is \"32\", but it must be a whole number",
+        "n_inner is \"32\": it must be a whole number",
     );
     with(
         "\"tie_word_embeddings\": true",

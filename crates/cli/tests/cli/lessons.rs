@@ -308,7 +308,11 @@ fn what_no_lesson_and_no_translator_takes() {
             "cannot write missing/x.html",
         ),
         ("lesson 8 --latex --json", 2, "cannot be used with"),
-        ("lesson 12 --model missing", 1, "holds no model"),
+        (
+            "lesson 12 --model missing",
+            1,
+            "cannot read missing: there is no such file or folder",
+        ),
         ("translate --method softmx le", 2, "did you mean `softmax`?"),
         ("translate --method exact --scale 2 le", 2, "no softmax"),
         (

@@ -5,6 +5,7 @@
 mod bad_input;
 mod commands;
 mod conversions;
+mod data_files;
 mod dtypes;
 mod encodings;
 mod eval;
@@ -14,8 +15,10 @@ mod kills;
 mod ladder;
 mod lessons;
 mod mixtures;
+mod outputs;
 mod place;
 mod runs;
 mod scale;
 mod stops;
 mod tokenizers;
+mod values;

@@ -105,32 +105,32 @@ fn what_cannot_be_mixed_is_one_sentence() {
         (
             "--data-weights 1",
             2,
-            "weights are for several names in data.data",
+            "it must be empty unless data.data has several names",
         ),
         (
             "--data other --data-weights 1,2,3",
             2,
-            "each needs a weight: there are 3",
+            "it must be a weight for each of the 2 names in data.data, not 3",
         ),
         (
             "--data other --data-weights 1,0",
             2,
-            "each must be finite and above 0",
+            "it must be numbers that are finite and above 0",
         ),
         (
             "--data other --data-weights 1,-2",
             2,
-            "each must be finite and above 0",
+            "it must be numbers that are finite and above 0",
         ),
         (
             "--data other --data-weights NaN,1",
             2,
-            "each must be finite and above 0",
+            "it must be numbers that are finite and above 0",
         ),
         (
             "--data other --data-weights a,1",
             2,
-            "`a,1` is not a list of numbers",
+            "data.data_weights is a,1: it must be a list of numbers",
         ),
         (
             "--data short.txt --data-weights 1,1",

@@ -42,7 +42,7 @@ impl Place {
         Outcome::of(&mut self.command_of(args.iter().copied()))
     }
 
-    fn command_of<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+    pub(crate) fn command_of<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_latimer"));
         command
             .args(args)

@@ -376,11 +376,11 @@ mod tests {
         };
         assert_eq!(
             say(&|c| c.n_layer = 1 << 20),
-            "m/config.json: n_layer is 1048576, but it must be at most 1024"
+            "m/config.json: n_layer is 1048576: it must be at most 1024"
         );
         let padded = say(&|c| c.padded_vocab_size = 1 << 20);
         assert!(
-            padded.starts_with("m/config.json: padded_vocab_size is 1048576, but"),
+            padded.starts_with("m/config.json: padded_vocab_size is 1048576: "),
             "{padded}"
         );
         let large = say(&|c| (c.n_layer, c.n_embd, c.n_head) = (1024, 1 << 24, 1));
@@ -392,7 +392,7 @@ mod tests {
         assert!(wide.contains("ff_width is 18446744073709551615"), "{wide}");
         let eps = say(&|c| c.layer_norm_eps = 0.0);
         assert!(
-            eps.ends_with("layer_norm_eps is 0, but it must be above 0"),
+            eps.ends_with("layer_norm_eps is 0: it must be above 0"),
             "{eps}"
         );
     }
@@ -402,7 +402,7 @@ mod tests {
         assert!(said("{").starts_with("m/config.json is no model configuration: EOF"));
         assert!(said(r#"{"model_type": "bert"}"#).ends_with("is bert, not latimer-gpt or gpt2"));
         assert!(said("{}").ends_with("it has no model_type (latimer-gpt or gpt2)"));
-        assert!(said(r#"{"model_type": 2}"#).ends_with("model_type is 2, but it must be a name"));
+        assert!(said(r#"{"model_type": 2}"#).ends_with("model_type is 2: it must be a name"));
     }
 
     #[test]
@@ -416,11 +416,10 @@ mod tests {
         assert!(later.contains("gated is true, but this version"), "{later}");
         assert!(with("\"n_layer\": 6,", "").ends_with("it has no n_layer"));
         assert!(
-            with("\"tie\": true", "\"tie\": 1").ends_with("tie is 1, but it must be true or false")
+            with("\"tie\": true", "\"tie\": 1").ends_with("tie is 1: it must be true or false")
         );
         assert!(
-            with("\"n_head\": 6", "\"n_head\": -6")
-                .contains("n_head is -6, but it must be a whole")
+            with("\"n_head\": 6", "\"n_head\": -6").contains("n_head is -6: it must be a whole")
         );
         let twice = with("\"bias\": true", "\"bias\": true, \"bias\": false");
         assert!(twice.contains("bias stands twice"), "{twice}");
@@ -431,7 +430,7 @@ mod tests {
         );
         let relu = with("\"gelu_tanh\"", "\"swish\"");
         assert!(
-            relu.ends_with("activation is \"swish\", but it must be one of gelu_tanh, gelu, relu"),
+            relu.ends_with("activation is \"swish\": it must be one of gelu_tanh, gelu, relu"),
             "{relu}"
         );
     }

@@ -344,7 +344,7 @@ mod tests {
             ),
             (
                 file(words, pairs, r#"{"vocab_size":0}"#),
-                "the setting vocab_size must be at least 1",
+                "vocab_size is 0: it must be at least 1",
             ),
             (
                 file(words, pairs, r#"{"ngram_max":-1}"#),

@@ -121,7 +121,7 @@ impl NgramOptions {
             return refuse("pct_bpe", "a finite number", self.pct_bpe.to_string());
         }
         if self.lines && [&self.unk, &self.pad, &self.sow, &self.eow].contains(&&LINE.to_owned()) {
-            let expected = "unlike \"__line\", which ends lines,";
+            let expected = "another name, as \"__line\" ends lines";
             return refuse("unk, pad, sow or eow", expected, LINE.to_owned());
         }
         Ok(())
@@ -188,15 +188,15 @@ mod tests {
         };
         assert_eq!(
             refused(|o| o.vocab_size = 0),
-            "the setting vocab_size must be at least 1, not 0"
+            "vocab_size is 0: it must be at least 1"
         );
         assert_eq!(
             refused(|o| o.ngram_max = 0),
-            "the setting ngram_max must be at least 1, not 0"
+            "ngram_max is 0: it must be at least 1"
         );
         assert_eq!(
             refused(|o| o.pct_bpe = f64::NAN),
-            "the setting pct_bpe must be a finite number, not NaN"
+            "pct_bpe is NaN: it must be a finite number"
         );
         assert!(refused(|o| o.eow = LINE.to_owned()).contains("eow"));
         assert!(NgramOptions::default().check().is_ok());

@@ -53,13 +53,13 @@ pub enum ConfigError {
 
     // ---- values
     /// A value of another kind than the key takes.
-    #[error("{key}: `{value}` is not {expected}{origin}{}", hint(*nearest))]
+    #[error("{key} is {}: it must be {expected}{origin}{}", shown(value), hint(*nearest))]
     BadValue {
         /// The key, as `section.name`.
         key: String,
         /// The value as it was written.
         value: String,
-        /// What the key takes.
+        /// What the key takes, to follow "it must be".
         expected: String,
         /// The choice it most likely meant.
         nearest: Option<&'static str>,
@@ -67,13 +67,13 @@ pub enum ConfigError {
         origin: Origin,
     },
     /// A value of the right kind that means nothing.
-    #[error("{key} = {value} is out of range: {reason}")]
+    #[error("{key} is {value}: {reason}")]
     OutOfRange {
         /// The key, as `section.name`.
         key: &'static str,
         /// The value.
         value: String,
-        /// What is asked of it.
+        /// What is asked of it: "it must be" and so on.
         reason: String,
     },
     /// Two values that do not go together.
@@ -113,7 +113,7 @@ pub enum ConfigError {
 
     // ---- files
     /// The file cannot be read.
-    #[error("cannot read the configuration {}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -193,6 +193,14 @@ impl fmt::Display for Origin {
             Self::Flag(flag) => write!(f, " (from {flag})"),
             Self::File { path, line } => write!(f, " (from {}, line {line})", path.display()),
         }
+    }
+}
+
+/// A value in a sentence.
+fn shown(value: &str) -> &str {
+    match value {
+        "" => "empty",
+        value => value,
     }
 }
 

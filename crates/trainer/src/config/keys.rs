@@ -252,12 +252,17 @@ pub const KEYS: &[Key] = &[
     key!(
         data.data,
         TextList,
-        "corpus names, text files or folders of them, joined in this order"
+        "corpus names, text files, folders, patterns such as src/**/*.py, joined in this order"
     ),
     key!(
         data.data_weights,
         FloatList,
         "rows from each name of data in proportion, as 3,1; without, they are joined"
+    ),
+    key!(
+        data.extensions,
+        TextList,
+        "endings of the files to read of a folder, as py,rs; none = txt, text, md, markdown"
     ),
     key!(
         data.tokenizer,
@@ -345,6 +350,12 @@ impl Key {
         KEYS.iter().find(|key| key.name == *ours)
     }
 
+    /// What a value must be, to follow "it must be".
+    pub(super) fn expected(&self) -> String {
+        let range = super::validate::range_of(&self.path());
+        range.unwrap_or_else(|| self.value.expected())
+    }
+
     pub(super) fn get(&self, config: &Config) -> Value {
         (self.get)(config)
     }
@@ -356,7 +367,7 @@ impl Key {
 }
 
 impl KeyKind {
-    /// What a value must be, to follow "is not".
+    /// What a value must be, to follow "it must be".
     #[must_use]
     pub fn expected(self) -> String {
         match self {

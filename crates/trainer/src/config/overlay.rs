@@ -137,7 +137,7 @@ impl Assignment {
                 ConfigError::BadValue {
                     key: key.path(),
                     value,
-                    expected: key.value.expected(),
+                    expected: key.expected(),
                     nearest,
                     origin,
                 }

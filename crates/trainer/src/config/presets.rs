@@ -237,6 +237,7 @@ fn data(data: &[&str], tokenizer: &str, max_vocab_size: usize) -> DataConfig {
         data: data.iter().map(|&name| name.to_owned()).collect(),
         tokenizer: tokenizer.to_owned(),
         data_weights: Vec::new(),
+        extensions: Vec::new(),
         max_vocab_size,
     }
 }

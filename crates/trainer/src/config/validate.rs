@@ -1,7 +1,9 @@
 //! What a configuration must satisfy to mean something.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use crate::data::is_ending;
 use crate::data::shares::{LONGEST, least_share};
 
 use super::{Config, ConfigError, DataConfig, ModelConfig, Result, Schedule, TrainConfig};
@@ -22,6 +24,65 @@ const MAX_PARAMETERS: u64 = 1 << 41;
 const MAX_TOKENS: u64 = 1 << 31;
 /// Elements of the widest activation.
 const MAX_ACTIVATION: u64 = 1 << 41;
+
+/// The range of every whole number, by key; other whole numbers may have any value.
+const WHOLE: &[(&str, RangeInclusive<u64>)] = &[
+    ("model.n_layer", 1..=MAX_LAYERS),
+    ("model.n_embd", 1..=MAX_WIDTH),
+    ("model.n_head", 1..=MAX_WIDTH),
+    ("model.block_size", 1..=MAX_CONTEXT),
+    ("model.ff_factor", 0..=MAX_FF_FACTOR),
+    ("train.max_iters", 1..=MAX_ITERS),
+    ("train.batch_size", 1..=MAX_ROWS),
+    ("train.grad_accum", 1..=MAX_ROWS),
+    ("train.warmup_iters", 0..=MAX_ITERS),
+    ("train.decay_iters", 0..=MAX_ITERS),
+    ("train.eval_iters", 1..=MAX_ITERS),
+    ("data.max_vocab_size", 0..=MAX_VOCABULARY),
+];
+
+const ABOVE_ZERO: Range = Range {
+    holds: |x| x.is_finite() && x > 0.0,
+    says: "finite and above 0",
+};
+const NOT_NEGATIVE: Range = Range {
+    holds: |x| x.is_finite() && x >= 0.0,
+    says: "finite and 0 or more",
+};
+const UNIT: Range = Range {
+    holds: |x| (0.0..1.0).contains(&x),
+    says: "in [0, 1)",
+};
+
+/// The range of every other number, by key.
+const REAL: &[(&str, Range)] = &[
+    ("model.dropout", UNIT),
+    ("train.learning_rate", ABOVE_ZERO),
+    ("train.min_lr", NOT_NEGATIVE),
+    ("train.weight_decay", NOT_NEGATIVE),
+    ("train.beta1", UNIT),
+    ("train.beta2", UNIT),
+    ("train.eps", ABOVE_ZERO),
+    ("train.grad_clip", NOT_NEGATIVE),
+    ("train.skip_outliers", NOT_NEGATIVE),
+    ("train.val_fraction", UNIT),
+];
+
+/// Which numbers a key takes, to follow "it must be"; nothing where its kind says all.
+pub(super) fn range_of(path: &str) -> Option<String> {
+    let whole = WHOLE.iter().find(|(key, _)| *key == path);
+    let real = REAL.iter().find(|(key, _)| *key == path);
+    whole
+        .map(|(_, range)| format!("a whole number from {} to {}", range.start(), range.end()))
+        .or_else(|| real.map(|(_, range)| format!("a number, {}", range.says)))
+}
+
+/// Numbers that a key takes.
+#[derive(Clone, Copy)]
+struct Range {
+    holds: fn(f64) -> bool,
+    says: &'static str,
+}
 
 impl Config {
     /// Checks every value and what they are to each other.
@@ -121,17 +182,12 @@ impl ModelConfig {
             dropout,
             ..
         } = *self;
-        whole("model.n_layer", n_layer as u64, 1..=MAX_LAYERS)?;
-        whole("model.n_embd", n_embd as u64, 1..=MAX_WIDTH)?;
-        whole("model.n_head", n_head as u64, 1..=MAX_WIDTH)?;
-        whole("model.block_size", block_size as u64, 1..=MAX_CONTEXT)?;
-        whole("model.ff_factor", ff_factor as u64, 0..=MAX_FF_FACTOR)?;
-        number(
-            "model.dropout",
-            dropout,
-            (0.0..1.0).contains(&dropout),
-            "it must be in [0, 1)",
-        )?;
+        whole("model.n_layer", n_layer as u64)?;
+        whole("model.n_embd", n_embd as u64)?;
+        whole("model.n_head", n_head as u64)?;
+        whole("model.block_size", block_size as u64)?;
+        whole("model.ff_factor", ff_factor as u64)?;
+        real("model.dropout", dropout)?;
         if n_embd % n_head != 0 {
             return Err(ConfigError::Conflict {
                 key: "model.n_embd",
@@ -188,20 +244,14 @@ impl ModelConfig {
 
 impl TrainConfig {
     fn validate(&self) -> Result<()> {
-        let unit = |value: f64| (0.0..1.0).contains(&value);
-        whole("train.max_iters", self.max_iters, 1..=MAX_ITERS)?;
-        whole("train.batch_size", self.batch_size as u64, 1..=MAX_ROWS)?;
-        whole("train.grad_accum", self.grad_accum as u64, 1..=MAX_ROWS)?;
+        whole("train.max_iters", self.max_iters)?;
+        whole("train.batch_size", self.batch_size as u64)?;
+        whole("train.grad_accum", self.grad_accum as u64)?;
         let rate = self.learning_rate;
-        let sound = rate.is_finite() && rate > 0.0;
-        number(
-            "train.learning_rate",
-            rate,
-            sound,
-            "it must be finite and above 0",
-        )?;
+        real("train.learning_rate", rate)?;
         in_32_bits("train.learning_rate", rate)?;
-        not_negative("train.min_lr", self.min_lr)?;
+        real("train.min_lr", self.min_lr)?;
+        at_most_in_32_bits("train.min_lr", self.min_lr)?;
         if self.schedule != Schedule::Constant && self.min_lr > rate {
             return Err(ConfigError::Conflict {
                 key: "train.min_lr",
@@ -212,46 +262,25 @@ impl TrainConfig {
                 reason: "a falling schedule ends at min_lr, so it must be the lower of the two",
             });
         }
-        whole("train.warmup_iters", self.warmup_iters, 0..=MAX_ITERS)?;
-        whole("train.decay_iters", self.decay_iters, 0..=MAX_ITERS)?;
-        not_negative("train.weight_decay", self.weight_decay)?;
-        number(
-            "train.beta1",
-            self.beta1,
-            unit(self.beta1),
-            "it must be in [0, 1)",
-        )?;
-        number(
-            "train.beta2",
-            self.beta2,
-            unit(self.beta2),
-            "it must be in [0, 1)",
-        )?;
+        whole("train.warmup_iters", self.warmup_iters)?;
+        whole("train.decay_iters", self.decay_iters)?;
+        real("train.weight_decay", self.weight_decay)?;
+        at_most_in_32_bits("train.weight_decay", self.weight_decay)?;
         for (key, beta) in [("train.beta1", self.beta1), ("train.beta2", self.beta2)] {
+            real(key, beta)?;
             let sound = beta as f32 != 1.0;
             let reason = "it must be at most 0.9999999, as it is rounded to 32 bits";
             number(key, beta, sound, reason)?;
         }
-        let sound = self.eps.is_finite() && self.eps > 0.0;
-        number(
-            "train.eps",
-            self.eps,
-            sound,
-            "it must be finite and above 0",
-        )?;
+        real("train.eps", self.eps)?;
         in_32_bits("train.eps", self.eps)?;
-        not_negative("train.grad_clip", self.grad_clip)?;
+        real("train.grad_clip", self.grad_clip)?;
         in_32_bits("train.grad_clip", self.grad_clip)?;
-        not_negative("train.skip_outliers", self.skip_outliers)?;
+        real("train.skip_outliers", self.skip_outliers)?;
+        at_most_in_32_bits("train.skip_outliers", self.skip_outliers)?;
         // Also without evaluations on the way, there is one at the end.
-        whole("train.eval_iters", self.eval_iters as u64, 1..=MAX_ITERS)?;
-        let part = self.val_fraction;
-        number(
-            "train.val_fraction",
-            part,
-            unit(part),
-            "it must be in [0, 1)",
-        )
+        whole("train.eval_iters", self.eval_iters as u64)?;
+        real("train.val_fraction", self.val_fraction)
     }
 }
 
@@ -261,7 +290,16 @@ impl DataConfig {
             return Err(ConfigError::OutOfRange {
                 key: "data.data",
                 value: format!("{:?}", self.data),
-                reason: "a name in the list is empty".to_owned(),
+                reason: "it must be a list of names, none of which is empty".to_owned(),
+            });
+        }
+        let odd = |extensions: &String| !extensions.split(',').all(is_ending);
+        if self.extensions.iter().any(odd) {
+            return Err(ConfigError::OutOfRange {
+                key: "data.extensions",
+                value: format!("{:?}", self.extensions),
+                reason: "it must be endings of names such as py or .txt; --data takes patterns"
+                    .to_owned(),
             });
         }
         if self.tokenizer.is_empty() {
@@ -272,11 +310,7 @@ impl DataConfig {
             });
         }
         self.validate_weights()?;
-        whole(
-            "data.max_vocab_size",
-            self.max_vocab_size as u64,
-            0..=MAX_VOCABULARY,
-        )
+        whole("data.max_vocab_size", self.max_vocab_size as u64)
     }
 
     fn validate_weights(&self) -> Result<()> {
@@ -294,13 +328,14 @@ impl DataConfig {
         let names = self.data.len();
         if names < 2 {
             return refused(
-                "weights are for several names in data.data: leave them out, or give --data more"
+                "it must be empty unless data.data has several names: leave it out, or give --data \
+                 more"
                     .to_owned(),
             );
         }
         if weights.len() != names {
             return refused(format!(
-                "data.data has {names} names, and each needs a weight: there are {}",
+                "it must be a weight for each of the {names} names in data.data, not {}",
                 weights.len()
             ));
         }
@@ -308,52 +343,67 @@ impl DataConfig {
             .iter()
             .all(|weight| weight.is_finite() && *weight > 0.0)
         {
-            return refused("each must be finite and above 0".to_owned());
+            return refused("it must be numbers that are finite and above 0".to_owned());
         }
         // As near as a sum of rounded numbers comes.
         if least_share(weights) < (1.0 - 1e-9) / f64::from(LONGEST) {
-            return refused(format!("each must be 1/{LONGEST} of their sum or more"));
+            return refused(format!(
+                "it must be weights of at least 1/{LONGEST} of their sum each"
+            ));
         }
         Ok(())
     }
 }
 
-fn whole(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<()> {
-    if range.contains(&value) {
-        return Ok(());
+/// Checks a key of [`WHOLE`].
+fn whole(key: &'static str, value: u64) -> Result<()> {
+    match WHOLE.iter().find(|(known, _)| *known == key) {
+        Some((_, range)) if !range.contains(&value) => Err(ConfigError::OutOfRange {
+            key,
+            value: value.to_string(),
+            reason: format!("it must be from {} to {}", range.start(), range.end()),
+        }),
+        Some(_) => Ok(()),
+        None => unreachable!("{key} is in the table of whole numbers"),
     }
-    let reason = format!("it must be from {} to {}", range.start(), range.end());
-    Err(ConfigError::OutOfRange {
-        key,
-        value: value.to_string(),
-        reason,
-    })
 }
 
-fn not_negative(key: &'static str, value: f64) -> Result<()> {
-    let sound = value.is_finite() && value >= 0.0;
-    number(key, value, sound, "it must be finite and 0 or more")?;
-    let sound = (value as f32).is_finite();
-    number(key, value, sound, TOO_LARGE_FOR_32_BITS)
+/// Checks a key of [`REAL`].
+fn real(
+    key: &'static str,
+    value: impl Into<f64> + Display + std::fmt::LowerExp + Copy,
+) -> Result<()> {
+    match REAL.iter().find(|(known, _)| *known == key) {
+        Some((_, range)) => {
+            let sound = (range.holds)(value.into());
+            number(key, value, sound, &format!("it must be {}", range.says))
+        }
+        None => unreachable!("{key} is in the table of numbers"),
+    }
 }
 
 const TOO_LARGE_FOR_32_BITS: &str = "it must be at most 3.4e38, as it is rounded to 32 bits";
 
+/// Checks that a finite number is finite where it is computed with: there, 1e39 is infinite.
+fn at_most_in_32_bits(key: &'static str, value: f64) -> Result<()> {
+    let sound = (value as f32).is_finite();
+    number(key, value, sound, TOO_LARGE_FOR_32_BITS)
+}
+
 /// Checks that a finite number, 0 or more, means the same where it is computed with: there, 1e39 is
 /// infinite and 1e-50 is 0.
 fn in_32_bits(key: &'static str, value: f64) -> Result<()> {
-    let rounded = value as f32;
-    number(key, value, rounded.is_finite(), TOO_LARGE_FOR_32_BITS)?;
-    let sound = value == 0.0 || rounded >= f32::MIN_POSITIVE;
+    at_most_in_32_bits(key, value)?;
+    let sound = value == 0.0 || value as f32 >= f32::MIN_POSITIVE;
     let reason = "it must be at least 1.2e-38, as it is rounded to 32 bits";
     number(key, value, sound, reason)
 }
 
 fn number(
     key: &'static str,
-    value: impl Into<f64> + std::fmt::Display + std::fmt::LowerExp + Copy,
+    value: impl Into<f64> + Display + std::fmt::LowerExp + Copy,
     sound: bool,
-    reason: &'static str,
+    reason: &str,
 ) -> Result<()> {
     if sound {
         return Ok(());

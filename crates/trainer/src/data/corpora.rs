@@ -1,7 +1,7 @@
 //! Corpora that have a name: built in, or published and cached.
 
+use super::DataFiles;
 use super::phrasebook::english_text;
-use super::text::{join, read_text, text_files as text_files_at};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -76,25 +76,16 @@ impl Published {
     }
 }
 
-/// The text files that `--data NAME` means: a published corpus, a file, or those of a folder;
-/// corpora come first, `./NAME` means a file.
+/// The file of a published corpus; nothing for a name that is none's.
 ///
 /// # Errors
-/// [`Error::EndlessCorpus`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`],
-/// [`Error::NoTextInFolder`], [`Error::ReadData`].
-fn files_of(name: &str, cache: &Path) -> Result<Vec<PathBuf>> {
-    if name == PHRASEBOOK {
-        return Err(Error::EndlessCorpus { name: PHRASEBOOK });
-    }
+/// [`Error::NotCached`], [`Error::Damaged`], [`Error::ReadData`], [`Error::WriteData`].
+pub(super) fn published(name: &str, cache: &Path) -> Result<Option<PathBuf>> {
     if name == ENGLISH {
-        return Ok(vec![made(cache)?]);
+        return made(cache).map(Some);
     }
     let Some((corpus, published)) = Corpus::find(name).and_then(|c| Some((c, c.published?))) else {
-        let path = Path::new(name);
-        if path.exists() {
-            return text_files_at(path);
-        }
-        return Err(unknown(name));
+        return Ok(None);
     };
     let path = published.path(cache);
     if !path.exists() {
@@ -116,7 +107,7 @@ fn files_of(name: &str, cache: &Path) -> Result<Vec<PathBuf>> {
             got,
         });
     }
-    Ok(vec![path])
+    Ok(Some(path))
 }
 
 /// The file of [`ENGLISH`] in the cache, written there if it is missing or is not what is made.
@@ -141,52 +132,31 @@ fn made(cache: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The text files that several names mean, in this order.
+/// The text of what a name means, as [`DataFiles::find`] has it, without extensions of one's own.
 ///
 /// # Errors
-/// As [`load_text`]; [`Error::UnknownData`] for the phrasebook among others.
-pub fn text_files(names: &[String], cache: &Path) -> Result<Vec<PathBuf>> {
-    if names.len() > 1 && names.iter().any(|name| name == PHRASEBOOK) {
-        return Err(Error::UnknownData {
-            name: PHRASEBOOK.to_owned(),
-            hint: ": the phrasebook cannot be joined with other data".to_owned(),
-        });
-    }
-    let mut files = Vec::new();
-    for name in names {
-        files.extend(files_of(name, cache)?);
-    }
-    Ok(files)
-}
-
-/// The text of a published corpus, a file or a folder of text files; corpora come first, `./NAME`
-/// means a file.
-///
-/// # Errors
-/// [`Error::EndlessCorpus`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`], and
-/// what reading gives.
+/// As [`DataFiles::find`] and [`DataFiles::text`].
 pub fn load_text(name: &str, cache: &Path) -> Result<String> {
     if name == ENGLISH {
         return Ok(english_text());
     }
-    join(files_of(name, cache)?.iter().map(|file| read_text(file)))
+    DataFiles::find(&[name.to_owned()], &[], cache)?.text()
 }
 
 /// The texts of several, in this order, each beginning on a line of its own.
 ///
 /// # Errors
-/// As [`load_text`]; [`Error::UnknownData`] for the phrasebook among others.
+/// As [`load_text`].
 pub fn load_texts(names: &[String], cache: &Path) -> Result<String> {
     // No file is needed for what is made here.
     if let [name] = names {
         return load_text(name, cache);
     }
-    let files = text_files(names, cache)?;
-    join(files.iter().map(|file| read_text(file)))
+    DataFiles::find(names, &[], cache)?.text()
 }
 
 /// A name that looks like a path is a missing file; any other may be a misspelt corpus.
-fn unknown(name: &str) -> Error {
+pub(super) fn unknown(name: &str) -> Error {
     let looks_like_path = name.contains(['/', '\\', '.']);
     if looks_like_path {
         let source = std::io::ErrorKind::NotFound.into();

@@ -1,8 +1,9 @@
 //! From text files of any size to shards of tokens, in one pass.
 
-use super::corpora;
+use super::DataFiles;
 use super::shard::ShardWriter;
 use super::text::of_data;
+use crate::folder::{DATA, write_synced};
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
 use std::fs::File;
@@ -23,8 +24,8 @@ pub struct Prepared {
 /// Bytes read at a time: less than a second's work for any tokenizer.
 const READ: usize = 1 << 20;
 
-/// Encodes texts (files, folders, corpora by name; each text begins on a line of its own) and writes
-/// the tokens into a folder of shards, which holds none yet. No more than a few MiB of text are in
+/// Encodes texts, each beginning on a line of its own, and writes the tokens into a folder of shards,
+/// which holds none yet; `data.txt` in it names the files that were read. No more than a few MiB of text are in
 /// memory, unless the tokenizer finds no place to cut it.
 ///
 /// `progress` gets the bytes read and the bytes in all, which are 0 if pipes are among the files. Once
@@ -34,15 +35,14 @@ const READ: usize = 1 << 20;
 /// [`Error::Stopped`]; what reading the texts gives; [`Error::Tokenizer`]; [`Error::PreparedExists`];
 /// [`Error::Write`].
 pub fn prepare(
-    names: &[String],
-    cache: &Path,
+    data: &DataFiles,
     tokenizer: &dyn Tokenizer,
     out: &Path,
     per_shard: u64,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Prepared> {
-    let files = corpora::text_files(names, cache)?;
+    let files = data.text_files()?;
     // A pipe does not say how long it is.
     let mut total = Some(0);
     for path in &files {
@@ -79,6 +79,7 @@ pub fn prepare(
         done += reader.bytes_read();
     }
     text.finish()?;
+    write_synced(&out.join(DATA), data.listing().as_bytes())?;
     let (tokens, shards) = writer.finish(tokenizer)?;
     Ok(Prepared {
         tokens,

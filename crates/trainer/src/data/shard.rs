@@ -114,7 +114,7 @@ fn temporary(shard: &Path) -> PathBuf {
 }
 
 /// The shards of a folder in order.
-fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
     shards_ending(folder, ".bin")
 }
 
@@ -493,7 +493,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
     use super::*;
-    use crate::data::TextTokens;
+    use crate::data::{DataFiles, TextTokens};
     use crate::evaluate::NEVER;
     use latimer_tokenizer::CharTokenizer;
 
@@ -505,17 +505,19 @@ mod tests {
         std::fs::write(&text, &words).unwrap();
         let tokenizer = CharTokenizer::fit(&words).unwrap();
         let names = [text.display().to_string()];
+        let data = DataFiles::find(&names, &[], folder.path()).unwrap();
         // Rows cross the borders of files.
-        let made = super::super::prepare(
-            &names,
-            folder.path(),
-            &tokenizer,
-            &out,
-            50,
-            &NEVER,
-            &mut |_, _| (),
+        let prepared = super::super::prepare(&data, &tokenizer, &out, 50, &NEVER, &mut |_, _| ());
+        let made = prepared.unwrap();
+        let listing = std::fs::read_to_string(out.join("data.txt")).unwrap();
+        assert_eq!(listing, format!("# {0}: files read: 1\n{0}\n", names[0]));
+        let of_tokens = DataFiles::find(&[out.display().to_string()], &[], folder.path()).unwrap();
+        assert_eq!(of_tokens.files().count(), made.shards);
+        let refused = of_tokens.text().unwrap_err().to_string();
+        assert!(
+            refused.contains("is a folder of tokens: text is needed"),
+            "{refused}"
         );
-        let made = made.unwrap();
         assert_eq!(made.tokens as usize, words.len());
         assert_eq!(made.shards, words.len().div_ceil(50));
         let shards = ShardTokens::open(&out, &tokenizer, 0.1, 16).unwrap();

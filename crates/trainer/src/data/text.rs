@@ -8,8 +8,7 @@ use crate::config::Order;
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
 use std::borrow::Cow;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A text as ids, its last part kept for validation.
 #[derive(Debug)]
@@ -81,9 +80,6 @@ impl Source for TextTokens {
     }
 }
 
-/// What the names of a folder's text files end in, in any case.
-pub const TEXT_EXTENSIONS: [&str; 4] = ["txt", "text", "md", "markdown"];
-
 /// Joins texts; each begins on a line of its own.
 pub(crate) fn join<T: AsRef<str> + Into<String>>(
     texts: impl IntoIterator<Item = Result<T>>,
@@ -103,63 +99,11 @@ pub(crate) fn join<T: AsRef<str> + Into<String>>(
     Ok(joined)
 }
 
-/// Reads a text file, or of a folder and all folders in it every file whose name ends in one of
-/// [`TEXT_EXTENSIONS`] and that is not empty, in the order of their paths. What begins with a dot
-/// is left out, and links to folders are not followed.
+/// Reads a text file.
 ///
 /// # Errors
-/// [`Error::NoTextInFolder`], [`Error::ReadData`], [`Error::EmptyData`], [`Error::Text`].
+/// [`Error::ReadData`], [`Error::EmptyData`], [`Error::Text`].
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    join(text_files(path)?.iter().map(|file| read_file(file)))
-}
-
-/// The files that [`read_text`] reads.
-pub(crate) fn text_files(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    find_texts(path, &mut files)?;
-    if files.is_empty() {
-        return Err(Error::NoTextInFolder {
-            path: path.to_owned(),
-        });
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn find_texts(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::ReadData { path, source }
-    };
-    for entry in fs::read_dir(folder).map_err(failed(folder))? {
-        let entry = entry.map_err(failed(folder))?;
-        let path = entry.path();
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        if entry.file_type().map_err(failed(&path))?.is_dir() {
-            find_texts(&path, files)?;
-        } else if is_text(&path) && fs::metadata(&path).map_err(failed(&path))?.len() > 0 {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn is_text(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let is = |extension: &str| {
-        TEXT_EXTENSIONS
-            .iter()
-            .any(|e| extension.eq_ignore_ascii_case(e))
-    };
-    path.is_file() && extension.is_some_and(is)
-}
-
-fn read_file(path: &Path) -> Result<String> {
     let text = latimer_text::read(path).map_err(of_data)?;
     if text.is_empty() {
         return Err(Error::EmptyData {
@@ -216,35 +160,6 @@ mod tests {
             .filter(|&s| row(s, 0, false) != row(s, 0, true))
             .count();
         assert!(differs > 30);
-    }
-
-    #[test]
-    fn a_folder_is_its_texts_by_path() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        for inner in ["b", "b/c", ".git"] {
-            fs::create_dir(path(inner)).unwrap();
-        }
-        let refused = read_text(folder.path()).unwrap_err().to_string();
-        assert!(refused.contains("holds no text"), "{refused}");
-        assert!(refused.contains(".txt, .text, .md, .markdown"), "{refused}");
-        for (name, text) in [
-            ("z.TXT", "last"),
-            ("b/two.md", "two"),
-            ("b/c/one.markdown", "one\n"),
-            ("a.text", "first"),
-            ("empty.txt", ""),
-            ("b.rs", "code"),
-            (".hidden.txt", "hidden"),
-            (".git/x.txt", "hidden"),
-        ] {
-            fs::write(path(name), text).unwrap();
-        }
-        let text = read_text(folder.path()).unwrap();
-        assert_eq!(text, "first\none\ntwo\nlast");
-        fs::write(path("bad.md"), b"\xff").unwrap();
-        let refused = read_text(folder.path()).unwrap_err().to_string();
-        assert!(refused.contains("bad.md is not UTF-8"), "{refused}");
     }
 
     #[test]

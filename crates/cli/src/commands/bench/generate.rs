@@ -8,6 +8,7 @@ use crate::args::ConfigArgs;
 use crate::commands::Context;
 use crate::error::{Error, Result};
 use crate::format::{count, percent, thousands};
+use crate::numbers::whole;
 use crate::terminal;
 use latimer_autograd::{Mode, Params, Pass};
 use latimer_nn::{Gpt, GptConfig, KvCache, Sampler, Sampling};
@@ -24,17 +25,17 @@ use std::time::Instant;
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArgs<false>,
-    /// Tokens to add to each text, the first of them by its prompt
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    /// Tokens to add to each text, at least 2: the first belongs to the prompt
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = whole(2usize))]
     new_tokens: usize,
     /// Tokens of each prompt
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1usize))]
     prompt_tokens: usize,
     /// Texts to time, one after the other
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole(1usize))]
     runs: usize,
     /// Texts before, which are not timed
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0usize))]
     warmup: usize,
     /// Say where a token's time goes: every operation of the last token of some more texts
     #[arg(long)]
@@ -143,17 +144,6 @@ impl<'m> Writer<'m> {
 /// The sizes that fit each other and the model.
 fn check(args: &Args, model: &GptConfig) -> Result<()> {
     let usage = |message: String| Err(Error::Usage(message));
-    if args.new_tokens < 2 {
-        let n = args.new_tokens;
-        return usage(format!(
-            "--new-tokens {n} leaves nothing to time: the first token belongs to the prompt, so 2 are the least"
-        ));
-    }
-    for (name, value) in [("prompt-tokens", args.prompt_tokens), ("runs", args.runs)] {
-        if value == 0 {
-            return usage(format!("--{name} must be at least 1"));
-        }
-    }
     // The last new token is not read again.
     let positions = args.prompt_tokens.saturating_add(args.new_tokens - 1);
     if positions > model.block_size {

@@ -5,6 +5,7 @@ use super::{Times, measured};
 use crate::commands::{Context, unknown};
 use crate::error::{Error, Result};
 use crate::format::{count, thousands};
+use crate::numbers::whole;
 use crate::terminal;
 use latimer_tensor::{DType, Device};
 use latimer_trainer::size;
@@ -18,17 +19,17 @@ pub(crate) struct Args {
     /// The operation's name
     name: Option<String>,
     /// Its sizes, separated by commas [default: those of GPT-2's smallest model]
-    #[arg(long, value_name = "N,N…", value_delimiter = ',')]
+    #[arg(long, value_name = "N,N…", value_delimiter = ',', value_parser = whole(1usize))]
     shape: Vec<usize>,
     /// Element type of its main operands: f32, bf16, f16, f64
     #[arg(long, value_name = "NAME", default_value = "f32")]
     dtype: String,
     /// Times to measure [default: as many as take about a second, at least 10]; on a device that
     /// queues its work, each is of many launches between two waits
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1usize))]
     runs: Option<usize>,
     /// Runs before, which are not timed
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole(0usize))]
     warmup: usize,
 }
 
@@ -82,9 +83,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         return Err(unknown("number type", &args.dtype, &names));
     };
     let sizes = sizes(timed, &args.shape)?;
-    if args.runs == Some(0) {
-        return Err(Error::Usage("--runs 0 leaves nothing to time".to_owned()));
-    }
     let (cost, memory_bytes) = timed.needs(dtype, &sizes)?;
     let device = measured(context.device()?)?;
     let info = device.info();
@@ -204,12 +202,19 @@ fn sizes(timed: &Timed, given: &[usize]) -> Result<Vec<usize>> {
     }
     // More elements than this are more than any memory holds, and products of sizes would overflow.
     let elements = given.iter().map(|&n| n as f64).product::<f64>();
-    if given.contains(&0) || elements > 1e12 {
+    if elements > 1e12 {
         return Err(Error::Usage(format!(
-            "--shape {wanted}: each size must be at least 1, and all together at most 10^12"
+            "--shape is {}: it must be {wanted}, whose product is at most 10^12",
+            joined(given)
         )));
     }
     Ok(given.to_vec())
+}
+
+/// `2,3,4`.
+fn joined(sizes: &[usize]) -> String {
+    let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
+    sizes.join(",")
 }
 
 /// Operands that a device with a queue is timed on take this much together: several times what its

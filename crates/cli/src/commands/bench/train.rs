@@ -5,8 +5,9 @@ use super::profile::Profile;
 use super::{Times, Watch, Watched, measured, mib};
 use crate::args::ConfigArgs;
 use crate::commands::Context;
-use crate::error::{Error, Result};
-use crate::format::{percent, thousands};
+use crate::error::Result;
+use crate::format::{percent, speed, thousands};
+use crate::numbers::whole;
 use crate::terminal::{self, Terminal};
 use latimer_tensor::Device;
 use latimer_tensor::philox::Stream;
@@ -23,10 +24,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArgs<false>,
     /// Steps to time
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole(1u64))]
     steps: u64,
     /// Steps before, which are not timed
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole(0u64))]
     warmup: u64,
     /// Enqueue every operation of every step, also where the device could repeat a recorded step
     #[arg(long)]
@@ -35,10 +36,10 @@ pub(crate) struct Args {
     #[arg(long)]
     profile: bool,
     /// Positions of a row [default: block_size; 64 for gpt2-124m]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1usize))]
     seq_len: Option<usize>,
     /// Tokens of the vocabulary [default: the preset's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1usize))]
     vocab_size: Option<usize>,
 }
 
@@ -232,13 +233,6 @@ fn step(training: &mut Training, source: &RandomIds) -> Result<()> {
 const MOST_COPIED: u64 = 128 << 20;
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
-    if args.steps == 0 {
-        return Err(Error::Usage("--steps 0 leaves nothing to time".to_owned()));
-    }
-    if args.vocab_size == Some(0) {
-        let message = "--vocab-size 0 leaves no token: it must be at least 1";
-        return Err(Error::Usage(message.to_owned()));
-    }
     let config: Config = args.config.resolve(&[("model.dropout", "0")])?;
     let train = &config.train;
     let watch = Watch::default();
@@ -348,7 +342,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
          loss      {first:.4} at first, {last:.4} at last\n\
          memory    {}, {} of it in buffers, {allocations} new ones a step",
         times.len(),
-        thousands(tokens_per_s as u64),
+        speed(tokens_per_s),
         percent(mfu),
         peak * 1e-9,
         percent(peak_share),

@@ -4,6 +4,7 @@ use super::TokenizerArgs;
 use crate::commands::Context;
 use crate::error::Result;
 use crate::format::thousands;
+use crate::numbers::whole;
 use crate::terminal;
 use latimer_tokenizer::{BpeTokenizer, NgramTokenizer, Tokenizer, UNKNOWN};
 use serde::Serialize;
@@ -17,7 +18,7 @@ pub(super) struct Args {
     #[command(flatten)]
     tokenizer: TokenizerArgs,
     /// List so many tokens with their ids: the first of the vocabulary, of ngram the first pieces
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(0usize))]
     vocab: Option<usize>,
 }
 

@@ -1,16 +1,16 @@
 //! `latimer tokenizer train`: from texts to a vocabulary.
 
 use crate::bar::Bar;
-use crate::commands::{Context, cache, unknown};
-use crate::download;
+use crate::commands::{Context, unknown};
 use crate::error::{Error, Result};
 use crate::format::{duration, thousands};
+use crate::numbers::{part, whole};
 use crate::terminal;
+use crate::texts::{self, Extensions};
 use latimer_tokenizer::{
     BpeTrainer, CharTokenizer, NgramOptions, NgramTokenizer, TieRule, Tokenizer, TrainProgress,
     WordOptions, WordTokenizer,
 };
-use latimer_trainer::data::corpora;
 use latimer_trainer::peak_rss_mb;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -25,11 +25,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", default_value = "bpe")]
     kind: String,
     /// Tokens at most [default: all of char and word, 8192 of ngram and bpe]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1usize))]
     vocab_size: Option<usize>,
-    /// The texts: files, folders of text files, corpora that have a name
+    /// The texts: files, folders of text files, patterns such as 'src/**/*.py', corpora that have
+    /// a name
     #[arg(long, value_name = "NAME|FILE", required = true, num_args = 1..)]
     data: Vec<String>,
+    #[command(flatten)]
+    extensions: Extensions,
     /// Where to write it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -41,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "RULE", default_value = "lowest-ids")]
     ties: String,
     /// bpe: how often a pair must stand in the texts to be merged
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0u64))]
     min_frequency: u64,
     /// bpe: a special token, such as <|endoftext|>; may be repeated
     #[arg(long, value_name = "TOKEN")]
@@ -50,13 +53,13 @@ pub(super) struct Args {
     #[arg(long)]
     lines: bool,
     /// ngram: the share of pieces in the vocabulary
-    #[arg(long, value_name = "X", default_value_t = 0.2)]
+    #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = part)]
     pct_bpe: f64,
     /// ngram: letters of the shortest piece that is counted, single letters aside
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole(1usize))]
     ngram_min: usize,
     /// ngram: letters of the longest
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole(1usize))]
     ngram_max: usize,
 }
 
@@ -84,12 +87,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         let names: Vec<_> = TieRule::ALL.iter().map(|rule| rule.name()).collect();
         unknown("rule for ties", &args.ties, &names)
     })?;
-    if args.vocab_size == Some(0) {
-        let message = "--vocab-size 0 leaves no room for a token";
-        return Err(Error::Usage(message.to_owned()));
+    if args.ngram_min > args.ngram_max {
+        let (min, max) = (args.ngram_min, args.ngram_max);
+        return Err(Error::Usage(format!(
+            "--ngram-min is {min}: it must be at most --ngram-max, which is {max}"
+        )));
     }
-    let cache = cache();
-    download::provide(&args.data, &cache, &context.terminal)?;
+    let data = texts::find(context, &args.data, &args.extensions)?;
     let begin = Instant::now();
     let mut bytes = 0;
     let tokenizer: Arc<dyn Tokenizer> = if args.kind == "bpe" {
@@ -98,7 +102,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             .min_frequency(args.min_frequency)
             .special_tokens(&args.special);
         let (mut counting, mut merging) = (None, None);
-        let files = corpora::text_files(&args.data, &cache)?;
+        let files = data.text_files()?;
         Arc::new(trainer.train_files(&files, &mut |progress| {
             match progress {
                 TrainProgress::Counting { bytes: done, total } => {
@@ -116,7 +120,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             }
         })?)
     } else {
-        let text = corpora::load_texts(&args.data, &cache)?;
+        let text = data.text()?;
         bytes = text.len() as u64;
         fit(args, &text)?
     };

@@ -39,6 +39,8 @@ fn any_config() -> impl Strategy<Value = Config> {
             config.model.dropout = config.model.dropout.min(0.999);
             config.train.min_lr *= config.train.learning_rate;
             config.train.seed = seed;
+            // Endings are no texts of any kind.
+            config.data.extensions = vec![format!("e{seed}"); config.data.data.len() - 1];
             if config.data.data.len() > 1 {
                 let weights = config.data.data.iter().zip(&floats);
                 // None so small that it would be no share of the whole.

@@ -8,86 +8,74 @@ fn values_out_of_range_are_refused_with_a_sentence() {
         (
             "n_layer",
             "0",
-            "model.n_layer = 0 is out of range: it must be from 1 to 1000",
+            "model.n_layer is 0: it must be from 1 to 1000",
         ),
         (
             "n_layer",
             "1001",
-            "model.n_layer = 1001 is out of range: it must be from 1 to 1000",
+            "model.n_layer is 1001: it must be from 1 to 1000",
         ),
         (
             "n_head",
             "0",
-            "model.n_head = 0 is out of range: it must be from 1 to 65536",
+            "model.n_head is 0: it must be from 1 to 65536",
         ),
         (
             "n_embd",
             "65540",
-            "model.n_embd = 65540 is out of range: it must be from 1 to 65536",
+            "model.n_embd is 65540: it must be from 1 to 65536",
         ),
         (
             "block_size",
             "0",
-            "model.block_size = 0 is out of range: it must be from 1 to 1048576",
+            "model.block_size is 0: it must be from 1 to 1048576",
         ),
         (
             "ff_factor",
             "65",
-            "model.ff_factor = 65 is out of range: it must be from 0 to 64",
+            "model.ff_factor is 65: it must be from 0 to 64",
         ),
-        (
-            "dropout",
-            "1",
-            "model.dropout = 1 is out of range: it must be in [0, 1)",
-        ),
+        ("dropout", "1", "model.dropout is 1: it must be in [0, 1)"),
         (
             "dropout",
             "nan",
-            "model.dropout = NaN is out of range: it must be in [0, 1)",
+            "model.dropout is NaN: it must be in [0, 1)",
         ),
         (
             "batch_size",
             "0",
-            "train.batch_size = 0 is out of range: it must be from 1 to 1048576",
+            "train.batch_size is 0: it must be from 1 to 1048576",
         ),
         (
             "grad_accum",
             "0",
-            "train.grad_accum = 0 is out of range: it must be from 1 to 1048576",
+            "train.grad_accum is 0: it must be from 1 to 1048576",
         ),
-        (
-            "beta1",
-            "1",
-            "train.beta1 = 1 is out of range: it must be in [0, 1)",
-        ),
-        (
-            "beta2",
-            "-0.1",
-            "train.beta2 = -0.1 is out of range: it must be in [0, 1)",
-        ),
-        (
-            "eps",
-            "0",
-            "train.eps = 0 is out of range: it must be finite and above 0",
-        ),
+        ("beta1", "1", "train.beta1 is 1: it must be in [0, 1)"),
+        ("beta2", "-0.1", "train.beta2 is -0.1: it must be in [0, 1)"),
+        ("eps", "0", "train.eps is 0: it must be finite and above 0"),
         (
             "val_fraction",
             "1",
-            "train.val_fraction = 1 is out of range: it must be in [0, 1)",
+            "train.val_fraction is 1: it must be in [0, 1)",
         ),
         (
             "tokenizer",
             "",
             "must be char, word, ngram, bpe or a tokenizer file",
         ),
-        ("max_iters", "0", "train.max_iters = 0 is out of range"),
-        ("eval_iters", "0", "train.eval_iters = 0 is out of range"),
+        ("max_iters", "0", "train.max_iters is 0"),
+        ("eval_iters", "0", "train.eval_iters is 0"),
         (
             "max_vocab_size",
             "4294967296",
-            "data.max_vocab_size = 4294967296 is out of range",
+            "data.max_vocab_size is 4294967296",
         ),
-        ("data", "['a', '']", "a name in the list is empty"),
+        (
+            "data",
+            "['a', '']",
+            "it must be a list of names, none of which is empty",
+        ),
     ] {
         let error = refused(&[(key, value)]);
         assert!(
@@ -97,9 +85,9 @@ fn values_out_of_range_are_refused_with_a_sentence() {
     }
     for value in ["nan", "inf", "0", "-1"] {
         let message = refused(&[("learning_rate", value)]).to_string();
-        assert!(message.starts_with("train.learning_rate = "), "{message}");
+        assert!(message.starts_with("train.learning_rate is "), "{message}");
         assert!(
-            message.ends_with("is out of range: it must be finite and above 0"),
+            message.ends_with(": it must be finite and above 0"),
             "{message}"
         );
     }
@@ -121,40 +109,57 @@ fn weights_that_say_nothing_are_refused() {
         (
             one,
             "1",
-            "weights are for several names in data.data: leave them out, or give --data more",
+            "it must be empty unless data.data has several names: leave it out, or give --data more",
         ),
         (
             "",
             "1",
-            "weights are for several names in data.data: leave them out, or give --data more",
+            "it must be empty unless data.data has several names: leave it out, or give --data more",
         ),
         (
             two,
             "1",
-            "data.data has 2 names, and each needs a weight: there are 1",
+            "it must be a weight for each of the 2 names in data.data, not 1",
         ),
         (
             two,
             "1,2,3",
-            "data.data has 2 names, and each needs a weight: there are 3",
+            "it must be a weight for each of the 2 names in data.data, not 3",
         ),
-        (two, "1,0", "each must be finite and above 0"),
-        (two, "1,-1", "each must be finite and above 0"),
-        (two, "1,nan", "each must be finite and above 0"),
-        (two, "1,inf", "each must be finite and above 0"),
-        (two, "1,0.0001", "each must be 1/10000 of their sum or more"),
-        (two, "1,1e-320", "each must be 1/10000 of their sum or more"),
+        (two, "1,0", "it must be numbers that are finite and above 0"),
+        (
+            two,
+            "1,-1",
+            "it must be numbers that are finite and above 0",
+        ),
+        (
+            two,
+            "1,nan",
+            "it must be numbers that are finite and above 0",
+        ),
+        (
+            two,
+            "1,inf",
+            "it must be numbers that are finite and above 0",
+        ),
+        (
+            two,
+            "1,0.0001",
+            "it must be weights of at least 1/10000 of their sum each",
+        ),
+        (
+            two,
+            "1,1e-320",
+            "it must be weights of at least 1/10000 of their sum each",
+        ),
     ] {
         let error = refused(&[("data", data), ("data_weights", weights)]);
         let text = error.to_string();
         assert!(
-            error.is_usage() && text.starts_with("data.data_weights = ["),
+            error.is_usage() && text.starts_with("data.data_weights is ["),
             "{text}"
         );
-        assert!(
-            text.ends_with(&format!("] is out of range: {message}")),
-            "{text}"
-        );
+        assert!(text.ends_with(&format!("]: {message}")), "{text}");
     }
     for weights in ["9999,1", "1e308,1e308", "1e-320,1e-320"] {
         baby(&[("data", two), ("data_weights", weights)]).unwrap();
