@@ -114,8 +114,14 @@ impl Source for RandomIds {
         // Odd, so that it meets every place.
         let row = key.step * u64::from(key.rows) + u64::from(key.row);
         let first = (row.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize;
-        for (i, id) in ids.iter_mut().enumerate() {
-            *id = self.0[(first + i) % Self::SUPPLY];
+        // Longer rows begin again where the supply ends.
+        let mut first = first % Self::SUPPLY;
+        let mut left = ids;
+        while !left.is_empty() {
+            let n = left.len().min(Self::SUPPLY - first);
+            let (now, later) = left.split_at_mut(n);
+            now.copy_from_slice(&self.0[first..first + n]);
+            (first, left) = (0, later);
         }
     }
 
