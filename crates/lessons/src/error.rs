@@ -82,7 +82,7 @@ pub enum Error {
 
     // ---- translating
     /// There is nothing to translate.
-    #[error("there is no word to translate: give a sentence, such as `le chat est sous la table`")]
+    #[error("there is nothing to translate: give a sentence, such as `le chat est sous la table`")]
     EmptyText,
     /// An answer in which no word is above 0.
     #[error("the answer for `{word}` has nothing above 0, so it is no word")]

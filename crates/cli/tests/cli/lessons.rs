@@ -58,7 +58,7 @@ fn a_sentence_is_translated_as_it_is_written_by_every_method() {
         let nothing = place.run_args(&["translate", "--method", method, "« ... »"]);
         assert_eq!(nothing.status, Some(2), "{method}: {nothing:?}");
         assert!(
-            nothing.stderr.contains("no word to translate"),
+            nothing.stderr.contains("nothing to translate"),
             "{nothing:?}"
         );
     }
