@@ -221,7 +221,7 @@ fn load_named_library() -> Result<(), Error> {
         return Ok(());
     };
     match open_library(&path) {
-        Ok(()) => Ok(()),
+        Ok(_) => Ok(()),
         Err(reason) => Err(Error::BadDriverPath {
             path: path.to_string_lossy().into_owned(),
             reason,
@@ -235,7 +235,7 @@ fn load_library() -> Result<(), Error> {
     let mut broken = None;
     for name in names.iter().flatten() {
         match open_library(name.as_ref()) {
-            Ok(()) => return Ok(()),
+            Ok(_) => return Ok(()),
             Err(reason) if is_absent(name, &reason) => {}
             Err(reason) => broken = broken.or(Some(reason)),
         }
@@ -243,15 +243,15 @@ fn load_library() -> Result<(), Error> {
     Err(broken.map_or(Error::NoDriver, |reason| Error::BrokenDriver { reason }))
 }
 
+/// A library that is never unloaded.
+pub(crate) type Loaded = ManuallyDrop<libloading::Library>;
+
 /// Loads a library for good; else the loader's own words.
-pub(crate) fn open_library(path: &OsStr) -> Result<(), String> {
+pub(crate) fn open_library(path: &OsStr) -> Result<Loaded, String> {
     // SAFETY: the user, or the system, vouches for the library; loading it runs its constructors.
     match unsafe { libloading::Library::new(path) } {
-        Ok(library) => {
-            // It stays loaded: the loader then answers a request for its name with it.
-            std::mem::forget(library);
-            Ok(())
-        }
+        // As it stays loaded, the loader answers a request for its name with it.
+        Ok(library) => Ok(ManuallyDrop::new(library)),
         // The loader's own words are one below.
         Err(error) => Err(std::error::Error::source(&error)
             .map_or_else(|| error.to_string(), ToString::to_string)),

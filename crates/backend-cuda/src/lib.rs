@@ -117,7 +117,7 @@ impl Backend for Cuda {
             driver.multiprocessors,
             driver.version / 1000,
             driver.version % 1000 / 10,
-            self.blas.described(driver)
+            self.blas.described()
         );
         info
     }

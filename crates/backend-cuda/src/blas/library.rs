@@ -1,13 +1,13 @@
 //! Finding cuBLASLt's library, which comes with CUDA's toolkit or with Python's packages.
 //!
-//! A library that was opened once by its path is found again by its name, so what is looked for
-//! here is what cudarc then opens.
+//! The library that is found here is the one that is called, whatever others the loader would find.
 
-use crate::driver::{is_absent, open_library};
-use cudarc::cublaslt::sys;
+use super::api::Api;
+use crate::driver::{self, is_absent, open_library};
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// A library or a folder that holds it; `off` for none.
 const LIBRARY: &str = "LATIMER_CUBLASLT";
@@ -15,30 +15,20 @@ const LIBRARY: &str = "LATIMER_CUBLASLT";
 const DRIVER: &str = "LATIMER_CUDA_DRIVER";
 /// Newest first.
 const NAMES: [&str; 3] = ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"];
-/// All that is called. cudarc panics for what is not there.
-const FUNCTIONS: [&str; 14] = [
-    "cublasLtCreate",
-    "cublasLtDestroy",
-    "cublasLtGetVersion",
-    "cublasLtMatmul",
-    "cublasLtMatmulAlgoGetHeuristic",
-    "cublasLtMatmulDescCreate",
-    "cublasLtMatmulDescDestroy",
-    "cublasLtMatmulDescSetAttribute",
-    "cublasLtMatmulPreferenceCreate",
-    "cublasLtMatmulPreferenceDestroy",
-    "cublasLtMatmulPreferenceSetAttribute",
-    "cublasLtMatrixLayoutCreate",
-    "cublasLtMatrixLayoutDestroy",
-    "cublasLtMatrixLayoutSetAttribute",
-];
 /// The oldest whose descriptors are as they are today, as in 120405 for 12.4.5.
 const OLDEST: usize = 120_000;
 
-/// Loads the library; gives its version, or why there is none.
-pub(super) fn load() -> Result<usize, String> {
+/// The library's functions and its version.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loaded {
+    pub(super) api: &'static Api,
+    pub(super) version: usize,
+}
+
+/// Loads the library, or says why there is none. Nothing is asked of the device.
+pub(super) fn load() -> Result<Loaded, String> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
-    match set(LIBRARY) {
+    let library = match set(LIBRARY) {
         Some(value) if value == "off" => return Err(format!("{LIBRARY} is off")),
         Some(value) => named(&PathBuf::from(value))?,
         // Another driver is none that NVIDIA's library would work with, unless the user says so.
@@ -46,35 +36,39 @@ pub(super) fn load() -> Result<usize, String> {
             return Err(format!("{DRIVER} is set, and {LIBRARY} is not"));
         }
         None => anywhere()?,
-    }
-    // SAFETY: a library of this name is loaded already; the loader answers with it.
-    if !unsafe { sys::is_culib_present() } {
-        return Err("libcublasLt is not found by its name".into());
-    }
-    // SAFETY: it is present, as was just seen.
-    let library = unsafe { sys::culib() };
-    for function in FUNCTIONS {
-        // SAFETY: the symbol is only looked for, not called.
-        let found = unsafe { library.get::<unsafe extern "C" fn()>(function.as_bytes()) };
-        found.map_err(|_| format!("libcublasLt has no {function}"))?;
-    }
-    // SAFETY: the function is there, as was just seen.
-    let version = unsafe { sys::cublasLtGetVersion() };
+    };
+    let api = Api::of(&library)?;
+    // SAFETY: it takes nothing.
+    let version = unsafe { (api.version)() };
     if version < OLDEST {
         return Err(format!("libcublasLt is too old ({version})"));
     }
-    Ok(version)
+    let api = kept(api);
+    Ok(Loaded { api, version })
+}
+
+/// Keeps the functions for good, as their library is; those of a library once.
+fn kept(api: Api) -> &'static Api {
+    static KEPT: Mutex<Vec<&'static Api>> = Mutex::new(Vec::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |other: &&&Api| std::ptr::fn_addr_eq(other.create, api.create);
+    if let Some(known) = kept.iter().find(same) {
+        return known;
+    }
+    let new: &Api = Box::leak(Box::new(api));
+    kept.push(new);
+    new
 }
 
 /// Opens the library that the loader finds by itself, or that lies where packages put it.
-fn anywhere() -> Result<(), String> {
+fn anywhere() -> Result<driver::Loaded, String> {
     let folders = folders(|name| env::var_os(name));
     let by_name = NAMES.map(PathBuf::from).into_iter();
     let by_path = folders.iter().flat_map(|folder| in_folder(folder));
     let mut broken = None;
     for path in by_name.chain(by_path) {
         match open_library(path.as_os_str()) {
-            Ok(()) => return Ok(()),
+            Ok(library) => return Ok(library),
             Err(reason) if is_absent(&path.to_string_lossy(), &reason) => {}
             Err(reason) => broken = broken.or(Some(reason)),
         }
@@ -86,7 +80,7 @@ fn anywhere() -> Result<(), String> {
 }
 
 /// Opens what the user named.
-fn named(path: &Path) -> Result<(), String> {
+fn named(path: &Path) -> Result<driver::Loaded, String> {
     let mut last = format!("there is none of {}", NAMES.join(", "));
     let candidates = if path.is_dir() {
         in_folder(path)
@@ -95,7 +89,7 @@ fn named(path: &Path) -> Result<(), String> {
     };
     for candidate in candidates {
         match open_library(candidate.as_os_str()) {
-            Ok(()) => return Ok(()),
+            Ok(library) => return Ok(library),
             Err(reason) => last = reason,
         }
     }

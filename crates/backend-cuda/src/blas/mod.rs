@@ -12,6 +12,7 @@
 
 #![allow(unsafe_code, reason = "calls of cuBLASLt")]
 
+mod api;
 mod library;
 mod plan;
 
@@ -19,11 +20,13 @@ use crate::captures;
 use crate::driver::Driver;
 use crate::memory::CudaMemory;
 use crate::ops::{Product, Types};
-use cudarc::cublaslt::result::{self, CublasError};
+use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::sys::{self, cublasStatus_t as Status};
 use latimer_tensor::{Error, Ran, Result, WorkReport};
+use library::Loaded;
 use plan::{Key, Plan};
 use std::collections::HashMap;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -35,9 +38,10 @@ const BIAS_ROOM: usize = 1 << 20;
 /// <https://github.com/pytorch/pytorch/pull/194497>
 const BIAS_ALIGNMENT: u64 = 16;
 
-/// cuBLASLt, opened at the first product.
+/// cuBLASLt: loaded when a device is described, and opened on the device at the first product.
 #[derive(Debug, Default)]
 pub(crate) struct Blas {
+    loaded: OnceLock<Result<Loaded, String>>,
     opened: OnceLock<Result<Lt, String>>,
     by_lt: AtomicU64,
     by_own_kernels: AtomicU64,
@@ -75,10 +79,14 @@ impl Blas {
         report
     }
 
-    /// What products are done by, for people.
-    pub(crate) fn described(&self, driver: &Arc<Driver>) -> String {
-        match self.opened(driver) {
-            Ok(Lt { version, .. }) => format!(
+    /// What products are done by, for people. It takes no memory of the device.
+    pub(crate) fn described(&self) -> String {
+        let library = match self.opened.get() {
+            Some(opened) => opened.as_ref().map(|lt| lt.handle.from),
+            None => self.loaded().as_ref().copied(),
+        };
+        match library {
+            Ok(Loaded { version, .. }) => format!(
                 "products by cuBLASLt {}.{}.{}",
                 version / 10_000,
                 version / 100 % 100,
@@ -88,8 +96,13 @@ impl Blas {
         }
     }
 
+    fn loaded(&self) -> &Result<Loaded, String> {
+        self.loaded.get_or_init(library::load)
+    }
+
     fn opened(&self, driver: &Arc<Driver>) -> &Result<Lt, String> {
-        self.opened.get_or_init(|| Lt::open(driver))
+        let open = || Lt::open(driver, self.loaded().clone()?);
+        self.opened.get_or_init(open)
     }
 }
 
@@ -108,7 +121,6 @@ fn fits(p: &Product) -> bool {
 #[derive(Debug)]
 struct Lt {
     handle: Handle,
-    version: usize,
     /// [`WORKSPACE`], then [`BIAS_ROOM`].
     workspace: CudaMemory,
     /// Plans; for products that the library refused, what it said.
@@ -119,6 +131,7 @@ struct Lt {
 #[derive(Debug)]
 struct Handle {
     raw: sys::cublasLtHandle_t,
+    from: Loaded,
     driver: Arc<Driver>,
 }
 
@@ -136,31 +149,33 @@ unsafe impl Send for Raw {}
 impl Drop for Handle {
     fn drop(&mut self) {
         let (raw, driver) = (Raw(self.raw), Arc::clone(&self.driver));
+        let destroy_handle = self.from.api.destroy;
         captures::destroy(move || {
             let raw = raw;
             let _ = driver.context.bind_to_thread();
             // SAFETY: it was created, and plans do not need it to be destroyed. A failure leaves
             // nothing to be done.
-            let _ = unsafe { result::destroy_handle(raw.0) };
+            let _ = unsafe { destroy_handle(raw.0) };
         });
     }
 }
 
 impl Lt {
-    fn open(driver: &Arc<Driver>) -> Result<Self, String> {
-        let version = library::load()?;
+    fn open(driver: &Arc<Driver>, library: Loaded) -> Result<Self, String> {
         let bound = driver.context.bind_to_thread();
         bound.map_err(crate::driver::message)?;
-        let handle = result::create_handle();
-        let handle = handle.map_err(|error| format!("cublasLtCreate says {:?}", error.0))?;
+        let mut raw = null_mut();
+        // SAFETY: the pointer is to a live pointer, and the device is this thread's.
+        let created = unsafe { (library.api.create)(&raw mut raw) }.result();
+        created.map_err(|error| format!("cublasLtCreate says {:?}", error.0))?;
         let handle = Handle {
-            raw: handle,
+            raw,
+            from: library,
             driver: Arc::clone(driver),
         };
         let workspace = CudaMemory::new(driver, WORKSPACE + BIAS_ROOM);
         Ok(Self {
             handle,
-            version,
             workspace: workspace.map_err(|error| error.to_string())?,
             plans: Mutex::default(),
         })
@@ -178,7 +193,12 @@ impl Lt {
         let plan = match plans.get_mut(&key) {
             Some(plan) => plan,
             None => {
-                let made = Plan::new(self.handle.raw, &key, self.bias_room());
+                let made = Plan::new(
+                    self.handle.from.api,
+                    self.handle.raw,
+                    &key,
+                    self.bias_room(),
+                );
                 plans.entry(key).or_insert(refused(made, failed)?)
             }
         };

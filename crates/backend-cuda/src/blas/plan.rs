@@ -1,14 +1,17 @@
 //! What cuBLASLt is told of a product, and the algorithm it chose.
 
 use super::WORKSPACE;
+use super::api::Api;
 use crate::ops::{Product, Types};
-use cudarc::cublaslt::result::{self, CublasError};
+use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::sys::{
     self, cublasLtMatmulDescAttributes_t as Of, cublasLtMatmulPreferenceAttributes_t as Want,
     cublasLtMatrixLayoutAttribute_t as Laid,
 };
 use std::ffi::c_void;
 use std::fmt;
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
 
 /// What a plan depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,20 +75,20 @@ impl fmt::Display for Key {
 macro_rules! owned {
     ($name:ident, $raw:ident, $destroy:ident) => {
         #[derive(Debug)]
-        struct $name(sys::$raw);
+        struct $name(sys::$raw, &'static Api);
 
         impl Drop for $name {
             fn drop(&mut self) {
                 // SAFETY: created with this value, and used by nothing else. A failure leaves
                 // nothing to be done.
-                let _ = unsafe { result::$destroy(self.0) };
+                let _ = unsafe { (self.1.$destroy)(self.0) };
             }
         }
     };
 }
-owned!(Description, cublasLtMatmulDesc_t, destroy_matmul_desc);
-owned!(Layout, cublasLtMatrixLayout_t, destroy_matrix_layout);
-owned!(Preference, cublasLtMatmulPreference_t, destroy_matmul_pref);
+owned!(Description, cublasLtMatmulDesc_t, description_destroy);
+owned!(Layout, cublasLtMatrixLayout_t, layout_destroy);
+owned!(Preference, cublasLtMatmulPreference_t, preference_destroy);
 
 /// The address and the size of an attribute's value.
 fn value<T>(value: &T) -> (*const c_void, usize) {
@@ -93,28 +96,50 @@ fn value<T>(value: &T) -> (*const c_void, usize) {
 }
 
 impl Description {
+    fn new(api: &'static Api) -> Result<Self, CublasError> {
+        let (compute, scale) = (
+            sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            sys::cudaDataType::CUDA_R_32F,
+        );
+        let mut raw = null_mut();
+        // SAFETY: the pointer is to a live pointer.
+        unsafe { (api.description_create)(&raw mut raw, compute, scale) }.result()?;
+        Ok(Self(raw, api))
+    }
+
     fn set<T>(&self, attribute: Of, to: T) -> Result<(), CublasError> {
         let (at, bytes) = value(&to);
         // SAFETY: the descriptor is alive, and the value is read during the call.
-        unsafe { result::set_matmul_desc_attribute(self.0, attribute, at, bytes) }
+        unsafe { (self.1.description_set)(self.0, attribute, at, bytes) }.result()
     }
 }
 
 impl Layout {
     /// A matrix stored by rows, which is `columns` x `rows` by columns; a batch of them.
     fn new(
+        api: &'static Api,
         kind: sys::cudaDataType,
         rows: usize,
         columns: usize,
         batch: usize,
     ) -> Result<Self, CublasError> {
-        let layout =
-            result::create_matrix_layout(kind, columns as u64, rows as u64, columns as i64);
-        let layout = Self(layout?);
+        let mut raw = null_mut();
+        // SAFETY: the pointer is to a live pointer.
+        let made = unsafe {
+            (api.layout_create)(
+                &raw mut raw,
+                kind,
+                columns as u64,
+                rows as u64,
+                columns as i64,
+            )
+        };
+        made.result()?;
+        let layout = Self(raw, api);
         if batch > 1 {
             let set = |attribute, (at, bytes)| {
                 // SAFETY: the layout is alive, and the value is read during the call.
-                unsafe { result::set_matrix_layout_attribute(layout.0, attribute, at, bytes) }
+                unsafe { (api.layout_set)(layout.0, attribute, at, bytes) }.result()
             };
             let apart = (rows * columns) as i64;
             set(
@@ -131,10 +156,17 @@ impl Layout {
 }
 
 impl Preference {
+    fn new(api: &'static Api) -> Result<Self, CublasError> {
+        let mut raw = null_mut();
+        // SAFETY: the pointer is to a live pointer.
+        unsafe { (api.preference_create)(&raw mut raw) }.result()?;
+        Ok(Self(raw, api))
+    }
+
     fn set<T>(&self, attribute: Want, to: T) -> Result<(), CublasError> {
         let (at, bytes) = value(&to);
         // SAFETY: the descriptor is alive, and the value is read during the call.
-        unsafe { result::set_matmul_pref_attribute(self.0, attribute, at, bytes) }
+        unsafe { (self.1.preference_set)(self.0, attribute, at, bytes) }.result()
     }
 }
 
@@ -158,6 +190,7 @@ impl Plan {
     /// # Errors
     /// What the library says; that it does not support the product, too.
     pub(super) fn new(
+        api: &'static Api,
         handle: sys::cublasLtHandle_t,
         key: &Key,
         bias: u64,
@@ -168,9 +201,7 @@ impl Plan {
             Types::Bf16 => (CUDA_R_16BF, CUDA_R_16BF),
             Types::Bf16ToF32 => (CUDA_R_16BF, CUDA_R_32F),
         };
-        let description =
-            result::create_matmul_desc(sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, CUDA_R_32F);
-        let description = Description(description?);
+        let description = Description::new(api)?;
         // cublasOperation_t, which has no name here: 0 as it is, 1 transposed.
         let operation = i32::from;
         // The library's first operand is our second.
@@ -188,13 +219,13 @@ impl Plan {
             } else {
                 (rows, columns)
             };
-            Layout::new(kind, rows, columns, batch)
+            Layout::new(api, kind, rows, columns, batch)
         };
         let a = stored(key.trans_a, m, k)?;
         let b = stored(key.trans_b, k, n)?;
-        let y = Layout::new(y_kind, m, n, batch)?;
+        let y = Layout::new(api, y_kind, m, n, batch)?;
 
-        let preference = Preference(result::create_matmul_pref()?);
+        let preference = Preference::new(api)?;
         let scheme = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
         preference.set(
             Want::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
@@ -224,9 +255,11 @@ impl Plan {
         ] {
             preference.set(attribute, bytes)?;
         }
-        // SAFETY: all of these are alive.
-        let found = unsafe {
-            result::get_matmul_algo_heuristic(
+        let mut found = MaybeUninit::<sys::cublasLtMatmulHeuristicResult_t>::uninit();
+        let mut count = 0;
+        // SAFETY: all of these are alive, and there is room for the one answer that is asked for.
+        let asked = unsafe {
+            (api.heuristic)(
                 handle,
                 description.0,
                 b.0,
@@ -234,8 +267,20 @@ impl Plan {
                 y.0,
                 y.0,
                 preference.0,
+                1,
+                found.as_mut_ptr(),
+                &raw mut count,
             )
-        }?;
+        };
+        asked.result()?;
+        if count == 0 {
+            return Err(CublasError(
+                sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED,
+            ));
+        }
+        // SAFETY: the library wrote as many as it says.
+        let found = unsafe { found.assume_init() };
+        found.state.result()?;
         Ok(Self {
             description,
             a,
@@ -268,15 +313,15 @@ impl Plan {
         // SAFETY: the caller's promise; `y` is read at its place where `beta` is not 0, which the
         // library allows.
         unsafe {
-            result::matmul(
+            (self.description.1.matmul)(
                 handle,
                 self.description.0,
                 value(&p.alpha).0,
-                value(&p.beta).0,
                 p.b as *const c_void,
                 self.b.0,
                 p.a as *const c_void,
                 self.a.0,
+                value(&p.beta).0,
                 p.y as *const c_void,
                 self.y.0,
                 p.y as *mut c_void,
@@ -287,5 +332,6 @@ impl Plan {
                 stream,
             )
         }
+        .result()
     }
 }
