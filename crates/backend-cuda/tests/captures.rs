@@ -1,33 +1,72 @@
 #![allow(unsafe_code, reason = "asks the fake driver")]
-//! Captures beside other threads that destroy devices, and captures whose step fails or panics.
+//! Captures beside other threads that destroy devices, a cuBLASLt handle too, and captures whose step
+//! fails or panics.
 
 mod device;
 
 use device::cuda;
-use latimer_cuda_shim::{DRIVER, GPU_REQUIRED};
+use latimer_cuda_shim::{DRIVER, GPU_REQUIRED, build_cublaslt};
 use latimer_tensor::{DType, Device, Error, Result, Tensor};
-use std::ffi::{CString, c_char, c_long};
+use std::ffi::{CString, OsStr, c_char, c_long};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 
 /// Held by every test, as the fake driver counts what is alive of all.
 static ALONE: Mutex<()> = Mutex::new(());
+
+/// A device whose products are cuBLASLt's: NVIDIA's on a GPU, else a fake one's.
+fn cuda_with_cublaslt(ordinal: usize) -> Device {
+    fake_cublaslt();
+    cuda(ordinal)
+}
+
+/// The fake cuBLASLt, unless there is a GPU.
+fn fake_cublaslt() -> Option<&'static PathBuf> {
+    static FAKE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let fake = FAKE.get_or_init(|| {
+        latimer_cuda_shim::use_as_driver();
+        if std::env::var_os(GPU_REQUIRED).is_some() {
+            return None;
+        }
+        let path = build_cublaslt().expect("the driver was compiled, too");
+        // SAFETY: nothing reads the environment at the same time: every test comes here first.
+        unsafe { std::env::set_var("LATIMER_CUBLASLT", &path) };
+        Some(path)
+    });
+    fake.as_ref()
+}
+
+/// Opens a library that is loaded already, which only counts it once more.
+fn loaded(path: impl AsRef<OsStr>) -> libloading::Library {
+    // SAFETY: its constructors ran before.
+    unsafe { libloading::Library::new(path.as_ref()) }.expect("it is loaded")
+}
 
 /// How many graphs, or executable ones, are alive; 0 on a GPU, which does not tell.
 fn live(what: &str) -> c_long {
     if std::env::var_os(GPU_REQUIRED).is_some() {
         return 0;
     }
-    let driver = std::env::var_os(DRIVER).expect("the shim is named by it");
-    // SAFETY: the library is loaded already; this only counts it once more.
-    let library = unsafe { libloading::Library::new(driver) }.expect("it is loaded");
+    let library = loaded(std::env::var_os(DRIVER).expect("the shim is named by it"));
     type Live = unsafe extern "C" fn(*const c_char) -> c_long;
     // SAFETY: that is the function's type.
     let count = unsafe { library.get::<Live>(b"shim_live") }.expect("the fake counts");
     let what = CString::new(what).expect("it holds no 0");
     // SAFETY: it reads the text and changes nothing.
     unsafe { count(what.as_ptr()) }
+}
+
+/// How many handles of cuBLASLt are alive; `None` on a GPU, which does not tell.
+fn live_handles() -> Option<i64> {
+    let library = loaded(fake_cublaslt()?);
+    type Handles = unsafe extern "C" fn() -> i64;
+    // SAFETY: that is the function's type.
+    let count = unsafe { library.get::<Handles>(b"fake_cublaslt_handles") };
+    let count = count.expect("the fake counts");
+    // SAFETY: it takes nothing and changes nothing.
+    Some(unsafe { count() })
 }
 
 /// `y = x + x`, for a step that is recorded.
@@ -42,8 +81,16 @@ fn ones(device: &Device) -> Tensor {
 #[test]
 fn another_thread_may_destroy_a_device_meanwhile() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (device, other) = (cuda(0), cuda(1));
+    let (device, other) = (cuda_with_cublaslt(0), cuda_with_cublaslt(1));
     let x = ones(&device);
+    let matrix = Tensor::full(&other, [8, 8], DType::F32, 1.0).expect("there is room");
+    let product = matrix.matmul(&matrix).and_then(|y| y.to_vec::<f32>());
+    assert_eq!(product.expect("it runs"), [8.0; 64]);
+    if fake_cublaslt().is_some() {
+        let by_cublaslt = other.backend().work_report().products;
+        assert_eq!(by_cublaslt, Some([1, 0]), "the other device has a handle");
+    }
+    let handles = live_handles();
     // Kernels are loaded before, memory is in the pool.
     double(&x).expect("it runs");
     let of_other = double(&ones(&other)).expect("it runs");
@@ -51,7 +98,7 @@ fn another_thread_may_destroy_a_device_meanwhile() {
     let (done, end) = mpsc::channel::<()>();
     let destroyer = thread::spawn(move || {
         begin.recv().expect("it is told to begin");
-        drop(of_other);
+        drop((of_other, matrix));
         drop(other);
         done.send(()).expect("it is waited for");
     });
@@ -61,9 +108,11 @@ fn another_thread_may_destroy_a_device_meanwhile() {
         go.send(()).expect("it waits for this");
         // Destroying must not wait for the capture, nor harm it.
         end.recv().expect("it is done");
+        assert_eq!(live_handles(), handles, "the handle waits to be destroyed");
         Ok(())
     });
     destroyer.join().expect("it ends");
+    assert_eq!(live_handles(), handles.map(|n| n - 1), "it is destroyed");
     let captured = captured
         .expect("the capture is whole")
         .expect("CUDA records");
@@ -78,7 +127,7 @@ fn another_thread_may_destroy_a_device_meanwhile() {
 #[test]
 fn a_step_that_fails_or_panics_leaves_nothing_behind() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let device = cuda(0);
+    let device = cuda_with_cublaslt(0);
     let x = ones(&device);
     double(&x).expect("it runs");
     let before = [live("graphs"), live("execs")];
