@@ -75,7 +75,7 @@ fn training_goes_on_kernel_by_kernel() {
     }
     let (said, recorded) = train();
     assert_eq!(said, None);
-    for step in ["begin", "launch", "end", "instantiate", "upload"] {
+    for step in ["begin", "launch", "end", "instantiate", "upload", "first"] {
         // SAFETY: this is the only test of this program.
         unsafe { std::env::set_var(FAIL, step) };
         let (said, bits) = train();

@@ -20,7 +20,8 @@
 //   SHIM_FAIL_KERNEL=name     this kernel's launch fails (error 719)
 //   SHIM_FAULT_KERNEL=name    this kernel dies of an illegal address (700) when it runs, and the device
 //                             with it; CUDA_LAUNCH_BLOCKING=1 has every launch wait
-//   SHIM_FAIL_CAPTURE=what    begin, launch, end, instantiate or upload: that step of a capture fails
+//   SHIM_FAIL_CAPTURE=what    begin, launch, end, instantiate, upload or first (the first launch of the
+//                             graph): that step of a capture fails
 //   SHIM_FAIL_MODULE=name     the module with this kernel does not load (218), and a log says so
 //   SHIM_JIT=0                PTX is not compiled (221); what is compiled already loads
 // Instead of a cubin it takes a file that begins with a line `shim-cubin 80`, for compute capability

@@ -269,6 +269,7 @@ ENTRY cuGraphUpload(Exec*, Stream* stream) {
     return is_capturing(stream) ? STREAM_CAPTURE_UNSUPPORTED : SUCCESS;
 }
 ENTRY cuGraphLaunch(Exec* exec, Stream* stream) {
+    if (is_set_to("SHIM_FAIL_CAPTURE", "first")) return OUT_OF_MEMORY;
     // A graph may be destroyed while it runs.
     auto works = exec->works;
     int ordinal = stream ? stream->ordinal : current_device();
