@@ -29,13 +29,17 @@ pub(crate) fn plan(config: &Config, device: &Device, data: &DataFiles) -> Result
         tokens_per_step: config.train.batch_size * config.train.grad_accum * model.block_size,
         flops_per_step: needs.flops,
         memory_bytes: needs.memory_bytes,
-        // Small products and everything between them run below the speed of one large
-        // product; an operation costs a few microseconds on top.
-        estimated_seconds: config.train.max_iters as f64
-            * (needs.flops as f64 / (0.6 * flops_per_s) + 5e-6 * needs.ops as f64),
+        estimated_seconds: config.train.max_iters as f64 * step_seconds(&needs, flops_per_s),
         device: device.info().name,
     };
     Ok((tokenizer, source, plan, needs))
+}
+
+/// Seconds of one step on a device that makes `flops_per_s` in one large product.
+fn step_seconds(needs: &StepNeeds, flops_per_s: f64) -> f64 {
+    // Small products and everything between them run below that speed; an operation costs a few
+    // microseconds on top.
+    needs.flops as f64 / (0.6 * flops_per_s) + 5e-6 * needs.ops as f64
 }
 
 /// What a run takes from each of several corpora.
@@ -69,4 +73,25 @@ pub fn peak_rss_mb() -> Option<f64> {
         .parse::<f64>()
         .ok()
         .map(|kb| kb / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_twice_as_fast_takes_half_the_time_but_for_the_operations() {
+        let needs = StepNeeds {
+            memory_bytes: 0,
+            flops: 6_000_000,
+            ops: 0,
+            parameters: 0,
+        };
+        let seconds = |per_s: f64, ops: u64| step_seconds(&StepNeeds { ops, ..needs }, per_s);
+        let near = |got: f64, want: f64| assert!((got / want - 1.0).abs() < 1e-12, "{got} {want}");
+        // 6 MFLOP at 0.6 of 10 MFLOP/s.
+        near(seconds(1e7, 0), 1.0);
+        near(seconds(2e7, 0), 0.5);
+        near(seconds(1e7, 200_000), 2.0);
+    }
 }

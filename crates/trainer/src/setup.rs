@@ -250,6 +250,27 @@ mod tests {
     use latimer_nn::Gpt;
 
     #[test]
+    fn a_vocabulary_is_as_large_as_asked() {
+        let text = "the cat sat on the mat and the dog lay on the rug\n".repeat(20);
+        let size = |kind, most| fit(kind, most, &text).unwrap().vocab_size();
+        // Words with what stands between them; letters, the space and the line's end.
+        let (letters, words) = (size("char", 0), size("word", 0));
+        assert_eq!(
+            (size("char", letters), size("word", words - 3)),
+            (letters, words - 3)
+        );
+        // No letter is left out; it is asked whether that many were meant.
+        assert!(fit("char", letters - 1, &text).is_err());
+        // Asked for a size, words outside of it have a token too; asked for none, there is none outside.
+        let unknown = |most| fit("word", most, &text).unwrap().encode("horse").is_ok();
+        assert!(unknown(words - 3) && !unknown(0));
+        // Merges on top of the 256 bytes, which this text needs few of.
+        assert_eq!((size("bpe", 260), size("bpe", 258)), (260, 258));
+        assert!(size("bpe", 0) > 260);
+        assert!(size("ngram", 12) < size("ngram", 0));
+    }
+
+    #[test]
     fn presets_have_exactly_their_published_parameters() {
         for (preset, vocab_size, parameters) in [
             ("seed", 256, 42_368),

@@ -118,4 +118,14 @@ mod tests {
         let groups: Vec<_> = parts.filter(|group| !group.is_empty()).collect();
         assert_eq!(groups, vec![["matmul"; QUEUED]; TIMES]);
     }
+
+    /// No machine that this is built for makes a million a second, or 10^17.
+    #[test]
+    fn the_speed_of_a_product_is_one_that_a_machine_may_have() {
+        let device = Device::reference();
+        for dtype in [DType::F32, DType::Bf16] {
+            let speed = matmul_speed(&device, 128, dtype).unwrap();
+            assert!((1e6..1e17).contains(&speed), "{dtype:?}: {speed}");
+        }
+    }
 }

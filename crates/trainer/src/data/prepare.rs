@@ -146,3 +146,87 @@ impl<'a> Pending<'a> {
         self.encode(self.text.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latimer_tokenizer::{CharTokenizer, Result as Encoded};
+    use std::sync::Mutex;
+
+    /// Keeps the length of every text it encodes.
+    #[derive(Debug)]
+    struct Watched(CharTokenizer, Mutex<Vec<usize>>);
+
+    impl Tokenizer for Watched {
+        fn kind(&self) -> &'static str {
+            self.0.kind()
+        }
+        fn vocab_size(&self) -> usize {
+            self.0.vocab_size()
+        }
+        fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Encoded<()> {
+            self.1.lock().unwrap().push(text.len());
+            self.0.encode_into(text, ids)
+        }
+        fn decode_next(&self, previous: Option<u32>, id: u32, bytes: &mut Vec<u8>) -> Encoded<()> {
+            self.0.decode_next(previous, id, bytes)
+        }
+        fn cut(&self, text: &str) -> usize {
+            self.0.cut(text)
+        }
+        fn is_lossless(&self) -> bool {
+            self.0.is_lossless()
+        }
+        fn special(&self, name: &str) -> Option<u32> {
+            self.0.special(name)
+        }
+        fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+            self.0.token_bytes(id)
+        }
+        fn to_json(&self) -> String {
+            self.0.to_json()
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_encoded_while_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = "a line of a long text\n";
+        let text = line.repeat(4 * READ / line.len());
+        let names = ["one.txt", "two.txt"].map(|name| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, &text).unwrap();
+            path.display().to_string()
+        });
+        let tokenizer = Watched(CharTokenizer::fit(line).unwrap(), Mutex::default());
+        let out = folder.path().join("shards");
+        let mut told = Vec::new();
+        let prepared = prepare(
+            &names,
+            folder.path(),
+            &tokenizer,
+            &out,
+            1 << 24,
+            &AtomicBool::new(false),
+            &mut |at, of| {
+                told.push((at, of));
+            },
+        );
+        let bytes = 2 * text.len() as u64;
+        let prepared = prepared.unwrap();
+        assert_eq!((prepared.bytes, prepared.tokens), (bytes, bytes));
+        // What was read is told as it grows, of all there is.
+        assert_eq!(told.last(), Some(&(bytes, bytes)));
+        assert!(
+            told.is_sorted() && told.iter().all(|&(_, of)| of == bytes),
+            "{told:?}"
+        );
+        assert!(told.len() > 4, "{told:?}");
+        let lengths = tokenizer.1.into_inner().unwrap();
+        assert_eq!(lengths.iter().sum::<usize>() as u64, bytes);
+        assert!(
+            lengths.iter().all(|&length| length <= 2 * READ),
+            "{lengths:?}"
+        );
+    }
+}

@@ -163,6 +163,29 @@ mod tests {
     }
 
     #[test]
+    fn windows_are_taken_in_the_order_asked_for() {
+        let starts = |order| {
+            let tokens = tokens().in_order(order);
+            let row = |number| {
+                let mut ids = [0; 17];
+                let key = RowKey {
+                    split: Split::Train,
+                    estimate: false,
+                    step: number,
+                    row: 0,
+                    rows: 1,
+                };
+                tokens.row(7, key, &mut ids);
+                let start = window_start(order, tokens.train.len(), 16, 7, key.number());
+                assert_eq!(ids, tokens.train[start..][..17], "{order:?}: {number}");
+                start
+            };
+            (0..50).map(row).collect::<Vec<_>>()
+        };
+        assert_ne!(starts(Order::Shuffle), starts(Order::Spread));
+    }
+
+    #[test]
     fn the_split_is_by_characters_and_what_is_too_short_says_so() {
         let tokens = tokens();
         assert_eq!((tokens.train.len(), tokens.validation.len()), (900, 100));
