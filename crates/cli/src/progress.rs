@@ -190,8 +190,8 @@ impl<'a> Progress<'a> {
 
     /// Seconds to the last step, from the time that the steps so far took with all between them.
     fn left(&self) -> f64 {
-        let done = self.last_step.saturating_sub(self.first_step).max(1) as f64;
-        self.begin.elapsed().as_secs_f64() / done * (self.steps - self.last_step) as f64
+        let done = self.last_step.saturating_sub(self.first_step);
+        time_left(self.begin.elapsed(), done, self.steps - self.last_step)
     }
 
     fn eval(&mut self, eval: &Eval) {
@@ -233,6 +233,11 @@ impl<'a> Progress<'a> {
     }
 }
 
+/// Seconds that as many steps take, if those done took so long.
+fn time_left(taken: Duration, done: u64, left: u64) -> f64 {
+    taken.as_secs_f64() / done.max(1) as f64 * left as f64
+}
+
 /// What a run takes from one of several corpora: `75.00 % from a.txt (1,000 training tokens, 1.20 epochs; …)`.
 pub(crate) fn part_of_run(part: &PlanPart) -> String {
     let tokens = part.training_tokens.map_or(0, |tokens| tokens as u64);
@@ -261,5 +266,17 @@ pub(crate) fn of_each(names: &[String], losses: &[f32]) -> String {
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_left_take_as_long_as_those_done() {
+        let left = |seconds, done, left| time_left(Duration::from_secs(seconds), done, left);
+        assert_eq!((left(10, 5, 20), left(10, 20, 5)), (40.0, 2.5));
+        assert_eq!((left(10, 5, 0), left(10, 0, 3)), (0.0, 30.0));
     }
 }

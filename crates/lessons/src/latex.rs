@@ -63,6 +63,15 @@ mod tests {
     use latimer_tensor::Device;
 
     #[test]
+    fn whole_numbers_have_no_decimals_until_they_are_too_long_to_be_read() {
+        let whole = [3.0, -0.0, -2.0, 999_999_999.0].map(entry);
+        assert_eq!(whole, ["3", "0", "-2", "999999999"]);
+        for x in [0.5, 1e9, -1e9] {
+            assert_eq!(entry(x), format!("{x:.DIGITS$}"));
+        }
+    }
+
+    #[test]
     fn vectors_are_one_row_and_cubes_are_refused() -> Result<()> {
         let device = Device::reference();
         let x = Tensor::from_slice(&device, &[0.0f32, -0.0, 3.0], [3])?;

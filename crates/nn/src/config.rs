@@ -284,7 +284,6 @@ mod tests {
         for width in [0, 24, 96, 100] {
             largest.ff_width = width;
             let (most, counted) = (largest.most_parameters(), counted(&largest));
-            println!("{width} {most} {counted} {largest:?}");
             assert!(counted <= most, "{width}: {counted} > {most}");
         }
     }

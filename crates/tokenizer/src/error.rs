@@ -396,6 +396,11 @@ mod tests {
         assert_eq!(nearest("x", ["\n", "="].into_iter()), None);
         assert_eq!(nearest("", ["a"].into_iter()), None);
         assert_eq!(nearest(&"x".repeat(1 << 20), known()), None);
+        // Letters count, however many bytes they have: three and four here.
+        for (written, meant) in [("漢字仮名交文", "漢字仮名交じり文"), ("𐐨𐐩𐐪𐐫𐐬𐐭", "𐐨𐐩𐐪𐐫𐐬𐐭𐐮𐐯")]
+        {
+            assert_eq!(nearest(written, [meant].into_iter()), Some(meant));
+        }
     }
 
     #[test]

@@ -255,6 +255,15 @@ fn bench_times_steps() {
     let shares =
         measured["peak_share"].as_f64().unwrap() * measured["peak_gflops"].as_f64().unwrap();
     assert!(shares > 0.0, "{measured}");
+    // The tokens of a step, over all its micro-batches.
+    let tokens = |measured: &serde_json::Value| {
+        let ms = measured["step_ms"]["median"].as_f64().unwrap();
+        measured["tokens_per_s"].as_f64().unwrap() * ms * 1e-3
+    };
+    assert!((tokens(measured) - 32.0).abs() < 1e-6, "{measured}");
+    let thrice = format!("bench train --preset baby {flags} --steps 1 --grad-accum 3");
+    let thrice = &place.json(&thrice)[0];
+    assert!((tokens(thrice) - 96.0).abs() < 1e-6, "{thrice}");
     place.output(&format!("bench train {flags} --steps 1 --warmup 0"));
     let wide = format!("bench train --preset baby --steps 1 {flags} --vocab-size 100");
     let wide = &place.json(&wide)[0];
@@ -309,7 +318,14 @@ fn bench_times_tokens() {
     let place = Place::new();
     let flags = "--n-layer 1 --n-embd 16 --n-head 2 --block-size 16 --runs 2";
     let bench = format!("bench generate --preset baby {flags} --new-tokens 5");
+    let begin = std::time::Instant::now();
     let measured = &place.json(&bench)[0];
+    // Four tokens of each of two texts, none of them faster, lie in that time.
+    let least = measured["ms_per_token"]["min"].as_f64().unwrap();
+    assert!(
+        10.0 * least <= begin.elapsed().as_secs_f64() * 1e3,
+        "{measured}"
+    );
     let parameters = 65 * 16 + 16 * 16 + 12 * 256 + 13 * 16 + 32;
     assert_eq!(measured["params"], parameters);
     assert_eq!(

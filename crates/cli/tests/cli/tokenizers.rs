@@ -165,6 +165,21 @@ fn special_tokens_are_text_unless_asked_for() {
         "to<|end|>",
     );
     assert_eq!(shown.stdout, "to|<|end|>\n");
+    // In colours, which begin again after the sixth.
+    let mut command = place.command("tokenizer encode --tokenizer bpe.json --show --special");
+    let nine = "<|end|>".repeat(9);
+    std::fs::write(place.path("nine.txt"), &nine).unwrap();
+    command.stdin(std::fs::File::open(place.path("nine.txt")).unwrap());
+    let coloured = Outcome::of(command.env("CLICOLOR_FORCE", "1"));
+    assert_eq!(coloured.status, Some(0), "{coloured:?}");
+    let tokens: Vec<&str> = coloured.stdout.split_inclusive("<|end|>").collect();
+    let colours: Vec<&str> = tokens
+        .iter()
+        .filter_map(|t| t.split("\u{1b}[3").nth(1))
+        .collect();
+    assert_eq!(colours.len(), 9, "{coloured:?}");
+    assert_eq!(colours[6..], colours[..3], "{coloured:?}");
+    assert!((1..6).all(|i| colours[i] != colours[0]), "{coloured:?}");
 }
 
 #[test]

@@ -368,6 +368,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn cells_are_marked_and_heated_by_their_numbers() {
+        let values = vec![vec![1.0, -3.0], vec![0.0, 4.0]];
+        let mut m = Matrix::of("scores", ["a", "b"], ["c", "d"], values);
+        m.winners = vec![Some(0), None];
+        m.winning_row = Some(1);
+        let html = shown(&Part::Matrix(m), 2);
+        let cells: Vec<&str> = html
+            .split("<td")
+            .skip(1)
+            .filter_map(|cell| cell.split_once("%\">").map(|(begin, _)| begin.trim()))
+            .collect();
+        // A quarter, three quarters, nothing and all of the greatest.
+        let expected = [
+            "class=\"best\" style=\"--h:25",
+            "class=\"below\" style=\"--h:75",
+            "style=\"--h:0",
+            "style=\"--h:100",
+        ];
+        assert_eq!(cells, expected);
+        assert!(html.contains("<tr><th scope=\"row\">a</th>"), "{html}");
+        assert!(
+            html.contains("<tr class=\"wins\"><th scope=\"row\">b</th>"),
+            "{html}"
+        );
+    }
+
+    #[test]
     fn a_learners_words_cannot_break_the_page() {
         let part = Part::Widget(Widget::Levenshtein {
             word: "</script><b>".to_owned(),

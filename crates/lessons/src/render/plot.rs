@@ -101,3 +101,78 @@ fn bounds(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
         (low, low + 1.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(points: &[(f64, f64)]) -> String {
+        curve(&Curve {
+            name: "loss".to_owned(),
+            of: "step".to_owned(),
+            points: points.to_vec(),
+        })
+    }
+
+    /// The drawing is 640 wide and 220 high; 64, 14, 14 and 36 of it are margins.
+    #[test]
+    fn points_lie_where_their_numbers_say() {
+        let points = |points: &[(f64, f64)]| {
+            let svg = drawn(points);
+            let (_, after) = svg.split_once("<polyline points=\"").unwrap();
+            after.split('"').next().unwrap().to_owned()
+        };
+        // From 0 to the greatest, both ways: the last point is a third of the height up.
+        let from_zero = points(&[(0.0, 3.0), (50.0, 2.0), (100.0, 1.0)]);
+        assert_eq!(from_zero, "64.0,14.0 345.0,70.7 626.0,127.3");
+        // Steps that begin near 0 are counted from 0, others from where they begin.
+        let near = points(&[(5.0, 3.0), (100.0, 1.0)]);
+        assert_eq!(near, "92.1,14.0 626.0,127.3");
+        let far = points(&[(500.0, 3.0), (1000.0, 1.0)]);
+        assert_eq!(far, "64.0,14.0 626.0,127.3");
+        // A loss that stays high is drawn from a twentieth of its fall below its least.
+        let high = points(&[(0.0, 4.0), (100.0, 3.0)]);
+        assert_eq!(high, "64.0,14.0 626.0,175.9");
+    }
+
+    #[test]
+    fn scales_have_five_numbers_from_end_to_end() {
+        let svg = drawn(&[(0.0, 2.0), (100.0, 1.0), (200.0, 0.5)]);
+        let texts: Vec<&str> = svg
+            .split("</text>")
+            .filter_map(|part| part.rsplit_once('>'))
+            .map(|(_, text)| text)
+            .filter(|text| !text.is_empty() && text.parse::<f64>().is_ok())
+            .collect();
+        // Up and across in turn.
+        let expected = [
+            "0.00", "0", "0.50", "50", "1.00", "100", "1.50", "150", "2.00", "200",
+        ];
+        assert_eq!(texts, expected);
+        for at in ["64.0", "204.5", "345.0", "485.5", "626.0"] {
+            assert!(
+                svg.contains(&format!("<text x=\"{at}\" y=\"204.0\"")),
+                "{at}: {svg}"
+            );
+        }
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_shares() {
+        let html = bars(&Bars {
+            name: "right <answers>".to_owned(),
+            series: vec!["before".to_owned(), "after".to_owned()],
+            groups: vec![("short".to_owned(), vec![0.25, 1.0])],
+        });
+        assert!(
+            html.contains("<figcaption>right &lt;answers&gt;</figcaption>"),
+            "{html}"
+        );
+        assert!(html.contains("<p class=\"group\">short</p>"), "{html}");
+        for (name, width) in [("before", "25.0"), ("after", "100.0")] {
+            let bar = html.lines().find(|line| line.contains(name)).unwrap();
+            assert!(bar.contains(&format!("--w:{width}%")), "{bar}");
+            assert!(bar.contains(&format!("<b>{width} %</b>")), "{bar}");
+        }
+    }
+}

@@ -102,3 +102,16 @@ pub(super) fn bandwidth(device: &Device, bytes: u64) -> Result<Limit> {
         by: format!("copying {}", size(bytes)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No machine that this is built for copies less than a MB a second, or 10^15 bytes.
+    #[test]
+    fn the_speed_of_memory_is_one_that_a_machine_may_have() {
+        let limit = bandwidth(&Device::reference(), 1).unwrap();
+        assert!((1e6..1e15).contains(&limit.per_s), "{limit:?}");
+        assert_eq!(limit.by, "copying 32.0 MiB");
+    }
+}

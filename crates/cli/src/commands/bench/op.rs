@@ -239,6 +239,14 @@ fn sets(device: &Device, bytes_of_one: u64) -> usize {
 /// some 10 microseconds, then hardly counts.
 const BETWEEN_WAITS: f64 = 0.02;
 
+/// Whether that many runs in that time are as many as were asked for, or say enough.
+fn enough(runs: usize, time: Duration, asked: Option<usize>) -> bool {
+    match asked {
+        Some(asked) => runs >= asked,
+        None => runs >= *RUNS.end() || (runs >= *RUNS.start() && time > LONG_ENOUGH),
+    }
+}
+
 /// Launches between two waits, and the mean seconds of each such group, inside the device's threads.
 fn time(device: &Device, mut bound: Vec<Bound>, args: &Args) -> Result<(usize, Vec<f64>)> {
     Ok(
@@ -267,14 +275,7 @@ fn time(device: &Device, mut bound: Vec<Bound>, args: &Args) -> Result<(usize, V
             let (begin, mut times) = (Instant::now(), Vec::new());
             loop {
                 times.push(group(launches)?);
-                let enough = match args.runs {
-                    Some(runs) => times.len() >= runs,
-                    None => {
-                        times.len() >= *RUNS.end()
-                            || (times.len() >= *RUNS.start() && begin.elapsed() > LONG_ENOUGH)
-                    }
-                };
-                if enough {
+                if enough(times.len(), begin.elapsed(), args.runs) {
                     return Ok((launches, times));
                 }
             }
@@ -396,5 +397,21 @@ mod tests {
         let (sets, groups) = asked(false, 1 << 37);
         assert_eq!(sets, 1);
         assert_eq!(groups, vec![vec![groups[0][0]]; 3]);
+    }
+
+    #[test]
+    fn runs_go_on_until_they_say_enough() {
+        let (short, long) = (LONG_ENOUGH / 2, LONG_ENOUGH * 2);
+        let (fewest, most) = (*RUNS.start(), *RUNS.end());
+        for (runs, time, expected) in [
+            (fewest, short, false),
+            (fewest - 1, long, false),
+            (fewest, long, true),
+            (most - 1, short, false),
+            (most, short, true),
+        ] {
+            assert_eq!(enough(runs, time, None), expected, "{runs} {time:?}");
+        }
+        assert!(enough(3, short, Some(3)) && !enough(most, long, Some(most + 1)));
     }
 }

@@ -255,3 +255,22 @@ pub(super) const TIMED: &[Timed] = &[
         working: None, scalars: scalars.floats(), beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1,
     }),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some machines multiply zeros faster.
+    #[test]
+    fn operands_have_values_where_they_are_timed() {
+        let device = Device::reference();
+        let operands = Operands {
+            device: &device,
+            dtype: DType::F32,
+        };
+        let values = operands.normal(&[64, 64]).unwrap().to_vec::<f32>().unwrap();
+        assert!(values.iter().all(|&x| x != 0.0));
+        let ids = operands.ids(&[1000], 50).unwrap().to_vec::<u32>().unwrap();
+        assert!(ids.iter().all(|&id| id < 50) && ids.iter().any(|&id| id > 0));
+    }
+}
