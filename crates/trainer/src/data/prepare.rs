@@ -201,9 +201,9 @@ mod tests {
         let tokenizer = Watched(CharTokenizer::fit(line).unwrap(), Mutex::default());
         let out = folder.path().join("shards");
         let mut told = Vec::new();
+        let data = DataFiles::find(&names, &[], folder.path()).unwrap();
         let prepared = prepare(
-            &names,
-            folder.path(),
+            &data,
             &tokenizer,
             &out,
             1 << 24,
