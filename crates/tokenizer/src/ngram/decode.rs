@@ -258,7 +258,12 @@ mod tests {
 
     #[test]
     fn ids_without_a_token_are_unknown_to_a_model_and_refused_in_rows() {
-        let options = NgramOptions::language_model(20); // words 0 to 15, sub-words from 16
+        // Words 0 to 15, sub-words from 16.
+        let options = NgramOptions {
+            vocab_size: 20,
+            required_tokens: vec!["__line".to_owned()],
+            ..NgramOptions::default()
+        };
         let t = NgramTokenizer::fit_with(["a"], options).unwrap();
         assert_eq!((t.words().len(), t.vocab_size()), (4, 18));
         assert_eq!(t.decode(&[3, 4, 15]).unwrap(), "a __unk __unk");

@@ -10,7 +10,8 @@ use super::from_text;
 fn any_config() -> impl Strategy<Value = Config> {
     let preset = prop::sample::select(PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>());
     let integers = prop::collection::vec(1_u64..500, KEYS.len());
-    let floats = prop::collection::vec(prop_oneof![1e-6..1.0_f64, 1e-300..1e-6_f64], KEYS.len());
+    // A product of two, too, is a number that 32 bits hold.
+    let floats = prop::collection::vec(prop_oneof![1e-6..1.0_f64, 1e-18..1e-6_f64], KEYS.len());
     let bools = prop::collection::vec(any::<bool>(), KEYS.len());
     let texts = prop::collection::vec(
         prop::collection::vec("\\PC{1,8}|[\t\r\n\"'\\\\#=]{1,4}", 1..4),
@@ -70,8 +71,9 @@ proptest! {
                 };
                 (key.path(), value)
             })
-            .filter(|(key, _)| key != "data.data")
+            .filter(|(key, _)| key != "data.data" && key != "data.extensions")
             .chain(config.data.data.iter().map(|name| ("data".to_owned(), name.clone())))
+            .chain(config.data.extensions.iter().map(|end| ("extensions".to_owned(), end.clone())))
             .collect();
         prop_assert_eq!(Config::resolve(Some(&config.preset), None, &flags).unwrap(), config);
     }
