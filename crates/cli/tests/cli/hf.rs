@@ -95,7 +95,7 @@ fn what_a_folder_asks_for_and_is_not_computed_is_one_sentence() {
     with(
         "\"use_cache\": true",
         "\"alibi\": true",
-        "alibi is true, but Latimer does not know this key",
+        "alibi is true: Latimer does not know this key",
     );
     fs::write(folder.join("config.json"), &whole).unwrap();
     fs::rename(

@@ -317,19 +317,19 @@ fn what_no_lesson_and_no_translator_takes() {
         ("translate --method exact --scale 2 le", 2, "no softmax"),
         (
             "translate --method softmax --temperature 0 le",
-            1,
-            "the temperature is 0",
+            2,
+            "--temperature is 0: it must be a finite number above 0",
         ),
         (
             "translate --method softmax --scale -1 le",
-            1,
-            "the scale is -1",
+            2,
+            "--scale is -1: it must be a finite number, 0 or more",
         ),
         ("translate --method softmax --scale big le", 2, "`formula`"),
         (
             "translate --method softmax --temperature hot le",
             2,
-            "a number above 0",
+            "--temperature is hot: it must be a finite number above 0",
         ),
         ("translate le", 1, "the methods exact, fuzzy"),
     ] {

@@ -268,7 +268,7 @@ fn what_cannot_be_is_said() {
         (
             "tokenizer train --vocab-size 0 --data text.txt --out x",
             2,
-            "no room",
+            "--vocab-size is 0: it must be a whole number from 1",
         ),
         (
             "tokenizer train --vocab-size 100 --data text.txt --out x",
@@ -315,7 +315,7 @@ fn what_cannot_be_is_said() {
         (
             "data prepare text.txt --tokenizer char.json --out y --shard-tokens 0",
             2,
-            "no room",
+            "--shard-tokens is 0: it must be a whole number from 1",
         ),
         (
             "train --preset baby --data tokens --tokenizer word.json --max-iters 1 --warmup-iters 0",
