@@ -99,8 +99,9 @@ mod tests {
 
     #[test]
     fn a_first_build_is_announced_with_its_length() {
-        assert_eq!(announced(1), "building latimer, once: about 2 minutes");
-        for cores in [2, 64] {
+        assert_eq!(announced(1), "building latimer, once: about 3 minutes");
+        assert_eq!(announced(2), "building latimer, once: about 2 minutes");
+        for cores in [4, 64] {
             assert_eq!(announced(cores), "building latimer, once: about 1 minute");
         }
     }

@@ -373,6 +373,7 @@ fn what_is_not_the_same_run_is_refused_with_what_differs() {
         assert!(said.contains(words), "{said}");
     }
     fs::write(place.path("text.txt"), text).unwrap();
+    fs::create_dir(place.path("none")).unwrap();
     let nothing = Resume::open(&place.path("none")).unwrap_err();
     assert!(matches!(nothing, Error::NothingToResume { .. }));
     // A file that lost what the checkpoint counts on.
