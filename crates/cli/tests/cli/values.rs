@@ -107,7 +107,7 @@ fn words_may_begin_with_a_dash() {
 /// Every option that takes a number, of every command.
 const NUMBERS: &[(&str, &[&str])] = &[
     (
-        "train --preset baby --data text.txt",
+        "train --preset baby --data text.txt --dry-run",
         &[
             "n-layer",
             "n-head",
