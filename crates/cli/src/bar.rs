@@ -37,7 +37,7 @@ impl<'a> Bar<'a> {
         }
     }
 
-    /// The same, begun before: so many parts were done then, in another time.
+    /// A bar for work that was begun earlier: its first parts are done, and do not count for the rate.
     pub(crate) fn after(mut self, first: u64) -> Self {
         self.first = first;
         self
