@@ -44,8 +44,7 @@ add() {
     gzip -9 "$new/$2"
 }
 
-# The command as it is released. Tests take no link-time optimisation: with it they build five times
-# as long.
+# The command as it is released.
 export CARGO_TARGET_DIR=${PACK_TARGET_DIR:-target/gpu-pack}
 export CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_INCREMENTAL=0
 cargo build --release -p latimer
@@ -57,7 +56,6 @@ know=$(LATIMER_CACHE=$new "$CARGO_TARGET_DIR/release/latimer" data list --json |
 [ "$(sha256sum <"$corpus" | cut -d ' ' -f 1)" = "$know" ] ||
     fail "$corpus is damaged: delete it, and run \`latimer data get shakespeare\`"
 
-export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 cargo test --release --no-run --message-format=json-render-diagnostics \
     -p latimer-backend-cuda --test '*' -p latimer-tests --test backends_agree --test production_step >"$new/cargo.json"
 python3 - "$new/cargo.json" >"$new/programs.tsv" <<'PYTHON'

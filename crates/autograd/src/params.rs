@@ -85,6 +85,7 @@ impl ParamInfo {
 
     /// Its logical shape, as files have it.
     #[must_use]
+    #[inline]
     pub fn shape(&self) -> Shape {
         self.shape
     }
@@ -239,6 +240,7 @@ impl Params {
 
     /// The type that passes compute in: `F32`, or `Bf16` after [`Params::enable_bf16`].
     #[must_use]
+    #[inline]
     pub fn dtype(&self) -> DType {
         self.working.as_ref().unwrap_or(&self.values).dtype()
     }
@@ -262,6 +264,7 @@ impl Params {
 
     /// Where the parameters lie.
     #[must_use]
+    #[inline]
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -296,6 +299,7 @@ impl Params {
     ///
     /// # Errors
     /// Never in practice: a key's range lies within its store's slab.
+    #[inline]
     pub fn value(&self, param: Param) -> Result<View<'_>> {
         let info = self.info(param);
         let values = self.working.as_ref().unwrap_or(&self.values);

@@ -70,24 +70,28 @@ impl<'a> Pass<'a> {
 
     /// Where everything lies.
     #[must_use]
+    #[inline]
     pub fn device(&self) -> &'a Device {
         self.params.device()
     }
 
     /// What the pass is for.
     #[must_use]
+    #[inline]
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
     /// Whether operations are remembered.
     #[must_use]
+    #[inline]
     pub fn is_training(&self) -> bool {
         matches!(self.mode, Mode::Train { .. })
     }
 
     /// Makes a tensor from outside known, its gradient wanted.
     #[must_use]
+    #[inline]
     pub fn input(&self, x: Tensor) -> Tensor {
         self.tape.borrow_mut().known.insert(x.id(), true);
         x
@@ -95,6 +99,7 @@ impl<'a> Pass<'a> {
 
     /// Makes a tensor from outside known, without a gradient.
     #[must_use]
+    #[inline]
     pub fn constant(&self, x: Tensor) -> Tensor {
         self.tape.borrow_mut().known.insert(x.id(), false);
         x

@@ -71,12 +71,14 @@ impl Device {
 
     /// The backend itself.
     #[must_use]
+    #[inline]
     pub fn backend(&self) -> &dyn Backend {
         &*self.0.backend
     }
 
     /// Whether two handles name the same device.
     #[must_use]
+    #[inline]
     pub fn same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

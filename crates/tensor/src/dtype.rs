@@ -33,6 +33,7 @@ impl DType {
 
     /// Whether the elements are floating-point numbers.
     #[must_use]
+    #[inline]
     pub const fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F64 | Self::Bf16 | Self::F16)
     }

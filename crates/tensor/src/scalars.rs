@@ -139,6 +139,7 @@ impl Scalars {
 
     /// The floats, `[8]`.
     #[must_use]
+    #[inline]
     pub fn floats(&self) -> View<'_> {
         part(self.floats.view(), 0, Self::LEN)
     }
@@ -154,6 +155,7 @@ impl Scalars {
     /// The random words of the micro-step under way, `[4]`, `U32`: seed (low, high), step, first
     /// row.
     #[must_use]
+    #[inline]
     pub fn random(&self) -> View<'_> {
         let words = DropoutMask::WORDS;
         part(self.words.view(), self.micro_step * words, words)

@@ -34,30 +34,35 @@ impl Shape {
 
     /// The lengths.
     #[must_use]
+    #[inline]
     pub fn dims(&self) -> &[usize] {
         &self.dims[..self.rank()]
     }
 
     /// How many axes.
     #[must_use]
+    #[inline]
     pub const fn rank(&self) -> usize {
         self.rank as usize
     }
 
     /// How many elements; 1 for rank 0.
     #[must_use]
+    #[inline]
     pub const fn numel(&self) -> usize {
         self.dims[0] * self.dims[1] * self.dims[2] * self.dims[3]
     }
 
     /// The last length, 1 for rank 0: the columns when the tensor is seen as rows.
     #[must_use]
+    #[inline]
     pub fn columns(&self) -> usize {
         self.dims().last().copied().unwrap_or(1)
     }
 
     /// All lengths but the last, multiplied: the rows.
     #[must_use]
+    #[inline]
     pub fn rows(&self) -> usize {
         self.dims().iter().rev().skip(1).product()
     }

@@ -117,30 +117,35 @@ impl Tensor {
 
     /// The lengths of the axes.
     #[must_use]
+    #[inline]
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
     /// The lengths of the axes, as a slice.
     #[must_use]
+    #[inline]
     pub fn dims(&self) -> &[usize] {
         self.shape.dims()
     }
 
     /// The element type.
     #[must_use]
+    #[inline]
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
     /// Where it lies.
     #[must_use]
+    #[inline]
     pub fn device(&self) -> &Device {
         self.storage.device()
     }
 
     /// Which value it holds.
     #[must_use]
+    #[inline]
     pub fn id(&self) -> TensorId {
         self.id
     }
@@ -189,6 +194,7 @@ impl Tensor {
 
     /// The whole, to be read by an operation.
     #[must_use]
+    #[inline]
     pub fn view(&self) -> View<'_> {
         View::new(self.storage.buffer(), self.offset, self.shape, self.dtype)
     }
@@ -197,6 +203,7 @@ impl Tensor {
     ///
     /// # Errors
     /// [`Error::Shared`] while another handle to this memory exists.
+    #[inline]
     pub fn view_mut(&mut self) -> Result<ViewMut<'_>> {
         let (shape, offset) = (self.shape, self.offset);
         let storage = Arc::get_mut(&mut self.storage).ok_or(Error::Shared { shape })?;
@@ -205,6 +212,7 @@ impl Tensor {
 
     /// Whether this is the only handle to its memory.
     #[must_use]
+    #[inline]
     pub fn is_sole_owner(&self) -> bool {
         Arc::strong_count(&self.storage) == 1
     }

@@ -48,36 +48,42 @@ impl<'a> View<'a> {
 
     /// A number that views of the same buffer share, and those of others that live now have not.
     #[must_use]
+    #[inline]
     pub fn memory(&self) -> usize {
         std::ptr::from_ref(self.buffer).cast::<()>().addr()
     }
 
     /// Where the window starts in the buffer, in bytes; a multiple of the element's size.
     #[must_use]
+    #[inline]
     pub fn offset(&self) -> usize {
         self.offset
     }
 
     /// The window's shape.
     #[must_use]
+    #[inline]
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
     /// The window's element type.
     #[must_use]
+    #[inline]
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
     /// How many elements.
     #[must_use]
+    #[inline]
     pub fn numel(&self) -> usize {
         self.shape.numel()
     }
 
     /// How many bytes.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.numel() * self.dtype.size()
     }
@@ -119,36 +125,42 @@ impl<'a> ViewMut<'a> {
 
     /// See [`View::offset`].
     #[must_use]
+    #[inline]
     pub fn offset(&self) -> usize {
         self.view.offset
     }
 
     /// The window's shape.
     #[must_use]
+    #[inline]
     pub fn shape(&self) -> Shape {
         self.view.shape
     }
 
     /// The window's element type.
     #[must_use]
+    #[inline]
     pub fn dtype(&self) -> DType {
         self.view.dtype
     }
 
     /// How many elements.
     #[must_use]
+    #[inline]
     pub fn numel(&self) -> usize {
         self.view.numel()
     }
 
     /// How many bytes.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.view.bytes()
     }
 
     /// Reads what this may write.
     #[must_use]
+    #[inline]
     pub fn as_view(&self) -> View<'_> {
         self.view
     }

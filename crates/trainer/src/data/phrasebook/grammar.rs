@@ -16,7 +16,7 @@ pub(super) trait Choices {
     fn below(&mut self, n: u64) -> u64;
 
     /// Whether a word may be chosen. Only a search rules any out.
-    fn allows(&self, _word: &impl Lexeme) -> bool {
+    fn allows(&self, _word: &dyn Lexeme) -> bool {
         true
     }
 
@@ -42,9 +42,9 @@ impl Choices for Stream {
 
 /// One of the `items` that fit, each equally likely.
 fn choose<T: Lexeme>(
-    from: &mut impl Choices,
+    from: &mut dyn Choices,
     items: &'static [T],
-    fits: impl Fn(&T) -> bool,
+    fits: &dyn Fn(&T) -> bool,
 ) -> &'static T {
     let may = |item: &&T| fits(item) && from.allows(*item);
     let count = items.iter().filter(may).count();
@@ -218,7 +218,7 @@ pub(super) fn says_more(attribute: Option<&Adjective>, predicate: &Adjective) ->
 }
 
 /// A sentence of this structure.
-pub(super) fn draw(structure: Structure, from: &mut impl Choices) -> Sentence {
+pub(super) fn draw(structure: Structure, from: &mut dyn Choices) -> Sentence {
     use Adjectives::{Two, UpToOne};
     use Determiners::{Any, Definite, Indefinite};
     match structure {
@@ -256,7 +256,7 @@ pub(super) fn draw(structure: Structure, from: &mut impl Choices) -> Sentence {
         Structure::Relative => draw_relative(from, false),
         Structure::NotRelative => draw_relative(from, true),
         Structure::ThereIs => {
-            let subject = Subject::Noun(draw_phrase(from, Indefinite, UpToOne, |_| true));
+            let subject = Subject::Noun(draw_phrase(from, Indefinite, UpToOne, &|_| true));
             let predicate = draw_place(from, &subject, UpToOne);
             Sentence::statement(subject, predicate).mood(Mood::ThereIs)
         }
@@ -271,7 +271,7 @@ pub(super) fn draw(structure: Structure, from: &mut impl Choices) -> Sentence {
 }
 
 /// `S est ADJECTIVE` or `S est PLACE`.
-fn draw_being(from: &mut impl Choices) -> Sentence {
+fn draw_being(from: &mut dyn Choices) -> Sentence {
     let subject = draw_subject(from, ANY);
     let predicate = if from.once_in(2) {
         draw_quality(from, &subject)
@@ -282,12 +282,12 @@ fn draw_being(from: &mut impl Choices) -> Sentence {
 }
 
 /// `S VERB` or `S VERB OBJECT`.
-fn draw_acting(from: &mut impl Choices, objects: Determiners) -> Sentence {
+fn draw_acting(from: &mut dyn Choices, objects: Determiners) -> Sentence {
     let subject = draw_subject(from, LIVING);
     Sentence::statement(subject, draw_action(from, objects))
 }
 
-fn draw_relative(from: &mut impl Choices, negated: bool) -> Sentence {
+fn draw_relative(from: &mut dyn Choices, negated: bool) -> Sentence {
     let objects = if negated {
         Determiners::Definite
     } else {
@@ -300,11 +300,11 @@ fn draw_relative(from: &mut impl Choices, negated: bool) -> Sentence {
 }
 
 /// Two different nouns.
-fn draw_both(from: &mut impl Choices) -> Sentence {
+fn draw_both(from: &mut dyn Choices) -> Sentence {
     use Adjectives::{None, UpToOne};
     if from.once_in(2) {
-        let first = draw_phrase(from, Determiners::Any, None, |_| true);
-        let second = draw_phrase(from, Determiners::Any, None, |noun| {
+        let first = draw_phrase(from, Determiners::Any, None, &|_| true);
+        let second = draw_phrase(from, Determiners::Any, None, &|noun| {
             !std::ptr::eq(noun, first.noun)
         });
         let subject = Subject::Both(first, second);
@@ -312,7 +312,7 @@ fn draw_both(from: &mut impl Choices) -> Sentence {
         Sentence::statement(subject, predicate)
     } else {
         let first = draw_living(from);
-        let second = draw_phrase(from, Determiners::Any, UpToOne, |noun| {
+        let second = draw_phrase(from, Determiners::Any, UpToOne, &|noun| {
             fits(noun.traits, LIVING) && !std::ptr::eq(noun, first.noun)
         });
         Sentence::statement(
@@ -323,23 +323,23 @@ fn draw_both(from: &mut impl Choices) -> Sentence {
 }
 
 /// Two adjectives at the subject of `S VERB`, or at the object of a subject without adjective.
-fn draw_two_adjectives(from: &mut impl Choices) -> Sentence {
+fn draw_two_adjectives(from: &mut dyn Choices) -> Sentence {
     use Determiners::Any;
     if from.once_in(2) {
         let living = |noun: &Noun| fits(noun.traits, LIVING);
-        let subject = Subject::Noun(draw_phrase(from, Any, Adjectives::Two, living));
+        let subject = Subject::Noun(draw_phrase(from, Any, Adjectives::Two, &living));
         Sentence::statement(subject, Predicate::Acts(draw_verb(from, false)))
     } else {
         let living = |noun: &Noun| fits(noun.traits, LIVING);
-        let subject = Subject::Noun(draw_phrase(from, Any, Adjectives::None, living));
+        let subject = Subject::Noun(draw_phrase(from, Any, Adjectives::None, &living));
         Sentence::statement(subject, draw_action_on(from, Any, Adjectives::Two))
     }
 }
 
 /// A pronoun (one in three) or a noun phrase with one of `traits` and up to one adjective.
-fn draw_subject(from: &mut impl Choices, traits: u16) -> Subject {
+fn draw_subject(from: &mut dyn Choices, traits: u16) -> Subject {
     if from.once_in(3) {
-        let pronoun = choose(from, &PRONOUNS, |_| true);
+        let pronoun = choose(from, &PRONOUNS, &|_| true);
         let gender = pronoun.gender.unwrap_or_else(|| {
             if from.once_in(2) {
                 Gender::Masculine
@@ -353,51 +353,51 @@ fn draw_subject(from: &mut impl Choices, traits: u16) -> Subject {
         from,
         Determiners::Any,
         Adjectives::UpToOne,
-        |noun| fits(noun.traits, traits),
+        &|noun| fits(noun.traits, traits),
     ))
 }
 
-fn draw_living(from: &mut impl Choices) -> NounPhrase {
-    draw_phrase(from, Determiners::Any, Adjectives::UpToOne, |noun| {
+fn draw_living(from: &mut dyn Choices) -> NounPhrase {
+    draw_phrase(from, Determiners::Any, Adjectives::UpToOne, &|noun| {
         fits(noun.traits, LIVING)
     })
 }
 
 /// An adjective that the subject can have, of another family than the one it already has.
-fn draw_quality(from: &mut impl Choices, subject: &Subject) -> Predicate {
+fn draw_quality(from: &mut dyn Choices, subject: &Subject) -> Predicate {
     let attribute = match subject {
         Subject::Noun(phrase) => phrase.before.or(phrase.after),
         Subject::Pronoun(..) | Subject::Both(..) => None,
     };
-    Predicate::Is(choose(from, &ADJECTIVES, |adjective| {
+    Predicate::Is(choose(from, &ADJECTIVES, &|adjective| {
         subject.fits(adjective.fits) && says_more(attribute, adjective)
     }))
 }
 
-fn draw_place(from: &mut impl Choices, subject: &Subject, adjectives: Adjectives) -> Predicate {
+fn draw_place(from: &mut dyn Choices, subject: &Subject, adjectives: Adjectives) -> Predicate {
     let (preposition, place) = draw_where(from, subject, adjectives);
     Predicate::At(preposition, place)
 }
 
 /// A preposition and a place, which is not the subject itself.
 fn draw_where(
-    from: &mut impl Choices,
+    from: &mut dyn Choices,
     subject: &Subject,
     adjectives: Adjectives,
 ) -> (&'static Preposition, NounPhrase) {
-    let preposition = choose(from, &PREPOSITIONS, |p| subject.fits(p.subject));
-    let place = draw_phrase(from, Determiners::after(preposition), adjectives, |noun| {
+    let preposition = choose(from, &PREPOSITIONS, &|p| subject.fits(p.subject));
+    let place = draw_phrase(from, Determiners::after(preposition), adjectives, &|noun| {
         fits(noun.traits, preposition.place) && !subject.has_noun(noun)
     });
     (preposition, place)
 }
 
-fn draw_verb(from: &mut impl Choices, transitive: bool) -> &'static Verb {
-    choose(from, &VERBS, |verb| (verb.object != 0) == transitive)
+fn draw_verb(from: &mut dyn Choices, transitive: bool) -> &'static Verb {
+    choose(from, &VERBS, &|verb| (verb.object != 0) == transitive)
 }
 
 /// An action, without object or with one.
-fn draw_action(from: &mut impl Choices, objects: Determiners) -> Predicate {
+fn draw_action(from: &mut dyn Choices, objects: Determiners) -> Predicate {
     if from.once_in(2) {
         Predicate::Acts(draw_verb(from, false))
     } else {
@@ -406,12 +406,12 @@ fn draw_action(from: &mut impl Choices, objects: Determiners) -> Predicate {
 }
 
 fn draw_action_on(
-    from: &mut impl Choices,
+    from: &mut dyn Choices,
     objects: Determiners,
     adjectives: Adjectives,
 ) -> Predicate {
     let verb = draw_verb(from, true);
-    let object = draw_phrase(from, objects, adjectives, |noun| {
+    let object = draw_phrase(from, objects, adjectives, &|noun| {
         fits(noun.traits, verb.object)
     });
     Predicate::ActsOn(verb, object)
@@ -420,10 +420,10 @@ fn draw_action_on(
 /// A noun phrase: singular or plural, `le` one time in four more than its share, without adjective
 /// one time in four where `adjectives` allow one.
 fn draw_phrase(
-    from: &mut impl Choices,
+    from: &mut dyn Choices,
     determiners: Determiners,
     adjectives: Adjectives,
-    wanted: impl Fn(&Noun) -> bool,
+    wanted: &dyn Fn(&Noun) -> bool,
 ) -> NounPhrase {
     let noun = choose(from, &NOUNS, wanted);
     let many = from.once_in(2);
@@ -432,12 +432,12 @@ fn draw_phrase(
     let determiner = if the_may_be && from.once_in(4) {
         the
     } else {
-        choose(from, &DETERMINERS, |determiner| {
+        choose(from, &DETERMINERS, &|determiner| {
             determiners.allow(determiner, many)
         })
     };
-    let adjective_that = |from: &mut _, wanted: fn(&Adjective) -> bool| {
-        choose(from, &ADJECTIVES, |a| {
+    let adjective_that = |from: &mut dyn Choices, wanted: fn(&Adjective) -> bool| {
+        choose(from, &ADJECTIVES, &|a| {
             fits(noun.traits, a.fits) && wanted(a)
         })
     };

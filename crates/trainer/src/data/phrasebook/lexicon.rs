@@ -132,41 +132,41 @@ pub(super) struct Pronoun {
 /// A word with the French forms that it can have in a sentence.
 pub(super) trait Lexeme {
     /// Whether `holds` is true of one of its forms; of a preposition of two words, of the first.
-    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool;
+    fn has_form(&self, holds: &dyn Fn(&str) -> bool) -> bool;
 }
 
 impl Lexeme for Noun {
-    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+    fn has_form(&self, holds: &dyn Fn(&str) -> bool) -> bool {
         self.french.into_iter().any(holds)
     }
 }
 
 impl Lexeme for Adjective {
-    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+    fn has_form(&self, holds: &dyn Fn(&str) -> bool) -> bool {
         holds(self.before_vowel) || self.french.into_iter().any(holds)
     }
 }
 
 impl Lexeme for Verb {
-    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+    fn has_form(&self, holds: &dyn Fn(&str) -> bool) -> bool {
         holds(self.infinitive) || self.french.into_iter().any(holds)
     }
 }
 
 impl Lexeme for Determiner {
-    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+    fn has_form(&self, holds: &dyn Fn(&str) -> bool) -> bool {
         holds(self.plural) || self.singular.into_iter().any(holds)
     }
 }
 
 impl Lexeme for Preposition {
-    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+    fn has_form(&self, holds: &dyn Fn(&str) -> bool) -> bool {
         holds(self.french[0])
     }
 }
 
 impl Lexeme for Pronoun {
-    fn has_form(&self, holds: impl Fn(&str) -> bool) -> bool {
+    fn has_form(&self, holds: &dyn Fn(&str) -> bool) -> bool {
         holds(self.french)
     }
 }

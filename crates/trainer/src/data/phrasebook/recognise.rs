@@ -53,7 +53,7 @@ impl<'a> Search<'a> {
         }
         let is_noun = |word: &&&str| {
             let is = |form: &str| form == **word;
-            NOUNS.iter().any(|noun| noun.has_form(is)) && !VERBS.iter().any(|v| v.has_form(is))
+            NOUNS.iter().any(|noun| noun.has_form(&is)) && !VERBS.iter().any(|v| v.has_form(&is))
         };
         if wanted.iter().filter(is_noun).count() > MOST_NOUNS {
             return None;
@@ -116,8 +116,8 @@ impl Choices for Search<'_> {
         self.path[self.at - 1].0
     }
 
-    fn allows(&self, word: &impl Lexeme) -> bool {
-        word.has_form(|form| self.words.contains(&form))
+    fn allows(&self, word: &dyn Lexeme) -> bool {
+        word.has_form(&|form| self.words.contains(&form))
     }
 
     fn give_up(&mut self) {
