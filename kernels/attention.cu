@@ -14,16 +14,20 @@
 //   lse, delta        [B, NH, T]     f32
 //   k_cache, v_cache  [B, NH, S, D]
 //
-// Entries, for heads up to d = 32, 64, 128 and 256 (narrower ones are padded with zeros), blocks of
-// 128 threads in a row; a block's rows, the columns it meets at a time, its shared memory in bytes:
+// Entries, for heads up to d = 64, 128 and 256 (narrower ones are padded with zeros, which change no
+// bit), blocks of 128 threads in a row; a block's rows, the columns it meets at a time, its shared
+// memory in bytes:
+//
+//   d                                    64            128           256
+//   attention_forward_f32_d              64x64 52228   64x32 51716   32x32 46596
+//   attention_backward_kv_f32_d          64x32 52996   32x32 47364   16x32 44548
+//   attention_backward_q_f32_d           64x32 52740   32x32 47108   16x32 44292
+//     one block a block of rows of each head: B·NH·ceil(T / rows)
 //
 //   d                                    32            64            128           256
-//   attention_forward_f32_d              64x64 35844   64x64 52228   64x32 51716   32x32 46596
-//   attention_backward_kv_f32_d          64x32 32516   64x32 52996   32x32 47364   16x32 44548
-//   attention_backward_q_f32_d           64x32 32260   64x32 52740   32x32 47108   16x32 44292
-//     one block a block of rows of each head: B·NH·ceil(T / rows)
 //   attention_decode_f32_d               2304          4352          8448          16640
 //     B·NH·T blocks, times the stretches that keys are cut into
+//
 //   attention_delta_f32, attention_append_f32: a warp a row of a head
 //   attention_decode_combine_f32: a block a row of a head
 //

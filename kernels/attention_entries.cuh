@@ -40,15 +40,12 @@
 
 /// All entries of an element type, TYPE as their names have it.
 #define ATTENTION_ENTRIES(T, TYPE)                                                                 \
-    ATTENTION_FORWARD(T, TYPE, 32, 4, 64)                                                          \
     ATTENTION_FORWARD(T, TYPE, 64, 4, 64)                                                          \
     ATTENTION_FORWARD(T, TYPE, 128, 4, 32)                                                         \
     ATTENTION_FORWARD(T, TYPE, 256, 2, 32)                                                         \
-    ATTENTION_BACKWARD(T, attention_backward_kv, TYPE, 32, 4, 32)                                  \
     ATTENTION_BACKWARD(T, attention_backward_kv, TYPE, 64, 4, 32)                                  \
     ATTENTION_BACKWARD(T, attention_backward_kv, TYPE, 128, 2, 32)                                 \
     ATTENTION_BACKWARD(T, attention_backward_kv, TYPE, 256, 1, 32)                                 \
-    ATTENTION_BACKWARD(T, attention_backward_q, TYPE, 32, 4, 32)                                   \
     ATTENTION_BACKWARD(T, attention_backward_q, TYPE, 64, 4, 32)                                   \
     ATTENTION_BACKWARD(T, attention_backward_q, TYPE, 128, 2, 32)                                  \
     ATTENTION_BACKWARD(T, attention_backward_q, TYPE, 256, 1, 32)                                  \

@@ -262,3 +262,93 @@ fn later_positions_do_not_leak() {
         assert!(lse[..last].iter().all(|x| x.is_finite()) && lse[last].is_nan());
     }
 }
+
+/// Numbers in `[-1, 1)` of heads `[rows, heads, d]`, each head followed by zeros up to `wide`. The same
+/// numbers whatever `wide` is.
+fn padded_heads(rows: usize, heads: usize, d: usize, wide: usize, seed: usize) -> Vec<f32> {
+    let mut x = vec![0.0; rows * heads * wide];
+    for (h, head) in x.chunks_exact_mut(wide).enumerate() {
+        for (i, x) in head[..d].iter_mut().enumerate() {
+            let word = (h * d + i + seed).wrapping_mul(2_654_435_761) % 65_536;
+            *x = word as f32 / 32_768.0 - 1.0;
+        }
+    }
+    x
+}
+
+/// The first `d` of every `wide` elements.
+fn unpadded(x: &[f32], d: usize, wide: usize) -> Vec<u32> {
+    let heads = x.chunks_exact(wide);
+    heads
+        .flat_map(|head| head[..d].iter().map(|x| x.to_bits()))
+        .collect()
+}
+
+/// y, lse and dqkv of two heads of width `d` that are stored with zeros up to `wide`.
+fn with_padding(d: usize, wide: usize, dtype: DType, rate: f32) -> Result<[Vec<u32>; 3]> {
+    let device = cuda(0);
+    let (t, n_head, c) = (70, 2, 2 * wide);
+    let (scale, causal, site) = (1.0 / (d as f32).sqrt(), true, 7);
+    let random = Tensor::from_slice(&device, &[3u32, 5, 7, 0], [4])?;
+    let heads = |parts: usize, seed| padded_heads(t * parts, n_head, d, wide, seed);
+    let qkv = on(&device, dtype, &heads(3, 1), &[1, t, 3 * c])?;
+    let dy = on(&device, dtype, &heads(1, 2), &[1, t, c])?;
+    let mut y = on(&device, dtype, &vec![0.0; t * c], &[1, t, c])?;
+    let mut lse = Tensor::from_slice(&device, &vec![0.0f32; n_head * t], [1, n_head, t])?;
+    let mut dqkv = on(&device, dtype, &vec![0.0; 3 * t * c], &[1, t, 3 * c])?;
+    device.run(Attention {
+        qkv: qkv.view(),
+        y: y.view_mut()?,
+        lse: lse.view_mut()?,
+        n_head,
+        scale,
+        causal,
+        rate,
+        site,
+        random: Some(random.view()),
+    })?;
+    device.run(AttentionBackward {
+        qkv: qkv.view(),
+        y: y.view(),
+        lse: lse.view(),
+        dy: dy.view(),
+        dqkv: dqkv.view_mut()?,
+        n_head,
+        scale,
+        causal,
+        rate,
+        site,
+        random: Some(random.view()),
+    })?;
+    assert_eq!(device.fallbacks(), 0, "all ran natively");
+    Ok([
+        unpadded(&y.cast(DType::F32)?.to_vec()?, d, wide),
+        lse.to_vec::<f32>()?.iter().map(|x| x.to_bits()).collect(),
+        unpadded(&dqkv.cast(DType::F32)?.to_vec()?, d, wide),
+    ])
+}
+
+/// Heads narrower than 64 run in the kernels for 64: zeros beyond their width change no bit.
+#[test]
+fn narrow_heads_have_the_bits_of_padded_ones() {
+    // In bf16 widths that tensor cores do not take, padded to one of those.
+    for (d, wide, dtype) in [
+        (1, 63, DType::F32),
+        (16, 64, DType::F32),
+        (32, 64, DType::F32),
+        (17, 34, DType::F32),
+        (8, 48, DType::Bf16),
+        (24, 56, DType::Bf16),
+        (31, 62, DType::Bf16),
+    ] {
+        for rate in [0.0, 0.3] {
+            let narrow = with_padding(d, d, dtype, rate).expect("runs");
+            let padded = with_padding(d, wide, dtype, rate).expect("runs");
+            assert!(
+                narrow == padded,
+                "{dtype} heads of {d} and of {wide}, rate {rate}"
+            );
+            assert!(narrow.iter().flatten().any(|&bits| bits != 0));
+        }
+    }
+}

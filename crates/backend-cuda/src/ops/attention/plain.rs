@@ -11,25 +11,29 @@ use latimer_tensor::{DType, Ran, Result, View};
 const BLOCK: u32 = 128;
 const WARPS: usize = 4;
 
+/// Widths that heads are padded to, forward and backward.
+const WIDTHS: &[usize] = &[64, 128, 256];
+/// Widths that heads are padded to when few positions are decoded: bound by the memory that is read, a
+/// padded head costs more there.
+const DECODE_WIDTHS: &[usize] = &[32, 64, 128, 256];
+
 /// A kernel's name for an element type and the width that heads are padded to.
 macro_rules! by_width {
-    ($dtype:expr, $width:expr, $name:literal) => {
+    ($dtype:expr, $width:expr, $name:literal, [$($d:literal)*]) => {
         match ($dtype, $width) {
-            (DType::F32, 32) => concat!($name, "_f32_d32"),
-            (DType::F32, 64) => concat!($name, "_f32_d64"),
-            (DType::F32, 128) => concat!($name, "_f32_d128"),
-            (DType::F32, 256) => concat!($name, "_f32_d256"),
-            (DType::Bf16, 32) => concat!($name, "_bf16_d32"),
-            (DType::Bf16, 64) => concat!($name, "_bf16_d64"),
-            (DType::Bf16, 128) => concat!($name, "_bf16_d128"),
-            (DType::Bf16, 256) => concat!($name, "_bf16_d256"),
+            $((DType::F32, $d) => concat!($name, "_f32_d", $d),
+            (DType::Bf16, $d) => concat!($name, "_bf16_d", $d),)*
             _ => return Ok(Ran::Unsupported),
         }
     };
+    ($dtype:expr, $width:expr, $name:literal) => {
+        by_width!($dtype, $width, $name, [64 128 256])
+    };
 }
 
-/// The width that heads are padded to; `None` where there is no kernel, for the width or the type.
-fn padded(cuda: &Cuda, dtype: DType, s: AttentionSizes) -> Option<usize> {
+/// The narrowest of `widths` that a head fits into; `None` where there is no kernel, for the width or
+/// the type.
+fn padded(cuda: &Cuda, dtype: DType, s: AttentionSizes, widths: &[usize]) -> Option<usize> {
     let known = match dtype {
         DType::F32 => true,
         DType::Bf16 => cuda.has_bf16(),
@@ -39,7 +43,7 @@ fn padded(cuda: &Cuda, dtype: DType, s: AttentionSizes) -> Option<usize> {
     let counted = s.seq_len < 1 << 30
         && s.batch * s.seq_len * s.n_head < 1 << 31
         && s.n_head * s.head_dim < 1 << 24;
-    let width = [32, 64, 128, 256].into_iter().find(|w| s.head_dim <= *w);
+    let width = widths.iter().copied().find(|w| s.head_dim <= *w);
     width.filter(|_| known && counted)
 }
 
@@ -57,7 +61,7 @@ impl Tiles {
     /// Those of forward, as `kernels/attention_entries.cuh` has them.
     fn forward(width: usize) -> Self {
         let (rows, columns) = match width {
-            32 | 64 => (4, 64),
+            64 => (4, 64),
             128 => (4, 32),
             _ => (2, 32),
         };
@@ -71,7 +75,7 @@ impl Tiles {
     /// Those of both passes of backward.
     fn backward(width: usize) -> Self {
         let rows = match width {
-            32 | 64 => 4,
+            64 => 4,
             128 => 2,
             _ => 1,
         };
@@ -133,7 +137,7 @@ fn further(base: Arg, elements: usize, dtype: DType) -> Arg {
 
 pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Ran> {
     let (s, dtype) = (op.sizes(), op.qkv.dtype());
-    let Some(width) = padded(cuda, dtype, s) else {
+    let Some(width) = padded(cuda, dtype, s, WIDTHS) else {
         return Ok(Ran::Unsupported);
     };
     let qkv = input(op.qkv, "attention", "qkv")?;
@@ -215,7 +219,7 @@ fn launch_forward(
 
 pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ran> {
     let (s, dtype, name) = (op.sizes(), op.qkv.dtype(), "attention_backward");
-    let Some(width) = padded(cuda, dtype, s) else {
+    let Some(width) = padded(cuda, dtype, s, WIDTHS) else {
         return Ok(Ran::Unsupported);
     };
     let qkv = input(op.qkv, name, "qkv")?;
@@ -281,7 +285,9 @@ pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Ran> {
     let (s, dtype, name) = (op.sizes(), op.qkv.dtype(), "attention_decode");
     let room = op.k_cache.shape().dims()[2];
     let keys = op.position + s.seq_len;
-    let Some(width) = padded(cuda, dtype, s).filter(|_| room < 1 << 30) else {
+    let is_few = s.seq_len <= FEW;
+    let widths = if is_few { DECODE_WIDTHS } else { WIDTHS };
+    let Some(width) = padded(cuda, dtype, s, widths).filter(|_| room < 1 << 30) else {
         return Ok(Ran::Unsupported);
     };
     let qkv = input(op.qkv, name, "qkv")?;
@@ -293,7 +299,7 @@ pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Ran> {
     let [n_head, seq_len, head_dim] = [s.n_head, s.seq_len, s.head_dim].map(|n| n as u32);
     let [room_u32, position] = [room, op.position].map(|n| n as u32);
 
-    if s.seq_len > FEW {
+    if !is_few {
         cuda.kernels.launch(
             by_dtype!(dtype, "attention_append"),
             Geometry::row(rows.div_ceil(WARPS), BLOCK),
@@ -337,7 +343,7 @@ pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Ran> {
     // 16 running softmaxes a block: two numbers (and two of padding) beside the values.
     let shared = 4 * 16 * (width + 4);
     cuda.kernels.launch(
-        by_width!(dtype, width, "attention_decode"),
+        by_width!(dtype, width, "attention_decode", [32 64 128 256]),
         Geometry::row(rows * splits, BLOCK).shared(shared),
         &[
             qkv,
