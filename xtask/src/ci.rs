@@ -1,12 +1,12 @@
 //! The checks a commit must pass.
 
-use crate::kernels;
-use crate::run::{Outcome, cargo, succeed, target_folder};
 use crate::tidy;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
+use xtask::entries;
+use xtask::run::{Outcome, cargo, succeed, target_folder, tool};
 
 /// Every test of the workspace, documentation examples included.
 pub(crate) fn test(args: &[OsString]) -> Outcome {
@@ -28,7 +28,7 @@ pub(crate) fn test(args: &[OsString]) -> Outcome {
 pub(crate) fn ci() -> Outcome {
     let start = Instant::now();
     tidy::tidy()?;
-    kernels::check_committed()?;
+    succeed(tool("kernels").arg("check"))?;
     succeed(cargo().args(["fmt", "--all", "--check"]))?;
     lint(&["--workspace", "--all-targets"])?;
     // Every feature apart; there is one, and it is on by default.
@@ -60,7 +60,7 @@ fn lint(what: &[&str]) -> Result<(), String> {
 pub(crate) fn outside() -> Outcome {
     let folder = Path::new("tests/outside");
     let target = target_folder()?.join("outside");
-    for project in tidy::entries(folder)? {
+    for project in entries(folder)? {
         let manifest = project.join("Cargo.toml");
         if !manifest.is_file() {
             continue;

@@ -5,12 +5,12 @@
 //! in `target/fuzz/corpus/TARGET`. A panic, a hang, or more memory than an input of that size may
 //! ask for ends the task with an error; the input is kept below `target/fuzz/artifacts`.
 
-use crate::run::{Outcome, succeed, target_folder};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
+use xtask::run::{Outcome, succeed, target_folder};
 
 const PROJECT: &str = "fuzz";
 
@@ -196,13 +196,13 @@ mod tests {
     /// Every target has seeds, none longer than its inputs may be, and a dictionary.
     #[test]
     fn targets_have_what_they_start_from() {
-        crate::run::to_root().unwrap();
+        xtask::run::to_root().unwrap();
         let targets = targets().unwrap();
         let known = FORMATS.map(|(target, ..)| target);
         assert_eq!(targets, known);
         for (target, words, longest) in FORMATS {
             let seeds = Path::new(PROJECT).join("seeds").join(target);
-            let seeds = crate::tidy::entries(&seeds).unwrap();
+            let seeds = xtask::entries(&seeds).unwrap();
             assert!(!seeds.is_empty(), "{target}");
             for seed in seeds {
                 let length = fs::metadata(&seed).unwrap().len();

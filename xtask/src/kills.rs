@@ -1,9 +1,9 @@
 //! More kills than the ordinary tests have time for: a training run killed at random moments, again
 //! and again, must leave the bytes of a run never killed.
 
-use crate::run::{Outcome, cargo, succeed};
 use std::ffi::OsString;
 use std::process::ExitCode;
+use xtask::run::{Outcome, cargo, succeed};
 
 /// Unless another number is asked for.
 const KILLS: u32 = 500;

@@ -1,20 +1,18 @@
-//! `cargo xtask`: the developers' tasks, and the front door to the `latimer` command.
+//! `cargo xtask`: the front door. It forwards to the `latimer` command, to cargo, and to the developers'
+//! tools in `xtask/bench`, `xtask/kernels` and `xtask/mutants`, which are built when they are asked for.
 //!
-//! A door, not a room: it is built in the dev profile, so anything that computes is built in
-//! release mode and then takes this process's place.
+//! Everybody who types `cargo xtask train` compiles this program first, so it stays small and depends on
+//! nothing. What it forwards to takes its place in the process.
 
-mod bench;
 mod ci;
-mod faults;
 mod fuzz;
-mod kernels;
 mod kills;
 mod miri;
-mod mutants;
-mod run;
 mod tidy;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
+use xtask::run;
 
 const HELP: &str = "\
 usage: cargo xtask COMMAND [ARGS]
@@ -40,9 +38,9 @@ developers' tasks:
   bench [--against pytorch] [--generate] [--instructions OP]
                 measures training steps or decoding, alternately with PyTorch's, and puts them on
                 record (`bench --help`); `bench train`, `generate` and `op` are the latimer command's
-  kernels build [NAME] | check | list | sanitize
+  kernels build [NAME] | check | list | show NAME | sanitize
                 compiles the CUDA kernels (fetches a compiler: 51 MB, once), says whether what is
-                committed is what they make, lists them
+                committed is what they make, lists them, prints one's PTX
 
 everything else is the latimer command, built in release mode:
 ";
@@ -54,14 +52,13 @@ fn main() -> ExitCode {
     let outcome = match command.as_ref().and_then(|c| c.to_str()) {
         Some("test") => ci::test(&rest),
         Some("ci") => run::to_root().and_then(|()| ci::ci()),
-        Some("bench") => bench::bench(&rest),
+        Some("bench") if !is_latimers_bench(&rest) => run::become_tool("bench", rest),
         Some("tidy") => run::to_root().and_then(|()| tidy::tidy()),
-        Some("faults") => run::to_root().and_then(|()| faults::faults(&rest)),
+        Some("faults" | "mutants") => run::become_tool("mutants", command.into_iter().chain(rest)),
         Some("fuzz") => run::to_root().and_then(|()| fuzz::fuzz(&rest)),
         Some("kills") => run::to_root().and_then(|()| kills::kills(&rest)),
         Some("miri") => run::to_root().and_then(|()| miri::miri(&rest)),
-        Some("mutants") => run::to_root().and_then(|()| mutants::mutants(&rest)),
-        Some("kernels") => kernels::kernels(&rest),
+        Some("kernels") => run::become_tool("kernels", rest),
         Some("outside") => run::to_root().and_then(|()| ci::outside()),
         None | Some("help" | "--help" | "-h") => {
             eprint!("{HELP}");
@@ -69,8 +66,11 @@ fn main() -> ExitCode {
         }
         Some(_) => run::latimer(command.into_iter().chain(rest)),
     };
-    outcome.unwrap_or_else(|message| {
-        eprintln!("error: {message}");
-        ExitCode::FAILURE
-    })
+    run::exit(outcome)
+}
+
+/// Whether `bench` is the latimer command's own: `bench train`, `bench generate`, `bench op`.
+fn is_latimers_bench(args: &[OsString]) -> bool {
+    let first = args.first().and_then(|arg| arg.to_str());
+    first.is_some_and(|word| !word.starts_with('-'))
 }

@@ -19,10 +19,10 @@
 //! those of rayon's `crossbeam-epoch`, which also makes pointers from integers; that is let pass.
 //! Threads of rayon's pools live to the end of the process, and are no leak.
 
-use crate::run::{Outcome, succeed, target_folder};
 use std::ffi::OsString;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
+use xtask::run::{Outcome, succeed, target_folder};
 
 /// Floats are computed as everywhere else: Miri would otherwise change last bits at random, to show
 /// who relies on them, and these tests do.

@@ -1,8 +1,9 @@
 //! What no compiler checks: lengths of files, notes to oneself, READMEs, paths of one machine.
 
-use crate::run::Outcome;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use xtask::entries;
+use xtask::run::Outcome;
 
 /// A source file longer than this holds more than one idea.
 const LONGEST_FILE: usize = 700;
@@ -88,19 +89,6 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
             found.push(entry);
         }
     }
-    Ok(found)
-}
-
-/// What lies in a folder, in the order of the names.
-pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let failed = |error| format!("cannot read {}: {error}", folder.display());
-    let mut found = std::fs::read_dir(folder)
-        .and_then(|all| {
-            all.map(|entry| Ok(entry?.path()))
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .map_err(failed)?;
-    found.sort();
     Ok(found)
 }
 

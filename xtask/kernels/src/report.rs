@@ -1,7 +1,7 @@
 //! `report.txt`: what each kernel takes on each architecture, for eyes and for `git diff`.
 
-use super::ptxas::Usage;
-use super::table::table;
+use crate::ptxas::Usage;
+use crate::table::table;
 
 /// Where it lies, beside the PTX.
 pub(crate) const FILE: &str = "report.txt";

@@ -1,9 +1,9 @@
 //! What a kernel must hold to before its PTX is written.
 
-use super::assembly::Assembly;
-use super::ptx::Entry;
-use super::ptxas::Usage;
-use super::source::Source;
+use crate::assembly::Assembly;
+use crate::ptx::Entry;
+use crate::ptxas::Usage;
+use crate::source::Source;
 use std::collections::BTreeMap;
 
 /// Everything that is wrong with one file, a sentence each; nothing, as it should be.
@@ -125,9 +125,9 @@ fn each_usage(all: &[Assembly]) -> impl Iterator<Item = (&'static str, &Usage)> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::sass::Sass;
-    use super::super::source::{Allowance, Expectation, Target};
     use super::*;
+    use crate::sass::Sass;
+    use crate::source::{Allowance, Expectation, Target};
 
     fn source(allowed: &[(&str, u32)], expected: &[(&str, &str)]) -> Source {
         Source {

@@ -3,10 +3,10 @@
 //! They come from the Python package index as three pinned wheels, 51 MB, because that needs neither
 //! an installed CUDA nor a password. Only who changes kernels needs them.
 
-use crate::run::target_folder;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use xtask::run::target_folder;
 
 /// Versions of the compiler, the assembler and the disassembler, as the lock records them.
 ///

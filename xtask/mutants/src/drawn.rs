@@ -5,12 +5,12 @@
 //! draws the same changes for as long as their lines stand where they are, and a sample of 20 is the
 //! first half of a sample of 40.
 
-use crate::run::{Outcome, cargo, target_folder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use xtask::run::{Outcome, cargo, target_folder};
 
 /// What each crate is called, lower crates first. A change in one may be noticed by its own tests and
 /// by those of every crate after it.
@@ -285,8 +285,8 @@ mod tests {
 
     #[test]
     fn the_diff_touches_the_drawn_lines_alone() {
-        crate::run::to_root().unwrap();
-        let file = "xtask/src/mutants.rs";
+        xtask::run::to_root().unwrap();
+        let file = "xtask/mutants/src/drawn.rs";
         let names = [7, 3, 3].map(|line| format!("{file}:{line}:9: replace + with -"));
         let text = fs::read_to_string(file).unwrap();
         let lines: Vec<&str> = text.lines().collect();

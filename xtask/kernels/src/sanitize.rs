@@ -1,11 +1,11 @@
 //! The CUDA backend's tests under AddressSanitizer: the CPU shim is compiled with it, so a kernel's
 //! access outside of a buffer's own bytes stops the test, with the line of the kernel.
 
-use crate::run::{Outcome, cargo, succeed};
 use std::process::Command;
+use xtask::run::{Outcome, cargo, succeed};
 
 /// Runs the conformance suite, or the test programs of these names.
-pub(super) fn sanitize(programs: &[&str]) -> Outcome {
+pub(crate) fn sanitize(programs: &[&str]) -> Outcome {
     let library =
         said(cargo().args(["run", "--quiet", "-p", "latimer-cuda-shim", "--", "--asan"]))?;
     // The sanitizer must be the first library of a process, ahead of a program that knows nothing of it.

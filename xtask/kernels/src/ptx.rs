@@ -1,5 +1,7 @@
 //! What PTX text says of its kernels: names and parameters.
 
+use crate::make::Files;
+
 /// A kernel as the driver finds it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -26,6 +28,28 @@ pub(crate) fn entries(ptx: &str) -> Vec<Entry> {
         }
     }
     found
+}
+
+/// The PTX of a kernel file, `matmul_bf16`, or of one kernel in it.
+pub(crate) fn find<'f>(files: &'f Files, name: &str) -> Option<&'f str> {
+    let ptx = || files.iter().filter(|(path, _)| path.ends_with(".ptx"));
+    let is_file = |path: &str| {
+        path.strip_suffix(".ptx")?
+            .strip_suffix(name)?
+            .strip_suffix('/')
+    };
+    let file = ptx().find(|(path, _)| is_file(path).is_some());
+    let kernel = || ptx().find_map(|(_, text)| kernel(text, name));
+    file.map(|(_, text)| text.as_str()).or_else(kernel)
+}
+
+/// A kernel's own text, from its `.entry` to the next kernel or the end.
+fn kernel<'t>(ptx: &'t str, name: &str) -> Option<&'t str> {
+    const ENTRY: &str = ".visible .entry ";
+    let begin = ptx.find(&format!("{ENTRY}{name}("))?;
+    let rest = &ptx[begin..];
+    let next = rest[ENTRY.len()..].find(ENTRY);
+    Some(next.map_or(rest, |at| &rest[..ENTRY.len() + at]))
 }
 
 /// The type in `.param .u64 name_param_0,` or `.param .align 64 .b8 name_param_0[128],`.
@@ -76,5 +100,23 @@ mod tests {
             entry("nothing", &[]),
         ];
         assert_eq!(entries(ptx), expected);
+    }
+
+    #[test]
+    fn files_and_kernels_are_found_by_name() {
+        let first = ".visible .entry a_f32(\n)\n{ret;}\n";
+        let second = ".visible .entry a_f32_wide(\n)\n{ret;}\n";
+        let text = format!("// head\n{first}{second}");
+        let paths = ["compute_75/a.ptx", "compute_80/ba.ptx", "report.txt"];
+        let texts = [&*text, "other", "a_f32"];
+        let pairs = paths.into_iter().zip(texts);
+        let files = pairs
+            .map(|(path, text)| (path.into(), text.into()))
+            .collect();
+        assert_eq!(find(&files, "a"), Some(&*text));
+        assert_eq!(find(&files, "ba"), Some("other"));
+        assert_eq!(find(&files, "a_f32"), Some(first));
+        assert_eq!(find(&files, "a_f32_wide"), Some(second));
+        assert_eq!(find(&files, "f32"), None);
     }
 }

@@ -1,21 +1,21 @@
 //! From sources to all that is committed: PTX, report and lock. Nothing is written here.
 
-use super::assembly::Assembly;
-use super::gates;
-use super::lock::{self, Lock, Locked};
-use super::nvrtc::Nvrtc;
-use super::ptx;
-use super::report::{self, Row};
-use super::sha256::sha256;
-use super::source::{Source, Target};
-use super::tools::Tools;
-use crate::run::target_folder;
+use crate::assembly::Assembly;
+use crate::gates;
+use crate::lock::{self, Lock, Locked};
+use crate::nvrtc::Nvrtc;
+use crate::ptx;
+use crate::report::{self, Row};
+use crate::sha256;
+use crate::source::{Source, Target};
+use crate::tools::Tools;
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use xtask::run::target_folder;
 
 /// One file, compiled and found sound.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ fn each_name_once(rows: &[Row]) -> Result<(), String> {
 }
 
 /// All successes, or all failures, a line each.
-pub(super) fn all<T>(results: Vec<Result<T, String>>) -> Result<Vec<T>, String> {
+pub(crate) fn all<T>(results: Vec<Result<T, String>>) -> Result<Vec<T>, String> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for result in results {
         match result {
@@ -174,7 +174,7 @@ pub(super) fn all<T>(results: Vec<Result<T, String>>) -> Result<Vec<T>, String> 
 }
 
 /// Does `work` for every item on all cores; results are in the order of the items.
-pub(super) fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let take_turns = || {
         let mut done = Vec::new();
@@ -233,14 +233,14 @@ pub(crate) fn committed(folder: &Path) -> Result<Files, String> {
     if !folder.is_dir() {
         return Ok(found);
     }
-    for path in crate::tidy::entries(folder)? {
+    for path in xtask::entries(folder)? {
         let name = path
             .file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
         if path.is_dir() {
-            for path in crate::tidy::entries(&path)? {
+            for path in xtask::entries(&path)? {
                 if path.extension().is_some_and(|extension| extension == "ptx") {
                     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
                     add(ptx_path(&name, &stem), &path)?;
@@ -255,8 +255,8 @@ pub(crate) fn committed(folder: &Path) -> Result<Files, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source;
     use super::*;
+    use crate::source;
 
     /// The tools, if an earlier `kernels` has fetched them; tests fetch nothing.
     fn tools() -> Option<Tools> {
@@ -366,7 +366,7 @@ extern \"C\" __global__ void scale_forward_f32(float* y, int n) {
     #[test]
     fn a_name_stands_in_one_file_only() {
         let row = |file: &str, target: &str| Row {
-            usage: super::super::ptxas::Usage {
+            usage: crate::ptxas::Usage {
                 kernel: "a_forward_f32".into(),
                 ..Default::default()
             },

@@ -1,7 +1,7 @@
 //! What a step's time grows with: one size at a time, and the exponent it grows by.
 
-use super::contest::median;
-use super::{Options, json, machine, say};
+use crate::contest::{median, number};
+use crate::{Options, machine, say};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -60,7 +60,7 @@ struct Curve {
 }
 
 /// Measures, prints and draws all axes.
-pub(super) fn measure(latimer: &Path, options: &Options) -> Result<(), String> {
+pub(crate) fn measure(latimer: &Path, options: &Options) -> Result<(), String> {
     let folder = match options.record {
         true => Path::new("benches/record").join(machine::name()),
         false => PathBuf::from("target/bench"),
@@ -131,9 +131,9 @@ fn time(
         let output = command
             .output()
             .map_err(|error| format!("cannot start {}: {error}", latimer.display()))?;
-        let said = String::from_utf8_lossy(&output.stdout);
+        let said = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let error = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        times.push(json::number(&said, &["step_ms", "median"]).ok_or_else(error)?);
+        times.push(number(&said, &["step_ms", "median"]).ok_or_else(error)?);
     }
     Ok(median(&times))
 }

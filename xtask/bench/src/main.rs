@@ -5,16 +5,15 @@
 
 mod contest;
 mod instructions;
-mod json;
 mod machine;
 mod report;
 mod scaling;
 
-use crate::run::{self, Outcome};
 use contest::Contest;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::{Command, ExitCode};
+use xtask::run::{self, Outcome};
 
 const HELP: &str = "\
 usage: cargo xtask bench [--against pytorch] [--generate] [OPTIONS]
@@ -68,12 +67,13 @@ fn new_tokens(preset: &str) -> usize {
     if preset == "gpt2-124m" { 32 } else { 128 }
 }
 
-/// `bench`, unless it is the latimer command's.
-pub(crate) fn bench(args: &[OsString]) -> Outcome {
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    run::exit(bench(&args))
+}
+
+fn bench(args: &[OsString]) -> Outcome {
     let words: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
-    if words.first().is_some_and(|word| !word.starts_with('-')) {
-        return run::latimer([OsString::from("bench")].into_iter().chain(args.to_vec()));
-    }
     if words.contains(&"--help") || words.contains(&"-h") {
         say(HELP);
         return Ok(ExitCode::SUCCESS);

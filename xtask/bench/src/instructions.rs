@@ -8,7 +8,7 @@ use std::process::Command;
 const MORE: u64 = 10;
 
 /// How many instructions one run takes on one thread, as a line.
-pub(super) fn count(latimer: &Path, op: &str, shape: Option<&str>) -> Result<String, String> {
+pub(crate) fn count(latimer: &Path, op: &str, shape: Option<&str>) -> Result<String, String> {
     let tool = [Tool::Perf, Tool::Callgrind]
         .into_iter()
         .find(|tool| tool.instructions(Path::new("true"), &[]).is_ok())

@@ -1,10 +1,10 @@
 //! Whether what is committed is what the sources make.
 
-use super::lock::{self, Lock};
-use super::make::{Files, ptx_path};
-use super::report;
-use super::sha256::sha256;
-use super::source::Source;
+use crate::lock::{self, Lock};
+use crate::make::{Files, ptx_path};
+use crate::report;
+use crate::sha256;
+use crate::source::Source;
 use std::collections::BTreeSet;
 
 /// By bytes: every difference between what was made just now and what is committed, a line each.
@@ -86,9 +86,9 @@ pub(crate) fn stale(sources: &[Source], committed: &Files) -> Result<Vec<String>
 
 #[cfg(test)]
 mod tests {
-    use super::super::lock::Locked;
-    use super::super::source::Target;
     use super::*;
+    use crate::lock::Locked;
+    use crate::source::Target;
 
     fn source(text: &str) -> Source {
         Source {

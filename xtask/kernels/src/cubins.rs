@@ -1,25 +1,25 @@
 //! Machine code for one architecture, made ahead of time: with `LATIMER_CUBINS` naming the folder,
 //! the CUDA backend loads it and the driver compiles nothing.
 
-use super::make::{all, committed, parallel};
-use super::ptxas;
-use super::source::Target;
-use super::tools::Tools;
-use crate::run::Outcome;
+use crate::make::{all, committed, parallel};
+use crate::ptxas;
+use crate::source::Target;
+use crate::tools::Tools;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
+use xtask::run::Outcome;
 
 /// The architecture unless another is named: Hopper.
-pub(super) const ARCHITECTURE: &str = "sm_90";
+pub(crate) const ARCHITECTURE: &str = "sm_90";
 
 /// Assembles every committed PTX file into `FOLDER/<family>.cubin`.
 ///
 /// # Errors
 /// An architecture that none of the PTX is for, the assembler's complaints, or a folder that cannot be
 /// written.
-pub(super) fn cubins(ptx: &Path, folder: &Path, architecture: &str) -> Outcome {
+pub(crate) fn cubins(ptx: &Path, folder: &Path, architecture: &str) -> Outcome {
     let start = Instant::now();
     let fit = families(committed(ptx)?.into_keys(), architecture);
     if fit.is_empty() {
@@ -90,7 +90,7 @@ mod tests {
     /// The backend looks for `<family>.cubin`, so two targets must not share a family's name.
     #[test]
     fn no_two_committed_files_make_the_same_cubin() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let ptx = committed(&root.join("crates/backend-cuda/ptx")).unwrap();
         let fit = families(ptx.into_keys(), ARCHITECTURE);
         let mut stems: Vec<_> = fit.iter().map(|name| stem(name)).collect();

@@ -1,10 +1,10 @@
 //! A kernel file: what its first line and its comments ask for, and the headers it includes.
 
-use super::sha256::sha256;
-use crate::tidy::entries;
+use crate::sha256;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use xtask::entries;
 
 /// The compute capability whose PTX a file is compiled to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

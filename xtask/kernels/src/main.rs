@@ -20,14 +20,13 @@ mod ptxas;
 mod report;
 mod sanitize;
 mod sass;
-mod sha256;
 mod source;
 mod table;
 mod tools;
 
-use crate::run::{Outcome, to_root};
 use lock::Lock;
 use make::{Files, Kept, make};
+use sha2::{Digest, Sha256};
 use source::Source;
 use std::ffi::OsString;
 use std::fs;
@@ -36,11 +35,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use tools::Tools;
+use xtask::run::{self, Outcome, to_root};
 
 const USAGE: &str = "\
 usage: cargo xtask kernels build [NAME…]     compile kernels/*.cu, or some, into the CUDA backend
        cargo xtask kernels check [--offline] is what is committed what the sources make?
        cargo xtask kernels list              the kernels, what they take and what they use
+       cargo xtask kernels show NAME         the PTX of a kernel file, or of one kernel
        cargo xtask kernels sanitize [TEST…]  the backend's tests under AddressSanitizer
        cargo xtask kernels cubins FOLDER [--for sm_90]
                                              machine code ahead of time, for LATIMER_CUBINS=FOLDER
@@ -56,8 +57,19 @@ struct Folders {
     ptx: PathBuf,
 }
 
-/// `build`, `check`, `list`, `sanitize` or `cubins`.
-pub(crate) fn kernels(args: &[OsString]) -> Outcome {
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    run::exit(kernels(&args))
+}
+
+/// SHA-256 in hexadecimal digits.
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Does what the words after `cargo xtask kernels` ask for.
+fn kernels(args: &[OsString]) -> Outcome {
     let mut folders = Folders {
         sources: "kernels".into(),
         ptx: "crates/backend-cuda/ptx".into(),
@@ -93,14 +105,10 @@ pub(crate) fn kernels(args: &[OsString]) -> Outcome {
         ["build", names @ ..] => build(&folders, names),
         ["check"] => check(&folders, offline),
         ["list"] => list(&folders),
+        ["show", name] => show(&folders, name),
         ["sanitize", programs @ ..] => sanitize::sanitize(programs),
         _ => Err(USAGE.into()),
     }
-}
-
-/// Is what is committed what the sources make? As `xtask ci` asks.
-pub(crate) fn check_committed() -> Outcome {
-    kernels(&["check".into()])
 }
 
 fn build(folders: &Folders, names: &[&str]) -> Outcome {
@@ -252,7 +260,20 @@ fn list(folders: &Folders) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let text = list::list(&committed).map_err(|why| format!("{why}; mend it with: {REMEDY}"))?;
-    // A reader that stops reading, as `head` does, is no failure.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    print(&text);
     Ok(ExitCode::SUCCESS)
+}
+
+fn show(folders: &Folders, name: &str) -> Outcome {
+    let committed = make::committed(&folders.ptx)?;
+    let found = ptx::find(&committed, name).ok_or_else(|| {
+        format!("there is no kernel file or kernel {name}: see `cargo xtask kernels list`")
+    })?;
+    print(found);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to stdout. A reader that stops reading, as `head` does, is no failure.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -1,33 +1,34 @@
 //! Processes that take turns.
 
-use super::{Options, json, new_tokens, steps};
+use crate::{Options, new_tokens, steps};
+use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
 /// One preset, and who runs it.
 #[derive(Debug)]
-pub(super) struct Contest<'a> {
-    pub(super) preset: &'a str,
-    pub(super) options: &'a Options,
-    pub(super) latimer: &'a Path,
+pub(crate) struct Contest<'a> {
+    pub(crate) preset: &'a str,
+    pub(crate) options: &'a Options,
+    pub(crate) latimer: &'a Path,
 }
 
 /// Who runs, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Program {
+pub(crate) enum Program {
     Latimer { threads: usize },
     PyTorch { mode: &'static str, threads: usize },
 }
 
 impl Program {
-    pub(super) fn mode(self) -> &'static str {
+    pub(crate) fn mode(self) -> &'static str {
         match self {
             Self::Latimer { .. } => "",
             Self::PyTorch { mode, .. } => mode,
         }
     }
 
-    pub(super) fn threads(self) -> usize {
+    pub(crate) fn threads(self) -> usize {
         match self {
             Self::Latimer { threads } | Self::PyTorch { threads, .. } => threads,
         }
@@ -36,19 +37,19 @@ impl Program {
 
 /// What all processes of one program gave.
 #[derive(Clone, Debug)]
-pub(super) struct Standing {
-    pub(super) program: Program,
+pub(crate) struct Standing {
+    pub(crate) program: Program,
     /// Its name and version.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Milliseconds a step or token: each process's median, and the least of all.
-    pub(super) medians: Vec<f64>,
-    pub(super) min: f64,
-    pub(super) memory: Vec<f64>,
+    pub(crate) medians: Vec<f64>,
+    pub(crate) min: f64,
+    pub(crate) memory: Vec<f64>,
     /// Of ours: 10⁹ operations a second of the machine, and of a step, by its process's median.
-    pub(super) peak_gflops: Vec<f64>,
-    pub(super) gflop: Vec<f64>,
+    pub(crate) peak_gflops: Vec<f64>,
+    pub(crate) gflop: Vec<f64>,
     /// Of ours when decoding: share of the bandwidth.
-    pub(super) bandwidth_share: Vec<f64>,
+    pub(crate) bandwidth_share: Vec<f64>,
 }
 
 impl Standing {
@@ -67,7 +68,9 @@ impl Standing {
 
     /// Takes in what a process printed.
     fn enter(&mut self, line: &str, times: &str) -> Result<(), String> {
-        let number = |path: &[&str]| json::number(line, path);
+        let said: Value = serde_json::from_str(line)
+            .map_err(|error| format!("{:?} printed no JSON ({error}): {line}", self.program))?;
+        let number = |path: &[&str]| number(&said, path);
         let (Some(median), Some(min)) = (number(&[times, "median"]), number(&[times, "min"]))
         else {
             return Err(format!(
@@ -79,9 +82,7 @@ impl Standing {
         self.min = self.min.min(min);
         self.memory.extend(number(&["peak_rss_mb"]));
         if let Program::PyTorch { .. } = self.program {
-            self.name = json::text(line, &["program"])
-                .unwrap_or("pytorch")
-                .to_owned();
+            self.name = said["program"].as_str().unwrap_or("pytorch").to_owned();
         }
         if let (Some(peak), Some(share)) = (number(&["peak_gflops"]), number(&["peak_share"])) {
             self.peak_gflops.push(peak);
@@ -92,8 +93,15 @@ impl Standing {
     }
 }
 
+/// The number at a path of keys; `None` for anything else that stands there.
+pub(crate) fn number(value: &Value, path: &[&str]) -> Option<f64> {
+    path.iter()
+        .try_fold(value, |value, key| value.get(key))?
+        .as_f64()
+}
+
 /// The middle one, or the mean of the two; NaN of none.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
@@ -104,7 +112,7 @@ pub(super) fn median(values: &[f64]) -> f64 {
 
 impl Contest<'_> {
     /// The key of the times in what the programs print.
-    pub(super) fn times(&self) -> &'static str {
+    pub(crate) fn times(&self) -> &'static str {
         match self.options.generate {
             true => "ms_per_token",
             false => "step_ms",
@@ -176,7 +184,7 @@ impl Contest<'_> {
 
     /// Lets every program run in turn, as often as asked. Ours must succeed; another that does not
     /// leaves.
-    pub(super) fn hold(&self) -> Result<Vec<Standing>, String> {
+    pub(crate) fn hold(&self) -> Result<Vec<Standing>, String> {
         let programs = self.programs().into_iter();
         let mut standings: Vec<_> = programs.map(Standing::new).collect();
         for run in 1..=self.options.runs {

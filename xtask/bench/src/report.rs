@@ -1,13 +1,13 @@
 //! What a contest says, for people and for the record.
 
-use super::contest::{Contest, Program, Standing, median};
-use super::machine;
+use crate::contest::{Contest, Program, Standing, median};
+use crate::machine;
 use std::fmt::Write;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// A line a program, and how ours compares with the best of the others.
-pub(super) fn table(contest: &Contest<'_>, standings: &[Standing]) -> String {
+pub(crate) fn table(contest: &Contest<'_>, standings: &[Standing]) -> String {
     let unit = match contest.options.generate {
         true => "ms/token",
         false => "ms/step",
@@ -81,7 +81,7 @@ fn share(contest: &Contest<'_>, standing: &Standing, ours: Option<&Standing>) ->
 }
 
 /// Appends a row for each program to the file of this machine, day and measurement.
-pub(super) fn record(
+pub(crate) fn record(
     contest: &Contest<'_>,
     standings: &[Standing],
     machine: &str,
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn ratios_are_over_the_best_of_the_others() {
-        let options = super::super::parse(&["--against", "pytorch"]).unwrap();
+        let options = crate::parse(&["--against", "pytorch"]).unwrap();
         let contest = Contest {
             preset: "seed",
             options: &options,

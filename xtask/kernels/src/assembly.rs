@@ -1,9 +1,9 @@
 //! A PTX text tried on one architecture.
 
-use super::ptxas::{self, Usage};
-use super::sass::Sass;
-use super::source::is_disassembled;
-use super::tools::Tools;
+use crate::ptxas::{self, Usage};
+use crate::sass::Sass;
+use crate::source::is_disassembled;
+use crate::tools::Tools;
 use std::path::Path;
 
 /// What its kernels became there.

@@ -1,7 +1,7 @@
 //! `kernels.lock`: what each PTX file was made from, as hashes that anybody can check.
 
-use super::nvrtc::OPTIONS;
-use super::tools::VERSIONS;
+use crate::nvrtc::OPTIONS;
+use crate::tools::VERSIONS;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The folder of this machine: `intel-xeon-amx-2cpu`.
-pub(super) fn name() -> String {
+pub(crate) fn name() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     named(&cpu, cpus)
@@ -39,7 +39,7 @@ fn named(cpuinfo: &str, cpus: usize) -> String {
 }
 
 /// Today in UTC, `2026-11-24`.
-pub(super) fn today() -> String {
+pub(crate) fn today() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH);
     let [year, month, day] = date(seconds.map_or(0, |since| since.as_secs() / 86_400));
     format!("{year:04}-{month:02}-{day:02}")

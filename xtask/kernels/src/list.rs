@@ -1,9 +1,9 @@
 //! What kernels there are, from what is committed alone.
 
-use super::make::{Files, ptx_path};
-use super::ptx;
-use super::report::{self, Row};
-use super::table::table;
+use crate::make::{Files, ptx_path};
+use crate::ptx;
+use crate::report::{self, Row};
+use crate::table::table;
 
 /// A table of kernels, one a row.
 pub(crate) fn list(committed: &Files) -> Result<String, String> {
@@ -52,8 +52,8 @@ fn range(rows: &[Row], of: impl Fn(&Row) -> u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ptxas::Usage;
     use super::*;
+    use crate::ptxas::Usage;
 
     #[test]
     fn a_kernel_is_one_line_with_its_parameters() {

@@ -8,7 +8,7 @@
     reason = "nine C functions of a library that is opened when it is needed"
 )]
 
-use super::source::Source;
+use crate::source::Source;
 use libloading::Library;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;

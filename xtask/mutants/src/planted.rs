@@ -19,8 +19,6 @@ mod around;
 mod attention;
 mod kernels;
 
-use crate::run::{Outcome, cargo, target_folder};
-use crate::tidy::entries;
 use around::Around;
 use list::Fault;
 use std::ffi::OsString;
@@ -28,6 +26,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
+use xtask::entries;
+use xtask::run::{Outcome, cargo, target_folder};
 
 /// What `cargo` needs to see a workspace.
 const TREE: [&str; 8] = [
@@ -403,7 +403,7 @@ mod tests {
     /// Sources change; a list that no longer fits them is noticed with the ordinary tests.
     #[test]
     fn every_fault_still_fits_its_file() {
-        crate::run::to_root().unwrap();
+        xtask::run::to_root().unwrap();
         for (i, fault) in all().enumerate() {
             let text = read(&Path::new(fault.sources()).join(fault.file)).unwrap();
             let planted = fault

@@ -1,6 +1,6 @@
 //! The instructions that a kernel became, counted.
 
-use super::tools::Tools;
+use crate::tools::Tools;
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! What a kernel takes of the card, as the assembler says: registers, shared memory, stack, spills.
 
-use super::tools::Tools;
+use crate::tools::Tools;
 use std::path::Path;
 
 /// What one kernel takes on one architecture.
