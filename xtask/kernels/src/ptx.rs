@@ -33,12 +33,8 @@ pub(crate) fn entries(ptx: &str) -> Vec<Entry> {
 /// The PTX of a kernel file, `matmul_bf16`, or of one kernel in it.
 pub(crate) fn find<'f>(files: &'f Files, name: &str) -> Option<&'f str> {
     let ptx = || files.iter().filter(|(path, _)| path.ends_with(".ptx"));
-    let is_file = |path: &str| {
-        path.strip_suffix(".ptx")?
-            .strip_suffix(name)?
-            .strip_suffix('/')
-    };
-    let file = ptx().find(|(path, _)| is_file(path).is_some());
+    let end = format!("/{name}.ptx");
+    let file = ptx().find(|(path, _)| path.ends_with(&end));
     let kernel = || ptx().find_map(|(_, text)| kernel(text, name));
     file.map(|(_, text)| text.as_str()).or_else(kernel)
 }
