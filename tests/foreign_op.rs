@@ -1,135 +1,109 @@
-//! An operation from outside, with its backward: `silu(x) = x·σ(x)`, defined here, recorded on a
-//! pass, checked by differences and trained through, on two devices that have never heard of it.
+//! Operations from outside, with their gradients: a function of every element, and running sums of
+//! rows. Both are defined here, recorded on a pass, checked by differences and trained through, on two
+//! devices that have never heard of them.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use latimer_autograd::{AdamW, Declarations, Head, Init, Mode, Params, Pass};
+use latimer_autograd::{AdamW, Declarations, Init, LmHead, Mode, Params, Pass};
 use latimer_backend_cpu::Cpu;
 use latimer_tensor::op::{Computed, Custom, CustomOp};
-use latimer_tensor::{Device, Error, Result, Scalars, StepValues, Tensor};
-
-/// `x·σ(x)`. Elfwing, Uchibe and Doya 2017, arXiv 1702.03118.
-#[derive(Debug)]
-struct Silu;
-
-/// `dx = dy·σ(x)·(1 + x·(1 - σ(x)))`.
-#[derive(Debug)]
-struct SiluBackward;
+use latimer_tensor::{Device, Elementwise, Error, Result, Scalars, StepValues, Tensor};
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-fn silu(x: f64) -> f64 {
-    x * sigmoid(x)
+/// `x·σ(x)`, and its slope `σ(x)·(1 + x·(1 - σ(x)))`. Elfwing, Uchibe and Doya 2017, arXiv 1702.03118.
+fn silu() -> Elementwise {
+    let slope = |x| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)));
+    Elementwise::new("silu", |x| x * sigmoid(x), slope)
 }
 
-fn slope(x: f64) -> f64 {
-    sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))
+/// `y[i, j] = Σ_{k ≤ j} x[i, k]`; backward `dx[i, j] = Σ_{k ≥ j} dy[i, k]`.
+#[derive(Debug)]
+struct RunningSum {
+    backward: bool,
 }
 
-impl CustomOp for Silu {
+impl CustomOp for RunningSum {
     fn name(&self) -> &'static str {
-        "silu"
+        ["running_sum", "running_sum_backward"][usize::from(self.backward)]
     }
     fn check(&self, op: &Custom<'_>) -> Result<()> {
-        op.has(1, 1)?;
+        op.has(1 + usize::from(self.backward), 1)?;
         op.is_elementwise()
     }
-    fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed> {
-        vec![Computed {
-            values: inputs[0].iter().map(|&x| silu(x)).collect(),
-            magnitudes: inputs[0]
-                .iter()
-                .map(|x| x.abs() * (4.0 + x.abs()))
-                .collect(),
-        }]
-    }
-    fn flops(&self, op: &Custom<'_>) -> u64 {
-        4 * op.inputs[0].numel() as u64
-    }
-}
-
-impl CustomOp for SiluBackward {
-    fn name(&self) -> &'static str {
-        "silu_backward"
-    }
-    fn check(&self, op: &Custom<'_>) -> Result<()> {
-        op.has(2, 1)?;
-        op.is_elementwise()
-    }
-    fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed> {
-        let pairs = || inputs[0].iter().zip(&inputs[1]);
-        vec![Computed {
-            values: pairs().map(|(&x, dy)| slope(x) * dy).collect(),
-            magnitudes: pairs()
-                .map(|(x, dy)| dy.abs() * (8.0 + 8.0 * x.abs()))
-                .collect(),
-        }]
-    }
-    fn flops(&self, op: &Custom<'_>) -> u64 {
-        8 * op.inputs[0].numel() as u64
-    }
-}
-
-/// What a crate that brings an operation writes: the forward run, and what backward does.
-fn apply(pass: &Pass<'_>, x: &Tensor) -> latimer_autograd::Result<Tensor> {
-    let wants = pass.wants("silu", "x", x)?;
-    let mut y = Tensor::empty(pass.device(), x.shape(), x.dtype())?;
-    pass.device().run(Custom {
-        kind: &Silu,
-        inputs: vec![x.view()],
-        outputs: vec![y.view_mut()?],
-    })?;
-    let x = x.clone();
-    pass.record(&y, move |gradients, dy| {
-        if !wants {
-            return Ok(());
+    fn reference(&self, op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed> {
+        let mut y = inputs[inputs.len() - 1].clone();
+        for row in y.chunks_mut(op.inputs[0].shape().columns()) {
+            let mut sum = 0.0;
+            let mut add = |x: &mut f64| {
+                sum += *x;
+                *x = sum;
+            };
+            match self.backward {
+                false => row.iter_mut().for_each(&mut add),
+                true => row.iter_mut().rev().for_each(&mut add),
+            }
         }
-        let mut dx = Tensor::empty(gradients.device(), x.shape(), x.dtype())?;
-        gradients.device().run(Custom {
-            kind: &SiluBackward,
-            inputs: vec![x.view(), dy.view()],
-            outputs: vec![dx.view_mut()?],
-        })?;
-        gradients.give(&x, dx)
-    });
-    Ok(y)
+        vec![Computed::exact(y)]
+    }
+    fn flops(&self, op: &Custom<'_>) -> u64 {
+        op.inputs[0].numel() as u64
+    }
+}
+
+fn running_sum(pass: &Pass<'_>, x: &Tensor) -> latimer_autograd::Result<Tensor> {
+    let [forward, backward] = [
+        &RunningSum { backward: false },
+        &RunningSum { backward: true },
+    ];
+    pass.custom(forward, backward, &[x], x.shape())
 }
 
 fn devices() -> [Device; 2] {
     [Device::reference(), Device::new(Cpu::new(1).unwrap())]
 }
 
-#[test]
-fn its_backward_is_its_derivative() {
+/// Runs an operation of f64 inputs of one shape, whose output has that shape.
+fn run(kind: &dyn CustomOp, inputs: &[&[f64]], shape: [usize; 2]) -> Vec<f64> {
     let device = Device::reference();
-    let x = [-7.0, -1.5, -0.2, 0.0, 0.3, 1.0, 4.0, 9.0];
-    let tensor = |x: &[f64]| Tensor::from_slice(&device, x, [x.len()]).unwrap();
-    let forward = |x: &[f64]| {
-        let (x, mut y) = (tensor(x), tensor(x));
-        let op = Custom {
-            kind: &Silu,
-            inputs: vec![x.view()],
-            outputs: vec![y.view_mut().unwrap()],
-        };
-        device.run(op).unwrap();
-        y.to_vec::<f64>().unwrap()
-    };
-    let (at, dy, mut dx) = (tensor(&x), tensor(&[1.0; 8]), tensor(&x));
+    let tensor = |x: &[f64]| Tensor::from_slice(&device, x, shape).unwrap();
+    let inputs: Vec<_> = inputs.iter().map(|x| tensor(x)).collect();
+    let mut y = Tensor::zeros(&device, shape, inputs[0].dtype()).unwrap();
     let op = Custom {
-        kind: &SiluBackward,
-        inputs: vec![at.view(), dy.view()],
-        outputs: vec![dx.view_mut().unwrap()],
+        kind,
+        inputs: inputs.iter().map(Tensor::view).collect(),
+        outputs: vec![y.view_mut().unwrap()],
     };
     device.run(op).unwrap();
-    // Central differences err by h²/6·f''' and u/h: below 1e-9.
-    let h = 1e-5;
-    let up = forward(&x.map(|x| x + h));
-    let down = forward(&x.map(|x| x - h));
-    for (i, got) in dx.to_vec::<f64>().unwrap().into_iter().enumerate() {
-        let want = (up[i] - down[i]) / (2.0 * h);
-        assert!((got - want).abs() < 1e-9, "{}: {got}, {want}", x[i]);
+    y.to_vec().unwrap()
+}
+
+#[test]
+fn backward_is_the_derivative() {
+    let x = [-7.0, -1.5, -0.2, 0.0, 0.3, 1.0, 4.0, 9.0];
+    // The weights of a sum of all outputs.
+    let dy = [1.0, -2.0, 0.5, 3.0, -1.0, 0.25, 2.0, -0.5];
+    let (silu, silu_backward) = (silu(), silu().backward());
+    let [sum, sum_backward] = [false, true].map(|backward| RunningSum { backward });
+    let pairs: [[&dyn CustomOp; 2]; 2] = [[&silu, &silu_backward], [&sum, &sum_backward]];
+    for [forward, backward] in pairs {
+        let loss = |x: &[f64]| -> f64 {
+            let y = run(forward, &[x], [2, 4]);
+            y.iter().zip(dy).map(|(y, dy)| y * dy).sum()
+        };
+        // Central differences err by h²/6 of the third derivative and by u/h: below 1e-8 for a sum
+        // of eight.
+        let h = 1e-5;
+        for (i, got) in run(backward, &[&x, &dy], [2, 4]).into_iter().enumerate() {
+            let [mut up, mut down] = [x, x];
+            up[i] += h;
+            down[i] -= h;
+            let want = (loss(&up) - loss(&down)) / (2.0 * h);
+            let name = forward.name();
+            assert!((got - want).abs() < 1e-8, "{name} {i}: {got}, {want}");
+        }
     }
 }
 
@@ -140,7 +114,7 @@ fn misfits_are_named() {
     let mut y = Tensor::from_slice(&device, &[0.0f32; 3], [3]).unwrap();
     let mut run = |inputs: Vec<_>| {
         let op = Custom {
-            kind: &Silu,
+            kind: &silu(),
             inputs,
             outputs: vec![y.view_mut().unwrap()],
         };
@@ -157,7 +131,7 @@ fn misfits_are_named() {
     device.deny_fallback(true);
     let mut z = Tensor::empty(&device, [2], x.dtype()).unwrap();
     let denied = device.run(Custom {
-        kind: &Silu,
+        kind: &silu(),
         inputs: vec![x.view()],
         outputs: vec![z.view_mut().unwrap()],
     });
@@ -175,7 +149,7 @@ fn a_model_trains_through_it() {
         let normal = Init::Normal { std: 0.5 };
         let wte = root.param("wte", [4, 8], normal);
         let middle = root.param("middle", [8, 8], normal);
-        let head = Head {
+        let head = LmHead {
             weight: root.param("head", [4, 8], normal),
             bias: None,
             valid_columns: 4,
@@ -184,12 +158,8 @@ fn a_model_trains_through_it() {
         params.enable_training().unwrap();
         let mut scalars = Scalars::new(&device).unwrap();
         let adamw = AdamW {
-            beta1: 0.9,
-            beta2: 0.99,
-            eps: 1e-8,
             weight_decay: 0.0,
-            decay_all: false,
-            grad_clip: 1.0,
+            ..AdamW::default()
         };
         let ids = Tensor::from_slice(&device, &[0u32, 1, 2, 3], [1, 4]).unwrap();
         let targets = Tensor::from_slice(&device, &[1u32, 2, 3, 0], [1, 4]).unwrap();
@@ -207,7 +177,8 @@ fn a_model_trains_through_it() {
             params.zero_gradients().unwrap();
             let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
             let x = pass.embedding(&ids, wte, None, 0).unwrap(); // [1, 4, 8]
-            let x = apply(&pass, &pass.linear(&x, middle, None).unwrap()).unwrap();
+            let x = pass.linear(&x, middle, None).unwrap();
+            let x = running_sum(&pass, &pass.apply(&x, &silu()).unwrap()).unwrap();
             let loss = pass.lm_loss(&x, head, &targets).unwrap();
             losses.push(loss.to_vec::<f32>().unwrap()[0]);
             pass.backward(loss).unwrap();

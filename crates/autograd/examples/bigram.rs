@@ -3,7 +3,7 @@
 //! `cargo run -p latimer-autograd --example bigram`
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use latimer_autograd::{AdamW, Declarations, Head, Init, Mode, Params, Pass, Result};
+use latimer_autograd::{AdamW, Declarations, Init, LmHead, Mode, Params, Pass, Result};
 use latimer_tensor::{Device, Scalars, StepValues, Tensor};
 
 const WORDS: [&str; 6] = ["le", "chat", "est", "sous", "la", "table"];
@@ -14,7 +14,7 @@ fn main() -> Result<()> {
     let mut root = declarations.root();
     let normal = Init::Normal { std: 0.5 };
     let table = root.param("table", [n, width], normal);
-    let head = Head {
+    let head = LmHead {
         weight: root.param("head", [n, width], normal),
         bias: None,
         valid_columns: n,

@@ -25,6 +25,15 @@ pub enum Error {
         /// Its shape.
         shape: Shape,
     },
+    /// A backward rule asked for the gradient of a tensor that the pass has never seen.
+    #[error(
+        "a backward rule adds to the gradient of a tensor of shape {shape} that was not an operand of \
+         this pass: check it with Pass::check_operand in the forward half"
+    )]
+    UnknownGradient {
+        /// Its shape.
+        shape: Shape,
+    },
     /// The pass was given up, as asked by the flag of [`crate::Pass::stopped_by`].
     #[error("stopped before the computation was done")]
     Stopped,

@@ -5,14 +5,14 @@
 //! and computes by the methods of a [`Pass`].
 //!
 //! ```
-//! use latimer_autograd::{AdamW, Declarations, Head, Init, Mode, Params, Pass};
+//! use latimer_autograd::{AdamW, Declarations, Init, LmHead, Mode, Params, Pass};
 //! use latimer_tensor::{Device, Scalars, StepValues, Tensor};
 //!
 //! // A bigram model: the next token's logits are a row of a table, here through a head.
 //! let mut declarations = Declarations::new();
 //! let mut root = declarations.root();
 //! let wte = root.param("wte", [4, 8], Init::Normal { std: 0.5 });
-//! let head = Head {
+//! let head = LmHead {
 //!     weight: root.param("head", [4, 8], Init::Normal { std: 0.5 }),
 //!     bias: None,
 //!     valid_columns: 4,
@@ -43,25 +43,25 @@
 //! # Ok::<(), latimer_autograd::Error>(())
 //! ```
 
-mod arithmetic;
 mod error;
-mod movement;
-mod norm;
+mod gradients;
 mod ops;
 mod optim;
 mod params;
 mod pass;
+#[rustfmt::skip] // a table of rules: a line a field would hide it
+mod rules;
 mod scope;
 mod sound;
 mod tape;
 mod walk_back;
 
 pub use error::{Error, Result};
-pub use ops::{AttentionSpec, Head};
+pub use gradients::{GradientKey, Gradients};
+pub use ops::{AttentionSpec, LmHead};
 pub use optim::AdamW;
 pub use params::{Init, Param, ParamInfo, Params, Slab};
 pub use pass::{Mode, Pass};
 pub use scope::{Declarations, Scope};
 pub use sound::Unsound;
-pub use tape::{Gradients, Slot};
 pub use walk_back::is_walking_back;

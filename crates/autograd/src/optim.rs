@@ -22,6 +22,20 @@ pub struct AdamW {
     pub grad_clip: f32,
 }
 
+impl Default for AdamW {
+    /// What nanoGPT trains GPT-2 with.
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            decay_all: false,
+            grad_clip: 1.0,
+        }
+    }
+}
+
 impl AdamW {
     /// `1 - beta^step` for both moments, `step` from 1.
     #[must_use]

@@ -365,6 +365,25 @@ impl Params {
         Ok(())
     }
 
+    /// Calls `write` with the gradients of a weight and, if there is one, of its bias.
+    ///
+    /// # Errors
+    /// As [`Params::with_gradients`].
+    pub(crate) fn with_weight_and_bias<E>(
+        &self,
+        weight: Param,
+        bias: Option<Param>,
+        write: impl FnOnce(ViewMut<'_>, Option<ViewMut<'_>>) -> Result<(), E>,
+    ) -> Result<()>
+    where
+        Error: From<E>,
+    {
+        self.with_gradients([Some(weight), bias], |[dw, db]| match dw {
+            Some(dw) => Ok(write(dw, db)?),
+            None => unreachable!("a gradient that was asked for is there"),
+        })
+    }
+
     fn slab(&self, slab: Slab) -> Result<SlabRef<'_>> {
         let training = || self.training.as_ref().ok_or(Error::NoGradients);
         Ok(match slab {

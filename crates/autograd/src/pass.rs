@@ -1,8 +1,8 @@
 //! One pass through a model: operations run at once and, in training, are remembered.
 
-use crate::tape::{Backward, Gradients, Node, Tape};
+use crate::tape::{Node, Tape};
 use crate::walk_back::WalkBack;
-use crate::{Error, Params, Result};
+use crate::{Error, Gradients, Params, Result};
 use latimer_tensor::{Device, Scalars, Tensor};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -22,7 +22,7 @@ pub enum Mode {
 
 /// A pass: the device, the parameters, the step's values and, in training, the tape.
 ///
-/// Its methods are the differentiable operations (see `ops.rs`); model code calls them and reads
+/// Its methods are the differentiable operations (see `ops/mod.rs`); model code calls them and reads
 /// top to bottom. A float tensor that goes into one must have come out of one, or have been given
 /// by [`Pass::input`] or [`Pass::constant`]: gradients cannot get lost silently.
 #[derive(Debug)]
@@ -105,11 +105,20 @@ impl<'a> Pass<'a> {
         x
     }
 
-    /// Whether `x` is known and wants a gradient; in evaluation nothing does. What every method here
-    /// begins with, for each float operand; `op` and `operand` go into the message.
+    /// Checks a float operand: what every method here begins with. `op` and `operand` go into the
+    /// message.
     ///
     /// # Errors
-    /// [`Error::Untracked`] in training, when it is not known; [`Error::Stopped`].
+    /// [`Error::Untracked`] in training, when the pass does not know `x`; [`Error::Stopped`].
+    pub fn check_operand(&self, op: &'static str, operand: &'static str, x: &Tensor) -> Result<()> {
+        self.wants(op, operand, x).map(|_| ())
+    }
+
+    /// Checks as [`Pass::check_operand`], and says whether the gradient of `x` is wanted, for an
+    /// operation that keeps less if it is not. In evaluation none is.
+    ///
+    /// # Errors
+    /// As [`Pass::check_operand`].
     pub fn wants(&self, op: &'static str, operand: &'static str, x: &Tensor) -> Result<bool> {
         self.check_stop()?;
         if self.is_training() {
@@ -119,27 +128,26 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Remembers an operation by its output and its backward half: what every method here ends
-    /// with, and how an operation from outside joins. Nothing is kept in evaluation.
+    /// Records an operation by its output and its backward rule: what every method here ends with,
+    /// and how an operation from outside joins that [`Pass::custom`] does not fit. Nothing is kept
+    /// in evaluation.
     ///
-    /// `backward` receives `dy` in the shape of `output` and hands gradients to the operands it
-    /// kept, by [`Gradients::give`], [`Gradients::target`] and [`Gradients::with_params`].
+    /// `rule` receives `dy` in the shape of `output`, and adds to the gradients of the operands by
+    /// the methods of [`Gradients`].
     pub fn record(
         &self,
         output: &Tensor,
-        backward: impl FnOnce(&mut Gradients<'_>, Tensor) -> Result<()> + 'a,
+        rule: impl FnOnce(&mut Gradients<'_>, Tensor) -> Result<()> + 'a,
     ) {
         if !self.is_training() {
             return;
         }
-        let shape = output.shape();
-        let backward: Backward<'a> =
-            Box::new(move |gradients, dy| backward(gradients, dy.reshape(shape)?));
         let mut tape = self.tape.borrow_mut();
         tape.known.insert(output.id(), true);
         tape.nodes.push(Node {
             output: output.id(),
-            backward,
+            shape: output.shape(),
+            rule: Box::new(rule),
         });
     }
 
@@ -165,9 +173,14 @@ impl<'a> Pass<'a> {
         )?;
         let mut gradients = Gradients::new(self.params, self.scalars, known, &loss, seed);
         drop(loss);
-        while let Some(Node { output, backward }) = nodes.pop() {
+        while let Some(Node {
+            output,
+            shape,
+            rule,
+        }) = nodes.pop()
+        {
             if let Some(dy) = gradients.take(output) {
-                backward(&mut gradients, dy)?;
+                rule(&mut gradients, dy.reshape(shape)?)?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use latimer_autograd::{
-    AttentionSpec, Declarations, Head, Init, Mode, Param, Params, Pass, Result, Slab,
+    AttentionSpec, Declarations, Init, LmHead, Mode, Param, Params, Pass, Result, Slab,
 };
 use latimer_tensor::op::UnaryKind;
 use latimer_tensor::philox::Stream;
@@ -348,7 +348,7 @@ fn losses() {
         3,
         |pass, [x, weight, bias]| {
             let x = tensor_of(pass, [2, 2, 3].into(), x)?;
-            let head = Head {
+            let head = LmHead {
                 weight,
                 bias: Some(bias),
                 valid_columns: 6,
@@ -359,7 +359,7 @@ fn losses() {
     check_params("tied", [shapes[1]], 1, |pass, [weight]| {
         let ids = Tensor::from_slice(pass.device(), &[1u32, 1, 6, 0], [2, 2])?;
         let x = pass.embedding(&ids, weight, None, 0)?;
-        let head = Head {
+        let head = LmHead {
             weight,
             bias: None,
             valid_columns: 6,

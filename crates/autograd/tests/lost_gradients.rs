@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use latimer_autograd::{Declarations, Error, Head, Init, Mode, Param, Params, Pass};
+use latimer_autograd::{Declarations, Error, Init, LmHead, Mode, Param, Params, Pass};
 use latimer_tensor::op::UnaryKind;
 use latimer_tensor::{DType, Device, Scalars, Tensor};
 
@@ -11,7 +11,7 @@ struct Fixture {
     scalars: Scalars,
     wte: Param,
     w: Param,
-    head: Head,
+    head: LmHead,
 }
 
 fn fixture() -> Fixture {
@@ -21,7 +21,7 @@ fn fixture() -> Fixture {
     let wte = root.child("wte").param("weight", [5, 4], normal);
     let w = root.child("middle").param("weight", [4, 4], normal);
     let weight = root.child("lm_head").param("weight", [5, 4], normal);
-    let head = Head {
+    let head = LmHead {
         weight,
         bias: None,
         valid_columns: 5,
@@ -88,7 +88,7 @@ fn gradients_that_are_zero_are_no_mistake() {
     let f = fixture();
     let device = f.params.device();
     let ids = Tensor::from_slice(device, &[0u32, 1, 2], [1, 3]).unwrap();
-    let head = Head {
+    let head = LmHead {
         valid_columns: 1,
         ..f.head
     };
@@ -171,6 +171,18 @@ fn ids_from_another_device_and_out_of_range_are_refused() {
         error,
         "embedding: ids holds id 9 at position 1, but ids go from 0 to 4"
     );
+}
+
+/// A rule from outside whose forward half did not check its operand.
+#[test]
+fn a_rule_for_a_tensor_that_the_pass_has_not_seen_is_refused() {
+    let f = fixture();
+    let device = f.params.device().clone();
+    let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+    let [x, y] = [1.0, 2.0].map(|x| Tensor::full(&device, [1], DType::F32, x).unwrap());
+    pass.record(&y, move |gradients, dy| gradients.pass_on(&x, dy));
+    let error = pass.backward(y).unwrap_err();
+    assert!(matches!(error, Error::UnknownGradient { .. }), "{error}");
 }
 
 /// A residual's gradient reaches both summands, and one tensor used twice gets the sum.

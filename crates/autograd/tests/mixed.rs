@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
 use latimer_autograd::{
-    AdamW, AttentionSpec, Declarations, Head, Init, Mode, Param, Params, Pass, Result, Slab,
+    AdamW, AttentionSpec, Declarations, Init, LmHead, Mode, Param, Params, Pass, Result, Slab,
 };
 use latimer_tensor::op::UnaryKind;
 use latimer_tensor::{DType, Device, Scalars, StepValues, Tensor};
@@ -69,7 +69,7 @@ impl Model {
         let y = pass.unary(UnaryKind::GeluTanh, &y)?;
         let y = pass.linear(&y, self.down, None)?;
         let (_, y) = pass.add_layer_norm(&x, &y, self.last[0], Some(self.last[1]), 1e-5)?;
-        let head = Head {
+        let head = LmHead {
             weight: self.wte,
             bias: None,
             valid_columns: V,

@@ -4,7 +4,7 @@
 //! GPT-2 files.
 
 use crate::{Block, Error, GptConfig, KvCache, LayerNorm, ResidualStream, Result, WeightInit};
-use latimer_autograd::{Declarations, Head, Init, Param, Pass};
+use latimer_autograd::{Declarations, Init, LmHead, Param, Pass};
 use latimer_tensor::Tensor;
 
 /// A GPT: plain data, the keys of its parameters; what they stand for is in a
@@ -21,7 +21,7 @@ pub struct Gpt {
     /// Before the head.
     pub ln_f: Option<LayerNorm>,
     /// Makes logits.
-    pub head: Head,
+    pub head: LmHead,
     embedding_site: u32,
 }
 
@@ -81,7 +81,7 @@ impl Gpt {
         let bias = config
             .head_bias
             .then(|| lm_head.padded_param("bias", [v], rows, bias_init));
-        let head = Head {
+        let head = LmHead {
             weight,
             bias,
             valid_columns: v,

@@ -26,6 +26,7 @@
 //! |---|---|
 //! | compute with tensors | [`Tensor`] |
 //! | know what an operation means | [`op`] |
+//! | bring a function of your own | [`Elementwise`], and [`op::CustomOp`] |
 //! | write a backend | [`Backend`] |
 //! | hold a backend to the meaning | [`Host`], and the crate `latimer-conformance` |
 //! | know what a step will cost | [`DryRun`] |
@@ -37,6 +38,7 @@ mod device;
 mod display;
 mod dry_run;
 pub mod dtype;
+mod elementwise;
 mod error;
 pub mod fallback;
 mod host;
@@ -54,6 +56,7 @@ pub use capture::CapturedStep;
 pub use device::Device;
 pub use dry_run::DryRun;
 pub use dtype::{DType, Element};
+pub use elementwise::{Elementwise, ElementwiseBackward};
 pub use error::{Error, Result};
 pub use host::{Host, Written};
 pub use op::{Cost, Op};

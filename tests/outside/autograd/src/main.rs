@@ -1,6 +1,6 @@
 //! A bigram model of letters: which letter follows which, learnt by gradient descent.
 
-use latimer_autograd::{AdamW, Declarations, Head, Init, Mode, Params, Pass, Result};
+use latimer_autograd::{AdamW, Declarations, LmHead, Init, Mode, Params, Pass, Result};
 use latimer_tensor::{Device, Scalars, StepValues, Tensor};
 
 const TEXT: &[u8] = b"un chasseur sachant chasser sait chasser sans son chien ";
@@ -13,7 +13,7 @@ fn main() -> Result<()> {
     let normal = Init::Normal { std: 0.3 };
     let table = root.param("table", [letters, width], normal);
     let weight = root.param("head", [letters, width], normal);
-    let head = Head { weight, bias: None, valid_columns: letters };
+    let head = LmHead { weight, bias: None, valid_columns: letters };
 
     let device = Device::reference();
     let mut params = Params::new(&device, declarations, 1)?;
