@@ -1,13 +1,13 @@
 //! Kernels by name: PTX loaded when it is first needed, and the one place that launches.
 //!
-//! A launch's arguments are compared with the kernel's own list in the PTX, so a wrong number or
+//! A launch's arguments are compared with the kernel's own list of parameters, so a wrong number or
 //! kind of arguments is an error, not a stray write.
 
 #![allow(unsafe_code, reason = "calls of the driver")]
 
 use crate::driver::Driver;
 use crate::module::{self, Module};
-use crate::ptx::FAMILIES;
+use crate::ptx::{Family, Signature, families};
 use cudarc::driver::{result, sys};
 use latimer_tensor::{Error, Result};
 use std::collections::HashMap;
@@ -105,8 +105,7 @@ const SHARED_WITHOUT_ASKING: u32 = 48 << 10;
 #[derive(Clone, Copy, Debug)]
 struct Kernel {
     function: sys::CUfunction,
-    /// The types of its parameters, as PTX names them.
-    parameters: &'static [&'static str],
+    signature: &'static Signature,
 }
 
 // SAFETY: a function's handle may be used from any thread.
@@ -117,6 +116,7 @@ unsafe impl Sync for Kernel {}
 /// What was needed so far.
 #[derive(Debug, Default)]
 struct Loaded {
+    /// By the family's name.
     modules: HashMap<&'static str, Module>,
     kernels: HashMap<&'static str, Kernel>,
     /// What loading all modules so far took.
@@ -124,14 +124,14 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn module(&mut self, driver: &Driver, family: &'static str, ptx: &str) -> Result<Module> {
-        if let Some(module) = self.modules.get(family) {
+    fn module(&mut self, driver: &Driver, family: &'static Family) -> Result<Module> {
+        if let Some(module) = self.modules.get(&*family.name) {
             return Ok(*module);
         }
         let begin = Instant::now();
-        let module = module::load(driver, family, ptx)?;
+        let module = module::load(driver, family)?;
         self.time += begin.elapsed();
-        self.modules.insert(family, module);
+        self.modules.insert(&family.name, module);
         Ok(module)
     }
 }
@@ -179,11 +179,12 @@ impl Kernels {
         }
         let kernel = self.kernel(name)?;
         let kinds = args.iter().map(|arg| arg.kind());
-        if !kinds.eq(kernel.parameters.iter().copied()) {
+        let parameters = &kernel.signature.parameters;
+        if !kinds.eq(parameters.iter().map(String::as_str)) {
             let given: Vec<_> = args.iter().map(|arg| arg.kind()).collect();
             return Err(self.broken(format!(
                 "kernel {name} takes ({}), but was given ({})",
-                kernel.parameters.join(", "),
+                parameters.join(", "),
                 given.join(", ")
             )));
         }
@@ -235,16 +236,17 @@ impl Kernels {
             return Ok(*kernel);
         }
         drop(loaded);
-        let entry = format!(".entry {name}(");
-        let found = FAMILIES.iter().find_map(|&(family, _, ptx)| {
-            let start = ptx.find(&entry)?;
-            Some((family, ptx, parameters(&ptx[start + entry.len()..])))
+        let families = families().map_err(|why| self.broken(why))?;
+        let found = families.iter().find_map(|family| {
+            let mut kernels = family.kernels.iter();
+            let signature = kernels.find(|signature| signature.name == name)?;
+            Some((family, signature))
         });
-        let Some((family, ptx, parameters)) = found else {
+        let Some((family, signature)) = found else {
             return Err(self.broken(format!("there is no kernel {name} in this program")));
         };
         let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
-        let module = loaded.module(&self.driver, family, ptx)?;
+        let module = loaded.module(&self.driver, family)?;
         let text = CString::new(name);
         let text = text.map_err(|_| self.broken(format!("the name {name} is damaged")))?;
         let function = self.driver.call(&format!("finding kernel {name}"), || {
@@ -253,7 +255,7 @@ impl Kernels {
         })?;
         let kernel = Kernel {
             function,
-            parameters: parameters.leak(),
+            signature,
         };
         loaded.kernels.insert(name, kernel);
         Ok(kernel)
@@ -265,9 +267,9 @@ impl Kernels {
     /// [`Error::Device`], naming the family.
     pub(crate) fn load_all(&self) -> Result<Duration> {
         let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
-        for &(family, capability, ptx) in FAMILIES {
-            if self.driver.capability >= capability {
-                loaded.module(&self.driver, family, ptx)?;
+        for family in families().map_err(|why| self.broken(why))? {
+            if self.driver.capability >= family.capability {
+                loaded.module(&self.driver, family)?;
             }
         }
         Ok(loaded.time)
@@ -277,16 +279,7 @@ impl Kernels {
 /// No kernel has more.
 const MAX_ARGS: usize = 40;
 
-/// The types in a kernel's list of parameters, which `text` begins with.
-fn parameters(text: &'static str) -> Vec<&'static str> {
-    let list = text.split(')').next().unwrap_or_default();
-    list.split(".param .")
-        .skip(1)
-        .map(|parameter| parameter.split_whitespace().next().unwrap_or_default())
-        .collect()
-}
-
-/// Whether a number is that of an element type that kernels are written for.
+/// The name of a kernel for an element type: `NAME_f32` or `NAME_bf16`.
 macro_rules! by_dtype {
     ($dtype:expr, $name:literal) => {
         match $dtype {
@@ -297,16 +290,3 @@ macro_rules! by_dtype {
     };
 }
 pub(crate) use by_dtype;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_read_from_ptx() {
-        let text =
-            "\n\t.param .u64 f_param_0,\n\t.param .u32 f_param_1,\n\t.param .f32 f_param_2\n)\n{";
-        assert_eq!(parameters(text), ["u64", "u32", "f32"]);
-        assert_eq!(parameters("\n)\n.param .u64 other"), Vec::<&str>::new());
-    }
-}

@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "calls of the driver")]
 
 use crate::driver::Driver;
+use crate::ptx::Family;
 use cudarc::driver::{DriverError, sys};
 use latimer_tensor::{Error, Result};
 use std::env;
@@ -27,14 +28,14 @@ unsafe impl Sync for Module {}
 /// Loads a family from [`CUBINS`], or else from its PTX.
 ///
 /// # Errors
-/// [`Error::Device`]: a folder or file that cannot be read, or the driver's failure with what its
-/// compiler said.
-pub(crate) fn load(driver: &Driver, family: &str, ptx: &str) -> Result<Module> {
+/// [`Error::Device`]: a folder or file that cannot be read, PTX that cannot be unpacked, or the driver's
+/// failure with what its compiler said.
+pub(crate) fn load(driver: &Driver, family: &Family) -> Result<Module> {
     let refused = |message| Error::Device {
         device: driver.name.clone(),
         message,
     };
-    if let Some((path, mut image)) = cubin(family).map_err(refused)? {
+    if let Some((path, mut image)) = cubin(&family.name).map_err(refused)? {
         image.push(0);
         return load_image(driver, &image).map_err(|(error, log)| {
             let what = format!(
@@ -55,8 +56,7 @@ pub(crate) fn load(driver: &Driver, family: &str, ptx: &str) -> Result<Module> {
             )
         });
     }
-    let mut image = ptx.as_bytes().to_vec();
-    image.push(0);
+    let image = family.unpack().map_err(refused)?;
     load_image(driver, &image).map_err(|(error, log)| {
         let hint = match error.0 {
             sys::CUresult::CUDA_ERROR_JIT_COMPILER_NOT_FOUND => format!(
@@ -65,7 +65,7 @@ pub(crate) fn load(driver: &Driver, family: &str, ptx: &str) -> Result<Module> {
             ),
             _ => log,
         };
-        driver.error_with(&format!("loading the kernels of {family}"), error, &hint)
+        driver.error_with(&format!("loading the kernels of {}", family.name), error, &hint)
     })
 }
 

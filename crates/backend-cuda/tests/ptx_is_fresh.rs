@@ -4,12 +4,17 @@
 //! This reads `ptx/kernels.lock` anew, sharing nothing with the program that writes it. In a published
 //! package there are no sources, and only what is in the package is checked.
 
+use ruzstd::decoding::StreamingDecoder;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const REMEDY: &str = "mend it with: cargo xtask kernels build";
+
+/// Every target that kernels may be compiled for.
+const TARGETS: [&str; 3] = ["compute_75", "compute_80", "compute_90a"];
 
 /// What the lock says: values by key, by section. Keys before the first section are in section "".
 type Lock = BTreeMap<String, BTreeMap<String, String>>;
@@ -55,16 +60,41 @@ fn of_kernels(lock: &Lock) -> impl Iterator<Item = (&str, &BTreeMap<String, Stri
     kernels.filter_map(|(name, keys)| (!name.ends_with(".sources")).then_some((&**name, keys)))
 }
 
-fn assert_hash(path: &Path, expected: &str) {
-    let bytes = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}; {REMEDY}", path.display()));
-    let digest = Sha256::digest(&bytes);
+fn assert_hash(what: &str, bytes: &[u8], expected: &str) {
+    let digest = Sha256::digest(bytes);
     let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
-        found,
-        expected,
-        "{} is not as kernels.lock says; {REMEDY}",
-        path.display()
+        found, expected,
+        "{what} is not as kernels.lock says; {REMEDY}"
     );
+}
+
+fn assert_file(path: &Path, expected: &str) {
+    let what = path.display().to_string();
+    let bytes = fs::read(path).unwrap_or_else(|e| panic!("{what}: {e}; {REMEDY}"));
+    assert_hash(&what, &bytes, expected);
+}
+
+/// What the archive of a target holds: PTX by the kernel file's name.
+fn archive(target: &str) -> BTreeMap<String, Vec<u8>> {
+    let path = ptx_folder().join(target).with_extension("zst");
+    if !path.is_file() {
+        return BTreeMap::new();
+    }
+    let bytes = fs::read(&path).expect("the archive can be read");
+    let mut rest = &bytes[..];
+    let mut frames = Vec::new();
+    while !rest.is_empty() {
+        let mut frame = Vec::new();
+        let mut decoder = StreamingDecoder::new(&mut rest).expect("a frame begins");
+        decoder.read_to_end(&mut frame).expect("the frame is sound");
+        frames.push(frame);
+    }
+    let table = String::from_utf8(frames.remove(0)).expect("the table of contents is text");
+    let files = table.lines().filter(|line| !line.starts_with('\t'));
+    let stems: Vec<_> = files.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(stems.len(), frames.len(), "frames of {}", path.display());
+    stems.into_iter().map(str::to_owned).zip(frames).collect()
 }
 
 /// Names of files of one extension in a folder, without it.
@@ -86,25 +116,24 @@ fn stems(folder: &Path, extension: &str) -> Vec<String> {
 fn every_made_file_is_as_the_lock_says() {
     let lock = lock();
     if let Some(report) = lock.get("").and_then(|keys| keys.get("report")) {
-        assert_hash(&ptx_folder().join("report.txt"), report);
+        assert_file(&ptx_folder().join("report.txt"), report);
     }
-    for (stem, keys) in of_kernels(&lock) {
-        let path = ptx_folder()
-            .join(&keys["target"])
-            .join(format!("{stem}.ptx"));
-        assert_hash(&path, &keys["ptx"]);
+    for target in TARGETS {
+        for (stem, ptx) in archive(target) {
+            assert_hash(&format!("{target}: {stem}"), &ptx, &lock[&stem]["ptx"]);
+        }
     }
 }
 
 #[test]
-fn every_ptx_file_is_in_the_lock() {
+fn archives_and_the_lock_name_the_same_files() {
     let lock = lock();
-    for target in ["compute_75", "compute_80", "compute_90a"] {
+    for target in TARGETS {
         let in_lock: Vec<_> = of_kernels(&lock)
             .filter(|(_, keys)| keys["target"] == target)
             .map(|(stem, _)| stem)
             .collect();
-        let here = stems(&ptx_folder().join(target), "ptx");
+        let here: Vec<_> = archive(target).into_keys().collect();
         assert_eq!(here, in_lock, "PTX for {target}; {REMEDY}");
     }
 }
@@ -122,7 +151,7 @@ fn every_source_is_as_it_was_when_its_ptx_was_made() {
         let sources = &lock[&format!("{stem}.sources")];
         assert!(sources.contains_key(&format!("{stem}.cu")), "{stem}");
         for (name, hash) in sources {
-            assert_hash(&folder.join(name), hash);
+            assert_file(&folder.join(name), hash);
         }
     }
 }

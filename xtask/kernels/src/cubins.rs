@@ -1,7 +1,7 @@
 //! Machine code for one architecture, made ahead of time: with `LATIMER_CUBINS` naming the folder,
 //! the CUDA backend loads it and the driver compiles nothing.
 
-use crate::make::{all, committed, parallel};
+use crate::make::{Scratch, all, committed, parallel};
 use crate::ptxas;
 use crate::source::Target;
 use crate::tools::Tools;
@@ -21,7 +21,8 @@ pub(crate) const ARCHITECTURE: &str = "sm_90";
 /// written.
 pub(crate) fn cubins(ptx: &Path, folder: &Path, architecture: &str) -> Outcome {
     let start = Instant::now();
-    let fit = families(committed(ptx)?.into_keys(), architecture);
+    let committed = committed(ptx)?;
+    let fit = families(committed.keys().cloned(), architecture);
     if fit.is_empty() {
         return Err(format!(
             "no kernel is compiled for {architecture}: give --for an architecture that \
@@ -31,14 +32,18 @@ pub(crate) fn cubins(ptx: &Path, folder: &Path, architecture: &str) -> Outcome {
     fs::create_dir_all(folder)
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     let tools = Tools::get()?;
+    let scratch = Scratch::make()?;
     let done = parallel(&fit, |name| {
-        let (from, stem) = (ptx.join(name), stem(name));
+        let stem = stem(name);
+        let from = scratch.0.join(format!("{stem}.ptx"));
+        fs::write(&from, &committed[name])
+            .map_err(|error| format!("cannot write {}: {error}", from.display()))?;
         let cubin = folder.join(format!("{stem}.cubin"));
         let (_, warnings) = ptxas::assemble(&tools, architecture, &from, &cubin)
-            .map_err(|why| format!("{}: {why}", from.display()))?;
+            .map_err(|why| format!("{name}: {why}"))?;
         match warnings.is_empty() {
             true => Ok(()),
-            false => Err(format!("{}: {}", from.display(), warnings.join("; "))),
+            false => Err(format!("{name}: {}", warnings.join("; "))),
         }
     });
     let count = all(done)?.len();

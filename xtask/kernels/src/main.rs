@@ -3,10 +3,11 @@
 //! Users need no CUDA, only a driver: the PTX is committed, and this task makes it. [`source`] reads
 //! a file and what it includes, [`nvrtc`] compiles it, [`ptxas`] and [`sass`] see what becomes of it
 //! on each architecture, [`gates`] judges that, [`mod@make`] gathers all that is committed, with
-//! [`report`] and [`lock`]; [`mod@check`] compares. [`cubins`](mod@cubins) makes machine code ahead of
+//! [`report`] and [`lock`]; [`archive`] packs the PTX; [`mod@check`] compares. [`cubins`](mod@cubins) makes machine code ahead of
 //! time. [`tools`] fetches the compiler.
 //! `docs/kernels.md` tells how to use it.
 
+mod archive;
 mod assembly;
 mod check;
 mod cubins;
@@ -25,9 +26,9 @@ mod table;
 mod tools;
 
 use lock::Lock;
-use make::{Files, Kept, make};
+use make::{Files, Kept, make, ptx_path};
 use sha2::{Digest, Sha256};
-use source::Source;
+use source::{Source, Target};
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
@@ -120,8 +121,12 @@ fn build(folders: &Folders, names: &[&str]) -> Outcome {
             "there is nothing to build: {folder} has no .cu file"
         ));
     }
-    let committed = make::committed(&folders.ptx)?;
     let chosen = choose(&sources, names)?;
+    let committed = match make::committed(&folders.ptx) {
+        // Everything is made anew, so what is there need not be sound.
+        Err(_) if names.is_empty() => Files::new(),
+        read => read?,
+    };
     let kept = if names.is_empty() {
         Kept::default()
     } else {
@@ -131,11 +136,9 @@ fn build(folders: &Folders, names: &[&str]) -> Outcome {
     let rows: Vec<_> = made.iter().flat_map(|one| one.rows.clone()).collect();
     let files = make::files(&made, kept)?;
     let changed = write(&folders.ptx, &files, &committed)?;
-    if names.is_empty() {
-        remove_strays(&folders.ptx, &files, &committed)?;
-        eprintln!("report: {}", folders.ptx.join(report::FILE).display());
-    } else {
-        eprint!("{}", report::shown(&rows));
+    match names.is_empty() {
+        true => eprintln!("report: {}", folders.ptx.join(report::FILE).display()),
+        false => eprint!("{}", report::shown(&rows)),
     }
     let seconds = start.elapsed().as_secs_f64();
     let count = made.len();
@@ -181,35 +184,51 @@ fn keep(committed: &Files, chosen: &[&Source], sources: &[Source]) -> Result<Kep
     lock.kernels.retain(|stem, _| stays(stem));
     rows.retain(|row| stays(&row.file));
     let kernels = lock.kernels;
-    Ok(Kept { kernels, rows })
+    let names = kernels
+        .iter()
+        .map(|(stem, locked)| ptx_path(&locked.target, stem));
+    let ptx = names.filter_map(|name| Some((name.clone(), committed.get(&name)?.clone())));
+    let ptx = ptx.collect();
+    Ok(Kept { ptx, kernels, rows })
 }
 
-/// Writes what differs; how many files that were.
+/// Writes what differs and removes archives of which nothing is left. An archive whose PTX is the same stays
+/// as it is, whichever version of zstd packed it. Returns how many files were written.
 fn write(folder: &Path, files: &Files, committed: &Files) -> Result<usize, String> {
+    fs::create_dir_all(folder)
+        .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    let failed = |path: &Path, error| format!("cannot write {}: {error}", path.display());
     let mut changed = 0;
-    for (name, text) in files {
-        if committed.get(name) == Some(text) {
+    for name in [report::FILE, lock::FILE] {
+        if let Some(text) = files
+            .get(name)
+            .filter(|&text| committed.get(name) != Some(text))
+        {
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(|error| failed(&path, error))?;
+            changed += 1;
+        }
+    }
+    for target in Target::ALL.map(Target::name) {
+        let of_target = |files: &'_ Files| -> Files {
+            let own = files
+                .iter()
+                .filter(|(name, _)| name.split('/').next() == Some(target));
+            own.map(|(name, text)| (name.clone(), text.clone()))
+                .collect()
+        };
+        let (new, old) = (of_target(files), of_target(committed));
+        if new == old {
             continue;
         }
+        let path = folder.join(target).with_extension(archive::EXTENSION);
+        match archive::pack(&new, target)? {
+            Some(bytes) => fs::write(&path, bytes).map_err(|error| failed(&path, error))?,
+            None => fs::remove_file(&path).map_err(|error| failed(&path, error))?,
+        }
         changed += 1;
-        let path = folder.join(name);
-        let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent)
-            .and_then(|()| fs::write(&path, text))
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     Ok(changed)
-}
-
-/// PTX without a source would be shipped for ever.
-fn remove_strays(folder: &Path, files: &Files, committed: &Files) -> Result<(), String> {
-    for name in committed.keys().filter(|name| !files.contains_key(*name)) {
-        let path = folder.join(name);
-        eprintln!("{}: removed, as nothing makes it", path.display());
-        fs::remove_file(&path)
-            .map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
-    }
-    Ok(())
 }
 
 fn check(folders: &Folders, offline: bool) -> Outcome {

@@ -1,5 +1,6 @@
 //! From sources to all that is committed: PTX, report and lock. Nothing is written here.
 
+use crate::archive;
 use crate::assembly::Assembly;
 use crate::gates;
 use crate::lock::{self, Lock, Locked};
@@ -27,7 +28,7 @@ pub(crate) struct Made {
     pub(crate) rows: Vec<Row>,
 }
 
-/// Texts by their path in the folder of PTX.
+/// Texts by name: `report.txt`, and PTX as if it lay in a folder for each target, `compute_75/matmul.ptx`.
 pub(crate) type Files = BTreeMap<String, String>;
 
 /// Compiles, assembles and judges; else every complaint, a line each.
@@ -103,13 +104,14 @@ fn judge(source: &Source, ptx: String, assemblies: &[Assembly]) -> Result<Made, 
 /// What earlier runs made of files that this one leaves alone.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
+    pub(crate) ptx: Files,
     pub(crate) kernels: BTreeMap<String, Locked>,
     pub(crate) rows: Vec<Row>,
 }
 
-/// What is to be committed. Lock and report cover what is kept, too.
+/// What is to be committed, what is kept included.
 pub(crate) fn files(made: &[Made], kept: Kept) -> Result<Files, String> {
-    let mut files = Files::new();
+    let mut files = kept.ptx;
     let mut rows = kept.rows;
     let mut lock = Lock {
         made_with: lock::made_with(),
@@ -136,7 +138,7 @@ pub(crate) fn files(made: &[Made], kept: Kept) -> Result<Files, String> {
     Ok(files)
 }
 
-/// Where a PTX file lies in its folder.
+/// The name of a kernel file's PTX in [`Files`].
 pub(crate) fn ptx_path(target: &str, stem: &str) -> String {
     format!("{target}/{stem}.ptx")
 }
@@ -200,10 +202,10 @@ pub(crate) fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + S
 }
 
 /// A folder for what the assembler reads and writes, gone at the end.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn make() -> Result<Self, String> {
+    pub(crate) fn make() -> Result<Self, String> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("kernels-{}-{count}", std::process::id());
@@ -221,33 +223,19 @@ impl Drop for Scratch {
     }
 }
 
-/// Every text that is now in the folder of PTX, whoever put it there.
+/// Every text that is now in the folder of PTX, unpacked.
 pub(crate) fn committed(folder: &Path) -> Result<Files, String> {
     let mut found = Files::new();
-    let mut add = |name: String, path: &Path| {
-        let text = fs::read_to_string(path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        found.insert(name, text);
-        Ok::<_, String>(())
-    };
     if !folder.is_dir() {
         return Ok(found);
     }
     for path in xtask::entries(folder)? {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if path.is_dir() {
-            for path in xtask::entries(&path)? {
-                if path.extension().is_some_and(|extension| extension == "ptx") {
-                    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-                    add(ptx_path(&name, &stem), &path)?;
-                }
-            }
+        let failed = |error| format!("cannot read {}: {error}", path.display());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if let Some((target, archive::EXTENSION)) = name.split_once('.') {
+            archive::unpack(&fs::read(&path).map_err(failed)?, target, &mut found)?;
         } else if [lock::FILE, report::FILE].contains(&&*name) {
-            add(name, &path)?;
+            found.insert(name.into(), fs::read_to_string(&path).map_err(failed)?);
         }
     }
     Ok(found)

@@ -18,9 +18,9 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    const ALL: [Self; 3] = [Self::Compute75, Self::Compute80, Self::Compute90a];
+    pub(crate) const ALL: [Self; 3] = [Self::Compute75, Self::Compute80, Self::Compute90a];
 
-    /// As NVRTC and the folders call it.
+    /// As NVRTC and the archives call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Compute75 => "compute_75",

@@ -7,8 +7,8 @@
 
 #![allow(unsafe_code, reason = "sets an environment variable")]
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -143,7 +143,7 @@ pub fn build(options: &Options) -> Result<PathBuf> {
     }
     let report = read(&here.join("../ptx/report.txt"))?;
     units.push(("registers.cpp".into(), registers(&report)));
-    for (stem, entries) in families(&here.join("../ptx"))? {
+    for (stem, entries) in families(&report) {
         let source = kernels.join(format!("{stem}.cu"));
         let mut text = read(&source)?;
         for entry in entries {
@@ -265,34 +265,32 @@ fn compiler() -> Result<&'static str> {
         .ok_or(Error::NoCompiler)
 }
 
-/// The families of kernels with the names of their kernels, from the compiled PTX.
-fn families(ptx: &Path) -> Result<Vec<(String, Vec<String>)>> {
-    let mut families = Vec::new();
-    for target in ["compute_75", "compute_80"] {
-        for file in files(&ptx.join(target), "ptx")? {
-            let text = read(&file)?;
-            let entries = text.lines().filter_map(|line| {
-                let name = line.split(".entry ").nth(1)?;
-                Some(name.trim_end().trim_end_matches(['(', ')']).to_owned())
-            });
-            let stem = file.file_stem().unwrap_or_default();
-            families.push((stem.to_string_lossy().into_owned(), entries.collect()));
-        }
+/// The families of kernels with the names of their kernels, from `kernels build`'s report.
+fn families(report: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut families = BTreeMap::<_, BTreeSet<_>>::new();
+    for (kernel, family, _) in rows(report) {
+        families.entry(family).or_default().insert(kernel);
     }
-    Ok(families)
+    families
+}
+
+/// Kernel, family and registers, from each line of the report below its headings.
+fn rows(report: &str) -> impl Iterator<Item = (&str, &str, u32)> {
+    let lines = report.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| {
+        let mut columns = line.split_whitespace();
+        let (kernel, family) = (columns.next()?, columns.next()?);
+        Some((kernel, family, columns.nth(2)?.parse().ok()?))
+    })
 }
 
 /// A unit that tells the driver how many registers each kernel has, by `kernels build`'s report: the
 /// most of any architecture.
 fn registers(report: &str) -> String {
     let mut most = BTreeMap::new();
-    for line in report.lines().filter(|line| !line.starts_with('#')) {
-        let mut columns = line.split_whitespace();
-        let (kernel, registers) = (columns.next(), columns.nth(3));
-        if let (Some(kernel), Some(Ok(registers))) = (kernel, registers.map(str::parse::<u32>)) {
-            let most = most.entry(kernel).or_insert(0);
-            *most = registers.max(*most);
-        }
+    for (kernel, _, registers) in rows(report) {
+        let most = most.entry(kernel).or_insert(0);
+        *most = registers.max(*most);
     }
     let rows = most.iter();
     let rows: String = rows
@@ -322,23 +320,6 @@ fn headers(folder: &Path, source: &str) -> Result<Vec<PathBuf>> {
             }
         }
     }
-    Ok(found)
-}
-
-fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(found);
-    };
-    for entry in entries {
-        let path = entry
-            .map_err(|error| Error::File(folder.to_owned(), error))?
-            .path();
-        if path.extension().is_some_and(|it| it == extension) {
-            found.push(path);
-        }
-    }
-    found.sort();
     Ok(found)
 }
 
