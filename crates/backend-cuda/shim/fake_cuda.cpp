@@ -32,6 +32,7 @@
 
 namespace fake {
 std::atomic<long> live_modules;
+std::atomic<long> waits_ever;
 
 void stop(const char* call, const char* what) {
     fprintf(stderr, "cpu-shim: %s: %s\n", call, what);
@@ -90,13 +91,14 @@ bool is_device_memory(const void* at, size_t bytes) {
 
 using namespace fake;
 
-/// How many of these there are; for tests.
+/// How many of these there are, or there were so far; for tests.
 extern "C" __attribute__((visibility("default"))) long shim_live(const char* what) {
     std::string name = what;
     if (name == "graphs") return live_graphs;
     if (name == "execs") return live_execs;
     if (name == "streams") return live_streams;
     if (name == "modules") return live_modules;
+    if (name == "waits") return waits_ever;
     std::lock_guard<std::mutex> guard(memory_lock);
     if (name == "allocations") return long(allocations.size());
     stop("shim_live", "it knows nothing of this name");

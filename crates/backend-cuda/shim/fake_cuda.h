@@ -96,6 +96,6 @@ bool is_device_memory(const void* at, size_t bytes);
 void name_in_graph(const std::vector<Work>& works, int change);
 bool is_named_in_graph(u64 allocation);
 
-/// Live objects, for tests: `shim_live`.
-extern std::atomic<long> live_graphs, live_execs, live_streams, live_modules;
+/// Live objects, and waits so far, for tests: `shim_live`.
+extern std::atomic<long> live_graphs, live_execs, live_streams, live_modules, waits_ever;
 }  // namespace fake

@@ -170,6 +170,7 @@ ENTRY cuStreamDestroy_v2(Stream* stream) {
     return SUCCESS;
 }
 ENTRY cuStreamSynchronize(Stream* stream) {
+    waits_ever++;
     if (refused_in_capture()) return STREAM_CAPTURE_UNSUPPORTED;
     if (is_capturing(stream)) {
         invalidate(stream);

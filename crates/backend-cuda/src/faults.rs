@@ -2,7 +2,7 @@
 
 use crate::Arg;
 use crate::driver::Driver;
-use crate::memory::{CudaMemory, Staging};
+use crate::memory::{CudaMemory, NOTE_BYTES, Staging};
 use latimer_tensor::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +36,7 @@ pub(crate) struct Faults {
 
 /// All ones: nothing is wrong.
 const NONE: u64 = u64::MAX;
-const NOTE_BYTES: usize = 8 * OPERANDS.len();
+const _: () = assert!(NOTE_BYTES == 8 * OPERANDS.len());
 
 impl Faults {
     /// # Errors
@@ -56,13 +56,13 @@ impl Faults {
         Arg::Pointer(self.note.pointer() + 8 * ids as u64)
     }
 
-    /// Waits for the device and tells what was noted; the note is then empty again.
+    /// Waits for the device, copies bytes to the host and returns an error if a bad id was noted; the
+    /// note is then empty again. With no bytes to copy it only waits.
     ///
     /// # Errors
     /// [`Error::IdOutOfRange`], or the device's failure.
-    pub(crate) fn check(&self, staging: &Staging) -> Result<()> {
-        let mut note = [0u8; NOTE_BYTES];
-        staging.download(self.note.pointer(), &mut note)?;
+    pub(crate) fn download(&self, staging: &Staging, from: u64, dst: &mut [u8]) -> Result<()> {
+        let note = staging.download(from, dst, self.note.pointer())?;
         let words = note.chunks_exact(8).map(|bytes| {
             let mut word = [0; 8];
             word.copy_from_slice(bytes);

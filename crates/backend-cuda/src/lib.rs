@@ -132,9 +132,8 @@ impl Backend for Cuda {
     }
 
     fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
-        self.staging
-            .download(memory::pointer(src, "download", "src")?, dst)?;
-        self.faults.check(&self.staging)
+        let from = memory::pointer(src, "download", "src")?;
+        self.faults.download(&self.staging, from, dst)
     }
 
     fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
@@ -174,7 +173,7 @@ impl Backend for Cuda {
     }
 
     fn synchronize(&self) -> Result<()> {
-        self.faults.check(&self.staging)
+        self.faults.download(&self.staging, 0, &mut [])
     }
 }
 

@@ -159,8 +159,14 @@ impl Workspace {
     }
 }
 
-/// Bytes of one staging buffer.
+/// Bytes of one staging buffer, beside those of a [`Note`].
 const STAGE: usize = 1 << 20;
+
+/// What else is copied to the host when it waits for the device: see [`crate::faults`].
+pub(crate) type Note = [u8; NOTE_BYTES];
+
+/// Bytes of a [`Note`].
+pub(crate) const NOTE_BYTES: usize = 24;
 
 /// Page-locked host memory that copies go through: the device reads and writes it by itself.
 #[derive(Debug)]
@@ -187,7 +193,7 @@ impl Staging {
         let stage = || {
             driver.call("locking host memory", || {
                 // SAFETY: plain memory, freed in `drop`; flags 0: cached, so that it can be read.
-                let memory = unsafe { result::malloc_host(STAGE, 0) }?;
+                let memory = unsafe { result::malloc_host(STAGE + NOTE_BYTES, 0) }?;
                 let free = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)?;
                 Ok(Stage {
                     memory: memory.cast(),
@@ -231,31 +237,48 @@ impl Staging {
         Ok(())
     }
 
-    /// Waits for the device's work, then copies device bytes to the host.
+    /// Waits for the device's work, then copies device bytes to the host, and the note at `note` with
+    /// the last of them. One wait for each [`STAGE`] bytes, one at least.
     ///
     /// # Errors
     /// The device's failure.
-    pub(crate) fn download(&self, from: u64, dst: &mut [u8]) -> Result<()> {
+    pub(crate) fn download(&self, from: u64, dst: &mut [u8], note: u64) -> Result<Note> {
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         let stream = self.driver.stream.cu_stream();
-        for (i, piece) in dst.chunks_mut(STAGE).enumerate() {
-            let stage = &mut stages[0];
+        let stage = &mut stages[0];
+        let mut noted = [0; NOTE_BYTES];
+        let pieces = dst.len().div_ceil(STAGE).max(1);
+        for i in 0..pieces {
+            let end = dst.len().min((i + 1) * STAGE);
+            let piece = &mut dst[i * STAGE..end];
             self.driver.call("copying from the device", || {
                 // SAFETY: the event is alive; no upload reads the stage after it.
                 unsafe { result::event::synchronize(stage.free) }?;
-                // SAFETY: the stage has room for a piece and is nobody else's.
-                let staged = unsafe { std::slice::from_raw_parts_mut(stage.memory, piece.len()) };
-                // SAFETY: the caller's view has as many bytes on this device.
-                unsafe {
-                    result::memcpy_dtoh_async(staged, from + (i * STAGE) as u64, stream)?;
+                // SAFETY: the stage has room for a piece and a note, and is nobody else's.
+                let staged = unsafe {
+                    std::slice::from_raw_parts_mut(stage.memory, piece.len() + NOTE_BYTES)
+                };
+                let (staged, staged_note) = staged.split_at_mut(piece.len());
+                if !piece.is_empty() {
+                    // SAFETY: the caller's view has as many bytes on this device.
+                    unsafe {
+                        result::memcpy_dtoh_async(staged, from + (i * STAGE) as u64, stream)?;
+                    }
+                }
+                if i + 1 == pieces {
+                    // SAFETY: the note is memory of this device, as long as this.
+                    unsafe { result::memcpy_dtoh_async(staged_note, note, stream) }?;
                 }
                 // SAFETY: the stream is alive.
                 unsafe { result::stream::synchronize(stream) }?;
                 piece.copy_from_slice(staged);
+                if i + 1 == pieces {
+                    noted.copy_from_slice(staged_note);
+                }
                 Ok(())
             })?;
         }
-        Ok(())
+        Ok(noted)
     }
 }
 

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "asks the fake driver")]
 //! Captures beside other threads that destroy devices, a cuBLASLt handle too, and captures whose step
-//! fails or panics.
+//! fails or panics; and how often the device is waited for.
 
 mod device;
 
@@ -44,7 +44,8 @@ fn loaded(path: impl AsRef<OsStr>) -> libloading::Library {
     unsafe { libloading::Library::new(path.as_ref()) }.expect("it is loaded")
 }
 
-/// How many graphs, or executable ones, are alive; 0 on a GPU, which does not tell.
+/// How many graphs, or executable ones, are alive, or how often a stream was waited for; 0 on a GPU,
+/// which does not tell.
 fn live(what: &str) -> c_long {
     if std::env::var_os(GPU_REQUIRED).is_some() {
         return 0;
@@ -166,4 +167,26 @@ fn a_step_that_fails_or_panics_leaves_nothing_behind() {
         before,
         "the graph is freed"
     );
+}
+
+/// What kernels note of bad ids comes with the copy: a step that reads its loss waits once.
+#[test]
+fn a_copy_to_the_host_waits_once() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = cuda(0);
+    let y = double(&ones(&device)).expect("it runs");
+    let before = live("waits");
+    assert_eq!(y.to_vec::<f32>().expect("it is read"), [2.0; 64]);
+    device.synchronize().expect("it is well");
+    let waits = if std::env::var_os(GPU_REQUIRED).is_some() {
+        0
+    } else {
+        2
+    };
+    assert_eq!(live("waits") - before, waits, "one each");
+    // 2.5 staging buffers: the bytes of all pieces arrive, the note with the last.
+    let n = 5 << 17;
+    let values: Vec<u32> = (0..n).collect();
+    let long = Tensor::from_slice(&device, &values, [n as usize]).expect("there is room");
+    assert_eq!(long.to_vec::<u32>().expect("it is read"), values);
 }
