@@ -11,7 +11,7 @@ use latimer_autograd::{Mode, Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_conformance::tolerance::first_misfit;
 use latimer_nn::{Activation, Error, Gpt, GptConfig, attention_weights};
-use latimer_tensor::op::{Attention, Meaning};
+use latimer_tensor::op::{Attention, OpSpec};
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{DType, Device, Host, Scalars, Tensor, Written};
 

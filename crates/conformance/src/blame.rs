@@ -2,10 +2,13 @@
 //!
 //! It is of the right kind, names the operation, shows what was given, and blames what was changed.
 //! Shapes and types are checked against each other, so where the operand that others are measured
-//! by was changed, one of those may be blamed instead, and only those: [`measured_by`].
+//! by was changed, one of those may be blamed instead, and only those: the operation's table says which.
 
 use crate::operands::Operand;
-use latimer_tensor::{DType, Error, Shape};
+use crate::outsider::Outsider;
+use latimer_tensor::op::table::{DTypeRule, Range, ShapeRule};
+use latimer_tensor::op::{CustomOp, Table};
+use latimer_tensor::{DType, Error, Op, Shape};
 use std::fmt;
 
 /// What was changed in a case that fits.
@@ -68,7 +71,7 @@ impl Change {
                     && given(blamed).is_some_and(|o| o.shape == *got)
                     && expected != got
                     && is_blamed_for(op, operand, blamed)
-                    && (!measured_by(op, operand).is_empty() || *expected == from)
+                    && (!follows_from_others(op, operand) || *expected == from)
             }
             (
                 Self::Shape { operand, .. },
@@ -101,9 +104,7 @@ impl Change {
             ) => {
                 let itself = *blamed == operand
                     && (*expected == from || (*expected == DType::F32 && !to.is_float()));
-                let other = types_measured_by(op, operand)
-                    .is_some_and(|others| others.is_empty() || others.contains(blamed))
-                    && *expected != *got;
+                let other = is_type_blamed_for(op, operand, blamed) && *expected != *got;
                 *of == op && given(blamed).is_some_and(|o| o.dtype == *got) && (itself || other)
             }
             (
@@ -160,51 +161,81 @@ impl Change {
     }
 }
 
-fn is_blamed_for(op: &str, changed: &str, blamed: &str) -> bool {
-    blamed == changed || measured_by(op, changed).contains(&blamed)
+fn table(op: &str) -> Option<&'static Table> {
+    Op::TABLES.iter().copied().find(|table| table.name == op)
 }
 
-/// The operands whose shapes are measured by this one's. Where there are none, its own shape
-/// follows from the others, and the error must say which was expected.
-fn measured_by(op: &str, operand: &str) -> &'static [&'static str] {
-    match (op, operand) {
-        ("concat" | "binary" | "matmul", "a") => &["b", "y"],
-        ("concat", "b") => &["b", "y"],
-        ("matmul", "b") => &["b", "bias", "y"],
-        // What is asked of these is more than one shape.
-        ("binary", "b") => &["b"],
-        ("unary_backward", "x") => &["dy", "dx"],
-        ("embedding", "ids" | "wte") => &["wpe", "y"],
-        ("embedding_backward", "ids" | "dwte") => &["dwpe", "dy"],
-        ("layer_norm" | "add_layer_norm", "x") => {
-            &["r", "s", "weight", "bias", "y", "mean", "rstd"]
+/// What an operand's shape speaks of: a bit for each letter, and one for each operand whose shape it
+/// has or is computed from.
+fn terms(table: &Table, at: usize) -> u64 {
+    let own = 1 << (32 + at);
+    let rule = &table.operands[at].shape;
+    match *rule {
+        ShapeRule::As(other) | ShapeRule::LastAxesOf(other) => own | terms(table, other),
+        ShapeRule::Computed => (0..at).fold(own, |all, earlier| all | terms(table, earlier)),
+        _ => {
+            let letters = rule
+                .letters()
+                .map(|letter| 1 << (letter as u64 - 'A' as u64));
+            letters.fold(own, |all, bit| all | bit)
         }
-        ("layer_norm_backward", "x") => &["weight", "mean", "rstd", "dy", "dx", "dweight", "dbias"],
-        ("softmax_backward", "y") => &["dy", "dx"],
-        ("attention", "qkv") => &["y", "lse"],
-        ("attention_backward", "qkv") => &["y", "lse", "dy", "dqkv"],
-        ("attention_decode", "qkv" | "k_cache") => &["qkv", "k_cache", "v_cache", "y"],
-        ("cross_entropy", "logits") => &["targets", "losses"],
-        ("adamw", "param") => &["grad", "m", "v", "working"],
-        ("outsider", "input0") => &["input1", "output0", "output1"],
-        // What most operations are: a function of x.
-        (_, "x") => &["y"],
-        _ => &[],
     }
 }
 
-/// The operands whose types are measured by this one's, all of them if the list is empty.
-fn types_measured_by(op: &str, operand: &str) -> Option<&'static [&'static str]> {
-    match (op, operand) {
-        ("embedding_backward", "dwte") => Some(&["dwpe"]),
-        ("layer_norm_backward", "dweight") => Some(&["dbias"]),
-        ("embedding_backward" | "adamw" | "clip_scale" | "sum_squares", _) => None,
-        // A sum has two types that fit; the terms' is the one expected.
-        ("matmul" | "reduce", "y") => Some(&["y"]),
-        ("softmax_backward", "y") | ("embedding", "wte") => Some(&[]),
-        (_, "x" | "a" | "qkv" | "logits" | "input0") => Some(&[]),
+/// Of these, what no operand before it and no attribute speaks of: what others are measured by.
+fn own_terms(table: &Table, at: usize) -> u64 {
+    let set = table.attributes.iter().filter_map(|rule| match rule.range {
+        Range::Sets(letter) => Some(1 << (letter as u64 - 'A' as u64)),
         _ => None,
+    });
+    let others = (0..at).map(|earlier| terms(table, earlier)).chain(set);
+    others.fold(terms(table, at), |own, other| own & !other)
+}
+
+/// Whether the error for an operand of the wrong shape may name `blamed`: itself, or one that is
+/// measured by it.
+fn is_blamed_for(op: &str, changed: &str, blamed: &str) -> bool {
+    if op == Outsider.name() {
+        return changed == blamed || changed == "input0";
     }
+    changed == blamed
+        || places(op, changed, blamed).is_some_and(|(table, changed, blamed)| {
+            own_terms(table, changed) & terms(table, blamed) != 0
+        })
+}
+
+fn places(op: &str, one: &str, other: &str) -> Option<(&'static Table, usize, usize)> {
+    let table = table(op)?;
+    Some((table, table.operand(one)?, table.operand(other)?))
+}
+
+/// Whether an operand's shape follows from the others, so that the error must say which was expected.
+fn follows_from_others(op: &str, operand: &str) -> bool {
+    if op == Outsider.name() {
+        return operand != "input0";
+    }
+    let Some((table, at, _)) = places(op, operand, operand) else {
+        return false;
+    };
+    let own = own_terms(table, at);
+    let has_own_letter = own & u64::from(u32::MAX) != 0;
+    let measures = (at + 1..table.operands.len()).any(|other| own & terms(table, other) != 0);
+    !has_own_letter && !measures
+}
+
+/// Whether the error for an operand of the wrong type may name `blamed`, at odds with it.
+fn is_type_blamed_for(op: &str, changed: &str, blamed: &str) -> bool {
+    if op == Outsider.name() {
+        return changed == "input0";
+    }
+    places(op, changed, blamed).is_some_and(|(table, changed, blamed)| {
+        match table.operands[blamed].dtype {
+            // A sum has two types that fit; the terms' is the one expected.
+            DTypeRule::SumOf(other) => blamed == changed || other == changed,
+            DTypeRule::As(other) | DTypeRule::StatisticsOf(other) => other == changed,
+            _ => false,
+        }
+    })
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Device {
     /// Checks an operation and runs it: natively, or by its meaning on the host.
     ///
     /// # Errors
-    /// What [`crate::op::Meaning::check`] or the backend says; [`Error::FallbackDenied`];
+    /// What [`crate::op::OpSpec::check`] or the backend says; [`Error::FallbackDenied`];
     /// [`Error::InCapture`] for an operation without a native version.
     pub fn run<'a>(&self, op: impl Into<Op<'a>>) -> Result<()> {
         let mut op = op.into();

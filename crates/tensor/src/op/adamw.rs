@@ -3,29 +3,23 @@
 //! What changes from step to step (learning rate, clip factor, bias corrections) is read from the
 //! device's scalar block, see [`crate::Scalars`].
 
-use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
-use crate::{DType, Host, Result, Scalars, View, ViewMut};
+use super::{OpSpec, op};
+use crate::{Host, Result, Scalars};
 
-/// `y = Σ x²`, or `y += Σ x²`.
-#[derive(Debug)]
-pub struct SumSquares<'a> {
-    /// Any shape.
-    pub x: View<'a>,
-    /// `[1]`, `F32`.
-    pub y: ViewMut<'a>,
-    /// Adds to `y` instead of overwriting it.
-    pub accumulate: bool,
+op! {
+    /// `y = Σ x²`, or `y += Σ x²`.
+    SumSquares "sum_squares" {
+        /// The terms.
+        x: In "float", "any";
+        /// The sum.
+        y: OutOrInOut(op: op.accumulate) "f32", "[1]";
+    } {
+        /// Adds to `y` instead of overwriting it.
+        accumulate: bool;
+    }
 }
 
-impl Meaning for SumSquares<'_> {
-    const NAME: &'static str = "sum_squares";
-
-    fn check(&self) -> Result<()> {
-        is_float(Self::NAME, "x", self.x.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), DType::F32)?;
-        shape_is(Self::NAME, "y", self.y.shape(), [1])
-    }
-
+impl OpSpec for SumSquares<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let x = host.read(self.x)?;
         let old = if self.accumulate {
@@ -41,51 +35,26 @@ impl Meaning for SumSquares<'_> {
     fn flops(&self) -> u64 {
         2 * self.x.numel() as u64
     }
-
-    operands!(In x, InOutIf(|op| op.accumulate) y);
 }
 
-/// `clip = min(1, max_norm / (norm + 1e-6))` with `norm = √sum_squares`, into the scalar block, as
-/// PyTorch's `clip_grad_norm_`; the norm is kept there too.
-///
-/// A norm that is NaN or infinite makes `clip` NaN, whatever `max_norm`: then [`AdamW`] changes
-/// nothing, so that one bad step does not spoil the parameters.
-#[derive(Debug)]
-pub struct ClipScale<'a> {
-    /// `[1]`, `F32`: the sum over all gradients.
-    pub sum_squares: View<'a>,
-    /// The scalar block, `F32`: `CLIP` and `GRAD_NORM` are written, the others kept.
-    pub scalars: ViewMut<'a>,
-    /// The greatest norm let through; infinite to clip nothing.
-    pub max_norm: f32,
-}
-
-fn check_block(op: &'static str, dtype: DType, shape: crate::Shape) -> Result<()> {
-    dtype_is(op, "scalars", dtype, DType::F32)?;
-    shape_is(op, "scalars", shape, [Scalars::LEN])
-}
-
-impl Meaning for ClipScale<'_> {
-    const NAME: &'static str = "clip_scale";
-
-    fn check(&self) -> Result<()> {
-        dtype_is(
-            Self::NAME,
-            "sum_squares",
-            self.sum_squares.dtype(),
-            DType::F32,
-        )?;
-        shape_is(Self::NAME, "sum_squares", self.sum_squares.shape(), [1])?;
-        check_block(Self::NAME, self.scalars.dtype(), self.scalars.shape())?;
-        attribute_such(
-            Self::NAME,
-            "max_norm",
-            self.max_norm.into(),
-            self.max_norm > 0.0,
-            "it must be positive",
-        )
+op! {
+    /// `clip = min(1, max_norm / (norm + 1e-6))` with `norm = √sum_squares`, into the scalar block, as
+    /// PyTorch's `clip_grad_norm_`; the norm is kept there too.
+    ///
+    /// A norm that is NaN or infinite makes `clip` NaN, whatever `max_norm`: then [`AdamW`] changes
+    /// nothing, so that one bad step does not spoil the parameters.
+    ClipScale "clip_scale" {
+        /// The sum over all gradients.
+        sum_squares: In "f32", "[1]";
+        /// The scalar block: `CLIP` and `GRAD_NORM` are written, the others kept.
+        scalars: InOut "f32", "[8]";
+    } {
+        /// The greatest norm let through; infinite to clip nothing.
+        max_norm: f32, Positive;
     }
+}
 
+impl OpSpec for ClipScale<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let norm = host.read(self.sum_squares)?[0].sqrt();
         let mut block = host.read(self.scalars.as_view())?;
@@ -105,93 +74,44 @@ impl Meaning for ClipScale<'_> {
     fn flops(&self) -> u64 {
         4
     }
-
-    operands!(In sum_squares, InOut scalars);
 }
 
-/// One AdamW update of a range of parameters (Loshchilov and Hutter 2019, arXiv 1711.05101; the
-/// order of PyTorch's): with `g = clip · grad`,
-///
-/// `m = beta1·m + (1 - beta1)·g`, `v = beta2·v + (1 - beta2)·g²`,
-/// `p = p·(1 - lr·weight_decay) - lr/bias1 · m / (√v/√bias2 + eps)`.
-///
-/// Where `clip` is NaN the gradients were not finite (see [`ClipScale`]) and `param`, `m` and `v`
-/// keep their values. In both cases `working`, where there is one, is the rounded `param`.
-#[derive(Debug)]
-pub struct AdamW<'a> {
-    /// Parameters, `[N]`, `F32`.
-    pub param: ViewMut<'a>,
-    /// Their gradients, `[N]`, `F32`.
-    pub grad: View<'a>,
-    /// First moment, `[N]`, `F32`.
-    pub m: ViewMut<'a>,
-    /// Second moment, `[N]`, `F32`.
-    pub v: ViewMut<'a>,
-    /// The copy that forward and backward read, `[N]`, `Bf16`: `param` as it is after the update,
-    /// rounded to nearest even; overwritten.
-    pub working: Option<ViewMut<'a>>,
-    /// The scalar block: `LR`, `CLIP`, `BIAS1` and `BIAS2` are read.
-    pub scalars: View<'a>,
-    /// Decay of the first moment.
-    pub beta1: f32,
-    /// Decay of the second moment.
-    pub beta2: f32,
-    /// Keeps the quotient finite.
-    pub eps: f32,
-    /// Share of a parameter that goes per unit of learning rate.
-    pub weight_decay: f32,
-}
-
-impl Meaning for AdamW<'_> {
-    const NAME: &'static str = "adamw";
-
-    fn check(&self) -> Result<()> {
-        let shape = self.param.shape();
-        dtype_is(Self::NAME, "param", self.param.dtype(), DType::F32)?;
-        shape_such(
-            Self::NAME,
-            "param",
-            shape,
-            shape.rank() == 1,
-            "it must be [N]",
-        )?;
-        dtype_is(Self::NAME, "grad", self.grad.dtype(), DType::F32)?;
-        shape_is(Self::NAME, "grad", self.grad.shape(), shape)?;
-        for (name, view) in [("m", &self.m), ("v", &self.v)] {
-            dtype_is(Self::NAME, name, view.dtype(), DType::F32)?;
-            shape_is(Self::NAME, name, view.shape(), shape)?;
-        }
-        if let Some(working) = &self.working {
-            dtype_is(Self::NAME, "working", working.dtype(), DType::Bf16)?;
-            shape_is(Self::NAME, "working", working.shape(), shape)?;
-        }
-        check_block(Self::NAME, self.scalars.dtype(), self.scalars.shape())?;
-        for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
-            attribute_such(
-                Self::NAME,
-                name,
-                beta.into(),
-                (0.0..1.0).contains(&beta),
-                "it must be in 0..1",
-            )?;
-        }
-        attribute_such(
-            Self::NAME,
-            "eps",
-            self.eps.into(),
-            self.eps > 0.0,
-            "it must be positive",
-        )?;
-        let decays = self.weight_decay >= 0.0;
-        attribute_such(
-            Self::NAME,
-            "weight_decay",
-            self.weight_decay.into(),
-            decays,
-            "it must not be negative",
-        )
+op! {
+    /// One AdamW update of a range of parameters (Loshchilov and Hutter 2019, arXiv 1711.05101; the
+    /// order of PyTorch's): with `g = clip · grad`,
+    ///
+    /// `m = beta1·m + (1 - beta1)·g`, `v = beta2·v + (1 - beta2)·g²`,
+    /// `p = p·(1 - lr·weight_decay) - lr/bias1 · m / (√v/√bias2 + eps)`.
+    ///
+    /// Where `clip` is NaN the gradients were not finite (see [`ClipScale`]) and `param`, `m` and `v`
+    /// keep their values. In both cases `working`, where there is one, is the rounded `param`.
+    AdamW "adamw" {
+        /// Parameters.
+        param: InOut "f32", "[N]";
+        /// Their gradients.
+        grad: In "f32", "[N]";
+        /// First moment.
+        m: InOut "f32", "[N]";
+        /// Second moment.
+        v: InOut "f32", "[N]";
+        /// The copy that forward and backward read: `param` as it is after the update, rounded to
+        /// nearest even.
+        working: MaybeOut "bf16", "[N]";
+        /// The scalar block: `LR`, `CLIP`, `BIAS1` and `BIAS2` are read.
+        scalars: In "f32", "[8]";
+    } {
+        /// Decay of the first moment.
+        beta1: f32, Share;
+        /// Decay of the second moment.
+        beta2: f32, Share;
+        /// Keeps the quotient finite.
+        eps: f32, Positive;
+        /// Share of a parameter that goes per unit of learning rate.
+        weight_decay: f32, NotNegative;
     }
+}
 
+impl OpSpec for AdamW<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (param, grad) = (host.read(self.param.as_view())?, host.read(self.grad)?);
         let (m, v) = (host.read(self.m.as_view())?, host.read(self.v.as_view())?);
@@ -239,6 +159,4 @@ impl Meaning for AdamW<'_> {
     fn flops(&self) -> u64 {
         16 * self.param.numel() as u64
     }
-
-    operands!(InOut param, In grad, InOut m, InOut v, MaybeOut working, In scalars);
 }

@@ -3,42 +3,41 @@
 //! Sources: Vaswani et al. 2017, arXiv 1706.03762; tiled with a running softmax as in Dao et al.
 //! 2022, arXiv 2205.14135.
 
-use super::dropout::{check_random, read_words};
-use super::layer_norm::statistics;
+use super::dropout::read_words;
 use super::softmax::softmax;
-use super::{
-    DropoutMask, Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such,
-};
-use crate::{DType, Host, Result, Shape, View, ViewMut};
+use super::{DropoutMask, OpSpec, op};
+use crate::{DType, Host, Result, Shape, View};
 
-/// `y = dropout(softmax(scale · q·kᵀ)) · v` for each head, queries, keys and values side by side in
-/// `qkv`, heads side by side within each. `lse = log Σ exp` of the scaled scores is kept.
-///
-/// Weight `(b, h, i, j)` is element `((b·NH + h)·T + i)·T + j` of the dropout mask.
-///
-/// For `Bf16` and `F16` a weight may be rounded to that type before it multiplies a value, as tensor
-/// cores take it; in backward, so may the gradient of a score. A weight below the smallest normal
-/// number may be 0.
-#[derive(Debug)]
-pub struct Attention<'a> {
-    /// `[B, T, 3C]`.
-    pub qkv: View<'a>,
-    /// `[B, T, C]`.
-    pub y: ViewMut<'a>,
-    /// `[B, NH, T]`, `F32` (`F64` for `F64` operands).
-    pub lse: ViewMut<'a>,
-    /// Heads, `NH`; divides `C`.
-    pub n_head: usize,
-    /// Factor of the scores, usually `1/√D`.
-    pub scale: f32,
-    /// Whether position `i` sees positions `j <= i` only.
-    pub causal: bool,
-    /// Share of the weights that is dropped; 0 for none.
-    pub rate: f32,
-    /// Which dropout of the model this is.
-    pub site: u32,
-    /// `[4]`, `U32`: see [`crate::Scalars`]; needed when `rate` is not 0.
-    pub random: Option<View<'a>>,
+op! {
+    /// `y = dropout(softmax(scale · q·kᵀ)) · v` for each head, queries, keys and values side by side in
+    /// `qkv`, heads side by side within each. `lse = log Σ exp` of the scaled scores is kept.
+    ///
+    /// Weight `(b, h, i, j)` is element `((b·NH + h)·T + i)·T + j` of the dropout mask.
+    ///
+    /// For `Bf16` and `F16` a weight may be rounded to that type before it multiplies a value, as tensor
+    /// cores take it; in backward, so may the gradient of a score. A weight below the smallest normal
+    /// number may be 0.
+    Attention "attention" {
+        /// Queries, keys and values.
+        qkv: In "float", "[B, T, 3HD]";
+        /// The values, mixed.
+        y: Out "as qkv", "[B, T, HD]";
+        /// `log Σ exp` of the scaled scores.
+        lse: Out "statistics of qkv", "[B, H, T]";
+        /// The random words, see [`crate::Scalars`]; needed when `rate` is not 0.
+        random: MaybeIn "u32", "[4]";
+    } {
+        /// Heads.
+        n_head: usize, Sets('H');
+        /// Factor of the scores, usually `1/√D`.
+        scale: f32, Finite;
+        /// Whether position `i` sees positions `j <= i` only.
+        causal: bool;
+        /// Share of the weights that is dropped; 0 for none.
+        rate: f32, DropoutShare;
+        /// Which dropout of the model this is.
+        site: u32;
+    }
 }
 
 /// Sizes of an attention.
@@ -62,26 +61,6 @@ fn sizes(qkv: Shape, n_head: usize) -> AttentionSizes {
         n_head,
         head_dim: width / 3 / n_head.max(1),
     }
-}
-
-fn check_qkv(op: &'static str, qkv: View<'_>, n_head: usize, scale: f32) -> Result<()> {
-    is_float(op, "qkv", qkv.dtype())?;
-    let shape = qkv.shape();
-    let fits = shape.rank() == 3 && n_head > 0 && shape.columns().is_multiple_of(3 * n_head);
-    shape_such(
-        op,
-        "qkv",
-        shape,
-        fits,
-        "it must be [B, T, 3C] with C divisible by n_head",
-    )?;
-    attribute_such(
-        op,
-        "scale",
-        scale.into(),
-        scale.is_finite(),
-        "it must be finite",
-    )
 }
 
 /// One head, widened: queries, keys and values `[T, D]`.
@@ -212,34 +191,7 @@ fn factor(mask: &Option<(DropoutMask, u64)>, s: &AttentionSizes, at: [usize; 4],
     }
 }
 
-impl Meaning for Attention<'_> {
-    const NAME: &'static str = "attention";
-
-    fn check(&self) -> Result<()> {
-        check_qkv(Self::NAME, self.qkv, self.n_head, self.scale)?;
-        let s = self.sizes();
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.qkv.dtype())?;
-        dtype_is(
-            Self::NAME,
-            "lse",
-            self.lse.dtype(),
-            statistics(self.qkv.dtype()),
-        )?;
-        shape_is(
-            Self::NAME,
-            "y",
-            self.y.shape(),
-            [s.batch, s.seq_len, s.width()],
-        )?;
-        shape_is(
-            Self::NAME,
-            "lse",
-            self.lse.shape(),
-            [s.batch, s.n_head, s.seq_len],
-        )?;
-        check_random(Self::NAME, self.rate, self.random)
-    }
-
+impl OpSpec for Attention<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (s, scale) = (self.sizes(), f64::from(self.scale));
         let (t, d, c) = (s.seq_len, s.head_dim, s.width());
@@ -276,36 +228,36 @@ impl Meaning for Attention<'_> {
     fn flops(&self) -> u64 {
         self.sizes().flops(self.causal)
     }
-
-    operands!(In qkv, Out y, Out lse, MaybeIn random);
 }
 
-/// With weights `p`, mask `m` and `δ = Σ dy·y`: `dv = (p·m)ᵀ·dy`, `ds = p·(m·(dy·vᵀ) - δ)·scale`,
-/// `dq = ds·k`, `dk = dsᵀ·q`. Weights are computed again from `lse`.
-#[derive(Debug)]
-pub struct AttentionBackward<'a> {
-    /// As in forward.
-    pub qkv: View<'a>,
-    /// The forward result, `[B, T, C]`.
-    pub y: View<'a>,
-    /// From forward, `[B, NH, T]`.
-    pub lse: View<'a>,
-    /// `[B, T, C]`.
-    pub dy: View<'a>,
-    /// `[B, T, 3C]`; overwritten.
-    pub dqkv: ViewMut<'a>,
-    /// As in forward.
-    pub n_head: usize,
-    /// As in forward.
-    pub scale: f32,
-    /// As in forward.
-    pub causal: bool,
-    /// As in forward.
-    pub rate: f32,
-    /// As in forward.
-    pub site: u32,
-    /// As in forward.
-    pub random: Option<View<'a>>,
+op! {
+    /// With weights `p`, mask `m` and `δ = Σ dy·y`: `dv = (p·m)ᵀ·dy`, `ds = p·(m·(dy·vᵀ) - δ)·scale`,
+    /// `dq = ds·k`, `dk = dsᵀ·q`. Weights are computed again from `lse`.
+    AttentionBackward "attention_backward" {
+        /// As in forward.
+        qkv: In "float", "[B, T, 3HD]";
+        /// The forward result.
+        y: In "as qkv", "[B, T, HD]";
+        /// From forward.
+        lse: In "statistics of qkv", "[B, H, T]";
+        /// The gradient of `y`.
+        dy: In "as qkv", "as y";
+        /// The gradient of `qkv`.
+        dqkv: Out "as qkv", "as qkv";
+        /// As in forward.
+        random: MaybeIn "u32", "[4]";
+    } {
+        /// As in forward.
+        n_head: usize, Sets('H');
+        /// As in forward.
+        scale: f32, Finite;
+        /// As in forward.
+        causal: bool;
+        /// As in forward.
+        rate: f32, DropoutShare;
+        /// As in forward.
+        site: u32;
+    }
 }
 
 impl AttentionBackward<'_> {
@@ -316,33 +268,7 @@ impl AttentionBackward<'_> {
     }
 }
 
-impl Meaning for AttentionBackward<'_> {
-    const NAME: &'static str = "attention_backward";
-
-    fn check(&self) -> Result<()> {
-        check_qkv(Self::NAME, self.qkv, self.n_head, self.scale)?;
-        let (s, dtype) = (self.sizes(), self.qkv.dtype());
-        for (name, view) in [("y", self.y), ("dy", self.dy)] {
-            dtype_is(Self::NAME, name, view.dtype(), dtype)?;
-            shape_is(
-                Self::NAME,
-                name,
-                view.shape(),
-                [s.batch, s.seq_len, s.width()],
-            )?;
-        }
-        dtype_is(Self::NAME, "lse", self.lse.dtype(), statistics(dtype))?;
-        shape_is(
-            Self::NAME,
-            "lse",
-            self.lse.shape(),
-            [s.batch, s.n_head, s.seq_len],
-        )?;
-        dtype_is(Self::NAME, "dqkv", self.dqkv.dtype(), dtype)?;
-        shape_is(Self::NAME, "dqkv", self.dqkv.shape(), self.qkv.shape())?;
-        check_random(Self::NAME, self.rate, self.random)
-    }
-
+impl OpSpec for AttentionBackward<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (s, scale) = (self.sizes(), f64::from(self.scale));
         let (t, d, c) = (s.seq_len, s.head_dim, s.width());
@@ -394,26 +320,26 @@ impl Meaning for AttentionBackward<'_> {
     fn flops(&self) -> u64 {
         self.sizes().flops(self.causal) * 5 / 2
     }
-
-    operands!(In qkv, In y, In lse, In dy, Out dqkv, MaybeIn random);
 }
 
-/// Attention of new positions over a cache: writes their keys and values into it at `position`,
-/// then `y = softmax(scale · q·kᵀ)·v` over the cached positions up to each query's own.
-#[derive(Debug)]
-pub struct AttentionDecode<'a> {
-    /// `[B, T, 3C]`: the new positions, `T = 1` when decoding goes on.
-    pub qkv: View<'a>,
-    /// `[B, NH, S, D]`; rows `position .. position + T` are written.
-    pub k_cache: ViewMut<'a>,
-    /// As `k_cache`.
-    pub v_cache: ViewMut<'a>,
-    /// `[B, T, C]`.
-    pub y: ViewMut<'a>,
-    /// Where the first new position stands; `position + T <= S`.
-    pub position: usize,
-    /// Factor of the scores, usually `1/√D`.
-    pub scale: f32,
+op! {
+    /// Attention of new positions over a cache: writes their keys and values into it at `position`,
+    /// then `y = softmax(scale · q·kᵀ)·v` over the cached positions up to each query's own.
+    AttentionDecode "attention_decode" {
+        /// Queries, keys and values of the new positions; `T` is 1 when decoding goes on.
+        qkv: In "float", "[B, T, 3HD]";
+        /// The keys; rows `position .. position + T` are written.
+        k_cache: InOut "as qkv", "[B, H, S, D]";
+        /// The values, likewise.
+        v_cache: InOut "as qkv", "as k_cache";
+        /// The values, mixed.
+        y: Out "as qkv", "[B, T, HD]";
+    } {
+        /// Where the first new position stands.
+        position: usize, OffsetOf('T', 'S', "position + T <= S must hold");
+        /// Factor of the scores, usually `1/√D`.
+        scale: f32, Finite;
+    }
 }
 
 impl AttentionDecode<'_> {
@@ -424,57 +350,7 @@ impl AttentionDecode<'_> {
     }
 }
 
-impl Meaning for AttentionDecode<'_> {
-    const NAME: &'static str = "attention_decode";
-
-    fn check(&self) -> Result<()> {
-        let cache = self.k_cache.shape();
-        shape_such(
-            Self::NAME,
-            "k_cache",
-            cache,
-            cache.rank() == 4,
-            "it must be [B, NH, S, D]",
-        )?;
-        check_qkv(Self::NAME, self.qkv, cache.dims()[1], self.scale)?;
-        let s = self.sizes();
-        let room = cache.dims()[2];
-        shape_is(
-            Self::NAME,
-            "k_cache",
-            cache,
-            [s.batch, s.n_head, room, s.head_dim],
-        )?;
-        let fits = self.position.saturating_add(s.seq_len) <= room;
-        shape_such(
-            Self::NAME,
-            "k_cache",
-            cache,
-            fits,
-            "it has no row left for the new positions",
-        )?;
-        shape_is(Self::NAME, "v_cache", self.v_cache.shape(), cache)?;
-        dtype_is(
-            Self::NAME,
-            "k_cache",
-            self.k_cache.dtype(),
-            self.qkv.dtype(),
-        )?;
-        dtype_is(
-            Self::NAME,
-            "v_cache",
-            self.v_cache.dtype(),
-            self.qkv.dtype(),
-        )?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.qkv.dtype())?;
-        shape_is(
-            Self::NAME,
-            "y",
-            self.y.shape(),
-            [s.batch, s.seq_len, s.width()],
-        )
-    }
-
+impl OpSpec for AttentionDecode<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (s, scale) = (self.sizes(), f64::from(self.scale));
         let (t, d, c) = (s.seq_len, s.head_dim, s.width());
@@ -514,6 +390,4 @@ impl Meaning for AttentionDecode<'_> {
         let s = self.sizes();
         4 * (s.batch * s.seq_len * (self.position + s.seq_len) * s.width()) as u64
     }
-
-    operands!(In qkv, InOut k_cache, InOut v_cache, Out y);
 }

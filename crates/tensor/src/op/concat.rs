@@ -1,21 +1,23 @@
 //! Two tensors one after the other along an axis.
 
 use super::slice::{around, axis_is, with_length};
-use super::{Meaning, dtype_is, operands, shape_is, shape_such};
-use crate::{Host, Result, View, ViewMut};
+use super::{OpSpec, op, shape_such};
+use crate::{Host, Result, Shape};
 
-/// `y[…, i, …]` is `a[…, i, …]` while `i < A`, then `b[…, i - A, …]`, `i` being the index along
-/// `axis` and `A` the length of `a` there.
-#[derive(Debug)]
-pub struct Concat<'a> {
-    /// At least one axis.
-    pub a: View<'a>,
-    /// As `a`, but along `axis`.
-    pub b: View<'a>,
-    /// As `a`, but along `axis`, where it is as long as both.
-    pub y: ViewMut<'a>,
-    /// Counted from the outermost.
-    pub axis: usize,
+op! {
+    /// `y[…, i, …]` is `a[…, i, …]` while `i < A`, then `b[…, i - A, …]`, `i` being the index along
+    /// `axis` and `A` the length of `a` there.
+    Concat "concat" {
+        /// The first part; at least one axis.
+        a: In "any", "any";
+        /// The second part.
+        b: In "as a", "a's, but along `axis`";
+        /// Both.
+        y: Out "as a", "a's, but along `axis`, where it is as long as both";
+    } {
+        /// Counted from the outermost.
+        axis: usize;
+    }
 }
 
 impl Concat<'_> {
@@ -32,20 +34,15 @@ impl Concat<'_> {
     }
 }
 
-impl Meaning for Concat<'_> {
-    const NAME: &'static str = "concat";
-
-    fn check(&self) -> Result<()> {
+impl OpSpec for Concat<'_> {
+    fn computed_shape(&self, operand: &'static str) -> Result<Shape> {
         let (a, b) = (self.a.shape(), self.b.shape());
-        dtype_is(Self::NAME, "b", self.b.dtype(), self.a.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.a.dtype())?;
         axis_is(Self::NAME, self.axis, a)?;
         let ranks = a.rank() == b.rank();
         shape_such(Self::NAME, "b", b, ranks, "it must have as many axes as a")?;
         let (of_a, of_b) = (a.dims()[self.axis], b.dims()[self.axis]);
-        shape_is(Self::NAME, "b", b, with_length(a, self.axis, of_b))?;
-        let both = with_length(a, self.axis, of_a + of_b);
-        shape_is(Self::NAME, "y", self.y.shape(), both)
+        let length = if operand == "b" { of_b } else { of_a + of_b };
+        Ok(with_length(a, self.axis, length))
     }
 
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
@@ -61,6 +58,4 @@ impl Meaning for Concat<'_> {
     fn flops(&self) -> u64 {
         0
     }
-
-    operands!(In a, In b, Out y);
 }

@@ -1,63 +1,31 @@
 //! The loss of a language model.
 
 use super::embedding::check_id;
-use super::layer_norm::statistics;
 use super::softmax::softmax;
-use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
-use crate::{DType, Host, Result, View, ViewMut};
+use super::{OpSpec, op};
+use crate::{Host, Result};
 
-/// `losses[i] = log Σ_j exp(logits[i, j]) - logits[i, targets[i]]`, in nats, over the valid columns.
-///
-/// With `gradient = Some(s)`, the logits give way to their gradient
-/// `s · (softmax(logits)[i, j] - [j = targets[i]])`, which is 0 in padded columns.
-#[derive(Debug)]
-pub struct CrossEntropy<'a> {
-    /// `[N, Vp]`; kept, or replaced by their gradient.
-    pub logits: ViewMut<'a>,
-    /// `[N]`, `U32`, each below `valid_columns`.
-    pub targets: View<'a>,
-    /// `[N]`, `F32` (`F64` for `F64` logits).
-    pub losses: ViewMut<'a>,
-    /// `V`: columns that are not padding.
-    pub valid_columns: usize,
-    /// Factor of the gradient, `1/N` for a mean, finite; `None` to leave the logits alone.
-    pub gradient: Option<f32>,
+op! {
+    /// `losses[i] = log Σ_j exp(logits[i, j]) - logits[i, targets[i]]`, in nats, over the valid columns.
+    ///
+    /// With `gradient = Some(s)`, the logits give way to their gradient
+    /// `s · (softmax(logits)[i, j] - [j = targets[i]])`, which is 0 in padded columns.
+    CrossEntropy "cross_entropy" {
+        /// Kept, or replaced by their gradient.
+        logits: InOut "float", "[N, C]";
+        /// The right columns, each below `valid_columns`.
+        targets: In "u32", "[N]";
+        /// In nats.
+        losses: Out "statistics of logits", "[N]";
+    } {
+        /// `V`: columns that are not padding.
+        valid_columns: usize, UpTo('C', "1 <= valid_columns <= C must hold");
+        /// Factor of the gradient, `1/N` for a mean; `None` to leave the logits alone.
+        gradient: Option<f32>, Finite;
+    }
 }
 
-impl Meaning for CrossEntropy<'_> {
-    const NAME: &'static str = "cross_entropy";
-
-    fn check(&self) -> Result<()> {
-        let logits = self.logits.shape();
-        is_float(Self::NAME, "logits", self.logits.dtype())?;
-        dtype_is(Self::NAME, "targets", self.targets.dtype(), DType::U32)?;
-        dtype_is(
-            Self::NAME,
-            "losses",
-            self.losses.dtype(),
-            statistics(self.logits.dtype()),
-        )?;
-        let fits =
-            logits.rank() == 2 && self.valid_columns >= 1 && self.valid_columns <= logits.columns();
-        shape_such(
-            Self::NAME,
-            "logits",
-            logits,
-            fits,
-            "it must be [N, C] with 1 <= valid_columns <= C",
-        )?;
-        shape_is(Self::NAME, "targets", self.targets.shape(), [logits.rows()])?;
-        shape_is(Self::NAME, "losses", self.losses.shape(), [logits.rows()])?;
-        let factor = self.gradient.unwrap_or(0.0);
-        attribute_such(
-            Self::NAME,
-            "gradient",
-            factor.into(),
-            factor.is_finite(),
-            "it must be finite",
-        )
-    }
-
+impl OpSpec for CrossEntropy<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let c = self.logits.shape().columns();
         let mut logits = host.read(self.logits.as_view())?;
@@ -89,6 +57,4 @@ impl Meaning for CrossEntropy<'_> {
     fn flops(&self) -> u64 {
         5 * self.logits.numel() as u64
     }
-
-    operands!(InOut logits, In targets, Out losses);
 }

@@ -1,11 +1,11 @@
 //! Operations from outside.
 
-use super::{Meaning, Operand, attribute_such, dtype_is, is_float, shape_is};
-use crate::{Error, Host, Result, View, ViewMut};
+use super::{Declared, OpSpec, Operand, Table, attribute_such};
+use crate::{DType, Error, Host, Result, Shape, View, ViewMut};
 use std::any::Any;
 use std::fmt::Debug;
 
-/// What an operation from outside is: what [`Meaning`] says of those here.
+/// What an operation from outside is: what [`OpSpec`] says of those here.
 ///
 /// With that it runs on every device, by its meaning on the host. A backend that has a kernel for
 /// it looks at [`Custom::kind`] when [`crate::Backend::run`] meets an [`crate::Op::Custom`]: by
@@ -134,22 +134,61 @@ impl Custom<'_> {
         let Some(first) = self.inputs.first() else {
             return Ok(());
         };
-        is_float(name, INPUTS[0], first.dtype())?;
         let inputs = INPUTS.into_iter().zip(&self.inputs);
         let inputs = inputs.map(|(operand, view)| (operand, view.dtype(), view.shape()));
         let outputs = OUTPUTS.into_iter().zip(&self.outputs);
         let outputs = outputs.map(|(operand, view)| (operand, view.dtype(), view.shape()));
         for (operand, dtype, shape) in inputs.chain(outputs) {
-            dtype_is(name, operand, dtype, first.dtype())?;
-            shape_is(name, operand, shape, first.shape())?;
+            let expected = if first.dtype().is_float() {
+                first.dtype()
+            } else {
+                DType::F32
+            };
+            if dtype != expected {
+                let (op, got) = (name, dtype);
+                return Err(Error::DTypeMismatch {
+                    op,
+                    operand,
+                    expected,
+                    got,
+                });
+            }
+            if shape != first.shape() {
+                return Err(Error::ShapeMismatch {
+                    op: name,
+                    operand,
+                    expected: first.shape(),
+                    got: shape,
+                });
+            }
         }
         Ok(())
     }
 }
 
-impl Meaning for Custom<'_> {
-    const NAME: &'static str = "custom";
+impl Declared for Custom<'_> {
+    /// Nothing is known of operands from outside but by [`CustomOp::check`].
+    const TABLE: &'static Table = &Table {
+        name: "custom",
+        operands: &[],
+        attributes: &[],
+    };
 
+    fn operands<'s>(&'s mut self, visit: &mut dyn FnMut(&'static str, Operand<'s>)) {
+        for (view, name) in self.inputs.iter().zip(INPUTS) {
+            visit(name, Operand::In(*view));
+        }
+        for (view, name) in self.outputs.iter_mut().zip(OUTPUTS) {
+            visit(name, Operand::Out(view.reborrow()));
+        }
+    }
+
+    fn check_table(&self, _computed: &dyn Fn(&'static str) -> Result<Shape>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl OpSpec for Custom<'_> {
     fn name(&self) -> &'static str {
         self.kind.name()
     }
@@ -187,14 +226,5 @@ impl Meaning for Custom<'_> {
 
     fn flops(&self) -> u64 {
         self.kind.flops(self)
-    }
-
-    fn operands<'s>(&'s mut self, visit: &mut dyn FnMut(&'static str, Operand<'s>)) {
-        for (view, name) in self.inputs.iter().zip(INPUTS) {
-            visit(name, Operand::In(*view));
-        }
-        for (view, name) in self.outputs.iter_mut().zip(OUTPUTS) {
-            visit(name, Operand::Out(view.reborrow()));
-        }
     }
 }

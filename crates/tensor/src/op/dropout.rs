@@ -1,7 +1,7 @@
 //! Dropout, with masks that are a function of where and when. Srivastava et al. 2014.
 
-use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
-use crate::{DType, Host, Result, Shape, View, ViewMut, philox::philox4x32, philox::split};
+use super::{OpSpec, op};
+use crate::{Host, Result, View, philox::philox4x32, philox::split};
 
 /// Which elements a dropout keeps.
 ///
@@ -60,51 +60,30 @@ impl DropoutMask {
     }
 }
 
-pub(crate) fn check_random(op: &'static str, rate: f32, random: Option<View<'_>>) -> Result<()> {
-    attribute_such(
-        op,
-        "rate",
-        rate.into(),
-        (0.0..1.0).contains(&rate),
-        "it must be in 0..1",
-    )?;
-    match random {
-        Some(random) => {
-            dtype_is(op, "random", random.dtype(), DType::U32)?;
-            shape_is(op, "random", random.shape(), [DropoutMask::WORDS])
-        }
-        None => shape_such(
-            op,
-            "random",
-            Shape::new(&[0]),
-            rate == 0.0,
-            "dropout needs the random words",
-        ),
-    }
-}
-
 /// Reads the words of a device block.
 pub(crate) fn read_words(host: &Host<'_>, random: View<'_>) -> Result<[u32; DropoutMask::WORDS]> {
     let words = host.read_ids(random)?;
     Ok(std::array::from_fn(|i| words[i] as u32))
 }
 
-/// `y = x · keep / (1 - rate)`; its own backward, on gradients.
-///
-/// Elements are numbered over the global batch: `first_row` of the random words rows of axis 0
-/// come before these.
-#[derive(Debug)]
-pub struct Dropout<'a> {
-    /// `[B, …]`.
-    pub x: View<'a>,
-    /// As `x`.
-    pub y: ViewMut<'a>,
-    /// The share that is dropped, in `0..1`.
-    pub rate: f32,
-    /// Which dropout of the model this is.
-    pub site: u32,
-    /// `[4]`, `U32`: see [`crate::Scalars`].
-    pub random: View<'a>,
+op! {
+    /// `y = x · keep / (1 - rate)`; its own backward, on gradients.
+    ///
+    /// Elements are numbered over the global batch: `first_row` of the random words rows of axis 0
+    /// come before these.
+    Dropout "dropout" {
+        /// What is thinned.
+        x: In "float", "[N.., C]";
+        /// The result.
+        y: Out "as x", "as x";
+        /// The random words: see [`crate::Scalars`].
+        random: In "u32", "[4]";
+    } {
+        /// The share that is dropped.
+        rate: f32, DropoutShare;
+        /// Which dropout of the model this is.
+        site: u32;
+    }
 }
 
 impl Dropout<'_> {
@@ -116,18 +95,7 @@ impl Dropout<'_> {
     }
 }
 
-impl Meaning for Dropout<'_> {
-    const NAME: &'static str = "dropout";
-
-    fn check(&self) -> Result<()> {
-        let x = self.x.shape();
-        is_float(Self::NAME, "x", self.x.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
-        shape_such(Self::NAME, "x", x, x.rank() >= 1, "it has no batch axis")?;
-        shape_is(Self::NAME, "y", self.y.shape(), x)?;
-        check_random(Self::NAME, self.rate, Some(self.random))
-    }
-
+impl OpSpec for Dropout<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let x = host.read(self.x)?;
         let words = read_words(host, self.random)?;
@@ -156,6 +124,4 @@ impl Meaning for Dropout<'_> {
     fn flops(&self) -> u64 {
         self.x.numel() as u64
     }
-
-    operands!(In x, Out y, In random);
 }

@@ -1,24 +1,20 @@
 //! Element by element: fill, cast, functions of one value, of two, and scaled sums.
 
-use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
-use crate::{Host, Result, View, ViewMut};
+use super::{OpSpec, op};
+use crate::{Host, Result};
 
-/// `y = value`.
-#[derive(Debug)]
-pub struct Fill<'a> {
-    /// Any shape, any dtype.
-    pub y: ViewMut<'a>,
-    /// The value, rounded to `y`'s dtype.
-    pub value: f64,
+op! {
+    /// `y = value`.
+    Fill "fill" {
+        /// What is filled.
+        y: Out "any", "any";
+    } {
+        /// The value, rounded to `y`'s dtype.
+        value: f64;
+    }
 }
 
-impl Meaning for Fill<'_> {
-    const NAME: &'static str = "fill";
-
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
+impl OpSpec for Fill<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         host.write_exact("y", vec![self.value; self.y.numel()]);
         Ok(())
@@ -27,26 +23,20 @@ impl Meaning for Fill<'_> {
     fn flops(&self) -> u64 {
         0
     }
-
-    operands!(Out y);
 }
 
-/// `y = x`, rounded once to `y`'s dtype when it is narrower; a copy when the dtypes agree.
-#[derive(Debug)]
-pub struct Cast<'a> {
-    /// Any shape.
-    pub x: View<'a>,
-    /// As `x`.
-    pub y: ViewMut<'a>,
-}
-
-impl Meaning for Cast<'_> {
-    const NAME: &'static str = "cast";
-
-    fn check(&self) -> Result<()> {
-        shape_is(Self::NAME, "y", self.y.shape(), self.x.shape())
+op! {
+    /// `y = x`, rounded once to `y`'s dtype when it is narrower; a copy when the dtypes agree.
+    Cast "cast" {
+        /// What is converted.
+        x: In "any", "any";
+        /// The result.
+        y: Out "any", "as x";
+    } {
     }
+}
 
+impl OpSpec for Cast<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let x = host.read(self.x)?;
         host.write_exact("y", x);
@@ -56,8 +46,6 @@ impl Meaning for Cast<'_> {
     fn flops(&self) -> u64 {
         0
     }
-
-    operands!(In x, Out y);
 }
 
 /// A function of one value.
@@ -180,26 +168,20 @@ fn erf(x: f64) -> f64 {
     value.copysign(x)
 }
 
-/// `y = f(x)`.
-#[derive(Debug)]
-pub struct Unary<'a> {
-    /// The function.
-    pub kind: UnaryKind,
-    /// Any shape.
-    pub x: View<'a>,
-    /// As `x`.
-    pub y: ViewMut<'a>,
+op! {
+    /// `y = f(x)`.
+    Unary "unary" {
+        /// The argument.
+        x: In "float", "any";
+        /// The value.
+        y: Out "as x", "as x";
+    } {
+        /// The function.
+        kind: UnaryKind;
+    }
 }
 
-impl Meaning for Unary<'_> {
-    const NAME: &'static str = "unary";
-
-    fn check(&self) -> Result<()> {
-        is_float(Self::NAME, "x", self.x.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
-        shape_is(Self::NAME, "y", self.y.shape(), self.x.shape())
-    }
-
+impl OpSpec for Unary<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let x = host.read(self.x)?;
         let values = x.iter().map(|&x| self.kind.value(x)).collect();
@@ -214,34 +196,24 @@ impl Meaning for Unary<'_> {
     fn flops(&self) -> u64 {
         8 * self.x.numel() as u64
     }
-
-    operands!(In x, Out y);
 }
 
-/// `dx = f'(x) · dy`.
-#[derive(Debug)]
-pub struct UnaryBackward<'a> {
-    /// The function.
-    pub kind: UnaryKind,
-    /// The forward operand, any shape.
-    pub x: View<'a>,
-    /// As `x`.
-    pub dy: View<'a>,
-    /// As `x`; overwritten.
-    pub dx: ViewMut<'a>,
-}
-
-impl Meaning for UnaryBackward<'_> {
-    const NAME: &'static str = "unary_backward";
-
-    fn check(&self) -> Result<()> {
-        is_float(Self::NAME, "x", self.x.dtype())?;
-        dtype_is(Self::NAME, "dy", self.dy.dtype(), self.x.dtype())?;
-        dtype_is(Self::NAME, "dx", self.dx.dtype(), self.x.dtype())?;
-        shape_is(Self::NAME, "dy", self.dy.shape(), self.x.shape())?;
-        shape_is(Self::NAME, "dx", self.dx.shape(), self.x.shape())
+op! {
+    /// `dx = f'(x) · dy`.
+    UnaryBackward "unary_backward" {
+        /// The forward operand.
+        x: In "float", "any";
+        /// The gradient of the value.
+        dy: In "as x", "as x";
+        /// The gradient of the argument.
+        dx: Out "as x", "as x";
+    } {
+        /// The function.
+        kind: UnaryKind;
     }
+}
 
+impl OpSpec for UnaryBackward<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (x, dy) = (host.read(self.x)?, host.read(self.dy)?);
         let values = x
@@ -261,8 +233,6 @@ impl Meaning for UnaryBackward<'_> {
     fn flops(&self) -> u64 {
         12 * self.x.numel() as u64
     }
-
-    operands!(In x, In dy, Out dx);
 }
 
 /// A function of two values.
@@ -295,37 +265,22 @@ impl BinaryKind {
     }
 }
 
-/// `y = f(a, b)`; where `b` has fewer axes it is repeated over the leading ones of `a`.
-#[derive(Debug)]
-pub struct Binary<'a> {
-    /// The function.
-    pub kind: BinaryKind,
-    /// Any shape.
-    pub a: View<'a>,
-    /// The shape of `a`, or its last axes.
-    pub b: View<'a>,
-    /// As `a`.
-    pub y: ViewMut<'a>,
+op! {
+    /// `y = f(a, b)`; where `b` has fewer axes it is repeated over the leading ones of `a`.
+    Binary "binary" {
+        /// The left operand.
+        a: In "float", "any";
+        /// The right operand, repeated over the axes that it lacks.
+        b: In "as a", "last axes of a";
+        /// The value.
+        y: Out "as a", "as a";
+    } {
+        /// The function.
+        kind: BinaryKind;
+    }
 }
 
-impl Meaning for Binary<'_> {
-    const NAME: &'static str = "binary";
-
-    fn check(&self) -> Result<()> {
-        is_float(Self::NAME, "a", self.a.dtype())?;
-        dtype_is(Self::NAME, "b", self.b.dtype(), self.a.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.a.dtype())?;
-        shape_is(Self::NAME, "y", self.y.shape(), self.a.shape())?;
-        let fits = self.a.shape().dims().ends_with(self.b.shape().dims());
-        shape_such(
-            Self::NAME,
-            "b",
-            self.b.shape(),
-            fits,
-            "it must be the last axes of a's shape",
-        )
-    }
-
+impl OpSpec for Binary<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (a, b) = (host.read(self.a)?, host.read(self.b)?);
         let values = a
@@ -341,37 +296,24 @@ impl Meaning for Binary<'_> {
     fn flops(&self) -> u64 {
         self.a.numel() as u64
     }
-
-    operands!(In a, In b, Out y);
 }
 
-/// `y = alpha·x + beta·y`; with `beta` 0, `y` is not read.
-#[derive(Debug)]
-pub struct Axpby<'a> {
-    /// Factor of `x`; not NaN.
-    pub alpha: f32,
-    /// Any shape.
-    pub x: View<'a>,
-    /// Factor of the old `y`; not NaN.
-    pub beta: f32,
-    /// As `x`.
-    pub y: ViewMut<'a>,
-}
-
-impl Meaning for Axpby<'_> {
-    const NAME: &'static str = "axpby";
-
-    fn check(&self) -> Result<()> {
-        is_float(Self::NAME, "x", self.x.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
-        shape_is(Self::NAME, "y", self.y.shape(), self.x.shape())?;
-        for (name, factor) in [("alpha", self.alpha), ("beta", self.beta)] {
-            let reason = "it is not a number";
-            attribute_such(Self::NAME, name, factor.into(), !factor.is_nan(), reason)?;
-        }
-        Ok(())
+op! {
+    /// `y = alpha·x + beta·y`; with `beta` 0, `y` is not read.
+    Axpby "axpby" {
+        /// What is added.
+        x: In "float", "any";
+        /// What is added to.
+        y: OutOrInOut(op: op.beta != 0.0) "as x", "as x";
+    } {
+        /// Factor of `x`.
+        alpha: f32, NotNan;
+        /// Factor of the old `y`.
+        beta: f32, NotNan;
     }
+}
 
+impl OpSpec for Axpby<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (alpha, beta) = (f64::from(self.alpha), f64::from(self.beta));
         let x = host.read(self.x)?;
@@ -397,8 +339,6 @@ impl Meaning for Axpby<'_> {
     fn flops(&self) -> u64 {
         2 * self.x.numel() as u64
     }
-
-    operands!(In x, InOutIf(|op| op.beta != 0.0) y);
 }
 
 #[cfg(test)]

@@ -1,55 +1,26 @@
 //! Rows of a table, by id.
 
-use super::{Meaning, dtype_is, is_float, operands, shape_is, shape_such};
-use crate::{DType, Error, Host, Result, View, ViewMut};
+use super::{OpSpec, op};
+use crate::{Error, Host, Result};
 
-/// `y[b, t] = wte[ids[b, t]] + wpe[first_position + t]`: what a token is, and where it stands.
-#[derive(Debug)]
-pub struct Embedding<'a> {
-    /// `[B, T]`, `U32`, each below `V`.
-    pub ids: View<'a>,
-    /// `[V, C]`.
-    pub wte: View<'a>,
-    /// `[P, C]` with `P >= first_position + T`; without it, no positions.
-    pub wpe: Option<View<'a>>,
-    /// `[B, T, C]`.
-    pub y: ViewMut<'a>,
-    /// The position of column 0, when decoding goes on.
-    pub first_position: usize,
+op! {
+    /// `y[b, t] = wte[ids[b, t]] + wpe[first_position + t]`: what a token is, and where it stands.
+    Embedding "embedding" {
+        /// The tokens, each below `V`.
+        ids: In "u32", "[B, T]";
+        /// What each token is.
+        wte: In "float", "[V, C]";
+        /// What each position adds; without it, no positions.
+        wpe: MaybeIn "as wte", "[P, C]";
+        /// The sum.
+        y: Out "as wte", "[B, T, C]";
+    } {
+        /// The position of column 0, when decoding goes on.
+        first_position: usize, OffsetOf('T', 'P', "first_position + T <= P must hold");
+    }
 }
 
-impl Meaning for Embedding<'_> {
-    const NAME: &'static str = "embedding";
-
-    fn check(&self) -> Result<()> {
-        let (ids, wte) = (self.ids.shape(), self.wte.shape());
-        is_float(Self::NAME, "wte", self.wte.dtype())?;
-        dtype_is(Self::NAME, "ids", self.ids.dtype(), DType::U32)?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.wte.dtype())?;
-        shape_such(Self::NAME, "ids", ids, ids.rank() == 2, "it must be [B, T]")?;
-        shape_such(Self::NAME, "wte", wte, wte.rank() == 2, "it must be [V, C]")?;
-        if let Some(wpe) = self.wpe {
-            dtype_is(Self::NAME, "wpe", wpe.dtype(), self.wte.dtype())?;
-            let shape = wpe.shape();
-            let last = self.first_position.saturating_add(ids.columns());
-            let fits =
-                shape.rank() == 2 && shape.columns() == wte.columns() && shape.rows() >= last;
-            shape_such(
-                Self::NAME,
-                "wpe",
-                shape,
-                fits,
-                "it must be [P, C] with P >= first_position + T",
-            )?;
-        }
-        shape_is(
-            Self::NAME,
-            "y",
-            self.y.shape(),
-            [ids.rows(), ids.columns(), wte.columns()],
-        )
-    }
-
+impl OpSpec for Embedding<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (t, c) = (self.ids.shape().columns(), self.wte.shape().columns());
         let ids = host.read_ids(self.ids)?;
@@ -75,8 +46,6 @@ impl Meaning for Embedding<'_> {
             0
         }
     }
-
-    operands!(In ids, In wte, MaybeIn wpe, Out y);
 }
 
 /// Answers with [`Error::IdOutOfRange`] unless `id < rows`.
@@ -102,57 +71,22 @@ pub(crate) fn check_id(
     })
 }
 
-/// `dwte[ids[b, t]] += dy[b, t]`, `dwpe[t] += Σ_b dy[b, t]`; sums in the order of `b, t`.
-#[derive(Debug)]
-pub struct EmbeddingBackward<'a> {
-    /// `[B, T]`, `U32`, each below `V`.
-    pub ids: View<'a>,
-    /// `[B, T, C]`.
-    pub dy: View<'a>,
-    /// `[V, C]`; added to.
-    pub dwte: ViewMut<'a>,
-    /// `[P, C]`, `P >= T`; added to.
-    pub dwpe: Option<ViewMut<'a>>,
+op! {
+    /// `dwte[ids[b, t]] += dy[b, t]`, `dwpe[t] += Σ_b dy[b, t]`; sums in the order of `b, t`.
+    EmbeddingBackward "embedding_backward" {
+        /// The tokens, each below `V`.
+        ids: In "u32", "[B, T]";
+        /// The gradient of the sum.
+        dy: In "float", "[B, T, C]";
+        /// Added to.
+        dwte: InOut "float", "[V, C]";
+        /// Added to.
+        dwpe: MaybeInOut "as dwte", "[P>=T, C]";
+    } {
+    }
 }
 
-impl Meaning for EmbeddingBackward<'_> {
-    const NAME: &'static str = "embedding_backward";
-
-    fn check(&self) -> Result<()> {
-        let (ids, dwte) = (self.ids.shape(), self.dwte.shape());
-        is_float(Self::NAME, "dy", self.dy.dtype())?;
-        dtype_is(Self::NAME, "ids", self.ids.dtype(), DType::U32)?;
-        is_float(Self::NAME, "dwte", self.dwte.dtype())?;
-        shape_such(Self::NAME, "ids", ids, ids.rank() == 2, "it must be [B, T]")?;
-        shape_such(
-            Self::NAME,
-            "dwte",
-            dwte,
-            dwte.rank() == 2,
-            "it must be [V, C]",
-        )?;
-        if let Some(dwpe) = &self.dwpe {
-            dtype_is(Self::NAME, "dwpe", dwpe.dtype(), self.dwte.dtype())?;
-            let shape = dwpe.shape();
-            let fits = shape.rank() == 2
-                && shape.columns() == dwte.columns()
-                && shape.rows() >= ids.columns();
-            shape_such(
-                Self::NAME,
-                "dwpe",
-                shape,
-                fits,
-                "it must be [P, C] with P >= T",
-            )?;
-        }
-        shape_is(
-            Self::NAME,
-            "dy",
-            self.dy.shape(),
-            [ids.rows(), ids.columns(), dwte.columns()],
-        )
-    }
-
+impl OpSpec for EmbeddingBackward<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (t, c) = (self.ids.shape().columns(), self.dwte.shape().columns());
         let (ids, dy) = (host.read_ids(self.ids)?, host.read(self.dy)?);
@@ -175,8 +109,6 @@ impl Meaning for EmbeddingBackward<'_> {
     fn flops(&self) -> u64 {
         2 * self.dy.numel() as u64
     }
-
-    operands!(In ids, In dy, InOut dwte, MaybeInOut dwpe);
 }
 
 /// Running sums, each with the sizes of its partial sums added up, which is what rounding costs.

@@ -1,81 +1,31 @@
 //! Layer normalisation. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
 
-use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
-use crate::{DType, Host, Result, View, ViewMut};
+use super::{OpSpec, op};
+use crate::{Host, Result};
 
-/// `y = (x - mean) · rstd · weight + bias` per row, with `rstd = 1/√(variance + eps)` and the
-/// variance over `C` (not `C - 1`). `mean` and `rstd` are kept for backward.
-#[derive(Debug)]
-pub struct LayerNorm<'a> {
-    /// `[N, C]`, or more leading axes.
-    pub x: View<'a>,
-    /// `[C]`.
-    pub weight: View<'a>,
-    /// `[C]`.
-    pub bias: Option<View<'a>>,
-    /// As `x`.
-    pub y: ViewMut<'a>,
-    /// `[N]`, `F32` (`F64` for `F64` operands).
-    pub mean: ViewMut<'a>,
-    /// `[N]`, as `mean`.
-    pub rstd: ViewMut<'a>,
-    /// Keeps a constant row finite; GPT-2's is `1e-5`.
-    pub eps: f32,
-}
-
-/// Statistics are `F32`, whatever the operands, but for the oracle's `F64`.
-pub(crate) fn statistics(x: DType) -> DType {
-    if x == DType::F64 {
-        DType::F64
-    } else {
-        DType::F32
+op! {
+    /// `y = (x - mean) · rstd · weight + bias` per row, with `rstd = 1/√(variance + eps)` and the
+    /// variance over `C` (not `C - 1`). `mean` and `rstd` are kept for backward.
+    LayerNorm "layer_norm" {
+        /// What is normalised, row by row.
+        x: In "float", "[N.., C>0]";
+        /// Factor of each column.
+        weight: In "as x", "[C]";
+        /// Added to each column.
+        bias: MaybeIn "as x", "[C]";
+        /// The result.
+        y: Out "as x", "as x";
+        /// The mean of each row.
+        mean: Out "statistics of x", "[N]";
+        /// One over the standard deviation of each row.
+        rstd: Out "statistics of x", "[N]";
+    } {
+        /// Keeps a constant row finite; GPT-2's is `1e-5`.
+        eps: f32, Positive;
     }
 }
 
-impl Meaning for LayerNorm<'_> {
-    const NAME: &'static str = "layer_norm";
-
-    fn check(&self) -> Result<()> {
-        let x = self.x.shape();
-        is_float(Self::NAME, "x", self.x.dtype())?;
-        dtype_is(Self::NAME, "weight", self.weight.dtype(), self.x.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
-        dtype_is(
-            Self::NAME,
-            "mean",
-            self.mean.dtype(),
-            statistics(self.x.dtype()),
-        )?;
-        dtype_is(
-            Self::NAME,
-            "rstd",
-            self.rstd.dtype(),
-            statistics(self.x.dtype()),
-        )?;
-        shape_such(
-            Self::NAME,
-            "x",
-            x,
-            x.rank() >= 1 && x.columns() > 0,
-            "its rows are empty",
-        )?;
-        shape_is(Self::NAME, "weight", self.weight.shape(), [x.columns()])?;
-        if let Some(bias) = self.bias {
-            dtype_is(Self::NAME, "bias", bias.dtype(), self.x.dtype())?;
-            shape_is(Self::NAME, "bias", bias.shape(), [x.columns()])?;
-        }
-        shape_is(Self::NAME, "y", self.y.shape(), x)?;
-        shape_is(Self::NAME, "mean", self.mean.shape(), [x.rows()])?;
-        shape_is(Self::NAME, "rstd", self.rstd.shape(), [x.rows()])?;
-        attribute_such(
-            Self::NAME,
-            "eps",
-            self.eps.into(),
-            self.eps > 0.0,
-            "it must be positive",
-        )
-    }
-
+impl OpSpec for LayerNorm<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (x, weight, bias) = (
             host.read(self.x)?,
@@ -89,8 +39,6 @@ impl Meaning for LayerNorm<'_> {
     fn flops(&self) -> u64 {
         8 * self.x.numel() as u64
     }
-
-    operands!(In x, In weight, MaybeIn bias, Out y, Out mean, Out rstd);
 }
 
 /// Normalised rows with their statistics, and the sizes of the roundings in each.
@@ -149,66 +97,33 @@ impl Normalised {
     }
 }
 
-/// With `n = (x - mean)·rstd` and `g = dy·weight`, per row:
-/// `dx = rstd · (g - avg(g) - n·avg(g·n))`, `dweight += Σ dy·n`, `dbias += Σ dy`.
-#[derive(Debug)]
-pub struct LayerNormBackward<'a> {
-    /// The forward operand.
-    pub x: View<'a>,
-    /// `[C]`.
-    pub weight: View<'a>,
-    /// `[N]`, from forward.
-    pub mean: View<'a>,
-    /// `[N]`, from forward.
-    pub rstd: View<'a>,
-    /// As `x`.
-    pub dy: View<'a>,
-    /// As `x`.
-    pub dx: ViewMut<'a>,
-    /// Whether `dx` is added to, the residual stream's gradient being there already.
-    pub accumulate: bool,
-    /// `[C]`; added to.
-    pub dweight: ViewMut<'a>,
-    /// `[C]`; added to.
-    pub dbias: Option<ViewMut<'a>>,
+op! {
+    /// With `n = (x - mean)·rstd` and `g = dy·weight`, per row:
+    /// `dx = rstd · (g - avg(g) - n·avg(g·n))`, `dweight += Σ dy·n`, `dbias += Σ dy`.
+    LayerNormBackward "layer_norm_backward" {
+        /// The forward operand.
+        x: In "float", "[N.., C>0]";
+        /// As in forward.
+        weight: In "as x", "[C]";
+        /// From forward.
+        mean: In "statistics of x", "[N]";
+        /// From forward.
+        rstd: In "statistics of x", "[N]";
+        /// The gradient of the result.
+        dy: In "as x", "as x";
+        /// The gradient of `x`.
+        dx: OutOrInOut(op: op.accumulate) "as x", "as x";
+        /// Added to.
+        dweight: InOut "float", "[C]";
+        /// Added to.
+        dbias: MaybeInOut "as dweight", "[C]";
+    } {
+        /// Whether `dx` is added to, the residual stream's gradient being there already.
+        accumulate: bool;
+    }
 }
 
-impl Meaning for LayerNormBackward<'_> {
-    const NAME: &'static str = "layer_norm_backward";
-
-    fn check(&self) -> Result<()> {
-        let (x, dtype) = (self.x.shape(), self.x.dtype());
-        is_float(Self::NAME, "x", dtype)?;
-        shape_such(
-            Self::NAME,
-            "x",
-            x,
-            x.rank() >= 1 && x.columns() > 0,
-            "its rows are empty",
-        )?;
-        for (name, got) in [
-            ("weight", self.weight.dtype()),
-            ("dy", self.dy.dtype()),
-            ("dx", self.dx.dtype()),
-        ] {
-            dtype_is(Self::NAME, name, got, dtype)?;
-        }
-        for (name, view) in [("mean", self.mean), ("rstd", self.rstd)] {
-            dtype_is(Self::NAME, name, view.dtype(), statistics(dtype))?;
-            shape_is(Self::NAME, name, view.shape(), [x.rows()])?;
-        }
-        is_float(Self::NAME, "dweight", self.dweight.dtype())?;
-        shape_is(Self::NAME, "weight", self.weight.shape(), [x.columns()])?;
-        shape_is(Self::NAME, "dy", self.dy.shape(), x)?;
-        shape_is(Self::NAME, "dx", self.dx.shape(), x)?;
-        shape_is(Self::NAME, "dweight", self.dweight.shape(), [x.columns()])?;
-        if let Some(dbias) = &self.dbias {
-            dtype_is(Self::NAME, "dbias", dbias.dtype(), self.dweight.dtype())?;
-            shape_is(Self::NAME, "dbias", dbias.shape(), [x.columns()])?;
-        }
-        Ok(())
-    }
-
+impl OpSpec for LayerNormBackward<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let (rows, c) = (self.x.shape().rows(), self.x.shape().columns());
         let (x, weight, dy) = (
@@ -274,6 +189,4 @@ impl Meaning for LayerNormBackward<'_> {
     fn flops(&self) -> u64 {
         15 * self.x.numel() as u64
     }
-
-    operands!(In x, In weight, In mean, In rstd, In dy, InOutIf(|op| op.accumulate) dx, InOut dweight, MaybeInOut dbias);
 }

@@ -1,30 +1,32 @@
 //! Products of matrices, one or a batch.
 
-use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such, sum_is};
+use super::{OpSpec, op};
 use crate::{Host, Result, Shape, View, ViewMut};
 
-/// `y = alpha · a·b + bias + beta · y`, over a batch when the operands have three axes.
-///
-/// With `trans_a` the operand is `aᵀ`, stored `[K, M]`; likewise `trans_b`. With `beta` 0, `y` is
-/// not read.
-#[derive(Debug)]
-pub struct Matmul<'a> {
-    /// `[M, K]` or `[S, M, K]`; `[…, K, M]` if `trans_a`.
-    pub a: View<'a>,
-    /// `[K, N]` or `[S, K, N]`; `[…, N, K]` if `trans_b`.
-    pub b: View<'a>,
-    /// `[N]`, added to every row.
-    pub bias: Option<View<'a>>,
-    /// `[M, N]` or `[S, M, N]`; `F32` also where `a` and `b` are narrower, as a weight's gradient.
-    pub y: ViewMut<'a>,
-    /// Whether `a` is stored transposed.
-    pub trans_a: bool,
-    /// Whether `b` is stored transposed.
-    pub trans_b: bool,
-    /// Factor of the product; not NaN.
-    pub alpha: f32,
-    /// Factor of the old `y`; not NaN.
-    pub beta: f32,
+op! {
+    /// `y = alpha · a·b + bias + beta · y`, over a batch when the operands have three axes.
+    ///
+    /// With `trans_a` the operand is `aᵀ`, stored `[K, M]`; likewise `trans_b`. With `beta` 0, `y` is
+    /// not read.
+    Matmul "matmul" {
+        /// The left operand.
+        a: In "float", "[S?, M, K], turned if trans_a";
+        /// The right operand.
+        b: In "as a", "[S?, K, N], turned if trans_b";
+        /// Added to every row.
+        bias: MaybeIn "as a", "[N]";
+        /// The result; `f32` also where `a` and `b` are narrower, as a weight's gradient.
+        y: OutOrInOut(op: op.beta != 0.0) "sum of a", "[S?, M, N]";
+    } {
+        /// Whether `a` is stored transposed.
+        trans_a: bool;
+        /// Whether `b` is stored transposed.
+        trans_b: bool;
+        /// Factor of the product.
+        alpha: f32, NotNan;
+        /// Factor of the old `y`.
+        beta: f32, NotNan;
+    }
 }
 
 /// The sizes of a product.
@@ -118,50 +120,7 @@ fn split(shape: Shape) -> (usize, usize, usize) {
     }
 }
 
-impl Meaning for Matmul<'_> {
-    const NAME: &'static str = "matmul";
-
-    fn check(&self) -> Result<()> {
-        let (a, b) = (self.a.shape(), self.b.shape());
-        is_float(Self::NAME, "a", self.a.dtype())?;
-        dtype_is(Self::NAME, "b", self.b.dtype(), self.a.dtype())?;
-        sum_is(Self::NAME, "y", self.y.dtype(), self.a.dtype())?;
-        shape_such(
-            Self::NAME,
-            "a",
-            a,
-            matches!(a.rank(), 2 | 3),
-            "it must have 2 or 3 axes",
-        )?;
-        shape_such(
-            Self::NAME,
-            "b",
-            b,
-            b.rank() == a.rank(),
-            "it must have as many axes as a",
-        )?;
-        let MatmulSizes { batch, m, n, k } = self.sizes();
-        let (rows, columns) = if self.trans_b { (n, k) } else { (k, n) };
-        let of = |x, y| {
-            if a.rank() == 2 {
-                Shape::new(&[x, y])
-            } else {
-                Shape::new(&[batch, x, y])
-            }
-        };
-        shape_is(Self::NAME, "b", b, of(rows, columns))?;
-        if let Some(bias) = self.bias {
-            dtype_is(Self::NAME, "bias", bias.dtype(), self.a.dtype())?;
-            shape_is(Self::NAME, "bias", bias.shape(), [n])?;
-        }
-        shape_is(Self::NAME, "y", self.y.shape(), of(m, n))?;
-        for (name, factor) in [("alpha", self.alpha), ("beta", self.beta)] {
-            let reason = "it is not a number";
-            attribute_such(Self::NAME, name, factor.into(), !factor.is_nan(), reason)?;
-        }
-        Ok(())
-    }
-
+impl OpSpec for Matmul<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let MatmulSizes { batch, m, n, k } = self.sizes();
         let (a, b) = (host.read(self.a)?, host.read(self.b)?);
@@ -209,6 +168,4 @@ impl Meaning for Matmul<'_> {
         let MatmulSizes { batch, m, n, k } = self.sizes();
         2 * (batch * m * n * k) as u64
     }
-
-    operands!(In a, In b, MaybeIn bias, InOutIf(|op| op.beta != 0.0) y);
 }

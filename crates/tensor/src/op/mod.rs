@@ -1,8 +1,8 @@
 //! Operations are values: one struct each, in one file each, holding its meaning.
 //!
-//! An operation has named operands (views) and plain attributes. Its [`Meaning`] says which shapes
-//! fit ([`Meaning::check`]), what it computes, in f64, in the plainest loops
-//! ([`Meaning::reference`]), and what that costs ([`Op::cost`]). Everything else (devices,
+//! An operation has named operands (views) and plain attributes. Its [`OpSpec`] says which shapes
+//! fit ([`OpSpec::check`]), what it computes, in f64, in the plainest loops
+//! ([`OpSpec::reference`]), and what that costs ([`Op::cost`]). Everything else (devices,
 //! fallback, planning, property tests) is written once, over [`Op`].
 //!
 //! Conventions: float operands of one op share a dtype; `d…` is a gradient; a backward op
@@ -37,6 +37,7 @@ mod permute;
 mod reduce;
 mod slice;
 mod softmax;
+pub mod table;
 
 pub use adamw::{AdamW, ClipScale, SumSquares};
 pub use add_layer_norm::AddLayerNorm;
@@ -54,10 +55,11 @@ pub use reduce::{ArgMax, Over, Reduce, ReduceKind};
 pub use slice::{Slice, SliceBlocks};
 pub(crate) use slice::{axis_is, with_length};
 pub use softmax::{Softmax, SoftmaxBackward};
+pub use table::Table;
 
-use crate::{DType, Error, Host, Result, Shape, View, ViewMut};
+use crate::{Error, Host, Result, Shape, View, ViewMut};
 
-/// One operand as visited by [`Meaning::operands`].
+/// One operand as visited by [`OpSpec::operands`].
 #[derive(Debug)]
 pub enum Operand<'s> {
     /// Read.
@@ -77,21 +79,47 @@ pub struct Cost {
     pub bytes: u64,
 }
 
+/// What [`op!`] writes for an operation: all that is known of its operands and attributes.
+pub trait Declared {
+    /// What is asked of operands and attributes.
+    const TABLE: &'static Table;
+
+    /// Visits the operands that are given, in the order of the table.
+    fn operands<'s>(&'s mut self, visit: &mut dyn FnMut(&'static str, Operand<'s>));
+
+    /// Whether operands and attributes are as the table asks; `computed` gives the shape of an operand
+    /// whose shape the operation computes.
+    ///
+    /// # Errors
+    /// The first that is not.
+    fn check_table(&self, computed: &dyn Fn(&'static str) -> Result<Shape>) -> Result<()>;
+}
+
 /// What an operation is.
-pub trait Meaning {
+pub trait OpSpec: Declared {
     /// Its name in messages and tables, as in `layer_norm_backward`.
-    const NAME: &'static str;
+    const NAME: &'static str = Self::TABLE.name;
 
     /// The same of a value: an operation from outside brings its own.
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    /// Whether shapes, dtypes and attributes fit each other.
+    /// Whether shapes, types and attributes fit each other.
     ///
     /// # Errors
     /// The first that does not.
-    fn check(&self) -> Result<()>;
+    fn check(&self) -> Result<()> {
+        self.check_table(&|operand| self.computed_shape(operand))
+    }
+
+    /// The shape that an operand must have where the table says [`table::ShapeRule::Computed`].
+    ///
+    /// # Errors
+    /// When other operands or attributes leave no such shape.
+    fn computed_shape(&self, operand: &'static str) -> Result<Shape> {
+        unreachable!("the shape of {operand} is in the table of {}", Self::NAME)
+    }
 
     /// Its f64 meaning: reads operands from `host`, writes every output to it, each value with the
     /// size of its rounding errors (see [`Host::write`]).
@@ -102,26 +130,164 @@ pub trait Meaning {
 
     /// Floating-point operations, not counting bytes.
     fn flops(&self) -> u64;
-
-    /// Visits the operands under their field names, in a fixed order.
-    fn operands<'s>(&'s mut self, visit: &mut dyn FnMut(&'static str, Operand<'s>));
 }
 
-/// Writes [`Meaning::operands`] for a struct: `operands!(In x, MaybeIn bias, Out y)`. With
-/// `InOutIf(|op| condition) y`, `y` is read only if that holds.
-macro_rules! operands {
-    ($($kind:ident $((|$op:ident| $reads:expr))? $name:ident),* $(,)?) => {
+/// Declares an operation: the struct with its operands and attributes, what is asked of them (see
+/// [`table`]), and the visit of the operands.
+///
+/// Operands are `In`, `Out` or `InOut`, `Maybe…` if they may be missing. `OutOrInOut(op: condition)` is
+/// read only if the condition holds.
+macro_rules! op { (
+    $(#[$about:meta])*
+    $Op:ident $name:literal {
+        $(
+            $(#[$operand_about:meta])*
+            $operand:ident: $access:ident $(($this:ident: $reads:expr))? $dtype:literal, $shape:literal;
+        )*
+    } {
+        $(
+            $(#[$attribute_about:meta])*
+            $attribute:ident: $ty:ty $(, $range:expr)?;
+        )*
+    }
+) => {
+    $(#[$about])*
+    #[derive(Debug)]
+    pub struct $Op<'a> {
+        $(
+            $(#[$operand_about])*
+            #[doc = concat!("\n\nShape: ", $shape, "; type: ", $dtype, ".")]
+            pub $operand: $crate::op::operand_of!('a $access),
+        )*
+        $( $(#[$attribute_about])* pub $attribute: $ty, )*
+    }
+
+    impl $crate::op::Declared for $Op<'_> {
+        const TABLE: &'static $crate::op::Table = {
+            #[allow(unused_imports, reason = "not every operation has attributes with a range")]
+            use $crate::op::table::{Access, AttributeRule, DTypeRule, OperandRule, Range, Range::*, ShapeRule};
+            const OPERANDS: &[&str] = &[$(stringify!($operand)),*];
+            const ATTRIBUTES: &[&str] = &[$(stringify!($attribute)),*];
+            &$crate::op::Table {
+                name: $name,
+                operands: &[$( OperandRule {
+                    name: stringify!($operand),
+                    access: $crate::op::access!($access),
+                    is_optional: $crate::op::is_optional!($access),
+                    dtype: DTypeRule::parse($dtype, OPERANDS),
+                    shape: ShapeRule::parse($shape, OPERANDS, ATTRIBUTES),
+                    reason: concat!("it must be ", $shape),
+                } ),*],
+                attributes: &[$( AttributeRule {
+                    name: stringify!($attribute),
+                    range: $crate::op::first!($($range,)? Range::Any),
+                } ),*],
+            }
+        };
+
         fn operands<'s>(
             &'s mut self,
             visit: &mut dyn FnMut(&'static str, $crate::op::Operand<'s>),
         ) {
             $( $crate::op::visit_operand!(
-                $kind, $({ let $op = &*self; $reads },)? self.$name, stringify!($name), visit
+                $access, $({ let $this = &*self; $reads },)? self.$operand, stringify!($operand), visit
             ); )*
         }
+
+        fn check_table(
+            &self,
+            computed: &dyn Fn(&'static str) -> $crate::Result<$crate::Shape>,
+        ) -> $crate::Result<()> {
+            Self::TABLE.check(
+                &[$( $crate::op::given!($access, self.$operand) ),*],
+                &[$( $crate::op::table::Attribute::number(&self.$attribute) ),*],
+                computed,
+            )
+        }
+    }
+} }
+pub(crate) use op;
+
+/// The first of some expressions.
+macro_rules! first {
+    ($first:expr $(, $other:expr)*) => {
+        $first
     };
 }
-pub(crate) use operands;
+pub(crate) use first;
+
+/// The type of an operand's field.
+macro_rules! operand_of {
+    ($a:lifetime In) => { $crate::View<$a> };
+    ($a:lifetime MaybeIn) => { Option<$crate::View<$a>> };
+    ($a:lifetime MaybeOut) => { Option<$crate::ViewMut<$a>> };
+    ($a:lifetime MaybeInOut) => { Option<$crate::ViewMut<$a>> };
+    ($a:lifetime $other:ident) => { $crate::ViewMut<$a> };
+}
+pub(crate) use operand_of;
+
+/// An operand's [`Access`].
+macro_rules! access {
+    (MaybeIn) => {
+        Access::In
+    };
+    (MaybeOut) => {
+        Access::Out
+    };
+    (MaybeInOut) => {
+        Access::InOut
+    };
+    ($access:ident) => {
+        Access::$access
+    };
+}
+pub(crate) use access;
+
+/// Whether an operand may be missing.
+macro_rules! is_optional {
+    (In) => {
+        false
+    };
+    (Out) => {
+        false
+    };
+    (InOut) => {
+        false
+    };
+    (OutOrInOut) => {
+        false
+    };
+    ($maybe:ident) => {
+        true
+    };
+}
+pub(crate) use is_optional;
+
+/// Shape and type of an operand, `None` if it is missing.
+macro_rules! given {
+    (MaybeIn, $view:expr) => {
+        $view.map(|view| $crate::op::table::Given {
+            shape: view.shape(),
+            dtype: view.dtype(),
+        })
+    };
+    (MaybeOut, $view:expr) => {
+        $view.as_ref().map(|view| $crate::op::table::Given {
+            shape: view.shape(),
+            dtype: view.dtype(),
+        })
+    };
+    (MaybeInOut, $view:expr) => {
+        $crate::op::given!(MaybeOut, $view)
+    };
+    ($access:ident, $view:expr) => {
+        Some($crate::op::table::Given {
+            shape: $view.shape(),
+            dtype: $view.dtype(),
+        })
+    };
+}
+pub(crate) use given;
 
 macro_rules! visit_operand {
     (In, $view:expr, $name:expr, $visit:ident) => {
@@ -132,7 +298,7 @@ macro_rules! visit_operand {
             $visit($name, $crate::op::Operand::In(view));
         }
     };
-    (InOutIf, $reads:expr, $view:expr, $name:expr, $visit:ident) => {
+    (OutOrInOut, $reads:expr, $view:expr, $name:expr, $visit:ident) => {
         if $reads {
             $visit($name, $crate::op::Operand::InOut($view.reborrow()))
         } else {
@@ -169,15 +335,18 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
 
     impl Op<'_> {
         /// The names of all operations; those from outside are all `custom`.
-        pub const NAMES: &'static [&'static str] = &[$(<$name<'static> as Meaning>::NAME),*];
+        pub const NAMES: &'static [&'static str] = &[$(<$name<'static> as OpSpec>::NAME),*];
 
-        /// See [`Meaning::name`].
+        /// What each operation asks of its operands, in the order of [`Op::NAMES`].
+        pub const TABLES: &'static [&'static Table] = &[$(<$name<'static> as Declared>::TABLE),*];
+
+        /// See [`OpSpec::name`].
         #[must_use]
         pub fn name(&self) -> &'static str {
             match self { $(Op::$name(op) => op.name()),* }
         }
 
-        /// See [`Meaning::check`].
+        /// See [`OpSpec::check`].
         ///
         /// # Errors
         /// The first operand or attribute that does not fit.
@@ -185,7 +354,7 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
             match self { $(Op::$name(op) => op.check()),* }
         }
 
-        /// See [`Meaning::reference`].
+        /// See [`OpSpec::reference`].
         ///
         /// # Errors
         /// Ids out of range, or a device that cannot be read.
@@ -193,7 +362,7 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
             match self { $(Op::$name(op) => op.reference(host)),* }
         }
 
-        /// See [`Meaning::operands`].
+        /// See [`OpSpec::operands`].
         pub fn operands<'s>(&'s mut self, visit: &mut dyn FnMut(&'static str, Operand<'s>)) {
             match self { $(Op::$name(op) => op.operands(visit)),* }
         }
@@ -231,25 +400,7 @@ impl Op<'_> {
     }
 }
 
-// ---- what the checks are made of
-
-pub(crate) fn shape_is(
-    op: &'static str,
-    operand: &'static str,
-    got: Shape,
-    expected: impl Into<Shape>,
-) -> Result<()> {
-    let expected = expected.into();
-    if got == expected {
-        return Ok(());
-    }
-    Err(Error::ShapeMismatch {
-        op,
-        operand,
-        expected,
-        got,
-    })
-}
+// ---- for shapes that are computed
 
 pub(crate) fn shape_such(
     op: &'static str,
@@ -259,56 +410,14 @@ pub(crate) fn shape_such(
     reason: &'static str,
 ) -> Result<()> {
     if holds {
-        Ok(())
-    } else {
-        Err(Error::InvalidShape {
-            op,
-            operand,
-            got,
-            reason,
-        })
+        return Ok(());
     }
-}
-
-pub(crate) fn dtype_is(
-    op: &'static str,
-    operand: &'static str,
-    got: DType,
-    expected: DType,
-) -> Result<()> {
-    if got == expected {
-        Ok(())
-    } else {
-        Err(Error::DTypeMismatch {
-            op,
-            operand,
-            expected,
-            got,
-        })
-    }
-}
-
-/// A float type; integers are answered with "expected f32".
-pub(crate) fn is_float(op: &'static str, operand: &'static str, got: DType) -> Result<()> {
-    if got.is_float() {
-        Ok(())
-    } else {
-        dtype_is(op, operand, got, DType::F32)
-    }
-}
-
-/// The type of a sum: that of its terms, or `F32` where they are narrower.
-pub(crate) fn sum_is(
-    op: &'static str,
-    operand: &'static str,
-    got: DType,
-    terms: DType,
-) -> Result<()> {
-    if got == DType::F32 && matches!(terms, DType::Bf16 | DType::F16) {
-        Ok(())
-    } else {
-        dtype_is(op, operand, got, terms)
-    }
+    Err(Error::InvalidShape {
+        op,
+        operand,
+        got,
+        reason,
+    })
 }
 
 pub(crate) fn attribute_such(
@@ -319,13 +428,12 @@ pub(crate) fn attribute_such(
     reason: &'static str,
 ) -> Result<()> {
     if holds {
-        Ok(())
-    } else {
-        Err(Error::InvalidAttribute {
-            op,
-            attribute,
-            got,
-            reason,
-        })
+        return Ok(());
     }
+    Err(Error::InvalidAttribute {
+        op,
+        attribute,
+        got,
+        reason,
+    })
 }

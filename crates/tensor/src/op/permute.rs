@@ -1,17 +1,19 @@
 //! Axes in another order.
 
-use super::{Meaning, dtype_is, operands, shape_is, shape_such};
-use crate::{Host, Result, Shape, View, ViewMut};
+use super::{OpSpec, op};
+use crate::{Error, Host, Result, Shape};
 
-/// `y[…] = x[…]` with axis `i` of `y` being axis `axes[i]` of `x`.
-#[derive(Debug)]
-pub struct Permute<'a> {
-    /// Any shape.
-    pub x: View<'a>,
-    /// `x`'s lengths in the new order.
-    pub y: ViewMut<'a>,
-    /// The first `rank` entries are a permutation of `0..rank`.
-    pub axes: [usize; 4],
+op! {
+    /// `y[…] = x[…]` with axis `i` of `y` being axis `axes[i]` of `x`.
+    Permute "permute" {
+        /// What is turned.
+        x: In "any", "any";
+        /// The result.
+        y: Out "as x", "x's lengths in the new order";
+    } {
+        /// The first `rank` entries are a permutation of `0..rank`.
+        axes: [usize; 4];
+    }
 }
 
 impl Permute<'_> {
@@ -48,21 +50,15 @@ impl Permute<'_> {
     }
 }
 
-impl Meaning for Permute<'_> {
-    const NAME: &'static str = "permute";
-
-    fn check(&self) -> Result<()> {
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
-        match Self::output_shape(self.x.shape(), self.axes) {
-            Some(want) => shape_is(Self::NAME, "y", self.y.shape(), want),
-            None => shape_such(
-                Self::NAME,
-                "x",
-                self.x.shape(),
-                false,
-                "axes is no permutation of its axes",
-            ),
-        }
+impl OpSpec for Permute<'_> {
+    fn computed_shape(&self, _operand: &'static str) -> Result<Shape> {
+        let x = self.x.shape();
+        Self::output_shape(x, self.axes).ok_or(Error::InvalidShape {
+            op: Self::NAME,
+            operand: "x",
+            got: x,
+            reason: "axes is no permutation of its axes",
+        })
     }
 
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
@@ -74,6 +70,4 @@ impl Meaning for Permute<'_> {
     fn flops(&self) -> u64 {
         0
     }
-
-    operands!(In x, Out y);
 }

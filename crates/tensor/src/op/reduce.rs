@@ -1,7 +1,7 @@
 //! Sums, means and maxima over rows or columns, and where a row's maximum is.
 
-use super::{Meaning, dtype_is, is_float, operands, shape_is, shape_such, sum_is};
-use crate::{DType, Host, Result, View, ViewMut};
+use super::{OpSpec, op, shape_such};
+use crate::{Host, Result, Shape};
 
 /// How many values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,49 +24,42 @@ pub enum Over {
     Columns,
 }
 
-/// `y = f over an axis of x`, or `y += …` when `accumulate` is set (not for the maximum).
-#[derive(Debug)]
-pub struct Reduce<'a> {
-    /// The function.
-    pub kind: ReduceKind,
-    /// Which axis disappears.
-    pub over: Over,
-    /// Any shape, seen as `[N, C]`: all leading axes are rows.
-    pub x: View<'a>,
-    /// `[C]` or `[N]`; `F32` also where `x` is narrower, as a bias's gradient.
-    pub y: ViewMut<'a>,
-    /// Adds to `y` instead of overwriting it.
-    pub accumulate: bool,
+op! {
+    /// `y = f over an axis of x`, or `y += …` when `accumulate` is set (not for the maximum).
+    Reduce "reduce" {
+        /// Seen as `[N, C]`: all leading axes are rows.
+        x: In "float", "any";
+        /// The result.
+        y: OutOrInOut(op: op.accumulate) "sum of x", "`[C]` or `[N]`, by `over`";
+    } {
+        /// The function.
+        kind: ReduceKind;
+        /// Which axis disappears.
+        over: Over;
+        /// Adds to `y` instead of overwriting it.
+        accumulate: bool;
+    }
 }
 
-impl Meaning for Reduce<'_> {
-    const NAME: &'static str = "reduce";
-
-    fn check(&self) -> Result<()> {
-        let x = self.x.shape();
-        is_float(Self::NAME, "x", self.x.dtype())?;
-        sum_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
+impl OpSpec for Reduce<'_> {
+    fn computed_shape(&self, _operand: &'static str) -> Result<Shape> {
+        let (x, y) = (self.x.shape(), self.y.shape());
+        let some = x.numel() > 0;
         shape_such(
             Self::NAME,
             "x",
             x,
-            x.numel() > 0,
+            some,
             "nothing can be reduced to a value",
         )?;
         let adds = !(self.accumulate && self.kind == ReduceKind::Max);
-        shape_such(
-            Self::NAME,
-            "y",
-            self.y.shape(),
-            adds,
-            "a maximum cannot be accumulated",
-        )?;
-        let want = if self.over == Over::Rows {
+        shape_such(Self::NAME, "y", y, adds, "a maximum cannot be accumulated")?;
+        Ok([if self.over == Over::Rows {
             x.columns()
         } else {
             x.rows()
-        };
-        shape_is(Self::NAME, "y", self.y.shape(), [want])
+        }]
+        .into())
     }
 
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
@@ -102,8 +95,6 @@ impl Meaning for Reduce<'_> {
     fn flops(&self) -> u64 {
         self.x.numel() as u64
     }
-
-    operands!(In x, InOutIf(|op| op.accumulate) y);
 }
 
 /// The greater, NaN if either is.
@@ -111,36 +102,21 @@ fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || a > b { a } else { b }
 }
 
-/// `y[i]` = the column of the greatest value in row `i`, the first if several are equal; of the
-/// first NaN if there is one, as [`ReduceKind::Max`] is NaN then.
-#[derive(Debug)]
-pub struct ArgMax<'a> {
-    /// `[N, C]`.
-    pub x: View<'a>,
-    /// `[N]`, `U32`.
-    pub y: ViewMut<'a>,
-    /// Columns looked at; those beyond are padding.
-    pub valid_columns: usize,
+op! {
+    /// `y[i]` = the column of the greatest value in row `i`, the first if several are equal; of the
+    /// first NaN if there is one, as [`ReduceKind::Max`] is NaN then.
+    ArgMax "arg_max" {
+        /// The values.
+        x: In "float", "[N, C]";
+        /// The columns.
+        y: Out "u32", "[N]";
+    } {
+        /// Columns looked at; those beyond are padding.
+        valid_columns: usize, UpTo('C', "1 <= valid_columns <= C must hold");
+    }
 }
 
-impl Meaning for ArgMax<'_> {
-    const NAME: &'static str = "arg_max";
-
-    fn check(&self) -> Result<()> {
-        let x = self.x.shape();
-        is_float(Self::NAME, "x", self.x.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), DType::U32)?;
-        let fits = x.rank() == 2 && self.valid_columns >= 1 && self.valid_columns <= x.columns();
-        shape_such(
-            Self::NAME,
-            "x",
-            x,
-            fits,
-            "it must be [N, C] with 1 <= valid_columns <= C",
-        )?;
-        shape_is(Self::NAME, "y", self.y.shape(), [x.rows()])
-    }
-
+impl OpSpec for ArgMax<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let x = host.read(self.x)?;
         let best = x.chunks(self.x.shape().columns()).map(|row| {
@@ -157,6 +133,4 @@ impl Meaning for ArgMax<'_> {
     fn flops(&self) -> u64 {
         self.x.numel() as u64
     }
-
-    operands!(In x, Out y);
 }

@@ -1,22 +1,24 @@
 //! A part of a tensor along one axis.
 
-use super::{Meaning, attribute_such, dtype_is, operands, shape_is, shape_such};
-use crate::{Host, Result, Shape, View, ViewMut};
+use super::{OpSpec, attribute_such, op, shape_such};
+use crate::{Host, Result, Shape};
 
-/// `y[…, i, …] = x[…, first + i, …]`, `i` being the index along `axis`.
-///
-/// Along axis 0 the part is dense already, and a [`View::slice`] of it costs nothing; along any
-/// other it must be gathered, and that is this.
-#[derive(Debug)]
-pub struct Slice<'a> {
-    /// At least one axis.
-    pub x: View<'a>,
-    /// As `x`, but along `axis`, where its length says how much is taken.
-    pub y: ViewMut<'a>,
-    /// Counted from the outermost.
-    pub axis: usize,
-    /// Where the part begins along `axis`.
-    pub first: usize,
+op! {
+    /// `y[…, i, …] = x[…, first + i, …]`, `i` being the index along `axis`.
+    ///
+    /// Along axis 0 the part is dense already, and a [`View::slice`] of it costs nothing; along any
+    /// other it must be gathered, and that is this.
+    Slice "slice" {
+        /// What a part is taken of; at least one axis.
+        x: In "any", "any";
+        /// The part.
+        y: Out "as x", "x's, but along `axis`, where its length says how much is taken";
+    } {
+        /// Counted from the outermost.
+        axis: usize;
+        /// Where the part begins along `axis`.
+        first: usize;
+    }
 }
 
 /// Elements of everything outside an axis, and of one index along it: `shape` is seen as
@@ -71,24 +73,21 @@ pub struct SliceBlocks {
     pub length: usize,
 }
 
-impl Meaning for Slice<'_> {
-    const NAME: &'static str = "slice";
-
-    fn check(&self) -> Result<()> {
+impl OpSpec for Slice<'_> {
+    fn computed_shape(&self, _operand: &'static str) -> Result<Shape> {
         let (x, y) = (self.x.shape(), self.y.shape());
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
         axis_is(Self::NAME, self.axis, x)?;
         let ranks = x.rank() == y.rank();
         shape_such(Self::NAME, "y", y, ranks, "it must have as many axes as x")?;
         let length = y.dims()[self.axis];
-        shape_is(Self::NAME, "y", y, with_length(x, self.axis, length))?;
         attribute_such(
             Self::NAME,
             "first",
             self.first as f64,
             self.first.saturating_add(length) <= x.dims()[self.axis],
             "the part must lie within x",
-        )
+        )?;
+        Ok(with_length(x, self.axis, length))
     }
 
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
@@ -107,6 +106,4 @@ impl Meaning for Slice<'_> {
     fn flops(&self) -> u64 {
         0
     }
-
-    operands!(In x, Out y);
 }

@@ -1,24 +1,26 @@
 //! Softmax over the last axis.
 
-use super::{Meaning, attribute_such, dtype_is, is_float, operands, shape_is, shape_such};
-use crate::{Host, Result, View, ViewMut};
+use super::{OpSpec, op};
+use crate::{Host, Result};
 
-/// `y[j] = exp(scale·x[j]) / Σ_k exp(scale·x[k])` per row, the greatest subtracted first.
-///
-/// With `causal`, seen as matrices `[…, R, C]`, row `i` reaches columns `j <= i + (C - R)` only.
-/// Columns at or beyond `valid_columns` are padding. What is masked becomes 0.
-#[derive(Debug)]
-pub struct Softmax<'a> {
-    /// `[…, R, C]`, or `[C]`.
-    pub x: View<'a>,
-    /// As `x`.
-    pub y: ViewMut<'a>,
-    /// Factor of the scores: `1/√D`, or 1 over a temperature; finite.
-    pub scale: f32,
-    /// Whether later columns are masked.
-    pub causal: bool,
-    /// Columns that are not padding, at most `C`.
-    pub valid_columns: usize,
+op! {
+    /// `y[j] = exp(scale·x[j]) / Σ_k exp(scale·x[k])` per row, the greatest subtracted first.
+    ///
+    /// With `causal`, seen as matrices `[…, R, C]`, row `i` reaches columns `j <= i + (C - R)` only.
+    /// Columns at or beyond `valid_columns` are padding. What is masked becomes 0.
+    Softmax "softmax" {
+        /// The scores.
+        x: In "float", "[N.., C]";
+        /// The probabilities.
+        y: Out "as x", "as x";
+    } {
+        /// Factor of the scores: `1/√D`, or 1 over a temperature.
+        scale: f32, Finite;
+        /// Whether later columns are masked.
+        causal: bool, Causal;
+        /// Columns that are not padding, at most `C`.
+        valid_columns: usize, UpTo('C', "1 <= valid_columns <= C must hold");
+    }
 }
 
 impl Softmax<'_> {
@@ -39,39 +41,7 @@ impl Softmax<'_> {
     }
 }
 
-impl Meaning for Softmax<'_> {
-    const NAME: &'static str = "softmax";
-
-    fn check(&self) -> Result<()> {
-        let x = self.x.shape();
-        is_float(Self::NAME, "x", self.x.dtype())?;
-        dtype_is(Self::NAME, "y", self.y.dtype(), self.x.dtype())?;
-        let columns = x.rank() >= 1 && self.valid_columns >= 1 && self.valid_columns <= x.columns();
-        shape_such(
-            Self::NAME,
-            "x",
-            x,
-            columns,
-            "1 <= valid_columns <= C must hold",
-        )?;
-        let wide = !self.causal || (x.rank() >= 2 && x.dims()[x.rank() - 2] <= x.columns());
-        shape_such(
-            Self::NAME,
-            "x",
-            x,
-            wide,
-            "a causal mask needs at least as many columns as rows",
-        )?;
-        shape_is(Self::NAME, "y", self.y.shape(), x)?;
-        attribute_such(
-            Self::NAME,
-            "scale",
-            self.scale.into(),
-            self.scale.is_finite(),
-            "it must be finite",
-        )
-    }
-
+impl OpSpec for Softmax<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let c = self.x.shape().columns();
         let x = host.read(self.x)?;
@@ -93,8 +63,6 @@ impl Meaning for Softmax<'_> {
     fn flops(&self) -> u64 {
         5 * self.x.numel() as u64
     }
-
-    operands!(In x, Out y);
 }
 
 /// Probabilities of scaled scores, and `log Σ exp`.
@@ -111,44 +79,22 @@ pub(crate) fn softmax(x: &[f64], scale: f64) -> (Vec<f64>, f64) {
     (terms.into_iter().map(|e| e / sum).collect(), max + sum.ln())
 }
 
-/// `dx = scale · y · (dy - Σ_k dy[k]·y[k])` per row.
-#[derive(Debug)]
-pub struct SoftmaxBackward<'a> {
-    /// The forward result; zero where masked, which masks the gradient too.
-    pub y: View<'a>,
-    /// As `y`.
-    pub dy: View<'a>,
-    /// As `y`; overwritten.
-    pub dx: ViewMut<'a>,
-    /// As in forward; finite.
-    pub scale: f32,
+op! {
+    /// `dx = scale · y · (dy - Σ_k dy[k]·y[k])` per row.
+    SoftmaxBackward "softmax_backward" {
+        /// The forward result; zero where masked, which masks the gradient too.
+        y: In "float", "[N.., C>0]";
+        /// The gradient of the probabilities.
+        dy: In "as y", "as y";
+        /// The gradient of the scores.
+        dx: Out "as y", "as y";
+    } {
+        /// As in forward.
+        scale: f32, Finite;
+    }
 }
 
-impl Meaning for SoftmaxBackward<'_> {
-    const NAME: &'static str = "softmax_backward";
-
-    fn check(&self) -> Result<()> {
-        is_float(Self::NAME, "y", self.y.dtype())?;
-        dtype_is(Self::NAME, "dy", self.dy.dtype(), self.y.dtype())?;
-        dtype_is(Self::NAME, "dx", self.dx.dtype(), self.y.dtype())?;
-        shape_such(
-            Self::NAME,
-            "y",
-            self.y.shape(),
-            self.y.shape().rank() >= 1 && self.y.shape().columns() > 0,
-            "it has no columns",
-        )?;
-        shape_is(Self::NAME, "dy", self.dy.shape(), self.y.shape())?;
-        shape_is(Self::NAME, "dx", self.dx.shape(), self.y.shape())?;
-        attribute_such(
-            Self::NAME,
-            "scale",
-            self.scale.into(),
-            self.scale.is_finite(),
-            "it must be finite",
-        )
-    }
-
+impl OpSpec for SoftmaxBackward<'_> {
     fn reference(&self, host: &mut Host<'_>) -> Result<()> {
         let c = self.y.shape().columns();
         let (y, dy) = (host.read(self.y)?, host.read(self.dy)?);
@@ -169,6 +115,4 @@ impl Meaning for SoftmaxBackward<'_> {
     fn flops(&self) -> u64 {
         5 * self.y.numel() as u64
     }
-
-    operands!(In y, In dy, Out dx);
 }

@@ -1,0 +1,568 @@
+//! What an operation asks of its operands and attributes, as data.
+//!
+//! Each operation is declared by [`op!`](super::op) with one line for each operand and attribute. The
+//! struct, its documentation, the check and its errors, the visit of its operands, and the operands
+//! that the conformance suite draws all come from that line.
+//!
+//! How shapes and types are written is in [`notation`].
+
+pub mod notation;
+
+use crate::{DType, Error, Result, Shape};
+
+/// What an operation asks of its operands and attributes.
+#[derive(Debug)]
+pub struct Table {
+    /// The operation's name, as in `layer_norm_backward`.
+    pub name: &'static str,
+    /// Its operands, in the order of the struct's fields.
+    pub operands: &'static [OperandRule],
+    /// Its attributes, in the order of the struct's fields.
+    pub attributes: &'static [AttributeRule],
+}
+
+/// What is asked of an operand.
+#[derive(Clone, Copy, Debug)]
+pub struct OperandRule {
+    /// The field's name.
+    pub name: &'static str,
+    /// Whether it is read, written or both.
+    pub access: Access,
+    /// Whether it may be missing.
+    pub is_optional: bool,
+    /// Its element type.
+    pub dtype: DTypeRule,
+    /// Its shape.
+    pub shape: ShapeRule,
+    /// "it must be" and the shape as it was written.
+    pub reason: &'static str,
+}
+
+/// How an operation uses an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    In,
+    /// Overwritten without being read.
+    Out,
+    /// Read and written.
+    InOut,
+    /// `InOut` or `Out`, by the attributes.
+    OutOrInOut,
+}
+
+/// The element types that an operand may have. Numbers are the places of other operands in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DTypeRule {
+    /// Any.
+    Any,
+    /// A float.
+    Float,
+    /// This one.
+    Is(DType),
+    /// That of another operand.
+    As(usize),
+    /// That of the terms of a sum, or `F32` where they are narrower.
+    SumOf(usize),
+    /// `F32`, or `F64` where the other operand is.
+    StatisticsOf(usize),
+}
+
+/// The shapes that an operand may have. Numbers are the places of other operands in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShapeRule {
+    /// Any.
+    Any,
+    /// That of another operand.
+    As(usize),
+    /// That of another operand, with any number of leading axes left out.
+    LastAxesOf(usize),
+    /// These axes.
+    Axes(Axes),
+    /// These axes, the last two the other way round if the attribute at this place is set.
+    Turned(Axes, usize),
+    /// What the operation computes from its other operands and attributes.
+    Computed,
+}
+
+/// What is asked of an attribute.
+#[derive(Clone, Copy, Debug)]
+pub struct AttributeRule {
+    /// The field's name.
+    pub name: &'static str,
+    /// Its range.
+    pub range: Range,
+}
+
+/// The range of an attribute. Letters are lengths of the operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Every value of its type.
+    Any,
+    /// All but NaN.
+    NotNan,
+    /// Neither NaN nor infinite.
+    Finite,
+    /// Above 0, infinity included.
+    Positive,
+    /// 0 or more.
+    NotNegative,
+    /// At least 0 and below 1.
+    Share,
+    /// A [`Range::Share`] of elements to drop; unless it is 0, the operand `random` must be given.
+    DropoutShare,
+    /// Sets a length, which must be at least 1.
+    Sets(char),
+    /// From 1 to this length.
+    UpTo(char, &'static str),
+    /// Together with the first length at most the second, where an operand has it.
+    OffsetOf(char, char, &'static str),
+    /// If true, the first operand needs at least as many columns as rows.
+    Causal,
+}
+
+/// Axes, parsed from their notation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Axes {
+    /// The letter of the leading axes, 0 without them.
+    leading: u8,
+    /// How many of them there may be.
+    most_leading: usize,
+    /// The others, as many as `len`.
+    tail: [Length; Shape::MAX_RANK],
+    len: usize,
+}
+
+/// The length of an axis: a number times up to two letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Length {
+    factor: usize,
+    /// 0 stands for none.
+    letters: [u8; 2],
+    is_positive: bool,
+    /// The letter of a length that it is not below, 0 for none.
+    at_least: u8,
+}
+
+const fn index(letter: u8) -> usize {
+    (letter - b'A') as usize
+}
+
+impl DTypeRule {
+    /// The type that the rule expects, given the types of all operands; `None` if it takes several
+    /// and this is one of them.
+    fn expected(self, got: DType, given: &[Option<Given>]) -> Option<DType> {
+        // An operand that others are measured by is always given.
+        let of = |other: usize| given[other].map_or(DType::F32, |given| given.dtype);
+        let expected = match self {
+            Self::Any => got,
+            Self::Float if got.is_float() => got,
+            Self::Float => DType::F32,
+            Self::Is(dtype) => dtype,
+            Self::As(other) => of(other),
+            Self::SumOf(other) => match of(other) {
+                DType::Bf16 | DType::F16 if got == DType::F32 => got,
+                terms => terms,
+            },
+            Self::StatisticsOf(other) if of(other) == DType::F64 => DType::F64,
+            Self::StatisticsOf(_) => DType::F32,
+        };
+        (expected != got).then_some(expected)
+    }
+}
+
+impl ShapeRule {
+    /// The letters of its lengths.
+    pub fn letters(&self) -> impl Iterator<Item = char> {
+        let axes = match self {
+            Self::Axes(axes) | Self::Turned(axes, _) => Some(axes),
+            _ => None,
+        };
+        let all = axes.into_iter().flat_map(|axes| {
+            let tail = axes.tail().iter().flat_map(|length| length.letters);
+            tail.chain([axes.leading])
+        });
+        all.filter(|letter| *letter != 0).map(char::from)
+    }
+}
+
+impl Axes {
+    fn tail(&self) -> &[Length] {
+        &self.tail[..self.len]
+    }
+
+    /// The same, the last two the other way round.
+    fn turned(mut self) -> Self {
+        self.tail.swap(self.len - 2, self.len - 1);
+        self
+    }
+
+    /// How many leading axes a shape of this rank has; `None` if its rank is wrong.
+    fn leading_of(&self, rank: usize) -> Option<usize> {
+        let leading = rank.checked_sub(self.len)?;
+        (leading <= self.most_leading).then_some(leading)
+    }
+}
+
+/// An operand's shape and type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    pub(crate) shape: Shape,
+    pub(crate) dtype: DType,
+}
+
+/// The lengths that the operands have set so far.
+struct Lengths {
+    of: [Option<usize>; 26],
+    /// The operand that set it.
+    owner: [u8; 26],
+    /// The leading axes, if an operand has them.
+    leading: Option<Shape>,
+}
+
+impl Length {
+    /// What the axis must be long; `None` while a letter is not set.
+    fn value(self, lengths: &Lengths) -> Option<usize> {
+        let mut value = self.factor;
+        for letter in self.letters {
+            if letter != 0 {
+                value = value.saturating_mul(lengths.of[index(letter)]?);
+            }
+        }
+        Some(value)
+    }
+
+    /// Sets its only unset letter so that the axis is `len` long. With two unset letters nothing is
+    /// set.
+    ///
+    /// # Errors
+    /// When it cannot be as long.
+    fn set(self, len: usize, owner: usize, lengths: &mut Lengths) -> Result<(), ()> {
+        let (mut known, mut unset) = (self.factor, None);
+        for letter in self.letters {
+            if letter == 0 {
+                continue;
+            }
+            match lengths.of[index(letter)] {
+                Some(value) => known = known.saturating_mul(value),
+                None if unset.is_some() => return Ok(()),
+                None => unset = Some(index(letter)),
+            }
+        }
+        let is_multiple = match known {
+            0 => false,
+            1 => true,
+            _ => len.is_multiple_of(known),
+        };
+        if !is_multiple {
+            return Err(());
+        }
+        if let Some(letter) = unset {
+            lengths.of[letter] = Some(len / known);
+            lengths.owner[letter] = owner as u8;
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    /// The place of an operand.
+    #[must_use]
+    pub fn operand(&self, name: &str) -> Option<usize> {
+        self.operands.iter().position(|rule| rule.name == name)
+    }
+
+    /// Whether operands and attributes fit each other. `computed` gives the shapes that the operation
+    /// computes itself.
+    ///
+    /// # Errors
+    /// The first operand or attribute that does not fit.
+    pub(crate) fn check(
+        &self,
+        given: &[Option<Given>],
+        attributes: &[f64],
+        computed: &dyn Fn(&'static str) -> Result<Shape>,
+    ) -> Result<()> {
+        let op = self.name;
+        let given_rules = || {
+            let both = self.operands.iter().zip(given).enumerate();
+            both.filter_map(|(at, (rule, given))| Some((at, rule, (*given)?)))
+        };
+        for (_, rule, Given { dtype: got, .. }) in given_rules() {
+            if let Some(expected) = rule.dtype.expected(got, given) {
+                let operand = rule.name;
+                return Err(Error::DTypeMismatch {
+                    op,
+                    operand,
+                    expected,
+                    got,
+                });
+            }
+        }
+        let mut lengths = Lengths {
+            of: [None; 26],
+            owner: [0; 26],
+            leading: None,
+        };
+        for (rule, &value) in self.attributes.iter().zip(attributes) {
+            if let Range::Sets(letter) = rule.range {
+                if value < 1.0 {
+                    return Err(self.attribute(rule, value, "it must be at least 1"));
+                }
+                lengths.of[index(letter as u8)] = Some(value as usize);
+            }
+        }
+        let mut is_open = false;
+        for (at, rule, Given { shape, .. }) in given_rules() {
+            let expected = match rule.shape {
+                ShapeRule::Any => continue,
+                ShapeRule::As(other) => given[other].map_or(shape, |given| given.shape),
+                ShapeRule::LastAxesOf(other) => {
+                    let of = given[other].map_or(shape, |given| given.shape);
+                    if of.dims().ends_with(shape.dims()) {
+                        continue;
+                    }
+                    return Err(self.shape(rule, shape));
+                }
+                ShapeRule::Axes(_) | ShapeRule::Turned(..) => {
+                    is_open |= self.fit(at, attributes, shape, &mut lengths)?;
+                    continue;
+                }
+                ShapeRule::Computed => computed(rule.name)?,
+            };
+            if shape != expected {
+                return Err(self.mismatch(rule, expected, shape));
+            }
+        }
+        if is_open {
+            // Lengths that two operands only tell together.
+            for (at, rule, Given { shape, .. }) in given_rules() {
+                if self.fit(at, attributes, shape, &mut lengths)? {
+                    return Err(self.shape(rule, shape));
+                }
+            }
+        }
+        self.check_attributes(given, attributes, &lengths)
+    }
+
+    /// Compares a shape with its axes, and sets the lengths that it is the first to have. True if some
+    /// could not be set yet.
+    fn fit(
+        &self,
+        at: usize,
+        attributes: &[f64],
+        got: Shape,
+        lengths: &mut Lengths,
+    ) -> Result<bool> {
+        let (rule, dims) = (&self.operands[at], got.dims());
+        let axes = &match rule.shape {
+            ShapeRule::Turned(axes, by) if attributes[by] != 0.0 => axes.turned(),
+            ShapeRule::Axes(axes) | ShapeRule::Turned(axes, _) => axes,
+            _ => return Ok(false),
+        };
+        let Some(leading) = axes.leading_of(dims.len()) else {
+            return Err(self.unlike(rule, axes, got, lengths));
+        };
+        if axes.leading != 0 {
+            let ours = &dims[..leading];
+            match lengths.leading {
+                Some(theirs) if theirs.dims() != ours => {
+                    return Err(self.unlike(rule, axes, got, lengths));
+                }
+                Some(_) => {}
+                None => {
+                    lengths.leading = Some(Shape::new(ours));
+                    let letter = index(axes.leading);
+                    lengths.of[letter] = Some(ours.iter().product());
+                    lengths.owner[letter] = at as u8;
+                }
+            }
+        }
+        let mut is_open = false;
+        for (length, &len) in axes.tail().iter().zip(&dims[leading..]) {
+            let fits = match length.value(lengths) {
+                Some(value) => value == len,
+                None => length.set(len, at, lengths).is_ok(),
+            };
+            let least = match length.at_least {
+                0 => usize::from(length.is_positive),
+                letter => lengths.of[index(letter)].unwrap_or(0),
+            };
+            if !fits || len < least {
+                return Err(self.unlike(rule, axes, got, lengths));
+            }
+            is_open |= length.value(lengths).is_none();
+        }
+        Ok(is_open)
+    }
+
+    /// The error for a shape that is not as its axes: the shape that it must have where that is known,
+    /// its own lengths standing in for those that only it has.
+    fn unlike(&self, rule: &OperandRule, axes: &Axes, got: Shape, lengths: &Lengths) -> Error {
+        let expected = || {
+            let leading = match axes.leading {
+                0 => Shape::new(&[]),
+                _ => lengths.leading?,
+            };
+            let (mut dims, mut rank) = ([1; Shape::MAX_RANK], leading.rank());
+            dims[..rank].copy_from_slice(leading.dims());
+            for (from_end, length) in (0..axes.len).rev().zip(axes.tail()) {
+                let own = || got.dims().iter().rev().nth(from_end).copied();
+                *dims.get_mut(rank)? = length.value(lengths).or_else(own)?;
+                rank += 1;
+            }
+            Some(Shape::new(&dims[..rank]))
+        };
+        match expected() {
+            Some(expected) if expected != got => self.mismatch(rule, expected, got),
+            _ => self.shape(rule, got),
+        }
+    }
+
+    fn check_attributes(
+        &self,
+        given: &[Option<Given>],
+        attributes: &[f64],
+        lengths: &Lengths,
+    ) -> Result<()> {
+        let length = |letter: char| lengths.of[index(letter as u8)];
+        // An attribute that speaks of a length is at odds with the operand that has it.
+        let owned = |letter: char, reason| {
+            let at = usize::from(lengths.owner[index(letter as u8)]);
+            let got = given[at].map_or(Shape::new(&[]), |given| given.shape);
+            Error::InvalidShape {
+                op: self.name,
+                operand: self.operands[at].name,
+                got,
+                reason,
+            }
+        };
+        for (rule, &value) in self.attributes.iter().zip(attributes) {
+            let (holds, reason) = match rule.range {
+                Range::Any | Range::Sets(_) => continue,
+                Range::NotNan => (!value.is_nan(), "it is not a number"),
+                Range::Finite => (value.is_finite(), "it must be finite"),
+                Range::Positive => (value > 0.0, "it must be positive"),
+                Range::NotNegative => (value >= 0.0, "it must not be negative"),
+                Range::Share => ((0.0..1.0).contains(&value), "it must be in 0..1"),
+                Range::DropoutShare => {
+                    let is_share = (0.0..1.0).contains(&value);
+                    let random = self.operand("random");
+                    if is_share && value != 0.0 && random.is_some_and(|at| given[at].is_none()) {
+                        return Err(Error::InvalidShape {
+                            op: self.name,
+                            operand: "random",
+                            got: Shape::new(&[0]),
+                            reason: "dropout needs the random words",
+                        });
+                    }
+                    (is_share, "it must be in 0..1")
+                }
+                Range::UpTo(letter, reason) => {
+                    let most = length(letter).unwrap_or(0);
+                    if value < 1.0 || value > most as f64 {
+                        return Err(owned(letter, reason));
+                    }
+                    continue;
+                }
+                Range::OffsetOf(part, whole, reason) => {
+                    let whole_len = length(whole);
+                    if let (Some(part), Some(len)) = (length(part), whole_len)
+                        && value + part as f64 > len as f64
+                    {
+                        return Err(owned(whole, reason));
+                    }
+                    continue;
+                }
+                Range::Causal => {
+                    let Some(Given { shape, .. }) = given[0].filter(|_| value != 0.0) else {
+                        continue;
+                    };
+                    let dims = shape.dims();
+                    if dims.len() >= 2 && dims[dims.len() - 2] <= shape.columns() {
+                        continue;
+                    }
+                    return Err(Error::InvalidShape {
+                        op: self.name,
+                        operand: self.operands[0].name,
+                        got: shape,
+                        reason: "a causal mask needs at least as many columns as rows",
+                    });
+                }
+            };
+            if !holds {
+                return Err(self.attribute(rule, value, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn attribute(&self, rule: &AttributeRule, got: f64, reason: &'static str) -> Error {
+        Error::InvalidAttribute {
+            op: self.name,
+            attribute: rule.name,
+            got,
+            reason,
+        }
+    }
+
+    fn mismatch(&self, rule: &OperandRule, expected: Shape, got: Shape) -> Error {
+        Error::ShapeMismatch {
+            op: self.name,
+            operand: rule.name,
+            expected,
+            got,
+        }
+    }
+
+    fn shape(&self, rule: &OperandRule, got: Shape) -> Error {
+        Error::InvalidShape {
+            op: self.name,
+            operand: rule.name,
+            got,
+            reason: rule.reason,
+        }
+    }
+}
+
+/// The value of an attribute as a number, for its [`Range`].
+pub(crate) trait Attribute {
+    fn number(&self) -> f64;
+}
+
+macro_rules! numbers {
+    ($($ty:ty),*) => { $(impl Attribute for $ty {
+        fn number(&self) -> f64 { *self as f64 }
+    })* };
+}
+numbers!(f32, f64, usize, u32);
+
+impl Attribute for bool {
+    fn number(&self) -> f64 {
+        f64::from(u8::from(*self))
+    }
+}
+
+impl Attribute for Option<f32> {
+    /// 0 for none, which every range has that a missing factor can be in.
+    fn number(&self) -> f64 {
+        self.unwrap_or(0.0).into()
+    }
+}
+
+macro_rules! kinds {
+    ($($ty:ty),*) => { $(impl Attribute for $ty {
+        /// Every one is in its range.
+        fn number(&self) -> f64 { 0.0 }
+    })* };
+}
+kinds!(
+    super::UnaryKind,
+    super::BinaryKind,
+    super::ReduceKind,
+    super::Over,
+    [usize; 4]
+);
+
+#[cfg(test)]
+mod tests;
