@@ -11,7 +11,7 @@
 )]
 
 use latimer_backend_cpu::Cpu;
-use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use latimer_tensor::{Device, Observer};
 use latimer_trainer::config::{Config, TrainConfig};
 use latimer_trainer::data::{RowKey, Source, Windows};
 use latimer_trainer::{Training, gpt_config};
@@ -87,29 +87,13 @@ struct Asked {
     bytes: u64,
 }
 
-/// The CPU backend, its `alloc` counted.
-#[derive(Debug)]
-struct Counted(Cpu, Arc<AtomicU64>);
+/// How many buffers the pool had to ask the backend for.
+#[derive(Debug, Default)]
+struct NewBuffers(AtomicU64);
 
-impl Backend for Counted {
-    fn info(&self) -> DeviceInfo {
-        self.0.info()
-    }
-    fn alloc(&self, bytes: usize) -> Result<Box<dyn Buffer>> {
-        self.1.fetch_add(1, Relaxed);
-        self.0.alloc(bytes)
-    }
-    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
-        self.0.upload(src, dst)
-    }
-    fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
-        self.0.download(src, dst)
-    }
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
-        self.0.run(op)
-    }
-    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
-        self.0.enter(work);
+impl Observer for NewBuffers {
+    fn allocated(&self, _bytes: usize) {
+        self.0.fetch_add(1, Relaxed);
     }
 }
 
@@ -146,13 +130,12 @@ fn config(preset: &str, changes: &[(&str, &str)]) -> Config {
     Config::resolve(Some(preset), None, &changes).unwrap()
 }
 
-/// A model in training on a counted device.
-fn training(config: &Config, threads: usize) -> (Training, Device, Arc<AtomicU64>) {
-    let allocs = Arc::new(AtomicU64::new(0));
-    let device = Device::new(Counted(Cpu::new(threads).unwrap(), allocs.clone()));
+/// A model in training, and its device.
+fn training(config: &Config, threads: usize) -> (Training, Device) {
+    let device = Device::new(Cpu::new(threads).unwrap());
     let model = gpt_config(&config.model, VOCAB_SIZE);
     let training = Training::new(&device, &model, &config.train).unwrap();
-    (training, device, allocs)
+    (training, device)
 }
 
 /// Bytes of the smallest activation of a block, `[B, T, C]`.
@@ -164,7 +147,9 @@ fn activation(config: &Config, train: &TrainConfig) -> usize {
 /// of a buffer's size; and the pool holds what was predicted before step 1.
 fn a_step_repeats(name: &str, config: &Config, threads: usize) {
     const STEPS: usize = 40;
-    let (mut training, device, allocs) = training(config, threads);
+    let (mut training, device) = training(config, threads);
+    let new = Arc::new(NewBuffers::default());
+    let _observing = device.observe(new.clone());
     let model = gpt_config(&config.model, VOCAB_SIZE);
     let needs = Training::needs(&device, &model, &config.train).unwrap();
     let inside = device.clone();
@@ -173,7 +158,7 @@ fn a_step_repeats(name: &str, config: &Config, threads: usize) {
         for _ in 0..2 {
             training.next_step(&Counter).unwrap();
         }
-        let before = (device.pool_stats().misses, allocs.load(Relaxed));
+        let before = (device.pool_stats().misses, new.0.load(Relaxed));
         HOST.largest.store(0, Relaxed);
         let (mut asked, aligned) = (Vec::with_capacity(STEPS), HOST.aligned.load(Relaxed));
         for _ in 0..STEPS {
@@ -185,7 +170,7 @@ fn a_step_repeats(name: &str, config: &Config, threads: usize) {
                 bytes: end.bytes - start.bytes,
             });
         }
-        let after = (device.pool_stats().misses, allocs.load(Relaxed));
+        let after = (device.pool_stats().misses, new.0.load(Relaxed));
         assert_eq!(before, after, "{name}: misses of the pool, allocations");
         let packing = (HOST.aligned.load(Relaxed) - aligned) as f64 / STEPS as f64;
         let (largest, first) = (HOST.largest.load(Relaxed), asked[0]);
@@ -207,7 +192,7 @@ fn a_step_repeats(name: &str, config: &Config, threads: usize) {
 /// Nor does entering the device anew for every step cost anything.
 fn entries_are_free(config: &Config) {
     const STEPS: usize = 200;
-    let (mut training, ..) = training(config, 2);
+    let (mut training, _) = training(config, 2);
     for _ in 0..2 {
         training.next_step(&Counter).unwrap();
     }
@@ -223,7 +208,7 @@ fn entries_are_free(config: &Config) {
 
 /// Ten thousand steps later nothing more is held.
 fn memory_is_flat(config: &Config) {
-    let (mut training, device, _) = training(config, 2);
+    let (mut training, device) = training(config, 2);
     let mut steps = |n: usize| {
         for _ in 0..n {
             training.next_step(&Counter).unwrap();

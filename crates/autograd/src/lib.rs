@@ -54,7 +54,6 @@ mod rules;
 mod scope;
 mod sound;
 mod tape;
-mod walk_back;
 
 pub use error::{Error, Result};
 pub use gradients::{GradientKey, Gradients};
@@ -64,4 +63,3 @@ pub use params::{Init, Param, ParamInfo, Params, Slab};
 pub use pass::{Mode, Pass};
 pub use scope::{Declarations, Scope};
 pub use sound::Unsound;
-pub use walk_back::is_walking_back;

@@ -2,7 +2,7 @@
 
 use crate::{Error, Params, Result};
 use latimer_tensor::op::{self, ClipScale, SumSquares};
-use latimer_tensor::{DType, Scalars, Tensor};
+use latimer_tensor::{DType, Phase, Scalars, Tensor};
 use std::sync::PoisonError;
 
 /// The optimizer's constants; its state lives in the store's slabs.
@@ -63,6 +63,7 @@ impl AdamW {
     /// As [`AdamW::update`].
     pub fn measure(&self, params: &Params, scalars: &mut Scalars) -> Result<()> {
         let device = params.device();
+        let _update = device.begin_phase(Phase::Update);
         let gradients = params.gradients()?;
         let mut sum_squares = Tensor::empty(device, [1], DType::F32)?;
         device.run(SumSquares {
@@ -88,6 +89,7 @@ impl AdamW {
     /// As [`AdamW::update`].
     pub fn apply(&self, params: &mut Params, scalars: &Scalars) -> Result<()> {
         let device = params.device().clone();
+        let _update = device.begin_phase(Phase::Update);
         let groups = params.groups();
         let (values, working) = (&mut params.values, &mut params.working);
         let training = params.training.as_mut();

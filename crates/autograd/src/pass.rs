@@ -1,9 +1,8 @@
 //! One pass through a model: operations run at once and, in training, are remembered.
 
 use crate::tape::{Node, Tape};
-use crate::walk_back::WalkBack;
 use crate::{Error, Gradients, Params, Result};
-use latimer_tensor::{Device, Scalars, Tensor};
+use latimer_tensor::{Device, Phase, Scalars, Tensor};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -164,7 +163,7 @@ impl<'a> Pass<'a> {
         if !known.get(loss.id()).unwrap_or(false) {
             return Err(Error::ForeignLoss);
         }
-        let _walk_back = WalkBack::begin();
+        let _backward = self.params.device().begin_phase(Phase::Backward);
         let seed = Tensor::full(
             self.params.device(),
             loss.shape(),

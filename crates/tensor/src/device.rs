@@ -1,24 +1,30 @@
 //! A backend and its memory, as users hold it.
 
+use crate::observe::Observers;
 use crate::pool::{Owner, Pool, PoolStats, size_class};
 use crate::{
     Backend, Buffer, DType, DeviceInfo, Error, Op, Ran, Reference, Result, View, ViewMut, fallback,
 };
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A device: one backend, its pool of memory, and the rule for operations it does not know.
 ///
 /// Clones are handles to the same device.
 #[derive(Clone, Debug)]
-pub struct Device(Arc<Inner>);
+pub struct Device(pub(crate) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     backend: Box<dyn Backend>,
     pool: Mutex<Pool>,
     deny_fallback: AtomicBool,
     fallbacks: AtomicU64,
+    /// Whether there are observers.
+    pub(crate) observed: AtomicBool,
+    pub(crate) observers: Mutex<Observers>,
+    /// A [`crate::Phase`].
+    pub(crate) phase: AtomicU8,
 }
 
 impl Device {
@@ -36,6 +42,9 @@ impl Device {
             pool: Mutex::default(),
             deny_fallback: AtomicBool::new(false),
             fallbacks: AtomicU64::new(0),
+            observed: AtomicBool::new(false),
+            observers: Mutex::new(Arc::new([])),
+            phase: AtomicU8::new(0),
         }))
     }
 
@@ -91,8 +100,17 @@ impl Device {
     pub fn run<'a>(&self, op: impl Into<Op<'a>>) -> Result<()> {
         let mut op = op.into();
         op.check()?;
-        match self.0.backend.run(&mut op)? {
-            Ran::Done => Ok(()),
+        if self.is_observed() {
+            return self.run_observed(&mut op);
+        }
+        self.run_checked(&mut op).map(|_| ())
+    }
+
+    /// Runs an operation that fits its operands, and says whether natively.
+    #[inline]
+    pub(crate) fn run_checked(&self, op: &mut Op<'_>) -> Result<bool> {
+        match self.0.backend.run(op)? {
+            Ran::Done => Ok(true),
             Ran::Unsupported if self.0.deny_fallback.load(Ordering::Relaxed) => {
                 Err(Error::FallbackDenied {
                     device: self.info().name,
@@ -102,7 +120,8 @@ impl Device {
             Ran::Unsupported => {
                 self.refuse_in_capture(op.name())?;
                 self.0.fallbacks.fetch_add(1, Ordering::Relaxed);
-                fallback::run(self.backend(), &mut op)
+                fallback::run(self.backend(), op)?;
+                Ok(false)
             }
         }
     }
@@ -131,6 +150,10 @@ impl Device {
             });
         }
         self.refuse_in_capture("an upload")?;
+        if self.is_observed() {
+            let observers = self.observers();
+            observers.iter().for_each(|o| o.upload(src, dst.as_view()));
+        }
         self.0.backend.upload(src, dst)
     }
 
@@ -147,6 +170,9 @@ impl Device {
             });
         }
         self.refuse_in_capture("a download")?;
+        if self.is_observed() {
+            self.observers().iter().for_each(|o| o.download(src));
+        }
         self.0.backend.download(src, dst)
     }
 
@@ -198,7 +224,14 @@ impl Device {
 
     pub(crate) fn storage(&self, bytes: usize) -> Result<Storage> {
         let class = size_class(bytes);
-        let (buffer, owner) = self.pool().take(self.backend(), class)?;
+        let mut pool = self.pool();
+        let misses = pool.stats.misses;
+        let (buffer, owner) = pool.take(self.backend(), class)?;
+        let is_new = pool.stats.misses != misses;
+        drop(pool);
+        if is_new && self.is_observed() {
+            self.observers().iter().for_each(|o| o.allocated(class));
+        }
         Ok(Storage {
             buffer: Some(buffer),
             class,

@@ -29,6 +29,7 @@
 //! | bring a function of your own | [`Elementwise`], and [`op::CustomOp`] |
 //! | write a backend | [`Backend`] |
 //! | hold a backend to the meaning | [`Host`], and the crate `latimer-conformance` |
+//! | watch what a device does | [`Device::observe`] |
 //! | know what a step will cost | [`DryRun`] |
 //! | repeat a step at the cost of one operation | [`CapturedStep`] |
 
@@ -42,6 +43,7 @@ mod elementwise;
 mod error;
 pub mod fallback;
 mod host;
+mod observe;
 pub mod op;
 pub mod philox;
 mod pool;
@@ -59,6 +61,7 @@ pub use dtype::{DType, Element};
 pub use elementwise::{Elementwise, ElementwiseBackward};
 pub use error::{Error, Result};
 pub use host::{Host, Written};
+pub use observe::{Observer, Observing, Phase, PhaseGuard};
 pub use op::{Cost, Op};
 pub use pool::PoolStats;
 pub use reference::Reference;

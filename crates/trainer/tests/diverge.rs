@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
-use latimer_tensor::{Backend, Buffer, DType, Device, DeviceInfo, Op, Ran, View, ViewMut};
+use latimer_tensor::op::Operand;
+use latimer_tensor::{DType, Device, Observer, Op, View};
 use latimer_tokenizer::{CharTokenizer, Tokenizer};
 use latimer_trainer::config::Config;
 use latimer_trainer::event::Event;
 use latimer_trainer::{Error, Existing, LoadedModel, Remedy, Resume, Run, RunFolder};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn tiny(folder: &Path, flags: &[(&str, &str)]) -> Config {
@@ -117,35 +119,16 @@ fn a_step_is_not_left_out_where_that_does_not_help() {
     );
 }
 
-/// The reference, on which every product is NaN from the first on.
+/// Makes the result of every product NaN.
 #[derive(Debug)]
-struct Broken(Device);
+struct Broken;
 
-impl Backend for Broken {
-    fn info(&self) -> DeviceInfo {
-        self.0.info()
-    }
-
-    fn alloc(&self, bytes: usize) -> latimer_tensor::Result<Box<dyn Buffer>> {
-        self.0.backend().alloc(bytes)
-    }
-
-    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> latimer_tensor::Result<()> {
-        self.0.backend().upload(src, dst)
-    }
-
-    fn download(&self, src: View<'_>, dst: &mut [u8]) -> latimer_tensor::Result<()> {
-        self.0.backend().download(src, dst)
-    }
-
-    fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Ran> {
-        if let Op::Matmul(op) = op {
-            let y = op.y.reborrow();
-            let nan = f32::NAN.to_le_bytes().repeat(y.bytes() / 4);
-            self.0.backend().upload(&nan, y)?;
-            return Ok(Ran::Done);
-        }
-        self.0.backend().run(op)
+impl Observer for Broken {
+    fn after(&self, device: &Device, op: &mut Op<'_>, _native: bool) -> latimer_tensor::Result<()> {
+        let Op::Matmul(op) = op else { return Ok(()) };
+        let y = op.y.reborrow();
+        let nan = f32::NAN.to_le_bytes().repeat(y.bytes() / 4);
+        device.upload(&nan, y)
     }
 }
 
@@ -154,7 +137,8 @@ impl Backend for Broken {
 fn a_first_step_that_fails_leaves_nothing_and_removes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let config = tiny(folder.path(), &[("max_iters", "2")]);
-    let broken = Device::new(Broken(Device::reference()));
+    let broken = Device::reference();
+    let _observing = broken.observe(Arc::new(Broken));
     let path = folder.path().join("runs/run");
     let fail = |existing| {
         let out = RunFolder::create(&path, existing).unwrap();
@@ -211,52 +195,34 @@ fn a_run_with_nothing_to_learn_is_done() {
     }
 }
 
-/// The reference, whose attention goes wrong on every batch with a capital Z in it.
+/// Makes attention go wrong on every batch with a capital Z in it.
 #[derive(Debug)]
-struct Poisoned {
-    inner: Device,
+struct Poison {
     /// The letter's id, and bytes of a batch.
     id: u32,
     batch: usize,
     poisoned: AtomicBool,
-    /// Whether attention's result is still to be uploaded.
-    spoil: AtomicBool,
 }
 
-impl Backend for Poisoned {
-    fn info(&self) -> DeviceInfo {
-        self.inner.info()
-    }
-
-    fn alloc(&self, bytes: usize) -> latimer_tensor::Result<Box<dyn Buffer>> {
-        self.inner.backend().alloc(bytes)
-    }
-
-    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> latimer_tensor::Result<()> {
+impl Observer for Poison {
+    fn upload(&self, src: &[u8], dst: View<'_>) {
         if src.len() == self.batch && dst.dtype() == DType::U32 {
             let has = src.chunks_exact(4).any(|id| id == self.id.to_le_bytes());
             self.poisoned.store(has, Ordering::Relaxed);
         }
-        // The reference does operations on the host: their results are uploaded.
-        if dst.dtype() == DType::F32 && self.spoil.swap(false, Ordering::Relaxed) {
-            let nan = f32::NAN.to_le_bytes();
-            return self
-                .inner
-                .backend()
-                .upload(&[&nan, &src[4..]].concat(), dst);
-        }
-        self.inner.backend().upload(src, dst)
     }
 
-    fn download(&self, src: View<'_>, dst: &mut [u8]) -> latimer_tensor::Result<()> {
-        self.inner.backend().download(src, dst)
-    }
-
-    fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Ran> {
+    fn after(&self, device: &Device, op: &mut Op<'_>, _native: bool) -> latimer_tensor::Result<()> {
+        let mut result = Ok(());
         if self.poisoned.load(Ordering::Relaxed) && op.name() == "attention" {
-            self.spoil.store(true, Ordering::Relaxed);
+            op.operands(&mut |name, operand| {
+                if let (Operand::Out(y), "y") = (operand, name) {
+                    let first = y.slice(0, [1]);
+                    result = first.and_then(|y| device.upload(&f32::NAN.to_le_bytes(), y));
+                }
+            });
         }
-        self.inner.backend().run(op)
+        result
     }
 }
 
@@ -278,16 +244,13 @@ fn a_bad_batch_is_named_and_can_be_left_out() {
     .unwrap();
     let letters = CharTokenizer::fit(&std::fs::read_to_string(&text).unwrap()).unwrap();
     let id = letters.encode("Z").unwrap()[0];
-    let fresh = || {
-        let device = Device::new(Poisoned {
-            inner: Device::reference(),
-            id,
-            batch: 2 * 2 * 8 * 4,
-            poisoned: AtomicBool::new(false),
-            spoil: AtomicBool::new(false),
-        });
-        Run::new(&config, &device, Path::new("no-cache")).unwrap()
-    };
+    let device = Device::reference();
+    let _observing = device.observe(Arc::new(Poison {
+        id,
+        batch: 2 * 2 * 8 * 4,
+        poisoned: AtomicBool::new(false),
+    }));
+    let fresh = || Run::new(&config, &device, Path::new("no-cache")).unwrap();
     let (go, path) = (AtomicBool::new(false), folder.path().join("run"));
     let out = RunFolder::create(&path, Existing::Refuse).unwrap();
     let mut stopped = fresh().train(&out, &go, &mut |_| ());

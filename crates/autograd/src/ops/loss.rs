@@ -1,9 +1,8 @@
 //! The language-model head and its loss, in one so that all logits are never held at once.
 
-use crate::walk_back::WalkBack;
 use crate::{Error, GradientKey, Mode, Param, Pass, Result};
 use latimer_tensor::op::{CrossEntropy, Matmul, Over, Reduce, ReduceKind};
-use latimer_tensor::{DType, SMALL_CHUNK, Tensor};
+use latimer_tensor::{DType, Phase, SMALL_CHUNK, Tensor};
 
 /// A language-model head: logits are `x · weightᵀ + bias`.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +90,7 @@ impl Pass<'_> {
             if scale.is_none() {
                 continue;
             }
-            let _walk_back = WalkBack::begin();
+            let _backward = self.device().begin_phase(Phase::Backward);
             let dlogits = logits;
             if let Some(dx) = &mut dx {
                 let dx = dx.view_mut()?.slice(first * width, [n, width])?;

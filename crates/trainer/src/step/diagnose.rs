@@ -1,15 +1,15 @@
 //! Where a value that is not finite came up first.
 //!
 //! A step says no more than that its loss or its norm is not finite: looking at every tensor of
-//! every step would cost more than the step. So the step is done again, on a copy of the model whose
-//! backend looks at what every operation reads and leaves. AdamW updates nothing when the norm is not
-//! finite, so the copy sees what the step saw.
+//! every step would cost more than the step. So the step is done again, on a copy of the model, while
+//! an observer of the device looks at what every operation reads and leaves. AdamW updates nothing
+//! when the norm is not finite, so the copy sees what the step saw.
 
 use super::{Rows, Training};
 use latimer_autograd::{Params, Slab};
 use latimer_nn::Gpt;
 use latimer_tensor::op::Operand;
-use latimer_tensor::{Backend, Buffer, DType, Device, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use latimer_tensor::{DType, Device, Observer, Op, Result, View};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,11 +28,7 @@ impl Training {
     }
 
     fn find(&self, step: u64, row: &Rows<'_>) -> crate::Result<Option<String>> {
-        let watch = Watch::default();
-        let device = Device::new(Watched {
-            inner: self.params.device().clone(),
-            watch: watch.clone(),
-        });
+        let device = self.params.device().clone();
         let (gpt, declarations) = Gpt::new(self.gpt.config())?;
         let mut params = Params::zeroed(&device, declarations)?;
         let keys: Vec<_> = self.params.iter().map(|(key, _)| key).collect();
@@ -59,11 +55,13 @@ impl Training {
                 Ok(())
             })?;
         }
-        watch.lock().names = Some(names);
+        let search = Arc::new(Search::new(names));
         let lr = 0.0; // It is not used: what is looked for comes up before the update.
         copy.prepare(step, lr, Some(row))?;
+        let observing = device.observe(search.clone());
         device.enter(|| copy.enqueue_gradients(false))?;
-        let found = watch.lock().found.take();
+        drop(observing);
+        let found = search.lock().found.take();
         Ok(found)
     }
 }
@@ -90,38 +88,37 @@ impl Named {
     }
 }
 
-#[derive(Clone, Debug, Default)]
-struct Watch(Arc<Mutex<Seen>>);
+/// Looks at every operand, until one is not finite.
+#[derive(Debug)]
+struct Search(Mutex<Seen>);
 
-impl Watch {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a watched backend knows and saw.
-#[derive(Debug, Default)]
+/// What a search knows and saw.
+#[derive(Debug)]
 struct Seen {
-    /// None until the step begins.
-    names: Option<Vec<Named>>,
+    names: Vec<Named>,
     /// The parameter that an operation met last.
     last: Option<String>,
     found: Option<String>,
 }
 
-/// The backend of a device, which looks at every operand.
-#[derive(Debug)]
-struct Watched {
-    inner: Device,
-    watch: Watch,
-}
+impl Search {
+    fn new(names: Vec<Named>) -> Self {
+        Self(Mutex::new(Seen {
+            names,
+            last: None,
+            found: None,
+        }))
+    }
 
-impl Watched {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks at an operation before it runs, or after: what it wrote is then looked at, too.
-    fn look(&self, op: &mut Op<'_>, ran: bool) -> Result<()> {
-        let mut seen = self.watch.lock();
+    fn look(&self, device: &Device, op: &mut Op<'_>, ran: bool) -> Result<()> {
+        let mut seen = self.lock();
         let Seen {
-            names: Some(names),
+            names,
             last,
             found: found @ None,
         } = &mut *seen
@@ -149,7 +146,7 @@ impl Watched {
             if found.is_some() || failed.is_some() {
                 return;
             }
-            match self.is_finite(view) {
+            match is_finite(device, view) {
                 Ok(true) => (),
                 Ok(false) => {
                     let layer = last.as_deref().unwrap_or("the embedding");
@@ -160,64 +157,31 @@ impl Watched {
         });
         failed.map_or(Ok(()), Err)
     }
-
-    fn is_finite(&self, view: View<'_>) -> Result<bool> {
-        let mut bytes = vec![0; view.bytes()];
-        // All ones in the exponent are infinity and NaN.
-        let full: fn(&[u8]) -> bool = match view.dtype() {
-            DType::F32 => |x| x[3] & 0x7F == 0x7F && x[2] & 0x80 == 0x80,
-            DType::Bf16 => |x| x[1] & 0x7F == 0x7F && x[0] & 0x80 == 0x80,
-            _ => return Ok(true),
-        };
-        self.inner.backend().download(view, &mut bytes)?;
-        Ok(!bytes.chunks_exact(view.dtype().size()).any(full))
-    }
 }
 
-impl Backend for Watched {
-    fn info(&self) -> DeviceInfo {
-        self.inner.info()
+fn is_finite(device: &Device, view: View<'_>) -> Result<bool> {
+    let mut bytes = vec![0; view.bytes()];
+    // All ones in the exponent are infinity and NaN.
+    let full: fn(&[u8]) -> bool = match view.dtype() {
+        DType::F32 => |x| x[3] & 0x7F == 0x7F && x[2] & 0x80 == 0x80,
+        DType::Bf16 => |x| x[1] & 0x7F == 0x7F && x[0] & 0x80 == 0x80,
+        _ => return Ok(true),
+    };
+    device.download(view, &mut bytes)?;
+    Ok(!bytes.chunks_exact(view.dtype().size()).any(full))
+}
+
+impl Observer for Search {
+    fn before(&self, device: &Device, op: &mut Op<'_>) -> Result<()> {
+        self.look(device, op, false)
     }
 
-    fn alloc(&self, bytes: usize) -> Result<Box<dyn Buffer>> {
-        self.inner.backend().alloc(bytes)
-    }
-
-    fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
-        self.inner.backend().upload(src, dst)
-    }
-
-    fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
-        self.inner.backend().download(src, dst)
-    }
-
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
-        // Before: what the host did for an operation that the backend lacks is seen here.
-        self.look(op, false)?;
-        let ran = self.inner.backend().run(op)?;
-        if ran == Ran::Done {
-            self.look(op, true)?;
+    fn after(&self, device: &Device, op: &mut Op<'_>, native: bool) -> Result<()> {
+        // What the host did for an operation that the device lacks is seen by the next one.
+        if native {
+            self.look(device, op, true)
+        } else {
+            Ok(())
         }
-        Ok(ran)
-    }
-
-    fn native(&self, dtype: DType) -> bool {
-        self.inner.native(dtype)
-    }
-
-    fn has_queue(&self) -> bool {
-        self.inner.has_queue()
-    }
-
-    fn chunk_bytes(&self) -> usize {
-        self.inner.chunk_bytes()
-    }
-
-    fn synchronize(&self) -> Result<()> {
-        self.inner.backend().synchronize()
-    }
-
-    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
-        self.inner.backend().enter(work);
     }
 }

@@ -3,7 +3,7 @@
 use super::limits::{arithmetic, bandwidth};
 use super::profile::Profile;
 use super::train::vocab_size;
-use super::{Times, Watch, Watched, measured};
+use super::{Times, Watch, measured};
 use crate::args::ConfigArgs;
 use crate::commands::Context;
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ use crate::terminal;
 use latimer_autograd::{Mode, Params, Pass};
 use latimer_nn::{Gpt, GptConfig, KvCache, Sampler, Sampling};
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{Device, Scalars, Tensor};
+use latimer_tensor::{Scalars, Tensor};
 use latimer_trainer::config::{Config, Dtype};
 use latimer_trainer::{gpt_config, peak_rss_mb};
 use serde::Serialize;
@@ -168,8 +168,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let (rows, dtype) = (config.train.batch_size, config.train.dtype);
     let model = gpt_config(&config.model, vocab_size(&config.preset)?);
     check(args, &model)?;
-    let watch = Watch::default();
-    let device = Device::new(Watched(measured(context.device()?)?, watch.clone()));
+    let device = measured(context.device()?)?;
+    let watch = Watch::new(&device);
     let info = device.info();
     context.warn_if_slow(&device, dtype);
     let (gpt, declarations) = Gpt::new(&model)?;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use latimer_tensor::Device;
 use serde::Serialize;
 use std::process::ExitCode;
-use watched::{Watch, Watched};
+use watched::Watch;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]

@@ -2,22 +2,10 @@
 
 use super::Times;
 use super::limits::Limit;
-use latimer_autograd::is_walking_back;
+use latimer_tensor::Phase;
 use latimer_tensor::op::{Cost, MatmulSizes, Op};
 use serde::Serialize;
 use std::fmt;
-
-/// Which part of a step an operation belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Phase {
-    /// Makes activations and the loss; clears gradients.
-    Forward,
-    /// Makes gradients. The head's are made beside the loss and belong here.
-    Backward,
-    /// Clips gradients and moves parameters.
-    Update,
-}
 
 /// What of a product decides its speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +24,8 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The row of an operation that this thread is about to run.
-    pub(super) fn of(op: &Op<'_>) -> Self {
-        let phase = match op {
-            Op::SumSquares(_) | Op::ClipScale(_) | Op::AdamW(_) => Phase::Update,
-            _ if is_walking_back() => Phase::Backward,
-            _ => Phase::Forward,
-        };
+    /// The row of an operation that belongs to this phase.
+    pub(super) fn of(op: &Op<'_>, phase: Phase) -> Self {
         let product = match op {
             Op::Matmul(product) => Some(Product {
                 sizes: product.sizes(),
@@ -127,7 +110,7 @@ impl Ledger {
 /// One kind of operation in one step.
 #[derive(Debug, Serialize)]
 struct Row {
-    phase: Phase,
+    phase: &'static str,
     op: &'static str,
     /// Of a product.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,7 +142,7 @@ impl Row {
         let seconds = (ms * 1e-3).max(1e-12);
         let (flops, bytes) = (flops as f64, bytes as f64);
         Some(Self {
-            phase: entry.key.phase,
+            phase: entry.key.phase.name(),
             op: entry.key.op,
             shape: entry.key.shape(),
             calls,
@@ -198,8 +181,8 @@ impl Profile {
         let rows = ledger.0.iter();
         let rows = rows.filter_map(|entry| Row::of(entry, peak.per_s, bandwidth.per_s));
         let mut rows: Vec<Row> = rows.collect();
-        let ms = |rows: &[Row], phase| {
-            let of_phase = rows.iter().filter(|row| row.phase == phase);
+        let ms = |rows: &[Row], phase: Phase| {
+            let of_phase = rows.iter().filter(|row| row.phase == phase.name());
             of_phase.map(|row| row.ms).sum::<f64>()
         };
         let [forward_ms, backward_ms, update_ms] =
@@ -246,16 +229,12 @@ impl fmt::Display for Profile {
             "limit x",
         )?;
         for row in &self.rows {
-            let phase = match row.phase {
-                Phase::Forward => "forward",
-                Phase::Backward => "backward",
-                Phase::Update => "update",
-            };
             let shape = row.shape.as_deref().unwrap_or_default();
             let name = format!("{} {shape}", row.op);
             writeln!(
                 f,
-                "{phase:<8} {name:<44} {:>5} {:>9.3} {:>5.1}% {:>8.1} {:>5.1}% {:>7.1} {:>5.1}% {:>9.3} {:>7.1} {:>7.1}",
+                "{:<8} {name:<44} {:>5} {:>9.3} {:>5.1}% {:>8.1} {:>5.1}% {:>7.1} {:>5.1}% {:>9.3} {:>7.1} {:>7.1}",
+                row.phase,
                 row.calls,
                 row.ms,
                 row.share * 100.0,

@@ -2,14 +2,13 @@
 
 use super::limits::{arithmetic, bandwidth, large_product};
 use super::profile::Profile;
-use super::{Times, Watch, Watched, measured, mib};
+use super::{Times, Watch, measured, mib};
 use crate::args::ConfigArgs;
 use crate::commands::Context;
 use crate::error::Result;
 use crate::format::{percent, speed, thousands};
 use crate::numbers::whole;
 use crate::terminal::{self, Terminal};
-use latimer_tensor::Device;
 use latimer_tensor::philox::Stream;
 use latimer_trainer::config::Config;
 use latimer_trainer::data::{Phrases, RowKey, Source, Windows};
@@ -241,8 +240,8 @@ const MOST_COPIED: u64 = 128 << 20;
 pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let config: Config = args.config.resolve(&[("model.dropout", "0")])?;
     let train = &config.train;
-    let watch = Watch::default();
-    let device = Device::new(Watched(measured(context.device()?)?, watch.clone()));
+    let device = measured(context.device()?)?;
+    let watch = Watch::new(&device);
     let info = device.info();
     context.warn_if_slow(&device, train.dtype);
     let terminal = &context.terminal;
