@@ -8,7 +8,9 @@
 
 use latimer_autograd::Slab;
 use latimer_backend_cpu::Cpu;
-use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Graph, Op, Ran, Result, View, ViewMut};
+use latimer_tensor::{
+    Backend, Buffer, Device, DeviceInfo, Graph, Handled, Op, Result, View, ViewMut,
+};
 use latimer_trainer::config::Config;
 use latimer_trainer::data::{RowKey, Source, Windows};
 use latimer_trainer::{Training, gpt_config};
@@ -101,7 +103,7 @@ impl Graph for Recording {
     fn launch(&self) -> Result<()> {
         self.inner.counts.launches.fetch_add(1, Relaxed);
         for Kept(op) in self.ops.lock().unwrap().iter_mut() {
-            assert_eq!(self.inner.cpu.run(op)?, Ran::Done);
+            assert_eq!(self.inner.cpu.run(op)?, Handled::Done);
         }
         Ok(())
     }
@@ -127,10 +129,10 @@ impl Backend for Recorder {
         self.0.cpu.download(src, dst)
     }
 
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+    fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         if let Some(recording) = &mut *self.0.recording.lock().unwrap() {
             recording.push(Kept::new(op));
-            return Ok(Ran::Done);
+            return Ok(Handled::Done);
         }
         self.0.counts.ran.fetch_add(1, Relaxed);
         self.0.cpu.run(op)

@@ -6,9 +6,9 @@ use crate::real::narrow;
 use crate::simd::{fma, simd};
 use half::bf16;
 use latimer_tensor::op::{AdamW, ClipScale};
-use latimer_tensor::{Ran, Result, Scalars};
+use latimer_tensor::{Handled, Result, Scalars};
 
-pub(crate) fn clip_scale(op: &mut ClipScale<'_>) -> Result<Ran> {
+pub(crate) fn clip_scale(op: &mut ClipScale<'_>) -> Result<Handled> {
     let sum = read::<f32>(op.sum_squares, "clip_scale", "sum_squares")?;
     let block = write::<f32>(op.scalars.reborrow(), "clip_scale", "scalars")?;
     let norm = f64::from(sum[0]).sqrt();
@@ -18,7 +18,7 @@ pub(crate) fn clip_scale(op: &mut ClipScale<'_>) -> Result<Ran> {
         f32::NAN
     };
     block[Scalars::GRAD_NORM] = norm as f32;
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// What one step applies to all parameters.
@@ -56,7 +56,7 @@ simd! {
 /// Parameters handed out together.
 const UNIT: usize = 256;
 
-pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Handled> {
     let block = read::<f32>(op.scalars, "adamw", "scalars")?;
     let lr = f64::from(block[Scalars::LR]);
     // Computed in f64 and rounded once.
@@ -102,5 +102,5 @@ pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Ran> {
             narrow(param.0, working.0);
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }

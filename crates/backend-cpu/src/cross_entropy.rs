@@ -7,7 +7,7 @@ use crate::parallel::{Par, Rows, RowsMut, scratch};
 use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::CrossEntropy;
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 
 simd! {
     /// Leaves `e^(x - most)` in `x`; their sum, and `log Σ e^x` in nats.
@@ -26,7 +26,7 @@ simd! {
     }
 }
 
-pub(crate) fn run<E: Real>(op: &mut CrossEntropy<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn run<E: Real>(op: &mut CrossEntropy<'_>, par: Par) -> Result<Handled> {
     let (rows, c) = (op.logits.shape().rows(), op.logits.shape().columns());
     let (valid, gradient) = (op.valid_columns, op.gradient);
     let targets = read::<u32>(op.targets, "cross_entropy", "targets")?;
@@ -61,5 +61,5 @@ pub(crate) fn run<E: Real>(op: &mut CrossEntropy<'_>, par: Par) -> Result<Ran> {
         }
     };
     par.split(rows, ns, parts, &work);
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }

@@ -5,7 +5,7 @@ use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::{Dropout, DropoutMask};
-use latimer_tensor::{Error, Ran, Result, View};
+use latimer_tensor::{Error, Handled, Result, View};
 use std::ops::Range;
 
 /// The random words of a device block.
@@ -109,7 +109,7 @@ simd! {
 /// Elements handed out together: a multiple of Philox's four.
 const UNIT: usize = 256;
 
-pub(crate) fn run<E: Real>(op: &mut Dropout<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn run<E: Real>(op: &mut Dropout<'_>, par: Par) -> Result<Handled> {
     let words = words(op.random, "dropout")?;
     let mask = Mask::new(words, op.site, op.rate);
     let first = op.first_element(words[3]);
@@ -126,7 +126,7 @@ pub(crate) fn run<E: Real>(op: &mut Dropout<'_>, par: Par) -> Result<Ran> {
         }
     };
     par.split(units, 4 * x.len(), parts, &work);
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
 use crate::simd::{Level, fma, level, simd};
 use latimer_tensor::op::{Axpby, Binary, BinaryKind, Unary, UnaryBackward, UnaryKind};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 
 /// Elements handed out together.
 const UNIT: usize = 256;
@@ -146,7 +146,7 @@ fn gelu_derivative<E: Real>(x: &[E], dy: &[E], dx: &mut [E]) {
     }
 }
 
-pub(crate) fn unary<E: Real>(op: &mut Unary<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn unary<E: Real>(op: &mut Unary<'_>, par: Par) -> Result<Handled> {
     let x = read::<E>(op.x, "unary", "x")?;
     let y = write(op.y.reborrow(), "unary", "y")?;
     let f = match op.kind {
@@ -155,16 +155,16 @@ pub(crate) fn unary<E: Real>(op: &mut Unary<'_>, par: Par) -> Result<Ran> {
         UnaryKind::GeluErf => apply::<GeluErf, E>,
         UnaryKind::Tanh => apply::<Tanh, E>,
         UnaryKind::Exp => apply::<Exp, E>,
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let parts = (Rows(x, UNIT), RowsMut(y, UNIT));
     par.split(x.len().div_ceil(UNIT), x.len() / 2, parts, &|(x, y)| {
         f(x.0, y.0)
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
-pub(crate) fn unary_backward<E: Real>(op: &mut UnaryBackward<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn unary_backward<E: Real>(op: &mut UnaryBackward<'_>, par: Par) -> Result<Handled> {
     let x = read::<E>(op.x, "unary_backward", "x")?;
     let dy = read(op.dy, "unary_backward", "dy")?;
     let dx = write(op.dx.reborrow(), "unary_backward", "dx")?;
@@ -174,12 +174,12 @@ pub(crate) fn unary_backward<E: Real>(op: &mut UnaryBackward<'_>, par: Par) -> R
         UnaryKind::GeluErf => apply_derivative::<GeluErf, E>,
         UnaryKind::Tanh => apply_derivative::<Tanh, E>,
         UnaryKind::Exp => apply_derivative::<Exp, E>,
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let parts = (Rows(x, UNIT), Rows(dy, UNIT), RowsMut(dx, UNIT));
     let units = x.len().div_ceil(UNIT);
     par.split(units, x.len(), parts, &|(x, dy, dx)| f(x.0, dy.0, dx.0));
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// A function of two values.
@@ -235,7 +235,7 @@ simd! {
     }
 }
 
-pub(crate) fn binary<E: Real>(op: &mut Binary<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn binary<E: Real>(op: &mut Binary<'_>, par: Par) -> Result<Handled> {
     let a = read::<E>(op.a, "binary", "a")?;
     let b = read(op.b, "binary", "b")?;
     let y = write(op.y.reborrow(), "binary", "y")?;
@@ -244,10 +244,10 @@ pub(crate) fn binary<E: Real>(op: &mut Binary<'_>, par: Par) -> Result<Ran> {
         BinaryKind::Sub => apply2::<Sub, E>,
         BinaryKind::Mul => apply2::<Mul, E>,
         BinaryKind::Div => apply2::<Div, E>,
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     if a.is_empty() {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let ns = a.len() / 6;
     if a.len() == b.len() {
@@ -261,7 +261,7 @@ pub(crate) fn binary<E: Real>(op: &mut Binary<'_>, par: Par) -> Result<Ran> {
         let parts = (Rows(a, width), RowsMut(y, width));
         par.split(a.len().div_ceil(width), ns, parts, &|(a, y)| f(a.0, b, y.0));
     }
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 simd! {
@@ -280,7 +280,7 @@ simd! {
     }
 }
 
-pub(crate) fn axpby<E: Real>(op: &mut Axpby<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn axpby<E: Real>(op: &mut Axpby<'_>, par: Par) -> Result<Handled> {
     let x = read::<E>(op.x, "axpby", "x")?;
     let y = write(op.y.reborrow(), "axpby", "y")?;
     let (alpha, beta) = (op.alpha, op.beta);
@@ -292,5 +292,5 @@ pub(crate) fn axpby<E: Real>(op: &mut Axpby<'_>, par: Par) -> Result<Ran> {
             apply_axpby(alpha, x.0, beta, y.0);
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }

@@ -5,7 +5,7 @@ use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::{Embedding, EmbeddingBackward};
-use latimer_tensor::{DType, Error, Ran, Result};
+use latimer_tensor::{DType, Error, Handled, Result};
 use std::ops::Range;
 
 /// Answers with the first id that names no row.
@@ -40,7 +40,7 @@ simd! {
     }
 }
 
-pub(crate) fn forward<E: Real>(op: &mut Embedding<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn forward<E: Real>(op: &mut Embedding<'_>, par: Par) -> Result<Handled> {
     let (t, c) = (op.ids.shape().columns(), op.wte.shape().columns());
     let ids = read::<u32>(op.ids, "embedding", "ids")?;
     check_ids("embedding", "ids", ids, op.wte.shape().rows())?;
@@ -51,7 +51,7 @@ pub(crate) fn forward<E: Real>(op: &mut Embedding<'_>, par: Par) -> Result<Ran> 
         .transpose()?;
     let y = write::<E>(op.y.reborrow(), "embedding", "y")?;
     if y.is_empty() {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let first = op.first_position;
     let ns = y.len() / 6 + ids.len() * 4;
@@ -66,7 +66,7 @@ pub(crate) fn forward<E: Real>(op: &mut Embedding<'_>, par: Par) -> Result<Ran> 
         }
     };
     par.split(ids.len(), ns, parts, &work);
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 simd! {
@@ -81,10 +81,10 @@ simd! {
 const LINE: usize = 16;
 
 /// Every thread takes some columns of all tokens, so that each sum runs in the order of the tokens.
-pub(crate) fn backward<E: Real>(op: &mut EmbeddingBackward<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn backward<E: Real>(op: &mut EmbeddingBackward<'_>, par: Par) -> Result<Handled> {
     // Narrower sums would lose what comes late.
     if op.dwte.dtype() != DType::F32 || op.dy.dtype() != E::DTYPE {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let (t, c) = (op.ids.shape().columns(), op.dwte.shape().columns());
     let ids = read::<u32>(op.ids, "embedding_backward", "ids")?;
@@ -96,7 +96,7 @@ pub(crate) fn backward<E: Real>(op: &mut EmbeddingBackward<'_>, par: Par) -> Res
         None => None,
     };
     if dy.is_empty() {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let (dwte, dwpe) = (Shared::new(dwte), dwpe.map(Shared::new));
     let ns = dy.len() / 4 + ids.len() * 8;
@@ -116,7 +116,7 @@ pub(crate) fn backward<E: Real>(op: &mut EmbeddingBackward<'_>, par: Par) -> Res
             }
         },
     );
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// Some columns of the row that begins at element `row` of a table, which has that row; no other

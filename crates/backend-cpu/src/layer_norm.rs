@@ -8,7 +8,7 @@ use crate::real::Real;
 use crate::reduce::chunk_rows;
 use crate::simd::{fma, simd};
 use latimer_tensor::op::{AddLayerNorm, LayerNorm, LayerNormBackward};
-use latimer_tensor::{DType, Ran, Result};
+use latimer_tensor::{DType, Handled, Result};
 
 simd! {
     /// `bias` is empty for none.
@@ -43,7 +43,7 @@ simd! {
     }
 }
 
-pub(crate) fn forward<E: Real>(op: &mut LayerNorm<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn forward<E: Real>(op: &mut LayerNorm<'_>, par: Par) -> Result<Handled> {
     let name = "layer_norm";
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
     let x = read::<E>(op.x, name, "x")?;
@@ -69,7 +69,7 @@ pub(crate) fn forward<E: Real>(op: &mut LayerNorm<'_>, par: Par) -> Result<Ran> 
     )| {
         rows_forward(x.0, weight, bias, y.0, mean.0, rstd.0, eps);
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 simd! {
@@ -83,7 +83,7 @@ simd! {
 /// Floats of a sum that are normalised while they lie in the nearest cache: 8 KiB.
 const NEAR: usize = 2048;
 
-pub(crate) fn add_forward<E: Real>(op: &mut AddLayerNorm<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn add_forward<E: Real>(op: &mut AddLayerNorm<'_>, par: Par) -> Result<Handled> {
     let name = "add_layer_norm";
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
     let x = read::<E>(op.x, name, "x")?;
@@ -119,7 +119,7 @@ pub(crate) fn add_forward<E: Real>(op: &mut AddLayerNorm<'_>, par: Par) -> Resul
             });
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 simd! {
@@ -185,11 +185,11 @@ simd! {
     }
 }
 
-pub(crate) fn backward<E: Real>(op: &mut LayerNormBackward<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn backward<E: Real>(op: &mut LayerNormBackward<'_>, par: Par) -> Result<Handled> {
     let name = "layer_norm_backward";
     // Narrower sums would lose what comes late.
     if op.dweight.dtype() != DType::F32 || op.x.dtype() != E::DTYPE {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
     let x = read::<E>(op.x, name, "x")?;
@@ -237,5 +237,5 @@ pub(crate) fn backward<E: Real>(op: &mut LayerNormBackward<'_>, par: Par) -> Res
             }
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }

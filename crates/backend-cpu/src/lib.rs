@@ -52,7 +52,9 @@ pub use optimized::is_optimized;
 
 use half::bf16;
 use latimer_tensor::op::Operand;
-use latimer_tensor::{Backend, Buffer, DType, DeviceInfo, Error, Op, Ran, Result, View, ViewMut};
+use latimer_tensor::{
+    Backend, Buffer, DType, DeviceInfo, Error, Handled, Op, Result, View, ViewMut,
+};
 use machine::Machine;
 use memory::{Budget, Memory};
 use parallel::Par;
@@ -137,7 +139,7 @@ impl Backend for Cpu {
         info
     }
 
-    fn native(&self, dtype: DType) -> bool {
+    fn is_native(&self, dtype: DType) -> bool {
         matches!(dtype, DType::F32 | DType::Bf16)
     }
 
@@ -158,7 +160,7 @@ impl Backend for Cpu {
         copy(memory::read_bytes(src, "download", "src")?, dst)
     }
 
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+    fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         let Some(team) = &self.team else {
             return run(op, Par::SERIAL);
         };
@@ -197,7 +199,7 @@ fn copy(src: &[u8], dst: &mut [u8]) -> Result<()> {
 }
 
 /// The table of contents.
-fn run(op: &mut Op<'_>, par: Par) -> Result<Ran> {
+fn run(op: &mut Op<'_>, par: Par) -> Result<Handled> {
     match op {
         Op::Fill(op) => return movement::fill(op, par),
         Op::Cast(op) => return movement::cast(op, par),
@@ -228,12 +230,12 @@ fn run(op: &mut Op<'_>, par: Par) -> Result<Ran> {
             Op::AttentionDecode(op) => attention::narrow::decode(op, par),
             _ => run_on::<bf16>(op, par),
         },
-        _ => Ok(Ran::Unsupported),
+        _ => Ok(Handled::Unsupported),
     }
 }
 
 /// Operations that are the same for all types of their floats.
-fn run_on<E: Real>(op: &mut Op<'_>, par: Par) -> Result<Ran> {
+fn run_on<E: Real>(op: &mut Op<'_>, par: Par) -> Result<Handled> {
     match op {
         Op::Unary(op) => elementwise::unary::<E>(op, par),
         Op::UnaryBackward(op) => elementwise::unary_backward::<E>(op, par),
@@ -249,7 +251,7 @@ fn run_on<E: Real>(op: &mut Op<'_>, par: Par) -> Result<Ran> {
         Op::SoftmaxBackward(op) => softmax::backward::<E>(op, par),
         Op::CrossEntropy(op) => cross_entropy::run::<E>(op, par),
         Op::Dropout(op) => dropout::run::<E>(op, par),
-        _ => Ok(Ran::Unsupported),
+        _ => Ok(Handled::Unsupported),
     }
 }
 

@@ -4,13 +4,13 @@ use crate::memory::{read, read_bytes, write, write_bytes};
 use crate::parallel::{Par, Rows, RowsMut};
 use half::{bf16, f16};
 use latimer_tensor::op::{Cast, Concat, Fill, Permute, Slice, SliceBlocks};
-use latimer_tensor::{DType, Element, Ran, Result, ViewMut};
+use latimer_tensor::{DType, Element, Handled, Result, ViewMut};
 use std::ops::Range;
 
 /// Elements handed out together: a few cache lines of any type.
 const UNIT: usize = 256;
 
-pub(crate) fn fill(op: &mut Fill<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn fill(op: &mut Fill<'_>, par: Par) -> Result<Handled> {
     let (value, y) = (op.value, op.y.reborrow());
     match y.dtype() {
         DType::F32 => fill_with(y, value as f32, par),
@@ -22,26 +22,26 @@ pub(crate) fn fill(op: &mut Fill<'_>, par: Par) -> Result<Ran> {
         DType::Bf16 if f64::from(value as f32) == value => {
             fill_with(y, bf16::from_f32(value as f32), par)
         }
-        _ => Ok(Ran::Unsupported),
+        _ => Ok(Handled::Unsupported),
     }
 }
 
-fn fill_with<E: Element>(y: ViewMut<'_>, value: E, par: Par) -> Result<Ran> {
+fn fill_with<E: Element>(y: ViewMut<'_>, value: E, par: Par) -> Result<Handled> {
     let y = write::<E>(y, "fill", "y")?;
     let ns = size_of_val(y) / 20;
     par.split(y.len().div_ceil(UNIT), ns, RowsMut(y, UNIT), &|y| {
         y.0.fill(value)
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
-pub(crate) fn cast(op: &mut Cast<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn cast(op: &mut Cast<'_>, par: Par) -> Result<Handled> {
     match (op.x.dtype(), op.y.dtype()) {
         (from, to) if from == to => {
             let x = read_bytes(op.x, "cast", "x")?;
             let y = write_bytes(op.y.reborrow(), "cast", "y")?;
             each(x, y, par, |x, y| y.copy_from_slice(x));
-            Ok(Ran::Done)
+            Ok(Handled::Done)
         }
         (DType::F32, DType::Bf16) => convert(op, par, bf16::from_f32),
         (DType::F32, DType::F16) => convert(op, par, f16::from_f32),
@@ -49,7 +49,7 @@ pub(crate) fn cast(op: &mut Cast<'_>, par: Par) -> Result<Ran> {
         (DType::Bf16, DType::F32) => convert(op, par, bf16::to_f32),
         (DType::F16, DType::F32) => convert(op, par, f16::to_f32),
         (DType::F64, DType::F32) => convert(op, par, |x: f64| x as f32),
-        _ => Ok(Ran::Unsupported),
+        _ => Ok(Handled::Unsupported),
     }
 }
 
@@ -57,7 +57,7 @@ fn convert<A: Element, B: Element>(
     op: &mut Cast<'_>,
     par: Par,
     f: impl Fn(A) -> B + Sync,
-) -> Result<Ran> {
+) -> Result<Handled> {
     let x = read::<A>(op.x, "cast", "x")?;
     let y = write::<B>(op.y.reborrow(), "cast", "y")?;
     each(x, y, par, |x, y| {
@@ -65,7 +65,7 @@ fn convert<A: Element, B: Element>(
             *y = f(x);
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 fn each<A: Sync, B: Send>(x: &[A], y: &mut [B], par: Par, f: impl Fn(&[A], &mut [B]) + Sync) {
@@ -74,7 +74,7 @@ fn each<A: Sync, B: Send>(x: &[A], y: &mut [B], par: Par, f: impl Fn(&[A], &mut 
     par.split(x.len().div_ceil(UNIT), ns, parts, &|(x, y)| f(x.0, y.0));
 }
 
-pub(crate) fn permute(op: &mut Permute<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn permute(op: &mut Permute<'_>, par: Par) -> Result<Handled> {
     match op.x.dtype() {
         DType::F32 => permute_of::<f32>(op, par),
         DType::U32 => permute_of::<u32>(op, par),
@@ -82,19 +82,19 @@ pub(crate) fn permute(op: &mut Permute<'_>, par: Par) -> Result<Ran> {
         DType::I64 => permute_of::<i64>(op, par),
         DType::F16 => permute_of::<f16>(op, par),
         DType::Bf16 => permute_of::<bf16>(op, par),
-        _ => Ok(Ran::Unsupported),
+        _ => Ok(Handled::Unsupported),
     }
 }
 
 /// Every row of `y` (its last axis) is a strided line of `x`.
-fn permute_of<E: Element>(op: &mut Permute<'_>, par: Par) -> Result<Ran> {
+fn permute_of<E: Element>(op: &mut Permute<'_>, par: Par) -> Result<Handled> {
     let x = read::<E>(op.x, "permute", "x")?;
     let (from, to) = (op.x.shape(), op.y.shape());
     let rank = to.rank();
     let y = write::<E>(op.y.reborrow(), "permute", "y")?;
     if rank == 0 || y.is_empty() {
         y.copy_from_slice(x);
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     // Axes are counted from the right below, missing ones having length 1.
     let (mut lengths, mut strides) = ([1; 4], [0; 4]);
@@ -122,10 +122,10 @@ fn permute_of<E: Element>(op: &mut Permute<'_>, par: Par) -> Result<Ran> {
             }
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
-pub(crate) fn slice(op: &mut Slice<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn slice(op: &mut Slice<'_>, par: Par) -> Result<Handled> {
     let size = op.x.dtype().size();
     let SliceBlocks {
         outer,
@@ -137,11 +137,11 @@ pub(crate) fn slice(op: &mut Slice<'_>, par: Par) -> Result<Ran> {
     let x = read_bytes(op.x, "slice", "x")?;
     let y = write_bytes(op.y.reborrow(), "slice", "y")?;
     if y.is_empty() {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     if outer == 1 {
         each(&x[first..][..length], y, par, |x, y| y.copy_from_slice(x));
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let parts = (0..outer, RowsMut(y, length));
     let ns = outer * (4 + length / 10);
@@ -150,10 +150,10 @@ pub(crate) fn slice(op: &mut Slice<'_>, par: Par) -> Result<Ran> {
             y.copy_from_slice(&x[i * block + first..][..length]);
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
-pub(crate) fn concat(op: &mut Concat<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn concat(op: &mut Concat<'_>, par: Par) -> Result<Handled> {
     let size = op.a.dtype().size();
     let (outer, of_a, of_b) = op.blocks();
     let (of_a, of_b) = (of_a * size, of_b * size);
@@ -161,13 +161,13 @@ pub(crate) fn concat(op: &mut Concat<'_>, par: Par) -> Result<Ran> {
     let b = read_bytes(op.b, "concat", "b")?;
     let y = write_bytes(op.y.reborrow(), "concat", "y")?;
     if y.is_empty() {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     if outer == 1 {
         let (y_a, y_b) = y.split_at_mut(of_a);
         each(a, y_a, par, |x, y| y.copy_from_slice(x));
         each(b, y_b, par, |x, y| y.copy_from_slice(x));
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let width = of_a + of_b;
     let ns = outer * (8 + width / 10);
@@ -179,5 +179,5 @@ pub(crate) fn concat(op: &mut Concat<'_>, par: Par) -> Result<Ran> {
             y_b.copy_from_slice(&b[i * of_b..][..of_b]);
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }

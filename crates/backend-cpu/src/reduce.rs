@@ -9,7 +9,7 @@ use crate::parallel::{Par, Rows, RowsMut, op_scratch};
 use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::{ArgMax, Over, Reduce, ReduceKind, SumSquares};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 
 /// Rows of a chunk: at least 32, and at most 32 chunks.
 pub(crate) fn chunk_rows(rows: usize) -> usize {
@@ -56,7 +56,7 @@ simd! {
 }
 
 /// `X` is the type of `x`, `Y` that of `y`.
-pub(crate) fn reduce<X: Real, Y: Real>(op: &mut Reduce<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn reduce<X: Real, Y: Real>(op: &mut Reduce<'_>, par: Par) -> Result<Handled> {
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
     let x = read::<X>(op.x, "reduce", "x")?;
     let y = write::<Y>(op.y.reborrow(), "reduce", "y")?;
@@ -116,7 +116,7 @@ pub(crate) fn reduce<X: Real, Y: Real>(op: &mut Reduce<'_>, par: Par) -> Result<
             });
         }
     }
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 simd! {
@@ -134,7 +134,7 @@ simd! {
     }
 }
 
-pub(crate) fn arg_max<E: Real>(op: &mut ArgMax<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn arg_max<E: Real>(op: &mut ArgMax<'_>, par: Par) -> Result<Handled> {
     let (columns, valid) = (op.x.shape().columns(), op.valid_columns);
     let x = read::<E>(op.x, "arg_max", "x")?;
     let y = write::<u32>(op.y.reborrow(), "arg_max", "y")?;
@@ -148,7 +148,7 @@ pub(crate) fn arg_max<E: Real>(op: &mut ArgMax<'_>, par: Par) -> Result<Ran> {
             *y = place_of_max(&row[..valid]);
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 simd! {
@@ -160,7 +160,7 @@ simd! {
 /// Elements of a partial sum of squares.
 const SQUARES: usize = 4096;
 
-pub(crate) fn sum_squares(op: &mut SumSquares<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn sum_squares(op: &mut SumSquares<'_>, par: Par) -> Result<Handled> {
     let x = read(op.x, "sum_squares", "x")?;
     let y = write(op.y.reborrow(), "sum_squares", "y")?;
     let chunks = x.len().div_ceil(SQUARES);
@@ -180,5 +180,5 @@ pub(crate) fn sum_squares(op: &mut SumSquares<'_>, par: Par) -> Result<Ran> {
         let old = if op.accumulate { f64::from(*y) } else { 0.0 };
         *y = (old + total) as f32;
     }
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }

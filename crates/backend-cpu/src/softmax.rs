@@ -6,7 +6,7 @@ use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
 use crate::simd::simd;
 use latimer_tensor::op::{Softmax, SoftmaxBackward};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 use std::ops::Range;
 
 simd! {
@@ -28,7 +28,7 @@ simd! {
     }
 }
 
-pub(crate) fn forward<E: Real>(op: &mut Softmax<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn forward<E: Real>(op: &mut Softmax<'_>, par: Par) -> Result<Handled> {
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
     let x = read::<E>(op.x, "softmax", "x")?;
     // A causal row reaches one column more than the one above it in its matrix
@@ -64,7 +64,7 @@ pub(crate) fn forward<E: Real>(op: &mut Softmax<'_>, par: Par) -> Result<Ran> {
             });
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 simd! {
@@ -76,13 +76,13 @@ simd! {
     }
 }
 
-pub(crate) fn backward<E: Real>(op: &mut SoftmaxBackward<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn backward<E: Real>(op: &mut SoftmaxBackward<'_>, par: Par) -> Result<Handled> {
     let (rows, c) = (op.y.shape().rows(), op.y.shape().columns());
     let y = read::<E>(op.y, "softmax_backward", "y")?;
     let dy = read(op.dy, "softmax_backward", "dy")?;
     let dx = write(op.dx.reborrow(), "softmax_backward", "dx")?;
     if y.is_empty() {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let scale = op.scale;
     let parts = (Rows(y, c), Rows(dy, c), RowsMut(dx, c));
@@ -93,5 +93,5 @@ pub(crate) fn backward<E: Real>(op: &mut SoftmaxBackward<'_>, par: Par) -> Resul
         }
     };
     par.split(rows, y.len() / 4 + rows * 8, parts, &work);
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }

@@ -116,7 +116,7 @@ fn products_across_blocks_have_the_meaning_and_the_same_bits() -> Result<()> {
 #[test]
 fn every_operation_of_a_step_is_native() {
     let device = cpu(1);
-    assert!(device.native(DType::Bf16));
+    assert!(device.is_native(DType::Bf16));
     let table = Support::of(&device);
     for name in Op::NAMES {
         // Parameters' gradients, and what sums their squares, are f32 in a step; the table asks for

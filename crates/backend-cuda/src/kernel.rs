@@ -285,7 +285,7 @@ macro_rules! by_dtype {
         match $dtype {
             latimer_tensor::DType::F32 => concat!($name, "_f32"),
             latimer_tensor::DType::Bf16 => concat!($name, "_bf16"),
-            _ => return Ok(latimer_tensor::Ran::Unsupported),
+            _ => return Ok(latimer_tensor::Handled::Unsupported),
         }
     };
 }

@@ -44,7 +44,7 @@ use faults::Faults;
 use graph::CudaGraph;
 use kernel::{Arg, Geometry, Kernels};
 use latimer_tensor::{
-    Backend, Buffer, DType, DeviceInfo, Graph, Op, Ran, Result, SMALL_CHUNK, View, ViewMut,
+    Backend, Buffer, DType, DeviceInfo, Graph, Handled, Op, Result, SMALL_CHUNK, View, ViewMut,
     WorkReport,
 };
 use memory::{CudaMemory, Staging, Workspace};
@@ -86,9 +86,9 @@ impl Cuda {
     }
 
     /// Enqueues a kernel.
-    fn launch(&self, name: &'static str, geometry: Geometry, args: &[Arg]) -> Result<Ran> {
+    fn launch(&self, name: &'static str, geometry: Geometry, args: &[Arg]) -> Result<Handled> {
         self.kernels.launch(name, geometry, args)?;
-        Ok(Ran::Done)
+        Ok(Handled::Done)
     }
 
     /// The address of memory to work in until the operation is done.
@@ -136,11 +136,11 @@ impl Backend for Cuda {
         self.faults.download(&self.staging, from, dst)
     }
 
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+    fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         ops::run(self, op)
     }
 
-    fn native(&self, dtype: DType) -> bool {
+    fn is_native(&self, dtype: DType) -> bool {
         match dtype {
             DType::F32 => true,
             DType::Bf16 => self.has_bf16(),

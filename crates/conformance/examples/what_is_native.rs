@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use latimer_conformance::{Subject, Support, check};
-use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Op, Ran, Reference};
+use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Handled, Op, Reference};
 use latimer_tensor::{Result, View, ViewMut};
 
 /// The reference backend, but it thinks it knows a faster softmax: it forgets to compute one.
@@ -28,10 +28,10 @@ impl Backend for Hasty {
         self.0.download(src, dst)
     }
 
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+    fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         match op {
-            Op::Softmax(_) => Ok(Ran::Done),
-            _ => Ok(Ran::Unsupported),
+            Op::Softmax(_) => Ok(Handled::Done),
+            _ => Ok(Handled::Unsupported),
         }
     }
 }

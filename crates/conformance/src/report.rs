@@ -3,7 +3,7 @@
 use crate::case::{Case, Layout};
 use crate::memory::Memory;
 use crate::strategies;
-use latimer_tensor::{DType, Device, Op, Ran, Result};
+use latimer_tensor::{DType, Device, Handled, Op, Result};
 use std::fmt;
 
 /// A table: operation by element type, native or by its meaning on the host.
@@ -68,7 +68,7 @@ fn asked(device: &Device, case: &Case) -> Result<Option<bool>> {
         if op.check().is_err() {
             return Ok(None);
         }
-        Ok(Some(device.backend().run(&mut op)? == Ran::Done))
+        Ok(Some(device.backend().run(&mut op)? == Handled::Done))
     })
 }
 

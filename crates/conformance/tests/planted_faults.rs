@@ -6,7 +6,7 @@
 use latimer_conformance::{Case, Failure, Property, Subject, check, regressions};
 use latimer_tensor::op::AdamW;
 use latimer_tensor::{
-    Backend, Buffer, DType, Device, DeviceInfo, Error, Host, Op, Ran, Result, Scalars, View,
+    Backend, Buffer, DType, Device, DeviceInfo, Error, Handled, Host, Op, Result, Scalars, View,
     ViewMut, dtype::bytes_of, fallback,
 };
 use std::sync::Mutex;
@@ -49,10 +49,10 @@ impl Backend for Faulty {
         Ok(())
     }
 
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+    fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         (self.fault)(self, op)?;
-        Ok(Ran::Done)
+        Ok(Handled::Done)
     }
 }
 

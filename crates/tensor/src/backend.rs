@@ -23,7 +23,7 @@ pub trait Graph: Debug + Send {
     fn launch(&self) -> Result<()>;
 }
 
-/// What a backend says of its device, for reports.
+/// A description of a device, for reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceInfo {
@@ -39,28 +39,28 @@ pub struct DeviceInfo {
     pub detail: String,
 }
 
-/// What a backend counted of its work so far, for programs that measure.
+/// What a backend has counted so far, for programs that measure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkReport {
     /// Products that were enqueued, where two libraries share them: by the fast one, by the backend's own
     /// kernels. A recorded step's count once, when it is recorded.
     pub products: Option<[u64; 2]>,
-    /// Why work was not done in the fastest way, a line each.
+    /// Reasons why work was not done in the fastest way, a line each.
     pub notes: Vec<String>,
 }
 
-/// What became of an operation.
+/// The result of [`Backend::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Ran {
-    /// It is done, or enqueued.
+pub enum Handled {
+    /// The operation is done, or enqueued.
     Done,
-    /// This backend has no native version: the device runs the op's f64 meaning on the host.
+    /// The backend has no native version of it: the device runs its f64 meaning on the host.
     Unsupported,
 }
 
-/// What [`Backend::chunk_bytes`] is unless a backend knows better: 64 MiB.
+/// The default of [`Backend::chunk_bytes`]: 64 MiB.
 pub const SMALL_CHUNK: usize = 64 << 20;
 
 /// One device and its in-order queue.
@@ -97,26 +97,25 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`crate::Error::ForeignBuffer`], bad ids, or the device's own failure.
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+    fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         let _ = op;
-        Ok(Ran::Unsupported)
+        Ok(Handled::Unsupported)
     }
 
-    /// Whether products of this type, and what a model does around them, run natively here. It
-    /// decides nothing: where it says no, programs warn that the type is slow.
-    fn native(&self, dtype: DType) -> bool {
+    /// Whether products of this type, and what a model does around them, run natively. Nothing
+    /// depends on it but a warning of programs that the type is slow.
+    fn is_native(&self, dtype: DType) -> bool {
         dtype == DType::F32
     }
 
-    /// Whether operations are queued: [`Backend::run`] returns before they are done. What is then
-    /// measured at the host, call by call, is the time to enqueue.
+    /// Whether operations are queued: [`Backend::run`] then returns before they are done, and timing
+    /// one call on the host measures how long it takes to enqueue.
     fn has_queue(&self) -> bool {
         false
     }
 
-    /// Bytes that one temporary may take which is made chunk by chunk because the whole would be too
-    /// large, such as the logits of a batch. Large chunks keep a large device busy; the memory that a
-    /// step needs grows with them.
+    /// The size of a chunk, in bytes, of a temporary that is too large to be made whole, such as the
+    /// logits of a batch. Large chunks keep a large device busy, but a step then needs more memory.
     ///
     /// Results depend on it in their last bits, as sums over chunks are added up. So it must be the
     /// same every time on the same kind of device, whatever else uses the device.
@@ -124,8 +123,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
         SMALL_CHUNK
     }
 
-    /// Loads all that otherwise loads when it is first needed, such as compiled kernels. The time that
-    /// loading took so far; `None` where nothing has to be loaded.
+    /// Loads everything that otherwise loads at its first use, such as compiled kernels. Returns the
+    /// time that loading took so far, or `None` if there is nothing to load.
     ///
     /// # Errors
     /// The device's failure.
@@ -133,12 +132,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// What was counted so far.
+    /// The work counted so far.
     fn work_report(&self) -> WorkReport {
         WorkReport::default()
     }
 
-    /// Waits until everything enqueued is done.
+    /// Waits until everything that was enqueued is done.
     ///
     /// # Errors
     /// Whatever an earlier operation failed with.
@@ -163,7 +162,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Calls `work` where this backend likes to be driven from, its thread pool say. A trainer
+    /// Runs `work` on the thread this backend prefers, for example inside its thread pool. A trainer
     /// runs all its steps inside one `enter`; calls may nest.
     fn enter(&self, work: &mut (dyn FnMut() + Send)) {
         work();

@@ -1,9 +1,10 @@
-//! A backend and its memory, as users hold it.
+//! The handle that users have on a backend and its memory.
 
 use crate::observe::Observers;
 use crate::pool::{Owner, Pool, PoolStats, size_class};
 use crate::{
-    Backend, Buffer, DType, DeviceInfo, Error, Op, Ran, Reference, Result, View, ViewMut, fallback,
+    Backend, Buffer, DType, DeviceInfo, Error, Handled, Op, Reference, Result, View, ViewMut,
+    fallback,
 };
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,10 +61,10 @@ impl Device {
         self.0.backend.info()
     }
 
-    /// See [`Backend::native`].
+    /// See [`Backend::is_native`].
     #[must_use]
-    pub fn native(&self, dtype: DType) -> bool {
-        self.0.backend.native(dtype)
+    pub fn is_native(&self, dtype: DType) -> bool {
+        self.0.backend.is_native(dtype)
     }
 
     /// See [`Backend::has_queue`].
@@ -85,10 +86,10 @@ impl Device {
         &*self.0.backend
     }
 
-    /// Whether two handles name the same device.
+    /// Whether two handles are to the same device.
     #[must_use]
     #[inline]
-    pub fn same_as(&self, other: &Self) -> bool {
+    pub fn ptr_eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -110,14 +111,14 @@ impl Device {
     #[inline]
     pub(crate) fn run_checked(&self, op: &mut Op<'_>) -> Result<bool> {
         match self.0.backend.run(op)? {
-            Ran::Done => Ok(true),
-            Ran::Unsupported if self.0.deny_fallback.load(Ordering::Relaxed) => {
+            Handled::Done => Ok(true),
+            Handled::Unsupported if self.0.deny_fallback.load(Ordering::Relaxed) => {
                 Err(Error::FallbackDenied {
                     device: self.info().name,
                     op: op.name(),
                 })
             }
-            Ran::Unsupported => {
+            Handled::Unsupported => {
                 self.refuse_in_capture(op.name())?;
                 self.0.fallbacks.fetch_add(1, Ordering::Relaxed);
                 fallback::run(self.backend(), op)?;
@@ -126,7 +127,7 @@ impl Device {
         }
     }
 
-    /// Makes operations without a native version errors.
+    /// Whether an operation without a native version is an error from now on.
     pub fn deny_fallback(&self, deny: bool) {
         self.0.deny_fallback.store(deny, Ordering::Relaxed);
     }
@@ -185,7 +186,7 @@ impl Device {
         self.0.backend.synchronize()
     }
 
-    /// Runs work where the backend likes to be driven from, and hands its result back.
+    /// Runs `work` on the thread the backend prefers, and returns its result; see [`Backend::enter`].
     pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         let (mut work, mut result) = (Some(work), None);
         self.0.backend.enter(&mut || {
@@ -197,18 +198,18 @@ impl Device {
             .unwrap_or_else(|| unreachable!("Backend::enter must call its work before it returns"))
     }
 
-    /// What the pool has done so far.
+    /// The pool's counts so far.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
         self.pool().stats
     }
 
-    /// Gives memory that no tensor uses back to the system.
+    /// Returns memory that no tensor uses to the system.
     pub fn trim(&self) {
         self.pool().trim();
     }
 
-    /// An error while a step is captured, for what needs the host.
+    /// An error if a step is being captured; `what` needs the host.
     pub(crate) fn refuse_in_capture(&self, what: &'static str) -> Result<()> {
         if self.pool().is_capturing() {
             let device = self.info().name;

@@ -5,7 +5,7 @@
 //! allocated or computed. Downloads give zeros.
 
 use crate::backend::SMALL_CHUNK;
-use crate::{Backend, Buffer, Cost, Device, DeviceInfo, Op, Ran, Result, View, ViewMut};
+use crate::{Backend, Buffer, Cost, Device, DeviceInfo, Handled, Op, Result, View, ViewMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -88,12 +88,12 @@ impl Backend for DryRun {
         Ok(())
     }
 
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+    fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         let cost = op.cost();
         self.counts.flops.fetch_add(cost.flops, Ordering::Relaxed);
         self.counts.bytes.fetch_add(cost.bytes, Ordering::Relaxed);
         self.counts.ops.fetch_add(1, Ordering::Relaxed);
-        Ok(Ran::Done)
+        Ok(Handled::Done)
     }
 
     fn chunk_bytes(&self) -> usize {

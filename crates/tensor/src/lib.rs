@@ -53,7 +53,7 @@ mod shape;
 mod tensor;
 mod view;
 
-pub use backend::{Backend, DeviceInfo, Graph, Ran, SMALL_CHUNK, WorkReport};
+pub use backend::{Backend, DeviceInfo, Graph, Handled, SMALL_CHUNK, WorkReport};
 pub use capture::CapturedStep;
 pub use device::Device;
 pub use dry_run::DryRun;

@@ -40,7 +40,7 @@ impl Backend for Reference {
         Ok(())
     }
     /// Nothing is: every operation runs by its meaning.
-    fn native(&self, _dtype: DType) -> bool {
+    fn is_native(&self, _dtype: DType) -> bool {
         false
     }
 }

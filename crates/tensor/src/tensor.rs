@@ -10,7 +10,8 @@ use crate::{DType, Device, Error, Result, Shape, View, ViewMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names one value: clones and reshapes of a tensor keep it, every operation's output gets a new one.
+/// Identifies one value: clones and reshapes of a tensor keep it, every operation's output gets a new
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(u64);
 
@@ -162,7 +163,7 @@ impl Tensor {
         Ok(values)
     }
 
-    /// The same into memory that is there already.
+    /// Copies the elements, row by row, into memory that you have; waits for the device.
     ///
     /// ```
     /// use latimer_tensor::{Device, Tensor};
@@ -217,22 +218,13 @@ impl Tensor {
         Arc::strong_count(&self.storage) == 1
     }
 
-    /// Gives the value a new name, because it is about to be overwritten.
-    #[must_use]
-    pub fn renamed(self) -> Self {
-        Self {
-            id: TensorId::next(),
-            ..self
-        }
-    }
-
     // ---- one operation each
 
     fn output(&self, shape: impl Into<Shape>) -> Result<Self> {
         Self::empty(self.device(), shape, self.dtype)
     }
 
-    /// The same elements under another shape; shares the memory.
+    /// These elements under another shape; shares the memory.
     ///
     /// # Errors
     /// [`Error::Reshape`] when the number of elements differs.
@@ -290,17 +282,17 @@ impl Tensor {
     /// ```
     /// use latimer_tensor::{Device, Tensor};
     /// let x = Tensor::from_slice(&Device::reference(), &[1u32, 2, 3, 4, 5, 6], [3, 2])?;
-    /// assert_eq!(x.share_rows(1, 2)?.to_vec::<u32>()?, [3, 4, 5, 6]);
+    /// assert_eq!(x.view_rows(1, 2)?.to_vec::<u32>()?, [3, 4, 5, 6]);
     /// # Ok::<(), latimer_tensor::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`Tensor::slice_rows`].
-    pub fn share_rows(&self, first: usize, n: usize) -> Result<Self> {
-        axis_is("share_rows", 0, self.shape)?;
+    pub fn view_rows(&self, first: usize, n: usize) -> Result<Self> {
+        axis_is("view_rows", 0, self.shape)?;
         let fits = first.saturating_add(n) <= self.dims()[0];
         let reason = "the rows must lie within the tensor";
-        attribute_such("share_rows", "first", first as f64, fits, reason)?;
+        attribute_such("view_rows", "first", first as f64, fits, reason)?;
         let shape = with_length(self.shape, 0, n);
         let row: usize = self.dims()[1..].iter().product();
         Ok(Self {
@@ -502,7 +494,7 @@ impl Tensor {
         Ok(y)
     }
 
-    /// The same values as another type, rounded once to nearest even.
+    /// These values as another type, rounded once to nearest even.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], or the device's failure.

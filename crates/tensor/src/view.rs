@@ -19,7 +19,7 @@ pub struct View<'a> {
     dtype: DType,
 }
 
-/// The same, exclusive: what an operation writes to.
+/// An exclusive window on a buffer: what an operation writes to.
 #[derive(Debug)]
 pub struct ViewMut<'a> {
     view: View<'a>,
@@ -46,10 +46,10 @@ impl<'a> View<'a> {
             .ok_or(Error::ForeignBuffer { op, operand })
     }
 
-    /// A number that views of the same buffer share, and those of others that live now have not.
+    /// Identifies the buffer: equal for views of the same buffer, different for any other live buffer.
     #[must_use]
     #[inline]
-    pub fn memory(&self) -> usize {
+    pub fn buffer_id(&self) -> usize {
         std::ptr::from_ref(self.buffer).cast::<()>().addr()
     }
 

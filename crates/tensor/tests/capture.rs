@@ -4,7 +4,7 @@
 
 use latimer_tensor::op::{Fill, Softmax};
 use latimer_tensor::{
-    Backend, Buffer, DType, Device, DeviceInfo, Error, Graph, Op, Ran, Result, Tensor, View,
+    Backend, Buffer, DType, Device, DeviceInfo, Error, Graph, Handled, Op, Result, Tensor, View,
     ViewMut,
 };
 use std::collections::BTreeSet;
@@ -51,10 +51,10 @@ impl Backend for Numbered {
         Ok(())
     }
 
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+    fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         Ok(match op {
-            Op::Fill(_) => Ran::Done,
-            _ => Ran::Unsupported,
+            Op::Fill(_) => Handled::Done,
+            _ => Handled::Unsupported,
         })
     }
 

@@ -22,7 +22,7 @@ const DRAWS: usize = 1 << 16;
 /// # Errors
 /// The device's failure.
 pub fn matmul_speed(device: &Device, n: usize, dtype: DType) -> Result<f64> {
-    let n = if device.native(dtype) { n } else { n / 8 };
+    let n = if device.is_native(dtype) { n } else { n / 8 };
     let launches = if device.has_queue() { QUEUED } else { 1 };
     let seconds = device.enter(|| -> Result<f64> {
         let [a, b] = [random(device, n, 0)?, random(device, n, 1)?];
@@ -57,7 +57,7 @@ fn random(device: &Device, n: usize, seed: u64) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latimer_tensor::{Backend, Buffer, DeviceInfo, Op, Ran, Reference, View, ViewMut};
+    use latimer_tensor::{Backend, Buffer, DeviceInfo, Handled, Op, Reference, View, ViewMut};
     use std::sync::{Arc, Mutex};
 
     /// The reference behind a queue that does nothing: it keeps what it was asked.
@@ -90,9 +90,9 @@ mod tests {
             unreachable!("nothing is looked at")
         }
 
-        fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Ran> {
+        fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Handled> {
             self.say(op.name());
-            Ok(Ran::Done)
+            Ok(Handled::Done)
         }
 
         fn has_queue(&self) -> bool {

@@ -383,9 +383,9 @@ impl Training {
             let mode = Mode::Train {
                 loss_scale: 1.0 / micro_steps as f32,
             };
-            let ids = self.batch.share_rows(micro_step * rows, rows)?; // [B, T]
+            let ids = self.batch.view_rows(micro_step * rows, rows)?; // [B, T]
             let targets = (micro_steps + micro_step) * rows;
-            let targets = self.batch.share_rows(targets, rows)?; // [B, T]
+            let targets = self.batch.view_rows(targets, rows)?; // [B, T]
             let pass = Pass::new(&self.params, &self.scalars, mode);
             let loss = self.gpt.loss(&pass, &ids, &targets)?;
             pass.backward(loss.clone())?;

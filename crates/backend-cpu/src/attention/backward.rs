@@ -11,7 +11,7 @@ use crate::memory::{Shared, read, write};
 use crate::parallel::{Par, scratch};
 use crate::simd::{Level, fma, level, simd};
 use latimer_tensor::op::AttentionBackward;
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 use std::ops::Range;
 
 /// Keys of a tile, as many as queries: a block of keys is then first met by one block of queries.
@@ -37,7 +37,7 @@ pub(super) struct HeadBackward<'a> {
     pub(super) causal: bool,
 }
 
-pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Handled> {
     let name = "attention_backward";
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
@@ -106,7 +106,7 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Ran> 
             });
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// # Safety

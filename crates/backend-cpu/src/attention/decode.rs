@@ -11,13 +11,13 @@ use crate::real::Real;
 use crate::simd::{fma, simd};
 use crate::softmax::exponentials;
 use latimer_tensor::op::AttentionDecode;
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 use std::ops::Range;
 
 /// Up to this many new positions are streamed.
 pub(super) const FEW: usize = 3;
 
-pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Handled> {
     let name = "attention_decode";
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
@@ -28,7 +28,7 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
     let v = Shared::new(write::<f32>(op.v_cache.reborrow(), name, "v_cache")?);
     let y = Shared::new(write::<f32>(op.y.reborrow(), name, "y")?);
     if t == 0 {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let (position, scale) = (op.position, op.scale);
     let tasks = batch * n_head;
@@ -84,7 +84,7 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
             }
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// One query over adjacent keys and values.

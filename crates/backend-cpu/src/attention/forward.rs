@@ -11,7 +11,7 @@ use crate::memory::{Shared, read, write};
 use crate::parallel::{Par, scratch};
 use crate::simd::{Level, level, simd};
 use latimer_tensor::op::Attention;
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 use std::ops::Range;
 
 /// Keys of a tile: with 32 queries, 8 KiB of scores.
@@ -43,7 +43,7 @@ impl Head {
     }
 }
 
-pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
     let c = n_head * d;
@@ -103,7 +103,7 @@ pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Ran> {
             }
         });
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// Queries `top .. top + queries` of a head.

@@ -10,7 +10,7 @@ use crate::parallel::{Par, scratch};
 use crate::real::{narrow, widen};
 use half::bf16;
 use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 use std::ops::Range;
 
 /// Rows of one head in a buffer that holds others, too.
@@ -108,7 +108,7 @@ impl Places {
     }
 }
 
-pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
     let qkv = Shared::from_const(read::<bf16>(op.qkv, "attention", "qkv")?.as_ptr());
@@ -121,7 +121,7 @@ pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Ran> {
     let ns = tasks * t * t * (1 + usize::from(!op.causal)) * (d + 16) / 64;
     // Empty heads have no rows to cut memory into.
     if t * d == 0 {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     par.split(tasks, ns, 0..tasks, &|tasks: Range<usize>| {
         for task in tasks {
@@ -160,10 +160,10 @@ pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Ran> {
             });
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
-pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Handled> {
     let name = "attention_backward";
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
@@ -179,7 +179,7 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Ran> 
     let ns = tasks * t * t * (1 + usize::from(!causal)) * (5 * d / 2 + 16) / 64;
     // Empty heads have no rows to cut memory into.
     if t * d == 0 {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     par.split(tasks, ns, 0..tasks, &|tasks: Range<usize>| {
         for task in tasks {
@@ -220,10 +220,10 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Ran> 
             });
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
-pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Handled> {
     let name = "attention_decode";
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
@@ -238,7 +238,7 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
     let ns = tasks * t * keys * (d + 8) / 16;
     // Empty heads have no rows to cut memory into.
     if t * d == 0 {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     par.split(tasks, ns, 0..tasks, &|tasks: Range<usize>| {
         for task in tasks {
@@ -301,5 +301,5 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Ran> {
             });
         }
     });
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }

@@ -36,7 +36,7 @@ use crate::memory::{Shared, read, write};
 use crate::parallel::{Par, scratch};
 use kernel::{ROW_UNIT, has_tiles, packed_product, panel, tile_rows};
 use latimer_tensor::op::Matmul;
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 use std::ops::Range;
 
 /// Terms of a sum that are added before the output is touched: a panel of them is 32 KiB at most.
@@ -59,7 +59,7 @@ const OWN_COLUMNS: usize = 1024;
 /// From this many rows on, packing a row-major right operand pays.
 const MANY_ROWS: usize = 48;
 
-pub(crate) fn matmul(op: &mut Matmul<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn matmul(op: &mut Matmul<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();
     let (batch, m, n, k) = (sizes.batch, sizes.m, sizes.n, sizes.k);
     let a = read::<f32>(op.a, "matmul", "a")?;
@@ -70,7 +70,7 @@ pub(crate) fn matmul(op: &mut Matmul<'_>, par: Par) -> Result<Ran> {
         .transpose()?;
     let y = write::<f32>(op.y.reborrow(), "matmul", "y")?;
     if y.is_empty() {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let one = |s: usize, y: &mut [f32], par: Par| {
         let gemm = Gemm {
@@ -103,7 +103,7 @@ pub(crate) fn matmul(op: &mut Matmul<'_>, par: Par) -> Result<Ran> {
             },
         );
     }
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// About how long a product takes on one core: 100 GFLOP/s, 10 GB/s.

@@ -11,13 +11,13 @@ use crate::real::{Real, widen};
 use crate::simd::{Dots, dots, fma, simd};
 use half::bf16;
 use latimer_tensor::op::Matmul;
-use latimer_tensor::{DType, Ran, Result};
+use latimer_tensor::{DType, Handled, Result};
 use std::ops::Range;
 
 /// A product whose operands are `bf16`, its output `bf16` or `f32`.
-pub(crate) fn narrow_matmul(op: &mut Matmul<'_>, par: Par) -> Result<Ran> {
+pub(crate) fn narrow_matmul(op: &mut Matmul<'_>, par: Par) -> Result<Handled> {
     if op.a.dtype() != DType::Bf16 {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     match op.y.dtype() {
         DType::F32 => onto::<f32>(op, par),
@@ -25,7 +25,7 @@ pub(crate) fn narrow_matmul(op: &mut Matmul<'_>, par: Par) -> Result<Ran> {
     }
 }
 
-fn onto<Y: Real>(op: &mut Matmul<'_>, par: Par) -> Result<Ran> {
+fn onto<Y: Real>(op: &mut Matmul<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();
     let (batch, m, n, k) = (sizes.batch, sizes.m, sizes.n, sizes.k);
     let a = read::<bf16>(op.a, "matmul", "a")?;
@@ -36,7 +36,7 @@ fn onto<Y: Real>(op: &mut Matmul<'_>, par: Par) -> Result<Ran> {
         .transpose()?;
     let y = write::<Y>(op.y.reborrow(), "matmul", "y")?;
     if y.is_empty() {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let one = |s: usize, y: &mut [Y], par: Par| {
         let gemm = Gemm {
@@ -64,7 +64,7 @@ fn onto<Y: Real>(op: &mut Matmul<'_>, par: Par) -> Result<Ran> {
             }
         });
     }
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 impl Gemm<'_, bf16> {

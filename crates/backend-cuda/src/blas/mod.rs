@@ -22,7 +22,7 @@ use crate::memory::CudaMemory;
 use crate::ops::{Product, Types};
 use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::sys::{self, cublasStatus_t as Status};
-use latimer_tensor::{Error, Ran, Result, WorkReport};
+use latimer_tensor::{Error, Handled, Result, WorkReport};
 use library::Loaded;
 use plan::{Key, Plan};
 use std::collections::HashMap;
@@ -48,18 +48,18 @@ pub(crate) struct Blas {
 }
 
 impl Blas {
-    /// Enqueues a product; [`Ran::Unsupported`] where the own kernels must do it.
+    /// Enqueues a product; [`Handled::Unsupported`] where the own kernels must do it.
     ///
     /// # Errors
     /// The library's failure, or the device's.
-    pub(crate) fn product(&self, driver: &Arc<Driver>, p: &Product) -> Result<Ran> {
+    pub(crate) fn product(&self, driver: &Arc<Driver>, p: &Product) -> Result<Handled> {
         let ran = match self.opened(driver) {
             Ok(lt) if fits(p) => lt.product(driver, p)?,
-            _ => Ran::Unsupported,
+            _ => Handled::Unsupported,
         };
         let count = match ran {
-            Ran::Done => &self.by_lt,
-            Ran::Unsupported => &self.by_own_kernels,
+            Handled::Done => &self.by_lt,
+            Handled::Unsupported => &self.by_own_kernels,
         };
         count.fetch_add(1, Ordering::Relaxed);
         Ok(ran)
@@ -181,7 +181,7 @@ impl Lt {
         })
     }
 
-    fn product(&self, driver: &Arc<Driver>, p: &Product) -> Result<Ran> {
+    fn product(&self, driver: &Arc<Driver>, p: &Product) -> Result<Handled> {
         let failed = |error: CublasError| Error::Device {
             device: driver.name.clone(),
             message: format!("cuBLASLt failed ({:?})", error.0),
@@ -203,7 +203,7 @@ impl Lt {
             }
         };
         let Ok(of) = plan else {
-            return Ok(Ran::Unsupported);
+            return Ok(Handled::Unsupported);
         };
         let bias = self.aligned_bias(driver, p)?;
         let stream = driver.stream.cu_stream().cast();
@@ -211,10 +211,10 @@ impl Lt {
         // library's own, and work runs in the order of the stream.
         let done = unsafe { of.run(self.handle.raw, p, bias, self.workspace.pointer(), stream) };
         match refused(done, failed)? {
-            Ok(()) => Ok(Ran::Done),
+            Ok(()) => Ok(Handled::Done),
             Err(status) => {
                 *plan = Err(status);
-                Ok(Ran::Unsupported)
+                Ok(Handled::Unsupported)
             }
         }
     }

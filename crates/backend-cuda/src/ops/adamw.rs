@@ -5,7 +5,7 @@ use crate::Cuda;
 use crate::kernel::{Arg, Geometry};
 use crate::memory::{input, output, output_or_null};
 use latimer_tensor::op::{AdamW, ClipScale};
-use latimer_tensor::{DType, Ran, Result};
+use latimer_tensor::{DType, Handled, Result};
 
 const BLOCK: usize = 256;
 /// Elements of a thread where memory is aligned.
@@ -18,7 +18,7 @@ fn rest(beta: f32) -> f32 {
     (1.0 - f64::from(beta)) as f32
 }
 
-pub(crate) fn adamw(cuda: &Cuda, op: &mut AdamW<'_>) -> Result<Ran> {
+pub(crate) fn adamw(cuda: &Cuda, op: &mut AdamW<'_>) -> Result<Handled> {
     let n = op.param.numel();
     let param = output(&mut op.param, "adamw", "param")?;
     let grad = input(op.grad, "adamw", "grad")?;
@@ -56,7 +56,7 @@ pub(crate) fn adamw(cuda: &Cuda, op: &mut AdamW<'_>) -> Result<Ran> {
     )
 }
 
-pub(crate) fn clip_scale(cuda: &Cuda, op: &mut ClipScale<'_>) -> Result<Ran> {
+pub(crate) fn clip_scale(cuda: &Cuda, op: &mut ClipScale<'_>) -> Result<Handled> {
     let sum_squares = input(op.sum_squares, "clip_scale", "sum_squares")?;
     let scalars = output(&mut op.scalars, "clip_scale", "scalars")?;
     cuda.launch(

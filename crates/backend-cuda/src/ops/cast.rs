@@ -5,13 +5,13 @@ use crate::Cuda;
 use crate::kernel::{Arg, Geometry};
 use crate::memory::pointer;
 use latimer_tensor::op::Cast;
-use latimer_tensor::{DType, Ran, Result};
+use latimer_tensor::{DType, Handled, Result};
 
 const BLOCK: u32 = 256;
 /// Elements of a block.
 const TILE: usize = 2048;
 
-pub(crate) fn cast(cuda: &Cuda, op: &mut Cast<'_>) -> Result<Ran> {
+pub(crate) fn cast(cuda: &Cuda, op: &mut Cast<'_>) -> Result<Handled> {
     use DType::{Bf16, F16, F32, F64, I64, U32};
     let (n, from, to) = (op.x.numel(), op.x.dtype(), op.y.dtype());
     let name = match (from, to) {
@@ -37,7 +37,7 @@ pub(crate) fn cast(cuda: &Cuda, op: &mut Cast<'_>) -> Result<Ran> {
         (U32, I64) => "cast_u32_i64",
         (I64, F64) => "cast_i64_f64",
         (I64, U32) => "cast_i64_u32",
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let x = pointer(op.x, "cast", "x")?;
     let y = pointer(op.y.as_view(), "cast", "y")?;

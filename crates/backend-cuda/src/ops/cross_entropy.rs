@@ -5,19 +5,19 @@ use crate::Cuda;
 use crate::faults::Ids;
 use crate::memory::{input, output};
 use latimer_tensor::op::CrossEntropy;
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 
-pub(crate) fn cross_entropy(cuda: &Cuda, op: &mut CrossEntropy<'_>) -> Result<Ran> {
+pub(crate) fn cross_entropy(cuda: &Cuda, op: &mut CrossEntropy<'_>) -> Result<Handled> {
     let (name, shape, dtype) = ("cross_entropy", op.logits.shape(), op.logits.dtype());
     if !has_kernels(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (shape.rows(), shape.columns());
     let logits = output(&mut op.logits, name, "logits")?;
     let targets = input(op.targets, name, "targets")?;
     let losses = output(&mut op.losses, name, "losses")?;
     let Some(layout) = Rows::new([rows, columns], dtype, &[logits], 2) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let faults = cuda.faults.place(Ids::Targets, op.valid_columns);
     let [rows, columns, valid] = [rows, columns, op.valid_columns].map(|n| (n as u32).into());

@@ -5,7 +5,7 @@ use crate::Cuda;
 use crate::kernel::{Arg, by_dtype};
 use crate::memory::{input, output};
 use latimer_tensor::op::Dropout;
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 
 /// The arguments `threshold` and `scale` of kernels that use `philox.cuh`, as
 /// [`latimer_tensor::op::DropoutMask`] has them: draws below `rate·2³²` are dropped, the rest is
@@ -16,10 +16,10 @@ pub(super) fn mask_arguments(rate: f32) -> [Arg; 2] {
     [threshold.into(), (1.0 / (1.0 - rate)).into()]
 }
 
-pub(crate) fn dropout(cuda: &Cuda, op: &mut Dropout<'_>) -> Result<Ran> {
+pub(crate) fn dropout(cuda: &Cuda, op: &mut Dropout<'_>) -> Result<Handled> {
     let dtype = op.x.dtype();
     if !wide::computes_in(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let name = by_dtype!(dtype, "dropout");
     let (n, row) = (op.x.numel(), op.first_element(1));

@@ -5,12 +5,12 @@ use crate::Cuda;
 use crate::kernel::by_dtype;
 use crate::memory::{input, output};
 use latimer_tensor::op::{Axpby, Binary, BinaryKind, Unary, UnaryBackward, UnaryKind};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 
-pub(crate) fn unary(cuda: &Cuda, op: &mut Unary<'_>) -> Result<Ran> {
+pub(crate) fn unary(cuda: &Cuda, op: &mut Unary<'_>) -> Result<Handled> {
     let (n, dtype) = (op.x.numel(), op.x.dtype());
     if !wide::computes_in(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let name = match op.kind {
         UnaryKind::Relu => by_dtype!(dtype, "unary_relu"),
@@ -18,7 +18,7 @@ pub(crate) fn unary(cuda: &Cuda, op: &mut Unary<'_>) -> Result<Ran> {
         UnaryKind::GeluErf => by_dtype!(dtype, "unary_gelu_erf"),
         UnaryKind::Tanh => by_dtype!(dtype, "unary_tanh"),
         UnaryKind::Exp => by_dtype!(dtype, "unary_exp"),
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let x = input(op.x, "unary", "x")?;
     let y = output(&mut op.y, "unary", "y")?;
@@ -30,10 +30,10 @@ pub(crate) fn unary(cuda: &Cuda, op: &mut Unary<'_>) -> Result<Ran> {
     )
 }
 
-pub(crate) fn unary_backward(cuda: &Cuda, op: &mut UnaryBackward<'_>) -> Result<Ran> {
+pub(crate) fn unary_backward(cuda: &Cuda, op: &mut UnaryBackward<'_>) -> Result<Handled> {
     let (n, dtype) = (op.x.numel(), op.x.dtype());
     if !wide::computes_in(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let name = match op.kind {
         UnaryKind::Relu => by_dtype!(dtype, "unary_backward_relu"),
@@ -41,7 +41,7 @@ pub(crate) fn unary_backward(cuda: &Cuda, op: &mut UnaryBackward<'_>) -> Result<
         UnaryKind::GeluErf => by_dtype!(dtype, "unary_backward_gelu_erf"),
         UnaryKind::Tanh => by_dtype!(dtype, "unary_backward_tanh"),
         UnaryKind::Exp => by_dtype!(dtype, "unary_backward_exp"),
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let x = input(op.x, "unary_backward", "x")?;
     let dy = input(op.dy, "unary_backward", "dy")?;
@@ -54,17 +54,17 @@ pub(crate) fn unary_backward(cuda: &Cuda, op: &mut UnaryBackward<'_>) -> Result<
     )
 }
 
-pub(crate) fn binary(cuda: &Cuda, op: &mut Binary<'_>) -> Result<Ran> {
+pub(crate) fn binary(cuda: &Cuda, op: &mut Binary<'_>) -> Result<Handled> {
     let (n, nb, dtype) = (op.a.numel(), op.b.numel(), op.a.dtype());
     if !wide::computes_in(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let name = match op.kind {
         BinaryKind::Add => by_dtype!(dtype, "binary_add"),
         BinaryKind::Sub => by_dtype!(dtype, "binary_sub"),
         BinaryKind::Mul => by_dtype!(dtype, "binary_mul"),
         BinaryKind::Div => by_dtype!(dtype, "binary_div"),
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let a = input(op.a, "binary", "a")?;
     let b = input(op.b, "binary", "b")?;
@@ -86,10 +86,10 @@ pub(crate) fn binary(cuda: &Cuda, op: &mut Binary<'_>) -> Result<Ran> {
     )
 }
 
-pub(crate) fn axpby(cuda: &Cuda, op: &mut Axpby<'_>) -> Result<Ran> {
+pub(crate) fn axpby(cuda: &Cuda, op: &mut Axpby<'_>) -> Result<Handled> {
     let (n, dtype) = (op.x.numel(), op.x.dtype());
     if !wide::computes_in(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let name = by_dtype!(dtype, "axpby");
     let x = input(op.x, "axpby", "x")?;

@@ -6,7 +6,7 @@ use crate::faults::Ids;
 use crate::kernel::{Arg, Geometry, by_dtype};
 use crate::memory::{input, input_or_null, output};
 use latimer_tensor::op::{Embedding, EmbeddingBackward};
-use latimer_tensor::{DType, Ran, Result};
+use latimer_tensor::{DType, Handled, Result};
 
 const BLOCK: u32 = 256;
 /// Keys of a tile that is sorted by one block, at most and at least.
@@ -37,12 +37,12 @@ fn fits(lengths: [usize; 3]) -> bool {
     lengths.iter().all(|&length| u32::try_from(length).is_ok())
 }
 
-pub(crate) fn forward(cuda: &Cuda, op: &mut Embedding<'_>) -> Result<Ran> {
+pub(crate) fn forward(cuda: &Cuda, op: &mut Embedding<'_>) -> Result<Handled> {
     let (dtype, ids, table) = (op.wte.dtype(), op.ids.shape(), op.wte.shape());
     let (rows, columns) = (table.rows(), table.columns());
     // Without columns no thread would look at the ids.
     if !wide::computes_in(cuda, dtype) || !fits([ids.numel(), rows, columns]) || columns == 0 {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let name = by_dtype!(dtype, "embedding_forward");
     let ids_at = input(op.ids, "embedding", "ids")?;
@@ -70,7 +70,7 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Embedding<'_>) -> Result<Ran> {
     )
 }
 
-pub(crate) fn backward(cuda: &Cuda, op: &mut EmbeddingBackward<'_>) -> Result<Ran> {
+pub(crate) fn backward(cuda: &Cuda, op: &mut EmbeddingBackward<'_>) -> Result<Handled> {
     let (dtype, gradients) = (op.dy.dtype(), op.dwte.dtype());
     let (add_rows, add_positions, join) = match (dtype, gradients) {
         (DType::F32, DType::F32) => (
@@ -88,15 +88,15 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut EmbeddingBackward<'_>) -> Result<Ra
             "embedding_backward_positions_bf16_f32",
             "embedding_backward_join_f32",
         ),
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let (ids, table) = (op.ids.shape(), op.dwte.shape());
     let (n, rows, columns) = (ids.numel(), table.rows(), table.columns());
     if !wide::computes_in(cuda, dtype) || !fits([n, rows, columns]) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     if n == 0 {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let dy = input(op.dy, "embedding_backward", "dy")?;
     let dwte = output(&mut op.dwte, "embedding_backward", "dwte")?;
@@ -152,7 +152,7 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut EmbeddingBackward<'_>) -> Result<Ra
         let units = ids.columns() * (columns / elements);
         cuda.kernels.launch(add_positions, threads(units), &args)?;
     }
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// Where in the workspace the sorted keys are, and room for partial sums.

@@ -5,12 +5,12 @@ use crate::kernel::Geometry;
 use crate::memory::output;
 use half::{bf16, f16};
 use latimer_tensor::op::Fill;
-use latimer_tensor::{DType, Ran, Result};
+use latimer_tensor::{DType, Handled, Result};
 
 const BLOCK: u32 = 256;
 
 /// The value's bits are made here; the kernel repeats them, by the size of an element.
-pub(crate) fn fill(cuda: &Cuda, op: &mut Fill<'_>) -> Result<Ran> {
+pub(crate) fn fill(cuda: &Cuda, op: &mut Fill<'_>) -> Result<Handled> {
     let (n, value) = (op.y.numel(), op.value);
     let (name, bits) = match op.y.dtype() {
         DType::F32 => ("fill_4", u64::from((value as f32).to_bits())),
@@ -19,7 +19,7 @@ pub(crate) fn fill(cuda: &Cuda, op: &mut Fill<'_>) -> Result<Ran> {
         DType::F16 => ("fill_2", u64::from(f16::from_f64(value).to_bits())),
         DType::F64 => ("fill_8", value.to_bits()),
         DType::I64 => ("fill_8", value as i64 as u64),
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let y = output(&mut op.y, "fill", "y")?;
     cuda.launch(

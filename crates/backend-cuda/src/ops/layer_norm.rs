@@ -5,15 +5,15 @@ use crate::Cuda;
 use crate::kernel::{Arg, Geometry, by_dtype};
 use crate::memory::{input, input_or_null, output, output_or_null};
 use latimer_tensor::op::{AddLayerNorm, LayerNorm, LayerNormBackward};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 
 /// Threads of a forward block at most.
 const FORWARD_THREADS: u32 = 512;
 
-pub(crate) fn forward(cuda: &Cuda, op: &mut LayerNorm<'_>) -> Result<Ran> {
+pub(crate) fn forward(cuda: &Cuda, op: &mut LayerNorm<'_>) -> Result<Handled> {
     let (name, dtype) = ("layer_norm", op.x.dtype());
     if !has_kernels(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
     let x = input(op.x, name, "x")?;
@@ -23,7 +23,7 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut LayerNorm<'_>) -> Result<Ran> {
     let mean = output(&mut op.mean, name, "mean")?;
     let rstd = output(&mut op.rstd, name, "rstd")?;
     let Some(layout) = Rows::new([rows, columns], dtype, &[x, weight, bias, y], 2) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let layout = layout.at_most(FORWARD_THREADS);
     let [rows, columns] = [rows, columns].map(|n| (n as u32).into());
@@ -35,10 +35,10 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut LayerNorm<'_>) -> Result<Ran> {
     )
 }
 
-pub(crate) fn add_forward(cuda: &Cuda, op: &mut AddLayerNorm<'_>) -> Result<Ran> {
+pub(crate) fn add_forward(cuda: &Cuda, op: &mut AddLayerNorm<'_>) -> Result<Handled> {
     let (name, dtype) = ("add_layer_norm", op.x.dtype());
     if !has_kernels(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
     let x = input(op.x, name, "x")?;
@@ -51,7 +51,7 @@ pub(crate) fn add_forward(cuda: &Cuda, op: &mut AddLayerNorm<'_>) -> Result<Ran>
     let rstd = output(&mut op.rstd, name, "rstd")?;
     let aligned = [x, r, weight, bias, s, y];
     let Some(layout) = Rows::new([rows, columns], dtype, &aligned, 2) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let layout = layout.at_most(FORWARD_THREADS);
     let [rows, columns] = [rows, columns].map(|n| (n as u32).into());
@@ -87,13 +87,13 @@ fn backward_blocks(rows: usize, columns: usize) -> (usize, usize) {
     (tall, threads)
 }
 
-pub(crate) fn backward(cuda: &Cuda, op: &mut LayerNormBackward<'_>) -> Result<Ran> {
+pub(crate) fn backward(cuda: &Cuda, op: &mut LayerNormBackward<'_>) -> Result<Handled> {
     let (name, dtype, sums) = ("layer_norm_backward", op.x.dtype(), op.dweight.dtype());
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
     // The kernels count two rows of partial sums at once.
     let fits = rows.max(2 * columns) <= i32::MAX as usize;
     if !has_kernels(cuda, dtype) || !has_kernels(cuda, sums) || !fits {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let x = input(op.x, name, "x")?;
     let weight = input(op.weight, name, "weight")?;
@@ -104,7 +104,7 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut LayerNormBackward<'_>) -> Result<Ra
     let dweight = output(&mut op.dweight, name, "dweight")?;
     let dbias = output_or_null(&mut op.dbias, name, "dbias")?;
     if rows == 0 {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let (tall, threads) = backward_blocks(rows, columns);
     let blocks = rows.div_ceil(tall);

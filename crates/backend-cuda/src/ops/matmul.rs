@@ -4,7 +4,7 @@ use crate::Cuda;
 use crate::kernel::{Arg, Geometry};
 use crate::memory::pointer;
 use latimer_tensor::op::{Matmul, MatmulSizes};
-use latimer_tensor::{DType, Ran, Result};
+use latimer_tensor::{DType, Handled, Result};
 
 /// A product on the device: addresses, and what a kernel is chosen by.
 #[derive(Clone, Copy, Debug)]
@@ -54,12 +54,12 @@ impl Types {
     }
 }
 
-pub(crate) fn matmul(cuda: &Cuda, op: &mut Matmul<'_>) -> Result<Ran> {
+pub(crate) fn matmul(cuda: &Cuda, op: &mut Matmul<'_>) -> Result<Handled> {
     let Some(types) = Types::of(op) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     if types != Types::F32 && !cuda.has_bf16() {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let sizes = op.sizes();
     let MatmulSizes { batch, m, n, k } = sizes;
@@ -67,10 +67,10 @@ pub(crate) fn matmul(cuda: &Cuda, op: &mut Matmul<'_>) -> Result<Ran> {
     if [m, n, k].into_iter().any(|side| side >= 1 << 31)
         || m.div_ceil(64) * n.div_ceil(64) >= 1 << 31
     {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     if batch * m * n == 0 {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let at = |view, operand| pointer(view, "matmul", operand);
     run(
@@ -91,12 +91,12 @@ pub(crate) fn matmul(cuda: &Cuda, op: &mut Matmul<'_>) -> Result<Ran> {
 }
 
 /// By cuBLASLt if it takes it, else by the own kernels.
-fn run(cuda: &Cuda, p: &Product) -> Result<Ran> {
+fn run(cuda: &Cuda, p: &Product) -> Result<Handled> {
     let MatmulSizes { batch, m, n, .. } = p.sizes;
     let plan = Plan::of(p.sizes, p.trans_b, p.types, cuda.driver.multiprocessors);
     // Few rows are not what cuBLASLt is good at: its tiles are as tall as ours.
-    if matches!(plan.way, Way::Tiles(_)) && cuda.blas.product(&cuda.driver, p)? == Ran::Done {
-        return Ok(Ran::Done);
+    if matches!(plan.way, Way::Tiles(_)) && cuda.blas.product(&cuda.driver, p)? == Handled::Done {
+        return Ok(Handled::Done);
     }
     let name = plan.kernel(p);
     if plan.slices == 1 {
@@ -108,7 +108,7 @@ fn run(cuda: &Cuda, p: &Product) -> Result<Ran> {
             beta: p.beta,
         };
         launch(cuda, name, p, &plan, places)?;
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let cells = batch * m * n;
     let sums = cuda.workspace(4 * plan.slices * cells)?;

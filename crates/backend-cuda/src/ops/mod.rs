@@ -19,13 +19,13 @@ mod wide;
 pub(crate) use matmul::{Product, Types};
 
 use crate::Cuda;
-use latimer_tensor::{Op, Ran, Result};
+use latimer_tensor::{Handled, Op, Result};
 
 /// The table of contents.
 ///
 /// # Errors
 /// What the operation's own file says.
-pub(crate) fn run(cuda: &Cuda, op: &mut Op<'_>) -> Result<Ran> {
+pub(crate) fn run(cuda: &Cuda, op: &mut Op<'_>) -> Result<Handled> {
     match op {
         Op::Fill(op) => fill::fill(cuda, op),
         Op::AdamW(op) => adamw::adamw(cuda, op),
@@ -54,6 +54,6 @@ pub(crate) fn run(cuda: &Cuda, op: &mut Op<'_>) -> Result<Ran> {
         Op::SumSquares(op) => reduce::sum_squares(cuda, op),
         Op::Softmax(op) => softmax::forward(cuda, op),
         Op::SoftmaxBackward(op) => softmax::backward(cuda, op),
-        _ => Ok(Ran::Unsupported),
+        _ => Ok(Handled::Unsupported),
     }
 }

@@ -4,7 +4,7 @@ use crate::Cuda;
 use crate::kernel::{Arg, Geometry};
 use crate::memory::pointer;
 use latimer_tensor::op::{Concat, Permute, Slice};
-use latimer_tensor::{Ran, Result, Shape};
+use latimer_tensor::{Handled, Result, Shape};
 
 const BLOCK: u32 = 256;
 /// Units of a block of `move_rows`.
@@ -72,13 +72,13 @@ fn move_rows(cuda: &Cuda, from: Rows, to: Rows, rows: usize, width: usize) -> Re
 }
 
 /// Copies `bytes` bytes.
-pub(super) fn copy(cuda: &Cuda, from: u64, to: u64, bytes: usize) -> Result<Ran> {
+pub(super) fn copy(cuda: &Cuda, from: u64, to: u64, bytes: usize) -> Result<Handled> {
     let row = |at| Rows { at, stride: 0 };
     move_rows(cuda, row(from), row(to), 1, bytes)?;
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
-pub(crate) fn slice(cuda: &Cuda, op: &mut Slice<'_>) -> Result<Ran> {
+pub(crate) fn slice(cuda: &Cuda, op: &mut Slice<'_>) -> Result<Handled> {
     let (blocks, size) = (op.blocks(), op.x.dtype().size());
     let from = Rows {
         at: pointer(op.x, "slice", "x")? + (blocks.first * size) as u64,
@@ -89,11 +89,11 @@ pub(crate) fn slice(cuda: &Cuda, op: &mut Slice<'_>) -> Result<Ran> {
         stride: (blocks.length * size) as u64,
     };
     move_rows(cuda, from, to, blocks.outer, blocks.length * size)?;
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// Both halves by themselves.
-pub(crate) fn concat(cuda: &Cuda, op: &mut Concat<'_>) -> Result<Ran> {
+pub(crate) fn concat(cuda: &Cuda, op: &mut Concat<'_>) -> Result<Handled> {
     let ((outer, of_a, of_b), size) = (op.blocks(), op.a.dtype().size());
     let (of_a, of_b) = (of_a * size, of_b * size);
     let dense = |at, width: usize| Rows {
@@ -109,7 +109,7 @@ pub(crate) fn concat(cuda: &Cuda, op: &mut Concat<'_>) -> Result<Ran> {
         ..y
     };
     move_rows(cuda, b, y, outer, of_b)?;
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }
 
 /// An axis of a permuted tensor.
@@ -159,12 +159,12 @@ fn axes(x: Shape, axes: [usize; 4]) -> Vec<Axis> {
     made
 }
 
-pub(crate) fn permute(cuda: &Cuda, op: &mut Permute<'_>) -> Result<Ran> {
+pub(crate) fn permute(cuda: &Cuda, op: &mut Permute<'_>) -> Result<Handled> {
     let (n, size) = (op.x.numel(), op.x.dtype().size());
     let x = pointer(op.x, "permute", "x")?;
     let y = pointer(op.y.as_view(), "permute", "y")?;
     if n == 0 {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     let mut outer = axes(op.x.shape(), op.axes);
     let last = outer.pop().unwrap_or(NO_AXIS);
@@ -182,7 +182,7 @@ pub(crate) fn permute(cuda: &Cuda, op: &mut Permute<'_>) -> Result<Ran> {
     let unit = unit(&[x, y, width, strides[0], strides[1], strides[2]]);
     // The kernel counts in 32 bits.
     let Ok(units) = u32::try_from(n as u64 * size as u64 / unit) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let [stride_2, stride_1, stride_0] = strides.map(|bytes| bytes / unit);
     cuda.launch(
@@ -210,16 +210,16 @@ fn permute_tiles(
     size: usize,
     mut outer: Vec<Axis>,
     row: Axis,
-) -> Result<Ran> {
+) -> Result<Handled> {
     let Some(at) = outer.iter().position(|axis| axis.in_x == 1) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let column = outer.remove(at);
     let name = match size {
         8 => "permute_tiles_8",
         4 => "permute_tiles_4",
         2 => "permute_tiles_2",
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let mut next = || outer.pop().unwrap_or(NO_AXIS);
     let [inner, outer] = [next(), next()];
@@ -228,7 +228,7 @@ fn permute_tiles(
     let lengths = [row.length, column.length, inner.length, tiles];
     // The kernel counts in 32 bits, and a grid's first axis ends at 2^31.
     if lengths.iter().any(|&length| length >= 1 << 31) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let count = |length: usize| Arg::U32(length as u32);
     let stride = |stride: usize| Arg::U64(stride as u64);

@@ -5,19 +5,19 @@ use crate::Cuda;
 use crate::kernel::{Arg, Geometry, by_dtype};
 use crate::memory::{input, output};
 use latimer_tensor::op::{ArgMax, Over, Reduce, ReduceKind, SumSquares};
-use latimer_tensor::{DType, Ran, Result};
+use latimer_tensor::{DType, Handled, Result};
 
 /// Blocks that are to be at work, to keep a large device's memory busy.
 const BLOCKS_IN_FLIGHT: usize = 1024;
 /// Bytes of shared memory of a reduction over a block: a float a warp.
 const BLOCK_SHARED: usize = 128;
 
-pub(crate) fn reduce(cuda: &Cuda, op: &mut Reduce<'_>) -> Result<Ran> {
+pub(crate) fn reduce(cuda: &Cuda, op: &mut Reduce<'_>) -> Result<Handled> {
     let (dtype, sums) = (op.x.dtype(), op.y.dtype());
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
     let fits = rows.max(columns) <= i32::MAX as usize;
     if !has_kernels(cuda, dtype) || !has_kernels(cuda, sums) || !fits {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let x = input(op.x, "reduce", "x")?;
     let y = output(&mut op.y, "reduce", "y")?;
@@ -32,13 +32,13 @@ pub(crate) fn reduce(cuda: &Cuda, op: &mut Reduce<'_>) -> Result<Ran> {
     let max = match op.kind {
         ReduceKind::Sum | ReduceKind::Mean => false,
         ReduceKind::Max => true,
-        _ => return Ok(Ran::Unsupported),
+        _ => return Ok(Handled::Unsupported),
     };
     let accumulate = op.accumulate;
     match op.over {
         Over::Columns => {
             let Some(layout) = Rows::new([rows, columns], dtype, &[x], 1) else {
-                return Ok(Ran::Unsupported);
+                return Ok(Handled::Unsupported);
             };
             let name = match max {
                 false => by_rows!(layout, dtype, "reduce_sum_columns"),
@@ -87,7 +87,7 @@ fn over_rows(
     max: bool,
     divisor: f32,
     accumulate: bool,
-) -> Result<Ran> {
+) -> Result<Handled> {
     let wide = is_wide(columns, dtype, &[x]);
     let (name, lane_columns) = match (max, wide) {
         (false, false) => (by_dtype!(dtype, "reduce_sum_rows"), 1),
@@ -126,7 +126,7 @@ fn over_rows(
         ],
     )?;
     if chunks == 1 {
-        return Ok(Ran::Done);
+        return Ok(Handled::Done);
     }
     cuda.launch(
         join,
@@ -139,11 +139,11 @@ fn over_rows(
 /// Columns that one thread looks at before another is worth while.
 const PLACE_COLUMNS: usize = 8;
 
-pub(crate) fn arg_max(cuda: &Cuda, op: &mut ArgMax<'_>) -> Result<Ran> {
+pub(crate) fn arg_max(cuda: &Cuda, op: &mut ArgMax<'_>) -> Result<Handled> {
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
     let fits = rows.max(columns) <= i32::MAX as usize;
     if !has_kernels(cuda, op.x.dtype()) || !fits {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let x = input(op.x, "arg_max", "x")?;
     let y = output(&mut op.y, "arg_max", "y")?;
@@ -162,10 +162,10 @@ const SQUARES_BLOCK: usize = 256;
 /// Elements of each of these threads at least.
 const SQUARES: usize = 16;
 
-pub(crate) fn sum_squares(cuda: &Cuda, op: &mut SumSquares<'_>) -> Result<Ran> {
+pub(crate) fn sum_squares(cuda: &Cuda, op: &mut SumSquares<'_>) -> Result<Handled> {
     let (dtype, n) = (op.x.dtype(), op.x.numel());
     if !has_kernels(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let x = input(op.x, "sum_squares", "x")?;
     let y = output(&mut op.y, "sum_squares", "y")?;

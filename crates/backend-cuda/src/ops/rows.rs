@@ -83,7 +83,7 @@ macro_rules! by_rows {
             (false, true, latimer_tensor::DType::Bf16) => concat!($name, "_warp_wide_bf16"),
             (true, false, latimer_tensor::DType::Bf16) => concat!($name, "_block_bf16"),
             (true, true, latimer_tensor::DType::Bf16) => concat!($name, "_block_wide_bf16"),
-            _ => return Ok(latimer_tensor::Ran::Unsupported),
+            _ => return Ok(latimer_tensor::Handled::Unsupported),
         }
     };
 }

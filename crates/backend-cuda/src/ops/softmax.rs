@@ -4,18 +4,18 @@ use super::rows::{Rows, by_rows, has_kernels};
 use crate::Cuda;
 use crate::memory::{input, output};
 use latimer_tensor::op::{Softmax, SoftmaxBackward};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 
-pub(crate) fn forward(cuda: &Cuda, op: &mut Softmax<'_>) -> Result<Ran> {
+pub(crate) fn forward(cuda: &Cuda, op: &mut Softmax<'_>) -> Result<Handled> {
     let (shape, dtype) = (op.x.shape(), op.x.dtype());
     if !has_kernels(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (shape.rows(), shape.columns());
     let x = input(op.x, "softmax", "x")?;
     let y = output(&mut op.y, "softmax", "y")?;
     let Some(layout) = Rows::new([rows, columns], dtype, &[x, y], 2) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     // A causal row reaches one column more than the one above it in its matrix
     // (`Softmax::reach`); without a mask all rows are first ones.
@@ -37,17 +37,17 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Softmax<'_>) -> Result<Ran> {
     )
 }
 
-pub(crate) fn backward(cuda: &Cuda, op: &mut SoftmaxBackward<'_>) -> Result<Ran> {
+pub(crate) fn backward(cuda: &Cuda, op: &mut SoftmaxBackward<'_>) -> Result<Handled> {
     let (shape, dtype) = (op.y.shape(), op.y.dtype());
     if !has_kernels(cuda, dtype) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (shape.rows(), shape.columns());
     let y = input(op.y, "softmax_backward", "y")?;
     let dy = input(op.dy, "softmax_backward", "dy")?;
     let dx = output(&mut op.dx, "softmax_backward", "dx")?;
     let Some(layout) = Rows::new([rows, columns], dtype, &[y, dy, dx], 1) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let [rows, columns] = [rows, columns].map(|n| (n as u32).into());
     cuda.launch(

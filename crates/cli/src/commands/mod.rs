@@ -84,7 +84,7 @@ impl Context {
 
     /// Says so where a number type is not the device's own.
     pub(crate) fn warn_if_slow(&self, device: &Device, dtype: Dtype) {
-        if !device.native(dtype.dtype()) {
+        if !device.is_native(dtype.dtype()) {
             let (dtype, info) = (dtype.name(), device.info());
             self.terminal.warn(format_args!(
                 "{dtype} is right but very slow on {}: {} has no operations of its own for it",

@@ -69,7 +69,7 @@ impl Training {
 /// The memory of a parameter or of its gradient.
 #[derive(Debug)]
 struct Named {
-    memory: usize,
+    buffer_id: usize,
     offsets: std::ops::Range<usize>,
     name: String,
 }
@@ -77,14 +77,14 @@ struct Named {
 impl Named {
     fn of(view: View<'_>, name: &str) -> Self {
         Self {
-            memory: view.memory(),
+            buffer_id: view.buffer_id(),
             offsets: view.offset()..view.offset() + view.bytes(),
             name: name.to_owned(),
         }
     }
 
     fn holds(&self, view: View<'_>) -> bool {
-        self.memory == view.memory() && self.offsets.contains(&view.offset())
+        self.buffer_id == view.buffer_id() && self.offsets.contains(&view.offset())
     }
 }
 

@@ -75,8 +75,8 @@ impl Training {
                 rows,
             };
             self.upload(|row, ids| source.row(seed, key(row), ids), batch_size)?;
-            let ids = self.batch.share_rows(0, batch_size)?; // [B, T]
-            let targets = self.batch.share_rows(batch_size, batch_size)?; // [B, T]
+            let ids = self.batch.view_rows(0, batch_size)?; // [B, T]
+            let targets = self.batch.view_rows(batch_size, batch_size)?; // [B, T]
             let loss = self.params.device().enter(|| -> Result<f32> {
                 let pass = Pass::new(&self.params, &self.scalars, Mode::Evaluate).stopped_by(stop);
                 Ok(self.gpt.loss(&pass, &ids, &targets)?.to_vec::<f32>()?[0])

@@ -1,7 +1,7 @@
 //! A wrapper backend that counts what it is asked for, and is held to the meaning by the suite
 //! (`cargo test` here).
 
-use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Op, Ran, Result, Tensor};
+use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Op, Handled, Result, Tensor};
 use latimer_tensor::{Reference, View, ViewMut};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -24,7 +24,7 @@ impl Backend for Counted {
     fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
         self.0.download(src, dst)
     }
-    fn run(&self, op: &mut Op<'_>) -> Result<Ran> {
+    fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         self.1.fetch_add(1, Relaxed);
         self.0.run(op)
     }

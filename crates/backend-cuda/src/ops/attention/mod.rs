@@ -5,25 +5,25 @@ mod tensor_cores;
 
 use crate::Cuda;
 use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode};
-use latimer_tensor::{Ran, Result};
+use latimer_tensor::{Handled, Result};
 
 /// The first way that can.
-pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Ran> {
+pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Handled> {
     match tensor_cores::forward(cuda, op)? {
-        Ran::Done => Ok(Ran::Done),
-        Ran::Unsupported => plain::forward(cuda, op),
+        Handled::Done => Ok(Handled::Done),
+        Handled::Unsupported => plain::forward(cuda, op),
     }
 }
 
 /// As [`forward`].
-pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ran> {
+pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Handled> {
     match tensor_cores::backward(cuda, op)? {
-        Ran::Done => Ok(Ran::Done),
-        Ran::Unsupported => plain::backward(cuda, op),
+        Handled::Done => Ok(Handled::Done),
+        Handled::Unsupported => plain::backward(cuda, op),
     }
 }
 
 /// Bound by the memory it reads: the plain kernels do for every type.
-pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Ran> {
+pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Handled> {
     plain::decode(cuda, op)
 }

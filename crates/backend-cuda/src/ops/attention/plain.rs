@@ -5,7 +5,7 @@ use crate::memory::{input, input_or_null, output};
 use crate::ops::dropout::mask_arguments;
 use crate::{Cuda, kernel::by_dtype};
 use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode, AttentionSizes};
-use latimer_tensor::{DType, Ran, Result, View};
+use latimer_tensor::{DType, Handled, Result, View};
 
 /// Threads of a block, in all of these kernels.
 const BLOCK: u32 = 128;
@@ -23,7 +23,7 @@ macro_rules! by_width {
         match ($dtype, $width) {
             $((DType::F32, $d) => concat!($name, "_f32_d", $d),
             (DType::Bf16, $d) => concat!($name, "_bf16_d", $d),)*
-            _ => return Ok(Ran::Unsupported),
+            _ => return Ok(Handled::Unsupported),
         }
     };
     ($dtype:expr, $width:expr, $name:literal) => {
@@ -135,10 +135,10 @@ fn further(base: Arg, elements: usize, dtype: DType) -> Arg {
     }
 }
 
-pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Ran> {
+pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Handled> {
     let (s, dtype) = (op.sizes(), op.qkv.dtype());
     let Some(width) = padded(cuda, dtype, s, WIDTHS) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let qkv = input(op.qkv, "attention", "qkv")?;
     let y = output(&mut op.y, "attention", "y")?;
@@ -187,7 +187,7 @@ fn launch_forward(
     head: Head,
     random: Arg,
     mask: [Arg; 3],
-) -> Result<Ran> {
+) -> Result<Handled> {
     let [site, threshold, kept] = mask;
     cuda.launch(
         by_width!(dtype, width, "attention_forward_plain"),
@@ -217,10 +217,10 @@ fn launch_forward(
     )
 }
 
-pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ran> {
+pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Handled> {
     let (s, dtype, name) = (op.sizes(), op.qkv.dtype(), "attention_backward");
     let Some(width) = padded(cuda, dtype, s, WIDTHS) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let qkv = input(op.qkv, name, "qkv")?;
     let y = input(op.y, name, "y")?;
@@ -281,14 +281,14 @@ const ROWS_ENOUGH: usize = 512;
 /// Keys of a stretch, where rows are few and where they are enough.
 const STRETCHES: [usize; 2] = [256, 4096];
 
-pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Ran> {
+pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Handled> {
     let (s, dtype, name) = (op.sizes(), op.qkv.dtype(), "attention_decode");
     let room = op.k_cache.shape().dims()[2];
     let keys = op.position + s.seq_len;
     let is_few = s.seq_len <= FEW;
     let widths = if is_few { DECODE_WIDTHS } else { WIDTHS };
     let Some(width) = padded(cuda, dtype, s, widths).filter(|_| room < 1 << 30) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let qkv = input(op.qkv, name, "qkv")?;
     let k_cache = output(&mut op.k_cache, name, "k_cache")?;
@@ -376,5 +376,5 @@ pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Ran> {
             ],
         )?;
     }
-    Ok(Ran::Done)
+    Ok(Handled::Done)
 }

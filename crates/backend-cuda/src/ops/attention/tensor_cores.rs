@@ -6,7 +6,7 @@ use crate::kernel::{Arg, Geometry};
 use crate::memory::{input, input_or_null, output};
 use crate::ops::dropout::mask_arguments;
 use latimer_tensor::op::{Attention, AttentionBackward, AttentionSizes};
-use latimer_tensor::{DType, Ran, Result};
+use latimer_tensor::{DType, Handled, Result};
 
 /// Threads of every block, four warps.
 const THREADS: u32 = 128;
@@ -103,17 +103,17 @@ fn dropout(site: u32, rate: f32) -> [Arg; 3] {
     [site.into(), threshold, scale]
 }
 
-pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Ran> {
+pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Handled> {
     let (name, s) = ("attention", op.sizes());
     let Some(kernels) = kernels(cuda, op.qkv.dtype(), s, op.scale) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let qkv = input(op.qkv, name, "qkv")?;
     let y = output(&mut op.y, name, "y")?;
     let lse = output(&mut op.lse, name, "lse")?;
     let random = input_or_null(op.random.filter(|_| op.rate > 0.0), name, "random")?;
     if !aligned(&[qkv, y]) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let [site, threshold, keep_scale] = dropout(op.site, op.rate);
     cuda.launch(
@@ -134,10 +134,10 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Ran> {
     )
 }
 
-pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ran> {
+pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Handled> {
     let (name, s) = ("attention_backward", op.sizes());
     let Some(kernels) = kernels(cuda, op.qkv.dtype(), s, op.scale) else {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     };
     let qkv = input(op.qkv, name, "qkv")?;
     let y = input(op.y, name, "y")?;
@@ -146,7 +146,7 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ra
     let dqkv = output(&mut op.dqkv, name, "dqkv")?;
     let random = input_or_null(op.random.filter(|_| op.rate > 0.0), name, "random")?;
     if !aligned(&[qkv, y, dy, dqkv]) {
-        return Ok(Ran::Unsupported);
+        return Ok(Handled::Unsupported);
     }
     let statistics = s.batch * s.n_head * s.seq_len;
     let delta = Arg::Pointer(cuda.workspace(statistics * size_of::<f32>())?);

@@ -286,7 +286,7 @@ fn time(device: &Device, mut bound: Vec<Bound>, args: &Args) -> Result<(usize, V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latimer_tensor::{Backend, Buffer, DeviceInfo, Op, Ran, View, ViewMut};
+    use latimer_tensor::{Backend, Buffer, DeviceInfo, Handled, Op, View, ViewMut};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
@@ -325,12 +325,12 @@ mod tests {
             Ok(())
         }
 
-        fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Ran> {
+        fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Handled> {
             if let Op::Fill(fill) = op {
                 let Piece(number) = fill.y.as_view().buffer("fill", "y")?;
                 self.asked.lock().unwrap().push(Some(*number));
             }
-            Ok(Ran::Done)
+            Ok(Handled::Done)
         }
 
         fn has_queue(&self) -> bool {
