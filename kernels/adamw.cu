@@ -52,6 +52,7 @@ DEVICE void update(const AdamW& all, u64 i) {
     float p[W];
     load_floats<W>(p, all.param + i);
     float clip = all.scalars[CLIP];
+    // mutant: kernel_adamw_updates_with_nan
     if (!is_nan(clip)) {
         float lr = all.scalars[LR];
         float keep = fused_multiply_add(-lr, all.weight_decay, 1.0f);
@@ -73,6 +74,7 @@ DEVICE void update(const AdamW& all, u64 i) {
         store_floats<W>(all.param + i, p);
         store_floats<W>(all.m + i, m);
         store_floats<W>(all.v + i, v);
+    // mutant: kernel_adamw_working_copy_stale
     }
     if (all.working) store_working<W>(all.working + i, p);
 }
@@ -103,6 +105,7 @@ KERNEL clip_scale_f32(const float* sum_squares, float* scalars, float max_norm) 
     if (thread_index() > 0) return;
     float norm = square_root(*sum_squares);
     float clip = minimum(max_norm / (norm + 1e-6f), 1.0f);
+    // mutant: kernel_clip_hides_an_overflow
     scalars[CLIP] = is_finite(norm) ? clip : float_of(0x7fc00000u);
     scalars[GRAD_NORM] = norm;
 }

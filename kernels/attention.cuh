@@ -115,6 +115,8 @@ DEVICE void attention_forward(const Forward<T>& p) {
 #pragma unroll
             for (u32 c = 0; c < S::MINE; c++) {
                 u32 column = c / 4 * 32 + my_column() + c % 4;
+                // mutant: kernel_attention_keys_past_the_end
+                // mutant: kernel_attention_sees_one_key_ahead
                 bool seen = column < here && sees(mine + r, first + column, p.offset);
                 s[r][c] = seen ? s[r][c] * p.scale : -INFINITY;
                 most = maximum(most, s[r][c]);
@@ -125,6 +127,7 @@ DEVICE void attention_forward(const Forward<T>& p) {
             float base = base_of(most), shrink = exponential(running[r].most - base);
             running[r] = {most, running[r].sum * shrink};
 #pragma unroll
+            // mutant: kernel_attention_never_shrinks
             for (u32 n = 0; n < S::OUT; n++) out[r][n] *= shrink;
 #pragma unroll
             for (u32 group = 0; group < S::COLUMNS / 32; group++) {

@@ -36,6 +36,7 @@ DEVICE Place backward_place(const Backward<T>& p, bool last_first) {
     u32 b = head / p.n_head, h = head % p.n_head, c = p.n_head * p.width;
     u32 count = p.seq_len - top < S::BLOCK_ROWS ? p.seq_len - top : S::BLOCK_ROWS;
     u64 before = u64(b) * p.seq_len * c;
+    // mutant: kernel_attention_backward_wrong_head
     return {b, h, top, count, c, 3 * before + h * p.width, before + h * p.width,
             head * p.seq_len};
 }
@@ -146,6 +147,7 @@ DEVICE void attention_backward_kv(const Backward<T>& p) {
                     u32 n = group * 4 + e, column = group * 32 + my_column() + e;
                     bool seen = column < here && sees(first + column, mine + r, p.offset);
                     float weight = exponential(s[r][n] * p.scale - lses.x[e]);
+                    // mutant: kernel_attention_backward_without_delta
                     float gradient = weight * (factors.x[e] * ds[r][n] - deltas.x[e]) * p.scale;
                     weights.x[e] = seen ? weight * factors.x[e] : 0.0f;
                     ds[r][n] = seen ? gradient : 0.0f;
@@ -159,6 +161,7 @@ DEVICE void attention_backward_kv(const Backward<T>& p) {
         for (u32 chunk = 0; chunk < S::CHUNKS; chunk++) {
             if (S::CHUNKS > 1)
                 load_b<S>(b, dy, here, chunk, p.width, p.quads, broken);
+            // mutant: kernel_attention_backward_warp_does_not_wait
             else
                 warp_barrier();
             if (all_seen || *broken == 0)

@@ -141,6 +141,7 @@ DEVICE void attention_backward(const bf16* qkv, const bf16* dy, const float* lse
             u32 i = thread_index() % OTHERS;
             bool valid = from + i < seq_len;
             const float* of = thread_index() < OTHERS ? rows.lse : rows.delta;
+            // mutant: kernel_tensor_backward_one_buffer
             copy_async_4(query_stages + tile % 2 * (2 * OTHERS) + thread_index(),
                          of + (valid ? from + i : 0), valid);
         }
@@ -212,6 +213,7 @@ DEVICE void attention_backward(const bf16* qkv, const bf16* dy, const float* lse
                         float mean = KEYS ? of_query : own_delta[i][e / 2];
                         float score = fused_multiply_add(p[i][n][e], scale_log2, -shift);
                         p[i][n][e] = exp2_approximate(score);
+                        // mutant: kernel_tensor_backward_without_delta
                         ds[i][n][e] = p[i][n][e] * (ds[i][n][e] - mean);
                     }
                 }
@@ -225,6 +227,7 @@ DEVICE void attention_backward(const bf16* qkv, const bf16* dy, const float* lse
                         for (u32 e = 0; e < 4; e++) {
                             u32 own = first_of_warp + row_of(i, e);
                             u32 other = column + column_of(n, e);
+                            // mutant: kernel_tensor_backward_sees_one_key_ahead
                             bool hidden = causal && (KEYS ? own > other : other > own);
                             if (hidden || other >= seq_len) p[i][n][e] = ds[i][n][e] = 0.0f;
                         }
@@ -254,6 +257,7 @@ DEVICE void attention_backward(const bf16* qkv, const bf16* dy, const float* lse
 #pragma unroll
     for (u32 i = 0; i < ATOMS; i++)
 #pragma unroll
+        // mutant: kernel_tensor_backward_unscaled
         for (u32 half = 0; half < 2; half++) factor[i][half] = scale;
     u32 broken = store_rows<D>(to_1, stride, first, seq_len, own_1, row, sum_1, factor);
     if constexpr (KEYS) {

@@ -32,6 +32,7 @@ DEVICE float together(const float* rows, u32 count, u32 row, u32 at, float most)
     float sum = 0, base = base_of(most);
     for (u32 n = 0; n < count; n++) {
         const float* one = rows + u64(n) * row;
+        // mutant: kernel_decode_groups_unweighted
         sum += exponential(one[0] - base) * one[at];
     }
     return sum;
@@ -51,6 +52,7 @@ DEVICE void attention_decode(const Decode<T>& p) {
     u64 c = u64(p.n_head) * p.width;
     // Row 0 of this head's queries; its keys and values are c and 2c further.
     const T* fresh = p.qkv + u64(b) * p.queries * 3 * c + u64(h) * p.width;
+    // mutant: kernel_decode_wrong_stride
     u64 cached = u64(head) * p.room * p.width;
 
     Quad q[QUADS], out[QUADS];
@@ -142,6 +144,7 @@ DEVICE void attention_decode_combine(const float* partial, T* y, u32 n_head, u32
                                      u32 splits) {
     u32 row = block_x(), t = row % queries, head = row / queries;
     u32 b = head / n_head, h = head % n_head;
+    // mutant: kernel_decode_combines_the_first_row
     const float* rows = partial + u64(row) * splits * (width + 2);
     float most = greatest(rows, splits, width + 2);
     float sum = together(rows, splits, width + 2, 1, most);

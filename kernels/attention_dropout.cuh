@@ -69,6 +69,7 @@ DEVICE u32 kept_bits(const Drops& drops, u32 row, u32 column) {
         // Lanes t = 0..4 of a group hold keys 4g + t of the same queries: lane t draws for element
         // e = t of each [n], all four keys; then each takes its key's bit from each lane.
         u32 t = lane / 4 % 4;
+        // mutant: kernel_tensor_backward_draws_of_other_keys
         u32 key = row + lane / 16 * 4 + t / 2 * 8;
 #pragma unroll 1
         for (u32 n = 0; n < N; n++) {
@@ -89,6 +90,7 @@ DEVICE u32 kept_bits(const Drops& drops, u32 row, u32 column) {
     u32 key = column + lane % 4 / 2 * 4 + 8 * odd;
 #pragma unroll 1
     for (u32 n = 0; n < N; n++) {
+        // mutant: kernel_tensor_attention_draws_of_other_keys
         u64 element = element_of(drops, row + row_of(0, n % 2 * 2), key + n / 2 * 16);
         mine |= kept_of_block(drops, element / 4) << (4 * n);
     }

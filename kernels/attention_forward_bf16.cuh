@@ -152,7 +152,9 @@ DEVICE void attention_forward(const bf16* qkv, bf16* y, float* lse, u32 seq_len,
 #pragma unroll
                         for (u32 e = 0; e < 4; e++) {
                             u32 j = key + column_of(n, e);
+                            // mutant: kernel_tensor_attention_sees_one_key_ahead
                             bool hidden = causal && j > first_of_warp + row_of(i, e);
+                            // mutant: kernel_tensor_attention_keys_past_the_end
                             if (hidden || j >= seq_len) score[i][n][e] = -INFINITY;
                         }
             }
@@ -176,6 +178,7 @@ DEVICE void attention_forward(const bf16* qkv, bf16* y, float* lse, u32 seq_len,
             add_weighted<D>(sum, score, stage + KEYS * D);
         }
         wait_copies<0>();
+        // mutant: kernel_tensor_attention_races_ahead
         block_barrier();
     }
     if (first_of_warp >= seq_len) return;
@@ -188,6 +191,7 @@ DEVICE void attention_forward(const bf16* qkv, bf16* y, float* lse, u32 seq_len,
 #pragma unroll
         for (u32 half = 0; half < 2; half++) {
             float all = quad_sum(total[i][half]);
+            // mutant: kernel_tensor_attention_drops_without_scale
             factor[i][half] = drops.mask.scale / all;
             u32 query = first_of_warp + row_of(i, 2 * half);
             // All scores -inf: the maximum minus itself is no number, and neither is this.

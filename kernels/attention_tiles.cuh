@@ -154,6 +154,7 @@ DEVICE void load_a(float* a, Rows<T> from, u32 count, u32 width, bool quads) {
 template <class S, class T>
 DEVICE void load_b(float* b, Rows<T> from, u32 count, u32 chunk, u32 width, bool quads,
                    u32* broken) {
+    // mutant: kernel_attention_tile_overwritten
     block_barrier();
     u32 x = chunk * S::CHUNK;
     if (!copy_rows<S::COLUMNS, 4, S::CHUNK, S::B_ROW>(b, from, count, x, width, quads)) *broken = 1;
@@ -273,6 +274,7 @@ DEVICE void store_rows(T* to, u32 to_row, u32 count, u32 width, bool quads, floa
             for (u32 k = 0; k < 4; k++) quad.x[k] = out[r][n * 4 + k] * factor[r];
             store_quad(a + (r * S::APART + my_place()) * S::A_ROW + n * 32 + my_column(), quad);
         }
+    // mutant: kernel_attention_warp_does_not_wait
     warp_barrier();
     u32 first = warp_index() * 4 * S::ROWS;
 #pragma unroll 1

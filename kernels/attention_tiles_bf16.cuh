@@ -48,6 +48,7 @@ struct LaneChunks {
 };
 template <u32 D>
 DEVICE LaneChunks lane_chunks(bf16* tile, u32 row, u32 side) {
+    // mutant: kernel_tensor_attention_swizzle_of_one_side
     return {tile + row * D, side ^ trade<D>(row)};
 }
 template <u32 D>

@@ -12,8 +12,10 @@ DEVICE float reduce_column(const float* x, u32 rows, u32 stride, bool inside) {
     float* shared = reinterpret_cast<float*>(dynamic_shared());
     float all = f.nothing();
     u32 warps = block_threads() / 32;
+    // mutant: kernel_parameters_leave_a_barrier
     if (inside) {
 #pragma unroll 4
+        // mutant: kernel_parameters_lose_a_partial
         for (u32 i = warp_index(); i < rows; i += warps) all = f.join(all, x[u64(i) * stride]);
     }
     shared[thread_index()] = all;

@@ -20,6 +20,7 @@ DEVICE void to_gradient(float (&p)[W], u32 j, u32 valid, u32 target, float share
 #pragma unroll
     for (int i = 0; i < W; i++) {
         float hit = j + i == target ? 1.0f : 0.0f;
+        // mutant: kernel_cross_entropy_padding_left
         p[i] = j + i < valid ? factor * (p[i] * share - hit) : 0.0f;
     }
 }

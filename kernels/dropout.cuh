@@ -36,6 +36,7 @@ DEVICE void dropout(const T* x, T* y, const u32* random, u64 n, u64 row, u32 sit
 #pragma unroll
         for (u32 i = 0; i < 4; i++) {
             u64 element = block * 4 + i;
+            // mutant: kernel_dropout_one_more
             if (element < from || element >= to) continue;
             store(y + (element - first), dropped(to_float(x[element - first]), factor[i]));
         }

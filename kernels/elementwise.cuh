@@ -134,6 +134,7 @@ DEVICE void binary(const T* a, const T* b, T* y, u64 n, u64 nb, u32 aligned) {
     for (; at < n && at < end; at += THREADS) {
         store(y + at, value_of(F(), to_float(a[at]), to_float(b[in_b])));
         in_b += step;
+        // mutant: kernel_binary_loses_its_place
         if (in_b >= nb) in_b -= nb;
     }
 }

@@ -83,6 +83,7 @@ DEVICE void sort(const u32* ids, u64* keys, u32 n, u32 rows, u32 tile, u64* faul
     }
     block_barrier();
     for (u32 length = 2; length <= tile; length *= 2) {
+        // mutant: kernel_embedding_sort_lacks_a_step
         for (u32 apart = length / 2; apart > 0; apart /= 2) {
             for (u32 pair = thread_index(); pair < tile / 2; pair += block_threads()) {
                 u32 low = (pair & ~(apart - 1)) * 2 | (pair & (apart - 1)), high = low | apart;
@@ -114,6 +115,7 @@ DEVICE void rank(const u64* tiles, u64* keys, u32 n, u32 tile) {
 #pragma unroll
             for (u32 i = 0; i < AT_ONCE; i++) {
                 u64 last = u64(found[i]) + step - 1, at = begin + u64(i) * tile + last;
+                // mutant: kernel_embedding_rank_counts_itself
                 if (last < tile && at < n && tiles[at] < key) found[i] += step;
             }
         }
@@ -239,6 +241,7 @@ DEVICE void join_units(const u64* keys, const float* edges, G* dwte, u64 n, u32 
         bool goes_on = end < n && id_of(keys[end]) == id;
         load_wide(more, edges + (next * 2 + goes_on) * columns + part.column);
 #pragma unroll
+        // mutant: kernel_embedding_parts_not_joined
         for (u32 i = 0; i < W; i++) sum[i] += more[i];
         if (!goes_on) break;
     }

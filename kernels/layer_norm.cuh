@@ -183,6 +183,7 @@ DEVICE void layer_norm_backward(const T* __restrict__ x, const T* __restrict__ w
             u32 j = k * step + mine;
             if (j >= columns) continue;
             // Asked for before the threads wait for each other.
+            // mutant: kernel_layer_norm_backward_overwrites
             if (accumulate) load_floats<W>(old[k], dx_row + j);
             load_gradients<W>(normal[k], d, g[k], x_row, dy_row, w[k], j, mean, rstd);
 #pragma unroll
@@ -207,6 +208,7 @@ DEVICE void layer_norm_backward(const T* __restrict__ x, const T* __restrict__ w
             }
         }
         // Two places in turn: the barrier of the next row is what frees this one's.
+        // mutant: kernel_layer_norm_backward_one_buffer
         reduce_block_pair<Sum>(g_sum, gn_sum, place + row % 2 * (2 * REDUCTION_PLACE));
         float g_mean = g_sum / float(columns), gn_mean = gn_sum / float(columns);
 #pragma unroll

@@ -133,6 +133,7 @@ DEVICE void tiled_product(const float* a, const float* b, const float* bias, flo
                 read_4(xs + i, strip_a + place<M>(l, row + i * 8));
 #pragma unroll
             for (u32 j = 0; j < THREAD_N; j += 4)
+                // mutant: kernel_matmul_swizzle_of_one_side
                 read_4(ws + j, strip_b + place<N>(l, column + j * 4));
 #pragma unroll
             for (u32 i = 0; i < THREAD_M; i++)
@@ -142,6 +143,7 @@ DEVICE void tiled_product(const float* a, const float* b, const float* bias, flo
         }
         turn ^= 1;
         if (more) store_at(turn);
+        // mutant: kernel_matmul_strips_race
         block_barrier();
     }
 
@@ -159,6 +161,7 @@ DEVICE void tiled_product(const float* a, const float* b, const float* bias, flo
 #pragma unroll 1
         for (u32 of = 0; of < 8; of++) {
             u32 to_row = from_row + i / 4 * 32 + of * 4 + i % 4;
+            // mutant: kernel_matmul_one_column_more
             if (to_row < p.m && to_column < p.n)
                 finish(y + u64(to_row) * p.n + to_column, stage[of * 4 * THREAD_N + lane_index()],
                        shift, p.alpha, p.beta);

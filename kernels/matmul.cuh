@@ -51,6 +51,7 @@ DEVICE float bias_at(const T* bias, u32 column) {
 template <class T>
 DEVICE void finish(T* y, float sum, float shift, float alpha, float beta) {
     float value = alpha * sum + shift;
+    // mutant: kernel_matmul_reads_y
     if (beta != 0.0f) value += beta * to_float(*y);
     store(y, value);
 }
@@ -74,6 +75,8 @@ DEVICE void finish_slices(const float* sums, const T* bias, void* y, u64 cells, 
     u64 cell = u64(block_x()) * block_threads() + thread_index();
     if (cell >= cells) return;
     float sum = sums[cell];
+    // mutant: kernel_matmul_bias_with_every_slice
+    // mutant: kernel_matmul_loses_a_slice
     for (u32 slice = 1; slice < slices; slice++) sum += sums[slice * cells + cell];
     Product p{};
     p.flags = flags;
@@ -205,6 +208,7 @@ DEVICE void product_of_rows_nn(const T* a, const T* b, const T* bias, void* y, c
     column = first + thread_index() % COLUMNS;
     if (row >= ROWS || row >= p.m || column >= p.n) return;
     float total = 0.0f;
+    // mutant: kernel_matmul_few_rows_lose_a_warp
     for (u32 warp = 0; warp < COLUMN_WARPS; warp++)
         total += sums[(warp * ROWS + row) * COLUMNS + thread_index() % COLUMNS];
     u64 cell = (p.batch * p.m + row) * p.n + column;

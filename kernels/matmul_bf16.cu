@@ -70,6 +70,7 @@ DEVICE void load_strip(bf16* strip, Carrier& c, const bf16* start, u32 rows, con
         const bf16* from = c.from + (K_INNER ? u64(piece * ROWS / 2) * p.k
                                              : u64(piece * DEPTH / 2) * rows);
         bf16* to = strip + c.to + piece * ROWS * DEPTH / 2;
+        // mutant: kernel_matmul_terms_past_the_slice
         bool inside = row < rows && term < p.end;
         if (is_wide) {
             copy_async_16(to, inside ? from : start, inside);
@@ -93,6 +94,7 @@ DEVICE void load_strip(bf16* strip, Carrier& c, const bf16* start, u32 rows, con
 /// second one `down_row` 8 rows further, else 8 terms.
 template <bool K_INNER, u32 ROWS>
 DEVICE void load_fragment(u32 (&r)[4], const bf16* strip, u32 row, u32 term, bool down_row) {
+    // mutant: kernel_matmul_lanes_swapped
     u32 matrix = lane_index() / 8, line = lane_index() % 8;
     row += 8 * (down_row ? matrix % 2 : matrix / 2);
     term += 8 * (down_row ? matrix / 2 : matrix % 2);
@@ -117,6 +119,7 @@ DEVICE void finish_8(T* y, const float* sums, const float (&shift)[8], const Pro
 #pragma unroll
         for (u32 j = 0; j < wide<T>(); j++) {
             u32 i = piece * wide<T>() + j;
+            // mutant: kernel_matmul_first_piece_twice
             value[j] = p.alpha * sums[i] + shift[i];
             if (p.beta != 0.0f) value[j] += p.beta * old[j];
         }
@@ -190,6 +193,7 @@ DEVICE void tiled_product(const bf16* a, const bf16* b, const bf16* bias, void* 
     };
     for (u32 i = 0; i < count + AHEAD; i++) {
         if (i >= AHEAD) {
+            // mutant: kernel_matmul_waits_for_one_copy_less
             wait_copies<AHEAD - 1>();
             // Strip i - 2 is there for all, and strip i - 3, in whose place i goes, is read by none.
             block_barrier();
@@ -240,6 +244,7 @@ DEVICE void tiled_product(const bf16* a, const bf16* b, const bf16* bias, void* 
         tiled_product<2, 2, 2, trans_a, trans_b>(a, b, bias, y, PRODUCT);   \
     }
 TILED(nn, false, false)
+// mutant: kernel_matmul_transposes_the_other
 TILED(nt, false, true)
 TILED(tn, true, false)
 TILED(tt, true, true)

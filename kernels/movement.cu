@@ -110,6 +110,7 @@ DEVICE void permute_tiles(const T* x, T* y, u32 rows, u32 columns, u32 inner, u6
     block_barrier();
     for (u32 i = warp_index(); i < SIDE; i += THREADS / 32)
         if (column + i < columns && row + lane < rows)
+            // mutant: kernel_permute_tile_rows_of_two_lengths
             y[(column + i) * y_column + row + lane] = tile[lane * (SIDE + 1) + i];
 }
 

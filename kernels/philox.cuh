@@ -48,6 +48,7 @@ DEVICE void dropout_draws(u32 (&draw)[4], const DropoutMask& mask, u64 block) {
     draw[0] = u32(block);
     draw[1] = u32(block >> 32);
     draw[2] = mask.site;
+    // mutant: kernel_philox_forgets_the_step
     draw[3] = mask.step;
     philox(draw, mask.key_0, mask.key_1);
 }
@@ -91,4 +92,5 @@ DEVICE float dropout_factor(const DropoutMask& mask, u64 element) {
     return dropout_factor_of(mask, lane_of(draw, u32(element) & 3));
 }
 /// `x` by its factor: what is dropped is 0 even where `x` is not finite.
+// mutant: kernel_dropped_infinity_is_nan
 DEVICE float dropped(float x, float factor) { return factor == 0.0f ? 0.0f : x * factor; }

@@ -8,6 +8,7 @@
 #include "prims.cuh"
 
 /// The greater one; NaN if either is.
+// mutant: kernel_maximum_drops_nan
 DEVICE float greater_or_nan(float a, float b) { return is_nan(a) || a > b ? a : b; }
 
 // ---- what is joined, and what changes nothing
@@ -46,6 +47,7 @@ DEVICE float reduce_block(float x, float* place) {
     F f;
     x = reduce_warp<F>(x);
     if (lane_index() == 0) place[warp_index()] = x;
+    // mutant: kernel_reduction_does_not_wait
     block_barrier();
     x = lane_index() < block_threads() / 32 ? place[lane_index()] : f.nothing();
     return reduce_warp<F>(x);

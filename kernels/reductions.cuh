@@ -23,6 +23,7 @@
 /// Writes a result, or adds it to what is there.
 template <class T>
 DEVICE void finish(T* y, float value, u32 accumulate) {
+    // mutant: kernel_reduce_overwrites
     store(y, accumulate ? to_float(*y) + value : value);
 }
 /// The same, to a y of f32 instead where `y_f32` says so.
@@ -107,6 +108,7 @@ struct Best {
 };
 CONSTANT u32 NO_PLACE = 0xffffffffu;
 /// Whether `b` is above `a`: greater, or NaN where `a` is not.
+// mutant: kernel_arg_max_passes_over_nan
 DEVICE bool is_above(float b, float a) { return b > a || (is_nan(b) && !is_nan(a)); }
 /// The one above, the first of equals; NaN equals NaN.
 DEVICE Best better(Best a, Best b) {

@@ -22,6 +22,7 @@ DEVICE void softmax_forward(const T* __restrict__ x, T* __restrict__ y, u32 rows
     x += u64(row) * columns;
     y += u64(row) * columns;
     u32 reach = first + row % height;
+    // mutant: kernel_softmax_ignores_padding
     reach = reach < valid ? reach : valid;
     Exponentials<W> all;
     exponentials<WARP, W>(all, x, reach, scale);

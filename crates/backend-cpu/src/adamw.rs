@@ -13,6 +13,7 @@ pub(crate) fn clip_scale(op: &mut ClipScale<'_>) -> Result<Handled> {
     let block = write::<f32>(op.scalars.reborrow(), "clip_scale", "scalars")?;
     let norm = f64::from(sum[0]).sqrt();
     block[Scalars::CLIP] = if norm.is_finite() {
+        // mutant: clip_lengthens
         (f64::from(op.max_norm) / (norm + 1e-6)).min(1.0) as f32
     } else {
         f32::NAN
@@ -66,7 +67,9 @@ pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Handled> {
         rest1: (1.0 - f64::from(op.beta1)) as f32,
         beta2: op.beta2,
         rest2: (1.0 - f64::from(op.beta2)) as f32,
+        // mutant: adamw_decay_without_rate
         keep: (1.0 - lr * f64::from(op.weight_decay)) as f32,
+        // mutant: adamw_without_bias_correction
         rate: (lr / f64::from(block[Scalars::BIAS1])) as f32,
         scale: (1.0 / f64::from(block[Scalars::BIAS2]).sqrt()) as f32,
         eps: op.eps,
@@ -98,6 +101,7 @@ pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Handled> {
         if !f.clip.is_nan() {
             update(param.0, grad.0, m.0, v.0, f);
         }
+        // mutant: working_copy_stale
         if let Some(working) = working {
             narrow(param.0, working.0);
         }

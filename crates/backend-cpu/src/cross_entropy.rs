@@ -49,10 +49,12 @@ pub(crate) fn run<E: Real>(op: &mut CrossEntropy<'_>, par: Par) -> Result<Handle
                     log_sum_exp(copy)[1] - own
                 }),
                 Some(factor) => {
+                    // mutant: cross_entropy_padding_left
                     padding.fill(E::store(0.0));
                     E::update(row, |row| {
                         let [total, lse] = log_sum_exp(row);
                         scale(row, factor / total);
+                        // mutant: cross_entropy_target_unscaled
                         row[target as usize] -= factor;
                         lse - own
                     })

@@ -52,6 +52,7 @@ impl Mask {
         for (y, element) in head.iter_mut().zip(first..) {
             *y = self.one.factor(element);
         }
+        // mutant: dropout_counter_late
         let mut block = (first + skip as u64) / 4;
         for y in rest.chunks_mut(4 * BLOCKS) {
             if let Ok(y) = <&mut [f32; 4 * BLOCKS]>::try_from(&mut *y) {
@@ -101,6 +102,7 @@ simd! {
     fn keep<E: Real>(x: &[E], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
             let kept = x.load() * *y;
+            // mutant: dropped_infinity_is_nan
             *y = if *y == 0.0 { 0.0 } else { kept };
         }
     }

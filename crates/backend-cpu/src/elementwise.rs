@@ -33,6 +33,7 @@ impl Function for Relu {
     }
     #[inline(always)]
     fn derivative<const FMA: bool>(x: f32) -> f32 {
+        // mutant: relu_slope_at_zero
         let above = if x <= 0.0 { 0.0 } else { 1.0 };
         if x.is_nan() { x } else { above }
     }
@@ -57,6 +58,7 @@ impl Function for GeluTanh {
         let s = 1.0 / (1.0 + e);
         // Beyond 16 the second term is 0 in f32; the square must not overflow.
         let near = if x.abs() > 16.0 { 16.0 } else { x };
+        // mutant: gelu_slope_wrong
         let slope = fma::<FMA>(3.0 * GELU[1] * near, near, GELU[0]);
         // `x * 0` is NaN where the meaning has infinity times 0.
         fma::<FMA>(-x * (e * s * s), slope, s) + x * 0.0
@@ -257,6 +259,7 @@ pub(crate) fn binary<E: Real>(op: &mut Binary<'_>, par: Par) -> Result<Handled> 
         });
     } else {
         // Cut at whole repetitions of b, several at a time if it is short.
+        // mutant: binary_cut_within_a_repetition
         let width = b.len() * UNIT.div_ceil(b.len());
         let parts = (Rows(a, width), RowsMut(y, width));
         par.split(a.len().div_ceil(width), ns, parts, &|(a, y)| f(a.0, b, y.0));
@@ -286,6 +289,7 @@ pub(crate) fn axpby<E: Real>(op: &mut Axpby<'_>, par: Par) -> Result<Handled> {
     let (alpha, beta) = (op.alpha, op.beta);
     let parts = (Rows(x, UNIT), RowsMut(y, UNIT));
     par.split(x.len().div_ceil(UNIT), x.len() / 6, parts, &|(x, y)| {
+        // mutant: axpby_reads_what_it_overwrites
         if beta == 0.0 {
             apply_scale(alpha, x.0, y.0);
         } else {

@@ -19,6 +19,7 @@ pub(crate) fn check_ids(
     let most = ids
         .iter()
         .fold(0, |most, &id| if id > most { id } else { most });
+    // mutant: embedding_id_unclamped
     if ids.is_empty() || (most as usize) < rows {
         return Ok(());
     }
@@ -60,6 +61,7 @@ pub(crate) fn forward<E: Real>(op: &mut Embedding<'_>, par: Par) -> Result<Handl
         for ((at, &id), y) in places.zip(ids.0).zip(y.0.chunks_exact_mut(c)) {
             let token = &wte[id as usize * c..][..c];
             match wpe {
+                // mutant: embedding_position_of_the_row
                 Some(wpe) => add_rows(token, &wpe[(first + at % t) * c..][..c], y),
                 None => y.copy_from_slice(token),
             }
@@ -72,6 +74,7 @@ pub(crate) fn forward<E: Real>(op: &mut Embedding<'_>, par: Par) -> Result<Handl
 simd! {
     fn add_to<E: Real>(x: &[E], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
+            // mutant: embedding_backward_overwrites
             *y += x.load();
         }
     }

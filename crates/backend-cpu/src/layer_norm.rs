@@ -27,6 +27,7 @@ simd! {
         for ((x, y), (mean, rstd)) in rows.zip(mean.iter_mut().zip(rstd)) {
             let average = sum::<FMA, _>(x, |x| x) / n;
             let variance = sum::<FMA, _>(x, |x| (x - average) * (x - average)) / n;
+            // mutant: layer_norm_eps_outside_the_root
             let scale = 1.0 / (variance + eps).sqrt();
             *mean = average;
             *rstd = scale;
@@ -136,6 +137,7 @@ simd! {
     ) {
         let c = weight.len();
         let n = c as f32;
+        // mutant: layer_norm_backward_stale_scratch
         sums.fill(0.0);
         let (dweight, dbias) = sums.split_at_mut(c);
         let rows = x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(dx.chunks_exact_mut(c));
@@ -228,6 +230,7 @@ pub(crate) fn backward<E: Real>(op: &mut LayerNormBackward<'_>, par: Par) -> Res
                 rows_backward(x, weight, mean, rstd, dy, dx, accumulate, sums);
             }
         });
+        // mutant: layer_norm_backward_first_chunk_only
         for sums in partial.chunks_exact(2 * c) {
             for (d, &sum) in dweight.iter_mut().zip(&sums[..c]) {
                 *d += sum;

@@ -43,6 +43,7 @@ pub(crate) fn cast(op: &mut Cast<'_>, par: Par) -> Result<Handled> {
             each(x, y, par, |x, y| y.copy_from_slice(x));
             Ok(Handled::Done)
         }
+        // mutant: cast_truncates
         (DType::F32, DType::Bf16) => convert(op, par, bf16::from_f32),
         (DType::F32, DType::F16) => convert(op, par, f16::from_f32),
         (DType::F32, DType::F64) => convert::<f32, f64>(op, par, f64::from),
@@ -100,6 +101,7 @@ fn permute_of<E: Element>(op: &mut Permute<'_>, par: Par) -> Result<Handled> {
     let (mut lengths, mut strides) = ([1; 4], [0; 4]);
     for axis in 0..rank {
         lengths[4 - rank + axis] = to.dims()[axis];
+        // mutant: permute_strides_of_the_output
         strides[4 - rank + axis] = from.dims()[op.axes[axis] + 1..].iter().product();
     }
     let width = lengths[3];
@@ -147,6 +149,7 @@ pub(crate) fn slice(op: &mut Slice<'_>, par: Par) -> Result<Handled> {
     let ns = outer * (4 + length / 10);
     par.split(outer, ns, parts, &|(blocks, y): (Range<usize>, _)| {
         for (i, y) in blocks.zip(y.0.chunks_exact_mut(length)) {
+            // mutant: slice_steps_by_its_own_length
             y.copy_from_slice(&x[i * block + first..][..length]);
         }
     });
@@ -176,6 +179,7 @@ pub(crate) fn concat(op: &mut Concat<'_>, par: Par) -> Result<Handled> {
         for (i, y) in blocks.zip(y.0.chunks_exact_mut(width)) {
             let (y_a, y_b) = y.split_at_mut(of_a);
             y_a.copy_from_slice(&a[i * of_a..][..of_a]);
+            // mutant: concat_repeats_the_first_block
             y_b.copy_from_slice(&b[i * of_b..][..of_b]);
         }
     });

@@ -144,6 +144,7 @@ impl<T: Send> Parts for RowsMut<'_, T> {
 /// Which units these are.
 impl Parts for Range<usize> {
     fn cut(self, at: usize) -> (Self, Self) {
+        // mutant: halves_lose_their_place
         let middle = self.start + at;
         (self.start..middle, middle..self.end)
     }

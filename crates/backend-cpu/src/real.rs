@@ -63,6 +63,7 @@ impl Real for bf16 {
         let bits = x.to_bits();
         // Half of what is cut off, less one unless the last bit kept is odd; a carry into the
         // exponent is the next power of two, or infinity.
+        // mutant: narrowing_cuts_off
         let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16;
         // A NaN keeps its front, and a bit that says it is one.
         let kept = if x.is_nan() {

@@ -34,6 +34,7 @@ simd! {
         for row in x.chunks_exact(most.len()) {
             for (most, &x) in most.iter_mut().zip(row) {
                 let x = x.load();
+                // mutant: maximum_drops_nan
                 *most = if x.is_nan() || x > *most { x } else { *most };
                 // NaN stays: nothing is greater than it.
             }
@@ -111,6 +112,7 @@ pub(crate) fn reduce<X: Real, Y: Real>(op: &mut Reduce<'_>, par: Par) -> Result<
                 }
                 for (y, &value) in y.iter_mut().zip(&*first) {
                     let mean = kind == ReduceKind::Mean;
+                    // mutant: mean_over_the_wrong_axis
                     write_back(y, if mean { value / rows as f32 } else { value });
                 }
             });
@@ -124,10 +126,12 @@ simd! {
     fn place_of_max<E: Real>(row: &[E]) -> u32 {
         // The maximum passes over NaN, this sum does not.
         let poison = sum::<FMA, _>(row, |x| if x.is_nan() { x } else { 0.0 });
+        // mutant: arg_max_passes_over_nan
         let place = if poison.is_nan() {
             row.iter().position(|&x| x.load().is_nan())
         } else {
             let most = max::<FMA, _>(row);
+            // mutant: arg_max_takes_the_last
             row.iter().position(|&x| x.load() == most)
         };
         place.unwrap_or(0) as u32
@@ -163,6 +167,7 @@ const SQUARES: usize = 4096;
 pub(crate) fn sum_squares(op: &mut SumSquares<'_>, par: Par) -> Result<Handled> {
     let x = read(op.x, "sum_squares", "x")?;
     let y = write(op.y.reborrow(), "sum_squares", "y")?;
+    // mutant: sum_squares_cut_by_threads
     let chunks = x.len().div_ceil(SQUARES);
     let total = op_scratch(chunks, |partial| {
         let parts = (Rows(x, SQUARES), RowsMut(&mut *partial, 1));

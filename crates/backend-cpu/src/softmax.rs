@@ -16,6 +16,7 @@ simd! {
             *y = scale * x.load();
         }
         let most = max::<FMA, _>(y);
+        // mutant: softmax_without_maximum
         (math::exponentials::<FMA>(y, most), most)
     }
 }
@@ -56,6 +57,7 @@ pub(crate) fn forward<E: Real>(op: &mut Softmax<'_>, par: Par) -> Result<Handled
             } else {
                 valid
             });
+            // mutant: softmax_mask_left_as_it_was
             masked.fill(E::store(0.0));
             let x = &x[..y.len()];
             E::overwrite(y, |y| {
@@ -71,6 +73,7 @@ simd! {
     fn row_backward<E: Real>(y: &[E], dy: &[E], dx: &mut [E], scale: f32) {
         let mean = dot::<FMA, _, _>(y, dy);
         for ((dx, &y), &dy) in dx.iter_mut().zip(y).zip(dy) {
+            // mutant: softmax_backward_unscaled
             *dx = E::store(scale * y.load() * (dy.load() - mean));
         }
     }

@@ -28,6 +28,7 @@ pub(crate) struct Capturing(Option<RwLockWriteGuard<'static, ()>>);
 
 /// Waits until no other thread captures or destroys, and keeps it so.
 pub(crate) fn begin() -> Capturing {
+    // mutant: captures_hold_nobody_off
     let outermost = HERE.get() == 0;
     HERE.set(HERE.get() + 1);
     Capturing(outermost.then(|| CAPTURES.write().unwrap_or_else(PoisonError::into_inner)))

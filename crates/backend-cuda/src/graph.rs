@@ -85,6 +85,7 @@ impl<'d> Capture<'d> {
 impl Drop for Capture<'_> {
     fn drop(&mut self) {
         // The step failed, or panicked: what was recorded is dropped, and an error has been told.
+        // mutant: a_panic_leaves_the_capture_open
         let _ = Self::ended(self.0);
     }
 }

@@ -70,6 +70,7 @@ impl Launch {
             Ok(None) => {}
             // The same operations one by one give the same bits, later. An error of the step's own, or a
             // device that is lost, shows again below.
+            // mutant: a_capture_that_fails_ends_the_run
             Err(error) => self.refusal = Some(refusal(&error)),
         }
         self.plain = true;

@@ -2,6 +2,7 @@
 //! ([`planted`]), `mutants` small changes that cargo-mutants makes by rule ([`drawn`]).
 //! `docs/checks.md` tells how to use them.
 
+mod anchors;
 mod drawn;
 mod planted;
 

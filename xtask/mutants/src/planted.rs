@@ -3,9 +3,8 @@
 //!
 //! A suite that has never failed proves little. Here a copy of the workspace (the tree itself is
 //! never touched) gets one fault after the other from [`all`], is built, and must then fail
-//! the suite of the fault's operation, in the property that the list names. A fault whose text is no
-//! longer found, or that does not compile, is a mistake of the list; the copy without a fault must
-//! pass.
+//! the suite of the fault's operation, in the property that the list names. A fault whose anchor or text is
+//! lost, or that does not compile, is a mistake of the list; the copy without a fault must pass.
 //!
 //! Kernels that a better processor would skip are reached through `LATIMER_SIMD`; faults in kernels
 //! that this processor cannot run are left out, and said to be. CUDA kernels run on the CPU shim,
@@ -19,6 +18,7 @@ mod around;
 mod attention;
 mod kernels;
 
+use crate::anchors::{Anchors, planted};
 use around::Around;
 use list::Fault;
 use std::ffi::OsString;
@@ -52,21 +52,11 @@ fn all() -> impl Iterator<Item = &'static Fault> {
     cpu.chain(kernels::FAULTS)
 }
 
-impl Fault {
-    /// Where its file is.
-    fn sources(&self) -> &'static str {
-        match self.simd {
-            SHIM if self.file.ends_with(".rs") => "crates/backend-cuda/src",
-            SHIM => "kernels",
-            _ => "crates/backend-cpu/src",
-        }
-    }
-}
-
 /// Plants the faults of these names, all of `cpu` or `kernels`, or all.
 pub(crate) fn faults(names: &[OsString]) -> Outcome {
     let (chosen, around) = choose(names)?;
     let start = Instant::now();
+    let anchors = Anchors::read()?;
     let copy = Copy::make()?;
     let (reached, missed): (Vec<_>, Vec<_>) =
         chosen.into_iter().partition(|fault| is_reached(fault.simd));
@@ -74,7 +64,7 @@ pub(crate) fn faults(names: &[OsString]) -> Outcome {
     let mut rows = Vec::new();
     let mut mistakes = 0;
     for fault in &reached {
-        let found = copy.plant(fault);
+        let found = copy.plant(fault, &anchors);
         mistakes += u32::from(found.is_err());
         eprintln!(
             "{}: {}",
@@ -91,7 +81,7 @@ pub(crate) fn faults(names: &[OsString]) -> Outcome {
         lines.push(format!("| {about} | {op} | {simd} | {found} |"));
     }
     for fault in around {
-        let found = fault.judge(&copy);
+        let found = fault.judge(&copy, &anchors);
         mistakes += u32::from(found.is_err());
         let (found, of) = match &found {
             Ok(found) => (found.as_str(), fault.test.join(" ")),
@@ -254,8 +244,8 @@ impl Copy {
     }
 
     /// Plants one fault; which properties the suite saw broken, or why that is not enough.
-    fn plant(&self, fault: &Fault) -> Result<String, String> {
-        let file = self.tree.join(fault.sources()).join(fault.file);
+    fn plant(&self, fault: &Fault, anchors: &Anchors) -> Result<String, String> {
+        let file = self.tree.join(anchors.file(fault.name)?);
         let text = read(&file)?;
         write(&file, fault.planted(&text)?.as_bytes())?;
         let found = self.judge(fault);
@@ -318,17 +308,7 @@ fn broken_properties<'t>(op: &str, said: &'t str) -> Vec<&'t str> {
 impl Fault {
     /// The file with the fault in it.
     fn planted(&self, text: &str) -> Result<String, String> {
-        planted(self.file, text, self.old, self.new)
-    }
-}
-
-/// A file's text with `new` in the place of `old`.
-fn planted(file: &str, text: &str, old: &str, new: &str) -> Result<String, String> {
-    match text.matches(old).count() {
-        1 => Ok(text.replacen(old, new, 1)),
-        n => Err(format!(
-            "{file} has the fault's old text {n} times, not once"
-        )),
+        planted(text, self.name, self.old, self.new)
     }
 }
 
@@ -399,25 +379,31 @@ fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     /// Sources change; a list that no longer fits them is noticed with the ordinary tests.
     #[test]
-    fn every_fault_still_fits_its_file() {
+    fn every_fault_has_its_anchor_and_fits_its_line() {
         xtask::run::to_root().unwrap();
-        for (i, fault) in all().enumerate() {
-            let text = read(&Path::new(fault.sources()).join(fault.file)).unwrap();
-            let planted = fault
-                .planted(&text)
-                .unwrap_or_else(|error| panic!("{}: {error}", fault.name));
-            assert_ne!(planted, text, "{}", fault.name);
-            let twice = all().take(i).any(|other| other.name == fault.name);
-            assert!(!twice, "{} is listed twice", fault.name);
+        let anchors = Anchors::read().unwrap();
+        let mut names = BTreeSet::new();
+        let mut fits = |name, plant: &dyn Fn(&str) -> Result<String, String>| {
+            let text = anchors.file(name).and_then(read).unwrap();
+            let planted = plant(&text).unwrap_or_else(|error| panic!("{error}"));
+            assert_ne!(planted, text, "{name}");
+            assert!(names.insert(name), "{name} is listed twice");
+        };
+        for fault in all() {
+            fits(fault.name, &|text| fault.planted(text));
         }
         for fault in around::FAULTS {
-            let text = read(Path::new(fault.file)).unwrap();
-            let planted = fault.planted(&text);
-            let planted = planted.unwrap_or_else(|error| panic!("{}: {error}", fault.name));
-            assert_ne!(planted, text, "{}", fault.name);
+            fits(fault.name, &|text| fault.planted(text));
+        }
+        for name in anchors.names() {
+            assert!(
+                names.contains(name),
+                "no fault is listed for `// mutant: {name}`"
+            );
         }
     }
 

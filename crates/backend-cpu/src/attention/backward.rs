@@ -72,6 +72,7 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Handl
                 y: Lines::of(y, b * t * c + h * d, c),
                 dy: Lines::of(dy, b * t * c + h * d, c),
                 dq: gradient(0),
+                // mutant: backward_swaps_dk_and_dv
                 dk: gradient(1),
                 dv: gradient(2),
                 lse: &lse[task * t..][..t],
@@ -211,6 +212,7 @@ unsafe fn tiles_backward(head: &HeadBackward<'_>, drops: Option<&Drops>) -> bool
                     weights, scores, lanes, hidden, mask, &lse, &delta, head.scale,
                 );
                 // The block of queries that meets these keys first overwrites their gradients.
+                // mutant: backward_adds_to_old_gradients
                 let adds = if head.causal { first < top } else { top > 0 };
                 let per_key = Product::plain(keys, d, queries, adds);
                 let down = |x: &[f32]| Left {
@@ -287,6 +289,7 @@ simd! {
                         let p = exp::<FMA>(weights[i] - lse_here[i]);
                         let p = if (i as i32) < sees { 0.0 } else { p };
                         weights[i] = p;
+                        // mutant: backward_without_delta
                         scores[i] = p * (scores[i] - delta_here[i]) * scale;
                     }
                 }

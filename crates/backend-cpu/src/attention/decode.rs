@@ -61,6 +61,7 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Handled> 
                 for (new, old) in [(from(1), head.k), (from(2), head.v)] {
                     // SAFETY: two rows, of head `h` in `qkv`, and of cache `[b, h]`, whose room
                     // holds `position + t` rows (checked) and which is this task's own.
+                    // mutant: decode_forgets_the_position
                     let (new, old) = unsafe { (new.get(i, d), old.get_mut(position + i, d)) };
                     old.copy_from_slice(new);
                 }

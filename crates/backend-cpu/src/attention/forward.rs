@@ -39,6 +39,7 @@ impl Head {
     /// How many keys query `i` sees.
     pub(super) fn reach(&self, i: usize) -> usize {
         self.causal
+            // mutant: decode_reaches_one_key_less
             .map_or(self.keys, |offset| (i + offset + 1).min(self.keys))
     }
 }
@@ -154,6 +155,7 @@ unsafe fn tiles_forward(
         let (tile, rest) = rest.split_at_mut(KEYS * lanes);
         let (mask, line) = rest.split_at_mut(KEYS * lanes);
         // SAFETY: these rows of q, by the caller's promise.
+        // mutant: attention_scale_missing
         unsafe { pack(q, queries, d, lanes, head.scale, packed) };
         for first in (0..seen).step_by(KEYS) {
             let keys = KEYS.min(seen - first);
@@ -199,6 +201,7 @@ unsafe fn tiles_forward(
                 drops.tile(at, mask, &mut line[..keys]);
                 multiply(mask, tile);
             }
+            // mutant: attention_never_shrinks
             if first > 0 {
                 // SAFETY: these rows of y are the caller's own.
                 unsafe { scale_rows(y, d, &shrink[..queries]) };
@@ -207,6 +210,7 @@ unsafe fn tiles_forward(
             // SAFETY: the tile, transposed, against values first .. first + keys, into y.
             unsafe {
                 product(
+                    // mutant: attention_adds_to_old_output
                     Product::plain(queries, d, keys, first > 0),
                     Left {
                         start: tile.as_ptr(),
@@ -273,6 +277,7 @@ simd! {
     /// Lane `i` does not see key `j` where `i < hidden + j`.
     fn hide(tile: &mut [f32], lanes: usize, hidden: isize) {
         for (j, row) in tile.chunks_exact_mut(lanes).enumerate() {
+            // mutant: attention_sees_one_key_ahead
             let sees = (hidden + j as isize) as i32;
             for row in row.as_chunks_mut::<16>().0.iter_mut().enumerate() {
                 let (sees, row) = (sees - 16 * row.0 as i32, row.1);
@@ -326,6 +331,7 @@ fn raise_to_max(tile: &[f32], lanes: usize, most: &mut [f32; QUERIES]) {
 
 /// Adds column `i` to `total[i]`, from the top down.
 fn add_sums(tile: &[f32], lanes: usize, total: &mut [f32; QUERIES]) {
+    // mutant: attention_sum_skips_a_key
     for row in tile.chunks_exact(lanes) {
         for (total, &x) in total.iter_mut().zip(row) {
             *total += x;

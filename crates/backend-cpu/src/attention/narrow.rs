@@ -268,6 +268,7 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Handled> 
                 if t <= FEW {
                     let rows = q.chunks_exact(d).zip(out.chunks_exact_mut(d));
                     for (i, (q, y)) in rows.enumerate() {
+                        // mutant: decode_sees_ahead_in_bf16
                         let seen = (position + i + 1) * d;
                         // SAFETY: rows of these caches, adjacent, and not written any more.
                         let (k, v) = unsafe { (k.get(0, seen), v.get(0, seen)) };

@@ -124,6 +124,7 @@ impl Tiles {
                 "tileloadd tmm5, [{bottom} + {row} * 1]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tdpbf16ps tmm2, tmm5, tmm6",
+                // mutant: tiles_take_upper_rows_twice
                 "tdpbf16ps tmm3, tmm5, tmm7",
                 "add {top}, {across}",
                 "add {bottom}, {across}",

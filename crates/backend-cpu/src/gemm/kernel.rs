@@ -118,6 +118,7 @@ pub(super) const ROW_UNIT: usize = 4;
 /// Threads may share an output of [`whole_product`] between rows or columns that are multiples of this,
 /// because `matrixmultiply` rounds differently in the ragged tiles at the edges of a call: a multiple of
 /// the heights and widths of its tiles (4 to 16 by machine).
+// mutant: matmul_cut_between_tiles
 pub(super) const WHOLE_UNIT: usize = 48;
 
 /// A left operand: element `(i, l)` is at `start + i·row + l·column`.

@@ -270,6 +270,7 @@ impl Gemm<'_> {
                     let first = across.start + i * wide;
                     let is_first = deep.start == 0;
                     let bias = match self.bias {
+                        // mutant: matmul_bias_with_every_block
                         Some(bias) if is_first => bias[first..].as_ptr(),
                         _ => std::ptr::null(),
                     };
@@ -278,6 +279,7 @@ impl Gemm<'_> {
                         n: wide.min(across.end - first),
                         k: deep.len(),
                         alpha: self.alpha,
+                        // mutant: matmul_beta_with_every_block
                         beta: if is_first { self.beta } else { 1.0 },
                         bias,
                     };

@@ -100,6 +100,7 @@ unsafe fn interleave(from: Source, terms: usize, others: usize) -> [__m512; SIDE
             // SAFETY: elements of row l; those beyond its end, and rows beyond the last, are masked.
             _mm512_cvtepu16_epi32(unsafe { _mm256_maskz_loadu_epi16(mask, at.cast()) })
         };
+        // mutant: pairs_swapped
         let pairs = _mm512_or_si512(row(2 * p), _mm512_slli_epi32::<16>(row(2 * p + 1)));
         *line = _mm512_castsi512_ps(pairs);
     }

@@ -53,6 +53,7 @@ unsafe fn portable(
         for i in 0..SIDE {
             let value = if i < height {
                 // SAFETY: an element of the block.
+                // mutant: packing_forgets_the_factor
                 scale * unsafe { *from.add(i * row + x) }
             } else {
                 0.0
@@ -229,6 +230,7 @@ pub(super) mod avx2 {
         let mut columns = [_mm256_setzero_ps(); LANES];
         for c in 0..4 {
             columns[c] = _mm256_permute2f128_ps::<0x20>(fours[0][c], fours[1][c]);
+            // mutant: avx2_turn_swaps_halves
             columns[4 + c] = _mm256_permute2f128_ps::<0x31>(fours[0][c], fours[1][c]);
         }
         columns

@@ -43,6 +43,7 @@ pub(super) fn run<E: Real, Y: Real>(gemm: &Gemm<'_, E>, y: &mut [Y], par: Par) {
     op_scratch(m * k, |a| {
         for (i, row) in a.chunks_exact_mut(k).enumerate() {
             for (l, a) in row.iter_mut().enumerate() {
+                // mutant: matmul_ignores_the_transpose
                 *a = gemm.a[l * m + i].load();
             }
         }
@@ -82,6 +83,7 @@ fn by_stretches<E: Real, Y: Real>(gemm: &Gemm<'_, E>, a: &[f32], y: &mut [Y], pa
         let parts = (0..stretches, RowsMut(&mut *sums, m * n));
         let stretch = |(which, sums): (Range<usize>, RowsMut<'_>)| {
             for (s, sums) in which.clone().zip(sums.0.chunks_exact_mut(m * n)) {
+                // mutant: stretches_of_equal_length
                 let terms = k * s / stretches..k * (s + 1) / stretches;
                 streams(a, k, terms, gemm.b, n, sums);
             }
@@ -101,6 +103,7 @@ fn by_stretches<E: Real, Y: Real>(gemm: &Gemm<'_, E>, a: &[f32], y: &mut [Y], pa
             let columns = units.start * UNIT..(units.end * UNIT).min(n);
             for i in 0..m {
                 let sum = |stretch: usize| part(sums, (stretch * m + i) * n, &columns);
+                // mutant: sums_of_threads_are_left_out
                 for pair in additions(stretches).filter(|pair| added & 1 << pair.right == 0) {
                     add(sum(pair.right), sum(pair.left));
                 }
@@ -243,6 +246,7 @@ simd! {
         n: usize,
         sums: &mut [f32],
     ) {
+        // mutant: matmul_stale_scratch
         sums.fill(0.0);
         // Each stream is a run of rows, so that it goes on in memory where its last row ended.
         let run = terms.len() / STREAMS;
@@ -287,6 +291,7 @@ simd! {
     /// `sum ← sum + x`.
     fn add(x: &[f32], sum: &mut [f32]) {
         for (sum, x) in sum.iter_mut().zip(x) {
+            // mutant: stretches_overwrite_each_other
             *sum += x;
         }
     }

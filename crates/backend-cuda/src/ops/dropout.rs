@@ -26,6 +26,7 @@ pub(crate) fn dropout(cuda: &Cuda, op: &mut Dropout<'_>) -> Result<Handled> {
     let x = input(op.x, "dropout", "x")?;
     let y = output(&mut op.y, "dropout", "y")?;
     let random = input(op.random, "dropout", "random")?;
+    // mutant: host_reads_random_words
     let aligned = wide::aligned(&[x, y]) && row.is_multiple_of(4);
     let [threshold, scale] = mask_arguments(op.rate);
     cuda.launch(

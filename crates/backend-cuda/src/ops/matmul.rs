@@ -327,6 +327,7 @@ impl Plan {
             (Types::F32, Way::Rows(1)) => rows!("_1_f32"),
             (Types::F32, Way::Rows(_)) => rows!("_4_f32"),
             (_, Way::Tiles(64)) => transposed!("_64_bf16"),
+            // mutant: large_tiles_by_the_small_kernel
             (_, Way::Tiles(_)) => transposed!("_128_bf16"),
             (_, Way::Rows(1)) => rows!("_1_bf16"),
             (_, Way::Rows(_)) => rows!("_4_bf16"),

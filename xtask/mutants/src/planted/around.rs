@@ -3,17 +3,17 @@
 //! names the test that must fail.
 
 use super::{Copy, end, output, read, write};
+use crate::anchors::{Anchors, planted};
 use std::process::Command;
 
 /// One mistake.
 #[derive(Debug)]
 pub(super) struct Around {
+    /// Of the anchor, too.
     pub(super) name: &'static str,
     /// What is wrong, in one line.
     pub(super) about: &'static str,
-    /// From the top of the workspace.
-    pub(super) file: &'static str,
-    /// What is replaced; the file has it once.
+    /// What is replaced: it begins in the line below the anchor.
     pub(super) old: &'static str,
     pub(super) new: &'static str,
     /// The package, then arguments of `cargo test`: what must fail.
@@ -27,7 +27,6 @@ pub(super) const FAULTS: &[Around] = &[
     Around {
         name: "large_tiles_by_the_small_kernel",
         about: "on a large GPU the small bf16 kernel is launched for large tiles",
-        file: "crates/backend-cuda/src/ops/matmul.rs",
         old: "(_, Way::Tiles(_)) => transposed!(\"_128_bf16\")",
         new: "(_, Way::Tiles(_)) => transposed!(\"_64_bf16\")",
         test: &[
@@ -41,7 +40,6 @@ pub(super) const FAULTS: &[Around] = &[
     Around {
         name: "captures_hold_nobody_off",
         about: "another thread destroys a device in the middle of a capture",
-        file: "crates/backend-cuda/src/captures.rs",
         old: "let outermost = HERE.get() == 0;",
         new: "let outermost = false;",
         test: &["latimer-backend-cuda", "--test", "captures"],
@@ -50,7 +48,6 @@ pub(super) const FAULTS: &[Around] = &[
     Around {
         name: "a_capture_that_fails_ends_the_run",
         about: "a step that the device cannot record is an error",
-        file: "crates/trainer/src/launch.rs",
         old: "Err(error) => self.refusal = Some(refusal(&error)),",
         new: "Err(error) => return Err(error),",
         test: &["latimer-tests", "--test", "failed_capture"],
@@ -59,7 +56,6 @@ pub(super) const FAULTS: &[Around] = &[
     Around {
         name: "a_panic_leaves_the_capture_open",
         about: "a capture whose step fails is not ended",
-        file: "crates/backend-cuda/src/graph.rs",
         old: "        let _ = Self::ended(self.0);",
         new: "",
         test: &["latimer-backend-cuda", "--test", "captures"],
@@ -69,18 +65,18 @@ pub(super) const FAULTS: &[Around] = &[
 
 impl Around {
     pub(super) fn planted(&self, text: &str) -> Result<String, String> {
-        super::planted(self.file, text, self.old, self.new)
+        planted(text, self.name, self.old, self.new)
     }
 
     /// Its test without the fault, which must pass, and with it; how the test fails, or why that is not
     /// enough.
-    pub(super) fn judge(&self, copy: &Copy) -> Result<String, String> {
+    pub(super) fn judge(&self, copy: &Copy, anchors: &Anchors) -> Result<String, String> {
         let before = output(&mut self.test(copy))?;
         if !before.passed {
             let said = end(&before.text);
             return Err(format!("without the fault the test fails already:\n{said}"));
         }
-        let file = copy.tree.join(self.file);
+        let file = copy.tree.join(anchors.file(self.name)?);
         let text = read(&file)?;
         write(&file, self.planted(&text)?.as_bytes())?;
         let built = output(self.test(copy).arg("--no-run"));

@@ -150,6 +150,7 @@ unsafe fn block<const V: usize>(
             left: Left::Upright(tile.as_ptr().wrapping_add(from)),
             right: right.from(from),
             out,
+            // mutant: backward512_adds_to_old_gradients
             before: match if head.causal { first < top } else { top > 0 } {
                 true => Before::Sum,
                 false => Before::Nothing,
@@ -294,8 +295,10 @@ unsafe fn pairs<const ROWS: usize, const V: usize>(p: Pairs, lse: &[__m512], del
                 // SAFETY: within the mask.
                 let mask = unsafe { load(mask.add(j * p.lanes + v * LANES)) };
                 let gradient = _mm512_fmsub_ps(mask, gradients[v], delta[v]);
+                // mutant: backward512_keeps_what_was_dropped
                 (_mm512_mul_ps(weight, mask), gradient)
             } else {
+                // mutant: backward512_without_delta
                 (weight, _mm512_sub_ps(gradients[v], delta[v]))
             };
             let gradient = _mm512_mul_ps(_mm512_mul_ps(weight, gradient), scale);

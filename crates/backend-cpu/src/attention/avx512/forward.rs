@@ -54,6 +54,7 @@ unsafe fn block<const V: usize>(
     let (mask, line) = rest.split_at_mut(KEYS * lanes);
     let (q, y) = (head.q.from(top), head.y.from(top));
     // SAFETY: these rows of q, by the caller's promise.
+    // mutant: tile512_scale_missing
     unsafe { pack(q, queries, d, lanes, head.scale * LOG2_E, packed) };
     let seen = head.reach(top + queries - 1);
     let mut most = [_mm512_set1_ps(f32::NEG_INFINITY); V];
@@ -88,6 +89,7 @@ unsafe fn block<const V: usize>(
         if first > 0 {
             for v in 0..V {
                 let change = power_of_two(_mm512_sub_ps(before[v], most[v]), u16::MAX);
+                // mutant: tile512_total_never_shrinks
                 total[v] = _mm512_mul_ps(total[v], change);
                 // SAFETY: 16 floats of 32.
                 unsafe { _mm512_storeu_ps(shrink[v * LANES..].as_mut_ptr(), change) };
@@ -130,7 +132,9 @@ unsafe fn block<const V: usize>(
             right: head.v.from(first),
             out: y,
             before: match first {
+                // mutant: tile512_adds_to_old_output
                 0 => Before::Nothing,
+                // mutant: tile512_never_shrinks
                 _ => Before::Scaled(&shrink),
             },
             after: last.then_some(&factors),
@@ -240,6 +244,7 @@ unsafe fn scores<const ROWS: usize, const V: usize>(s: Scores, most: &mut [__m51
     if s.hidden + ROWS as i32 > 1 {
         for (j, sums) in sums.iter_mut().enumerate() {
             for (v, sum) in sums.iter_mut().enumerate() {
+                // mutant: tile512_sees_one_key_ahead
                 let sees = _mm512_set1_epi32(s.hidden + j as i32 - (v * LANES) as i32);
                 let blind = _mm512_cmplt_epi32_mask(lane, sees);
                 *sum = _mm512_mask_mov_ps(*sum, blind, _mm512_set1_ps(f32::NEG_INFINITY));

@@ -38,6 +38,7 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize, const FULL: bool, const 
     b: Right,
     c: Output,
 ) {
+    // mutant: avx2_tile_writes_one_past_the_end
     let last = mask(p.n - LANES * (VECTORS - 1));
     let load = |from: *const f32, v: usize| {
         // SAFETY: a vector of a row; lanes beyond its columns are masked.

@@ -36,6 +36,7 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize, const FULL: bool, const 
     b: Right,
     c: Output,
 ) {
+    // mutant: tile_writes_one_past_the_end
     let mask: __mmask16 = u16::MAX >> (LANES * VECTORS - p.n);
     let of = |v: usize| {
         if FULL || v + 1 < VECTORS {

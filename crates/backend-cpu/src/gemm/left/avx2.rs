@@ -82,6 +82,7 @@ unsafe fn copy(from: *const f32, count: usize, to: *mut f32) {
             at += $size;
         }
     )* } }
+    // mutant: avx2_packed_tile_lacks_a_row
     some!(4 2 1);
     debug_assert_eq!(at, count, "a tile has less than 8 rows");
 }
@@ -96,6 +97,7 @@ unsafe fn turn(a: Left, rows: usize, terms: usize, height: usize, to: *mut f32) 
     let mut lines = [_mm256_setzero_ps(); LANES];
     for (i, line) in lines.iter_mut().enumerate() {
         // The last row again beyond it: a constant number of lines stays in registers.
+        // mutant: avx2_packed_tile_repeats_a_row
         let from = a.start.wrapping_add(i.min(rows - 1) * a.row);
         // SAFETY: these terms of a row.
         *line = unsafe { load(from, terms) };

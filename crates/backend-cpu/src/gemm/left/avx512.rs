@@ -22,6 +22,7 @@ pub(super) unsafe fn pack(a: Left, rows: usize, terms: usize, height: usize, to:
         for first in (0..terms).step_by(DEPTH) {
             let some = first..(first + DEPTH).min(terms);
             for top in (0..rows).step_by(height) {
+                // mutant: packed_tile_lacks_a_row
                 let mask = mask(height.min(rows - top));
                 for l in some.clone() {
                     let from = a.start.wrapping_add(top + l * a.column);
@@ -63,6 +64,7 @@ unsafe fn turn(a: Left, rows: usize, terms: Range<usize>, height: usize, to: *mu
     let mut lines = [_mm512_setzero_ps(); LANES];
     for (i, line) in lines.iter_mut().enumerate() {
         // The last row again beyond it: a constant number of lines stays in registers.
+        // mutant: packed_tile_repeats_a_row
         let from = a.start.wrapping_add(i.min(rows - 1) * a.row + terms.start);
         // SAFETY: these terms of a row; lanes beyond them are masked.
         *line = unsafe { _mm512_maskz_loadu_ps(across, from) };
