@@ -19,8 +19,8 @@ usage: cargo xtask COMMAND [ARGS]
 
 developers' tasks:
   test [ARGS]   build and run every test of the workspace; ARGS go to cargo test
-  ci            what must hold before a commit: tidy, kernels, format, lints, features, tests, docs,
-                outside, packages
+  ci            what must hold before a commit, as `.ci/run` checks it: tidy, format, lints, kernels,
+                tests, docs, outside, packages
   tidy          finds long files, notes left in sources, missing READMEs, paths of one machine
   outside       builds, runs and tests the projects of tests/outside, one for each crate alone
   faults [NAME|cpu|kernels|around]
