@@ -159,6 +159,9 @@ impl Coverage {
             dtype,
             ..Case::new(strategies::smallest(op))
         };
+        if !case.facts().has_main_type(dtype) {
+            return false;
+        }
         let meant = case.operands().and_then(|o| oracle::meaning(&case, &o));
         meant.is_ok()
     }

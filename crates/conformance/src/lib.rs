@@ -26,6 +26,7 @@ mod build;
 pub mod case;
 pub mod check;
 mod coverage;
+mod facts;
 pub mod gradcheck;
 mod memory;
 mod misfits;

@@ -1,8 +1,8 @@
 //! Operands on a device, with guards around them.
 
-use crate::build::Bound;
 use crate::case::Layout;
 use crate::operands::{Operand, Role};
+use latimer_tensor::op::Parts;
 use latimer_tensor::{DType, Device, Result, Tensor};
 
 /// Every byte of a guard: NaN in all float types, no legal id in `U32`, so that reading one shows
@@ -103,7 +103,7 @@ impl Memory {
     pub(crate) fn with<R>(
         &mut self,
         operands: &[Operand],
-        work: impl FnOnce(Bound<'_>) -> Result<R>,
+        work: impl FnOnce(Parts<'_>) -> Result<R>,
     ) -> Result<R> {
         let mut parts = Vec::new();
         for block in &mut self.blocks {
@@ -116,10 +116,7 @@ impl Memory {
                 (rest, at) = (tail, first + shape.numel());
             }
         }
-        let mut bound = Bound {
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-        };
+        let mut bound = Parts::default();
         for (operand, part) in &mut parts {
             if operand.role == Role::In {
                 let part: &_ = part;

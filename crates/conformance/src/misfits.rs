@@ -1,14 +1,20 @@
-//! Operands and attributes that do not fit, made from a case that does. Which error is the right
-//! answer to each is [`crate::blame`]'s.
+//! Operands and attributes that do not fit, made from a case that does: whether they fit, the
+//! operation's own check says. Which error is the right answer to each is [`crate::blame`]'s.
 
 use crate::blame::Change;
-use crate::case::{Attributes, Case, Layout};
+use crate::case::{Case, Layout};
 use crate::check::{Failure, Property};
+use crate::facts::Source;
 use crate::memory::Memory;
 use crate::operands::{Operand, Role};
-use latimer_tensor::op::{Over, ReduceKind};
+use crate::oracle;
+use latimer_tensor::op::Value;
+use latimer_tensor::op::table::DTypeRule;
 use latimer_tensor::{DType, Device, DryRun, Result, Shape};
 use std::cell::Cell;
+
+/// An attribute that has another value than in the case.
+type But = Option<(&'static str, Value)>;
 
 /// Changes the case in every way that must be answered with an error, and says how many those are.
 pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Failure>> {
@@ -26,9 +32,9 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Fai
     let operands = case.operands().map_err(|error| fail(error.to_string()))?;
     let tried = Cell::new(0);
     let refused =
-        |case: &Case, operands: &[Operand], foreign: Option<(usize, &Device)>, change: Change| {
+        |operands: &[Operand], foreign: Option<(usize, &Device)>, but: But, change: Change| {
             tried.set(tried.get() + 1);
-            let (op, result) = attempt(device, case, operands, foreign);
+            let (op, result) = attempt(device, case, operands, foreign, but);
             match result {
                 Err(error) if change.is_told_by(&error, op, operands) => Ok(()),
                 Err(error) => Err(fail(format!("{change} is answered with `{error}`"))),
@@ -38,42 +44,47 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Fai
     for (i, operand) in operands.iter().enumerate() {
         let (name, shape, dtype) = (operand.name, operand.shape, operand.dtype);
         for to in other_shapes(shape) {
-            if !shape_fits_too(&case.attributes, name, shape, to) {
+            let changed = with(&operands, i, to, dtype);
+            if oracle::checked(case, &changed).is_err() {
                 let change = Change::Shape {
                     operand: name,
                     from: shape,
                     to,
                 };
-                refused(case, &with(&operands, i, to, dtype), None, change)?;
+                refused(&changed, None, None, change)?;
             }
         }
         for to in [DType::F32, DType::Bf16, DType::U32] {
-            if to != dtype && !dtype_fits_too(case, name, to) {
+            let changed = with(&operands, i, shape, to);
+            if oracle::checked(case, &changed).is_err() {
                 let change = Change::DType {
                     operand: name,
                     from: dtype,
                     to,
                 };
-                refused(case, &with(&operands, i, shape, to), None, change)?;
+                refused(&changed, None, None, change)?;
             }
         }
         // An operand without elements, or one that this use does not read, may go unnoticed.
-        let idle = name == "random"
-            && matches!(case.attributes, Attributes::Dropout { rate, .. } if rate == 0.0);
+        let idle = name == "random" && case.facts().attribute("rate") == Some(Value::F32(0.0));
         if operands.iter().all(|o| o.shape.numel() > 0) && !idle {
             let other = Device::new(DryRun::default());
             let change = Change::Memory { operand: name };
-            refused(case, &operands, Some((i, &other)), change)?;
+            refused(&operands, Some((i, &other)), None, change)?;
         }
     }
-    for (attributes, attribute) in misfits(&case.attributes) {
-        let changed = Case {
-            attributes,
-            ..case.clone()
-        };
-        refused(&changed, &operands, None, Change::Attribute { attribute })?;
+    let facts = case.facts();
+    for but in facts.wrong_attributes() {
+        let change = Change::Attribute { attribute: but.0 };
+        refused(&operands, None, Some(but), change)?;
     }
-    if let Some((name, id)) = ids(&case.attributes) {
+    let ids = facts.given().find_map(|at| match facts.source_of(at) {
+        Some(&Source::Ids(end)) if facts.table.operands[at].dtype == DTypeRule::Is(DType::U32) => {
+            Some((facts.table.operands[at].name, end))
+        }
+        _ => None,
+    });
+    if let Some((name, id)) = ids {
         let mut changed = operands.clone();
         let found = changed.iter_mut().find(|operand| operand.name == name);
         if let Some(operand) = found.filter(|operand| !operand.bytes.is_empty()) {
@@ -84,7 +95,7 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Fai
                 id,
                 position: last / 4,
             };
-            refused(case, &changed, None, change)?;
+            refused(&changed, None, None, change)?;
         }
     }
     Ok(tried.get())
@@ -96,12 +107,13 @@ fn attempt(
     case: &Case,
     operands: &[Operand],
     foreign: Option<(usize, &Device)>,
+    but: But,
 ) -> (&'static str, Result<()>) {
     let mut name = case.name();
     let mut run = || {
         let mut memory = Memory::place(device, operands, case.layout, 0, foreign)?;
         memory.with(operands, |bound| {
-            let op = case.op(bound);
+            let op = case.op_but(bound, but);
             name = op.name();
             device.run(op)
         })?;
@@ -139,193 +151,4 @@ fn other_shapes(shape: Shape) -> Vec<Shape> {
         others.push(Shape::new(&dims[1..]));
     }
     others
-}
-
-/// Whether an operand may have this other shape while all others keep theirs.
-fn shape_fits_too(attributes: &Attributes, name: &str, shape: Shape, other: Shape) -> bool {
-    let same_rank = shape.rank() == other.rank();
-    match (attributes, name) {
-        (Attributes::Fill { .. }, _) | (Attributes::SumSquares { .. }, "x") => true,
-        (Attributes::Binary { shape, .. }, "b") => shape.dims().ends_with(other.dims()),
-        // Longer along the axis, and the part lies within it still.
-        (
-            &Attributes::Slice {
-                shape: x,
-                axis,
-                first,
-                ..
-            },
-            _,
-        ) => {
-            let along = same_rank
-                && (0..shape.rank()).all(|i| i == axis || other.dims()[i] == shape.dims()[i]);
-            along && (name == "x" || first + other.dims()[axis] <= x.dims()[axis])
-        }
-        (Attributes::Reduce { over, .. }, "x") => match over {
-            Over::Rows => other.columns() == shape.columns(),
-            Over::Columns => other.rows() == shape.rows(),
-        },
-        (Attributes::ArgMax { .. }, "x") | (Attributes::CrossEntropy { .. }, "logits") => {
-            // More columns, beyond the valid ones.
-            same_rank && other.rows() == shape.rows()
-        }
-        (Attributes::Embedding { .. }, "wte" | "wpe")
-        | (Attributes::EmbeddingBackward { .. }, "dwte" | "dwpe") => {
-            // More rows than there are ids or positions.
-            same_rank && other.columns() == shape.columns()
-        }
-        _ => false,
-    }
-}
-
-fn narrow(dtype: DType) -> bool {
-    matches!(dtype, DType::Bf16 | DType::F16)
-}
-
-/// Whether a sum of such terms may have this type.
-fn is_sum(sum: DType, terms: DType) -> bool {
-    sum == terms || (sum == DType::F32 && narrow(terms))
-}
-
-/// Whether an operand may have this other type while all others keep theirs.
-fn dtype_fits_too(case: &Case, name: &str, other: DType) -> bool {
-    match (&case.attributes, name) {
-        (Attributes::Fill { .. } | Attributes::Cast { .. }, _) => true,
-        (Attributes::SumSquares { .. } | Attributes::ArgMax { .. }, "x") => other.is_float(),
-        (Attributes::CrossEntropy { .. }, "logits") => other.is_float() && case.dtype != DType::F64,
-        (Attributes::Matmul { .. }, "y") => is_sum(other, case.dtype),
-        (Attributes::Reduce { .. }, "y") => is_sum(other, case.dtype),
-        (Attributes::Reduce { f32_sum, .. }, "x") => {
-            let y = if *f32_sum && narrow(case.dtype) {
-                DType::F32
-            } else {
-                case.dtype
-            };
-            other.is_float() && is_sum(y, other)
-        }
-        (Attributes::EmbeddingBackward { .. }, "dy") => other.is_float(),
-        (Attributes::EmbeddingBackward { positions, .. }, "dwte") => {
-            other.is_float() && positions.is_none()
-        }
-        (Attributes::LayerNormBackward { bias, .. }, "dweight") => other.is_float() && !bias,
-        _ => false,
-    }
-}
-
-/// The operand of ids and the first that names no row.
-fn ids(attributes: &Attributes) -> Option<(&'static str, usize)> {
-    match *attributes {
-        Attributes::Embedding { v, .. } | Attributes::EmbeddingBackward { v, .. } => {
-            Some(("ids", v))
-        }
-        Attributes::CrossEntropy { valid_columns, .. } => Some(("targets", valid_columns)),
-        _ => None,
-    }
-}
-
-/// The attributes with one that is out of its range, and its name.
-fn misfits(attributes: &Attributes) -> Vec<(Attributes, &'static str)> {
-    let mut found = Vec::new();
-    let mut but = |change: &dyn Fn(&mut Attributes) -> Option<&'static str>| {
-        let mut changed = attributes.clone();
-        if let Some(name) = change(&mut changed) {
-            found.push((changed, name));
-        }
-    };
-    /// Sets a field, and gives its name.
-    macro_rules! set {
-        ($field:ident = $wrong:expr) => {{
-            *$field = $wrong;
-            Some(stringify!($field))
-        }};
-        ($a:ident.$field:ident = $wrong:expr) => {{
-            $a.$field = $wrong;
-            Some(stringify!($field))
-        }};
-    }
-    but(&|a| match a {
-        Attributes::Permute { shape, axes } if shape.rank() > 1 => {
-            axes[1] = axes[0];
-            Some("axes")
-        }
-        Attributes::Reduce {
-            kind: ReduceKind::Max,
-            accumulate,
-            ..
-        } => set!(accumulate = true),
-        Attributes::Axpby { alpha, .. } => set!(alpha = f32::NAN),
-        Attributes::Embedding {
-            positions: Some(spare),
-            first_position,
-            ..
-        } => set!(first_position = *first_position + *spare + 1),
-        Attributes::LayerNorm { eps, .. }
-        | Attributes::AddLayerNorm { eps, .. }
-        | Attributes::AdamW { eps, .. } => set!(eps = 0.0),
-        Attributes::AttentionDecode {
-            position, room, t, ..
-        } => set!(position = *room + 1 - *t),
-        Attributes::ClipScale { max_norm } => set!(max_norm = 0.0),
-        Attributes::Slice { shape, axis, .. } | Attributes::Concat { shape, axis, .. } => {
-            set!(axis = shape.rank())
-        }
-        _ => None,
-    });
-    but(&|a| match a {
-        Attributes::Slice {
-            shape,
-            axis,
-            first,
-            length,
-        } => set!(first = shape.dims()[*axis] - *length + 1),
-        Attributes::AdamW { beta2, .. } => set!(beta2 = 1.0),
-        _ => None,
-    });
-    but(&|a| match a {
-        Attributes::AttentionDecode { position, .. } => set!(position = usize::MAX),
-        Attributes::Slice { first, .. } => set!(first = usize::MAX),
-        Attributes::Embedding {
-            positions: Some(_),
-            first_position,
-            ..
-        } => set!(first_position = usize::MAX),
-        _ => None,
-    });
-    for wrong in [0, usize::MAX] {
-        but(&|a| match a {
-            Attributes::ArgMax { valid_columns, .. }
-            | Attributes::Softmax { valid_columns, .. }
-            | Attributes::CrossEntropy { valid_columns, .. } => set!(valid_columns = wrong),
-            _ => None,
-        });
-    }
-    for wrong in [f32::NAN, 1.0, -0.1] {
-        but(&|a| match a {
-            Attributes::Dropout { rate, .. } => set!(rate = wrong),
-            Attributes::Attention(a) | Attributes::AttentionBackward(a) => set!(a.rate = wrong),
-            Attributes::AdamW { beta1, .. } => set!(beta1 = wrong),
-            _ => None,
-        });
-    }
-    for wrong in [f32::NAN, f32::INFINITY] {
-        but(&|a| match a {
-            Attributes::Softmax { scale, .. }
-            | Attributes::SoftmaxBackward { scale, .. }
-            | Attributes::AttentionDecode { scale, .. } => set!(scale = wrong),
-            Attributes::Attention(a) | Attributes::AttentionBackward(a) => set!(a.scale = wrong),
-            Attributes::CrossEntropy { gradient, .. } => set!(gradient = Some(wrong)),
-            _ => None,
-        });
-    }
-    but(&|a| match a {
-        Attributes::Attention(a) | Attributes::AttentionBackward(a) => set!(a.n_head = 0),
-        Attributes::AdamW { weight_decay, .. } => set!(weight_decay = -1.0),
-        Attributes::Matmul { alpha, .. } => set!(alpha = f32::NAN),
-        _ => None,
-    });
-    but(&|a| match a {
-        Attributes::Axpby { beta, .. } | Attributes::Matmul { beta, .. } => set!(beta = f32::NAN),
-        _ => None,
-    });
-    found
 }

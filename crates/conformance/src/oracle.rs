@@ -21,6 +21,11 @@ pub(crate) fn meaning(case: &Case, operands: &[Operand]) -> Result<Vec<Written>>
     })
 }
 
+/// Whether the operands fit the operation, values aside.
+pub(crate) fn checked(case: &Case, operands: &[Operand]) -> Result<()> {
+    placed(case, operands, |_, _| Ok(()))
+}
+
 /// What the naive evaluation writes, unrounded but for what it does in `f32`; see [`naive`].
 pub(crate) fn naive(case: &Case, operands: &[Operand]) -> Result<Vec<naive::Output>> {
     placed(case, operands, |op, host| naive::outputs(op, &host))

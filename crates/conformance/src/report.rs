@@ -65,7 +65,7 @@ fn asked(device: &Device, case: &Case) -> Result<Option<bool>> {
     let mut memory = Memory::place(device, &operands, Layout::Apart { lead: 64 }, 0, None)?;
     memory.with(&operands, |bound| {
         let mut op = case.op(bound);
-        if op.check().is_err() {
+        if op.check().is_err() || !case.facts().has_main_type(case.dtype) {
             return Ok(None);
         }
         Ok(Some(device.backend().run(&mut op)? == Handled::Done))

@@ -105,6 +105,13 @@ const OUTPUTS: [&str; Custom::MAX_OPERANDS] = [
     "output0", "output1", "output2", "output3", "output4", "output5", "output6", "output7",
 ];
 
+impl<'a> Custom<'a> {
+    /// Which operation it is cannot be said by name.
+    pub(super) fn assemble(_parts: &mut super::Parts<'a>) -> Option<Self> {
+        None
+    }
+}
+
 impl Custom<'_> {
     /// The most inputs, and the most outputs.
     pub const MAX_OPERANDS: usize = 8;

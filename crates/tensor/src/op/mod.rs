@@ -55,7 +55,7 @@ pub use reduce::{ArgMax, Over, Reduce, ReduceKind};
 pub use slice::{Slice, SliceBlocks};
 pub(crate) use slice::{axis_is, with_length};
 pub use softmax::{Softmax, SoftmaxBackward};
-pub use table::Table;
+pub use table::{Table, Value};
 
 use crate::{Error, Host, Result, Shape, View, ViewMut};
 
@@ -132,6 +132,34 @@ pub trait OpSpec: Declared {
     fn flops(&self) -> u64;
 }
 
+/// Operands and attributes by their names, of which [`Op::assemble`] makes an operation.
+#[derive(Debug, Default)]
+pub struct Parts<'a> {
+    /// What is read only.
+    pub inputs: Vec<(&'static str, View<'a>)>,
+    /// What is written.
+    pub outputs: Vec<(&'static str, ViewMut<'a>)>,
+    /// The attributes.
+    pub attributes: Vec<(&'static str, Value)>,
+}
+
+impl<'a> Parts<'a> {
+    fn input(&self, name: &str) -> Option<View<'a>> {
+        let found = self.inputs.iter().find(|(given, _)| *given == name);
+        found.map(|(_, view)| *view)
+    }
+
+    fn output(&mut self, name: &str) -> Option<ViewMut<'a>> {
+        let at = self.outputs.iter().position(|(given, _)| *given == name)?;
+        Some(self.outputs.swap_remove(at).1)
+    }
+
+    fn attribute<T: table::Attribute>(&self, name: &str) -> Option<T> {
+        let found = self.attributes.iter().find(|(given, _)| *given == name);
+        found.and_then(|(_, value)| T::from_value(*value))
+    }
+}
+
 /// Declares an operation: the struct with its operands and attributes, what is asked of them (see
 /// [`table`]), and the visit of the operands.
 ///
@@ -160,6 +188,15 @@ macro_rules! op { (
             pub $operand: $crate::op::operand_of!('a $access),
         )*
         $( $(#[$attribute_about])* pub $attribute: $ty, )*
+    }
+
+    impl<'a> $Op<'a> {
+        pub(crate) fn assemble(parts: &mut $crate::op::Parts<'a>) -> Option<Self> {
+            Some(Self {
+                $( $operand: $crate::op::taken!($access, parts, stringify!($operand)), )*
+                $( $attribute: parts.attribute(stringify!($attribute))?, )*
+            })
+        }
     }
 
     impl $crate::op::Declared for $Op<'_> {
@@ -263,6 +300,26 @@ macro_rules! is_optional {
 }
 pub(crate) use is_optional;
 
+/// An operand out of [`Parts`].
+macro_rules! taken {
+    (In, $parts:ident, $name:expr) => {
+        $parts.input($name)?
+    };
+    (MaybeIn, $parts:ident, $name:expr) => {
+        $parts.input($name)
+    };
+    (MaybeOut, $parts:ident, $name:expr) => {
+        $parts.output($name)
+    };
+    (MaybeInOut, $parts:ident, $name:expr) => {
+        $parts.output($name)
+    };
+    ($access:ident, $parts:ident, $name:expr) => {
+        $parts.output($name)?
+    };
+}
+pub(crate) use taken;
+
 /// Shape and type of an operand, `None` if it is missing.
 macro_rules! given {
     (MaybeIn, $view:expr) => {
@@ -332,6 +389,18 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
     $(impl<'a> From<$name<'a>> for Op<'a> {
         fn from(op: $name<'a>) -> Self { Op::$name(op) }
     })*
+
+    impl<'a> Op<'a> {
+        /// The operation of this name, of these operands and attributes; `None` if there is no such
+        /// operation, or something is missing or of another kind. Nothing is checked.
+        #[must_use]
+        pub fn assemble(name: &str, mut parts: Parts<'a>) -> Option<Self> {
+            $(if name == <$name<'static> as Declared>::TABLE.name {
+                return $name::assemble(&mut parts).map(Self::$name);
+            })*
+            None
+        }
+    }
 
     impl Op<'_> {
         /// The names of all operations; those from outside are all `custom`.

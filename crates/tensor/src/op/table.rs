@@ -7,6 +7,10 @@
 //! How shapes and types are written is in [`notation`].
 
 pub mod notation;
+mod value;
+
+pub(crate) use value::Attribute;
+pub use value::Value;
 
 use crate::{DType, Error, Result, Shape};
 
@@ -189,6 +193,28 @@ impl ShapeRule {
 impl Axes {
     fn tail(&self) -> &[Length] {
         &self.tail[..self.len]
+    }
+
+    /// The shape with these lengths and leading axes.
+    #[must_use]
+    pub fn shape(&self, length: &dyn Fn(char) -> usize, leading: Shape, is_turned: bool) -> Shape {
+        let axes = if is_turned { self.turned() } else { *self };
+        let (mut dims, mut rank) = ([1; Shape::MAX_RANK], 0);
+        let leading = if axes.leading == 0 {
+            &[]
+        } else {
+            leading.dims()
+        };
+        let tail = axes.tail().iter().map(|each| {
+            let letters = each.letters.iter().filter(|letter| **letter != 0);
+            let lengths = letters.map(|letter| length(char::from(*letter)));
+            each.factor * lengths.product::<usize>()
+        });
+        for len in leading.iter().copied().chain(tail) {
+            dims[rank] = len;
+            rank += 1;
+        }
+        Shape::new(&dims[..rank])
     }
 
     /// The same, the last two the other way round.
@@ -524,45 +550,6 @@ impl Table {
         }
     }
 }
-
-/// The value of an attribute as a number, for its [`Range`].
-pub(crate) trait Attribute {
-    fn number(&self) -> f64;
-}
-
-macro_rules! numbers {
-    ($($ty:ty),*) => { $(impl Attribute for $ty {
-        fn number(&self) -> f64 { *self as f64 }
-    })* };
-}
-numbers!(f32, f64, usize, u32);
-
-impl Attribute for bool {
-    fn number(&self) -> f64 {
-        f64::from(u8::from(*self))
-    }
-}
-
-impl Attribute for Option<f32> {
-    /// 0 for none, which every range has that a missing factor can be in.
-    fn number(&self) -> f64 {
-        self.unwrap_or(0.0).into()
-    }
-}
-
-macro_rules! kinds {
-    ($($ty:ty),*) => { $(impl Attribute for $ty {
-        /// Every one is in its range.
-        fn number(&self) -> f64 { 0.0 }
-    })* };
-}
-kinds!(
-    super::UnaryKind,
-    super::BinaryKind,
-    super::ReduceKind,
-    super::Over,
-    [usize; 4]
-);
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,68 @@
+//! The values of attributes, by type.
+
+use crate::op::{BinaryKind, Over, ReduceKind, UnaryKind};
+
+/// The value of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs, reason = "each is named as its type")]
+pub enum Value {
+    F32(f32),
+    F64(f64),
+    Usize(usize),
+    U32(u32),
+    Bool(bool),
+    /// A factor that may be missing.
+    MaybeF32(Option<f32>),
+    Axes([usize; 4]),
+    UnaryKind(UnaryKind),
+    BinaryKind(BinaryKind),
+    ReduceKind(ReduceKind),
+    Over(Over),
+}
+
+/// What may be an attribute.
+pub(crate) trait Attribute: Sized {
+    /// As a number, for its [`Range`]; 0 for what is no number.
+    fn number(&self) -> f64;
+
+    /// The value, if it is of this type.
+    fn from_value(value: Value) -> Option<Self>;
+}
+
+macro_rules! attributes {
+    ($($variant:ident($ty:ty), $value:ident => $number:expr;)*) => { $(
+        impl Attribute for $ty {
+            fn number(&self) -> f64 {
+                let $value = *self;
+                $number
+            }
+
+            fn from_value(value: Value) -> Option<Self> {
+                match value {
+                    Value::$variant(value) => Some(value),
+                    _ => None,
+                }
+            }
+        }
+
+        impl From<$ty> for Value {
+            fn from(value: $ty) -> Self {
+                Self::$variant(value)
+            }
+        }
+    )* };
+}
+
+attributes! {
+    F32(f32), value => value.into();
+    F64(f64), value => value;
+    Usize(usize), value => value as f64;
+    U32(u32), value => value.into();
+    Bool(bool), value => u8::from(value).into();
+    MaybeF32(Option<f32>), value => value.unwrap_or(0.0).into();
+    Axes([usize; 4]), _value => 0.0;
+    UnaryKind(UnaryKind), _value => 0.0;
+    BinaryKind(BinaryKind), _value => 0.0;
+    ReduceKind(ReduceKind), _value => 0.0;
+    Over(Over), _value => 0.0;
+}
