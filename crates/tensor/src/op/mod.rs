@@ -213,6 +213,7 @@ macro_rules! op { (
                     is_optional: $crate::op::is_optional!($access),
                     dtype: DTypeRule::parse($dtype, OPERANDS),
                     shape: ShapeRule::parse($shape, OPERANDS, ATTRIBUTES),
+                    written: [$dtype, $shape],
                     reason: concat!("it must be ", $shape),
                 } ),*],
                 attributes: &[$( AttributeRule {

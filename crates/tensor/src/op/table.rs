@@ -38,6 +38,8 @@ pub struct OperandRule {
     pub dtype: DTypeRule,
     /// Its shape.
     pub shape: ShapeRule,
+    /// Type and shape as they were written.
+    pub written: [&'static str; 2],
     /// "it must be" and the shape as it was written.
     pub reason: &'static str,
 }

@@ -13,6 +13,7 @@ fn table<const N: usize>(
         is_optional: true,
         dtype: DTypeRule::parse(dtype, &names),
         shape: ShapeRule::parse(shape, &names, &attribute_names),
+        written: ["", shape],
         reason: shape,
     });
     let attributes: Vec<AttributeRule> = attributes
