@@ -120,7 +120,7 @@ impl DataFiles {
     /// The texts of all files, each beginning on a line of its own.
     ///
     /// # Errors
-    /// [`Error::TokensForText`], [`Error::ReadData`], [`Error::EmptyData`], [`Error::NotText`].
+    /// [`Error::TokensForText`], [`Error::ReadData`], [`Error::EmptyData`], [`Error::Text`].
     pub fn text(&self) -> Result<String> {
         join(self.text_files()?.iter().map(|file| read_text(file)))
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Training {
     /// The sampled losses of both splits: means over `eval_iters` batches of each, whose windows
-    /// begin anywhere. There are no more batches than a split has tokens for: see [`batches_of`].
+    /// begin anywhere. There are no more batches than a split has tokens for.
     ///
     /// # Errors
     /// The device's failure.
