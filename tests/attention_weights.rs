@@ -7,13 +7,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Mode, Params, Pass, Slab};
+use latimer_autograd::{Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_conformance::tolerance::first_misfit;
 use latimer_nn::{Activation, Error, Gpt, GptConfig, attention_weights};
 use latimer_tensor::op::{Attention, OpSpec};
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{DType, Device, Host, Scalars, Tensor, Written};
+use latimer_tensor::{DType, Device, Host, Tensor, Written};
 
 /// Unit roundoff of f32.
 const U: f64 = f32::EPSILON as f64 / 2.0;
@@ -244,12 +244,11 @@ fn they_are_what_fused_attention_applies() {
     for (name, config) in configs() {
         for device in [Device::reference(), cpu(1), cpu(2)] {
             let (gpt, params) = model(&device, &config);
-            let scalars = Scalars::new(&device).unwrap();
             let ids = ids(&device, 71);
             let all = attention_weights(&gpt, &params, &ids).unwrap();
             assert_eq!(all.len(), config.n_layer);
 
-            let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+            let pass = Pass::evaluate(&params);
             let mut x = pass.embedding(&ids, gpt.wte, gpt.wpe, 0).unwrap(); // [B, T, C]
             for (layer, (block, weights)) in gpt.h.iter().zip(&all).enumerate() {
                 let what = format!("{name} on {}, layer {layer}", device.info().name);
@@ -323,8 +322,7 @@ fn what_does_not_fit_is_refused() {
     let flat = error(&flat).to_string();
     assert!(flat.contains("it must be [B, T]"), "{flat}");
     // A layer by itself, given no batch.
-    let scalars = Scalars::new(&device).unwrap();
-    let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+    let pass = Pass::evaluate(&params);
     let x = Tensor::zeros(&device, [3, 4], DType::F32).unwrap();
     assert!(gpt.h[0].attn.weights(&pass, &x).is_err());
 }

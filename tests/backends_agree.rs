@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{AdamW, Mode, Params, Pass, Slab};
+use latimer_autograd::{AdamW, Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_backend_cuda::Cuda;
 use latimer_nn::{Activation, Gpt, GptConfig};
@@ -139,26 +139,16 @@ impl Drawn {
         params.enable_training().unwrap();
         let mut scalars = Scalars::new(device).unwrap();
         let adamw = AdamW {
-            beta1: 0.9,
-            beta2: 0.99,
-            eps: 1e-8,
-            weight_decay: 0.1,
-            decay_all: false,
-            grad_clip: 1.0,
-        };
-        let [bias1, bias2] = adamw.bias_corrections(1);
-        let values = StepValues {
             lr: 1e-3,
-            bias1,
-            bias2,
-            seed: self.seed,
-            step: 1,
+            beta2: 0.99,
+            ..AdamW::default()
         };
+        let values = adamw.step_values(1, self.seed);
         scalars.set(&values).unwrap();
         let shape = [self.batch, self.config.block_size];
         let ids = Tensor::from_slice(device, &self.ids, shape).unwrap();
         let targets = Tensor::from_slice(device, &self.targets, shape).unwrap();
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let pass = Pass::train(&params, &scalars, 1.0);
         let loss = gpt.loss(&pass, &ids, &targets).unwrap();
         pass.backward(loss.clone()).unwrap();
         let widen = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();

@@ -6,10 +6,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Mode, Params, Pass, Slab};
+use latimer_autograd::{Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_nn::{Generator, Gpt, GptConfig, KvCache};
-use latimer_tensor::{Device, Scalars, Tensor, philox::Stream};
+use latimer_tensor::{Device, Tensor, philox::Stream};
 
 const VOCAB: u64 = 31;
 
@@ -78,7 +78,6 @@ fn cached_logits_are_the_uncached_ones() {
 /// Logits of the last positions when `rows` go on side by side: four tokens each, then one by one.
 fn side_by_side(device: &Device, config: &GptConfig, rows: &[Vec<u32>]) -> Vec<f32> {
     let (gpt, params) = model(device, config);
-    let scalars = Scalars::new(device).unwrap();
     let mut cache = KvCache::with_rows(&params, config, rows.len()).unwrap();
     let mut all = Vec::new();
     let last = rows[0].len();
@@ -89,7 +88,7 @@ fn side_by_side(device: &Device, config: &GptConfig, rows: &[Vec<u32>]) -> Vec<f
             .copied()
             .collect();
         let ids = Tensor::from_slice(device, &fresh, [rows.len(), to - from]).unwrap();
-        let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+        let pass = Pass::evaluate(&params);
         let logits = gpt.decode(&pass, &ids, &mut cache).unwrap();
         assert_eq!(logits.dims(), [rows.len(), config.padded_vocab_size]);
         all.extend(logits.to_vec::<f32>().unwrap());

@@ -1,8 +1,7 @@
 //! A backend from outside: the four required methods over memory of its own, and a GPT trains.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-use latimer_autograd::{Mode, Pass};
-use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Result, View, ViewMut};
-use latimer_tensor::{Scalars, StepValues, Tensor};
+use latimer_autograd::Optimizer;
+use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Result, Tensor, View, ViewMut};
 use latimer_tests::Golden;
 use std::sync::Mutex;
 
@@ -34,20 +33,12 @@ impl Backend for Foreign {
 fn losses(device: &Device) -> std::result::Result<Vec<f32>, latimer_nn::Error> {
     let golden = Golden::gelu_tied();
     let (gpt, mut params) = golden.model(device);
-    let mut scalars = Scalars::new(device)?;
+    let mut optimizer = Optimizer::new(&mut params, golden.adamw())?;
     let ids = Tensor::from_slice(device, &[0u32, 1, 2, 3, 4, 5], [1, 6])?;
     let targets = Tensor::from_slice(device, &[1u32, 2, 3, 4, 5, 6], [1, 6])?;
-    let step = |step| {
-        let [bias1, bias2] = golden.adamw().bias_corrections(step);
-        #[rustfmt::skip] // one line of settings
-        scalars.set(&StepValues { lr: Golden::LR, bias1, bias2, seed: 1, step })?;
-        params.zero_gradients()?;
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
-        let loss = gpt.loss(&pass, &ids, &targets)?;
-        let value = loss.to_vec::<f32>()?[0];
-        pass.backward(loss)?;
-        golden.adamw().update(&mut params, &mut scalars)?;
-        Ok(value)
+    let step = |_| {
+        let loss = optimizer.step(&mut params, |pass| gpt.loss(pass, &ids, &targets))?;
+        Ok(loss.to_vec::<f32>()?[0])
     };
     (1..=8).map(step).collect()
 }

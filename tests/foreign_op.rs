@@ -4,10 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use latimer_autograd::{AdamW, Declarations, Init, LmHead, Mode, Params, Pass};
+use latimer_autograd::{AdamW, Declarations, Init, LmHead, Optimizer, Params, Pass};
 use latimer_backend_cpu::Cpu;
 use latimer_tensor::op::{Computed, Custom, CustomOp};
-use latimer_tensor::{Device, Elementwise, Error, Result, Scalars, StepValues, Tensor};
+use latimer_tensor::{Device, Elementwise, Error, Result, Tensor};
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
@@ -155,36 +155,25 @@ fn a_model_trains_through_it() {
             valid_columns: 4,
         };
         let mut params = Params::new(&device, declarations, 1).unwrap();
-        params.enable_training().unwrap();
-        let mut scalars = Scalars::new(&device).unwrap();
         let adamw = AdamW {
+            lr: 0.1,
             weight_decay: 0.0,
             ..AdamW::default()
         };
+        let mut optimizer = Optimizer::new(&mut params, adamw).unwrap();
         let ids = Tensor::from_slice(&device, &[0u32, 1, 2, 3], [1, 4]).unwrap();
         let targets = Tensor::from_slice(&device, &[1u32, 2, 3, 0], [1, 4]).unwrap();
         let mut losses = Vec::new();
-        for step in 1..=30 {
-            let [bias1, bias2] = adamw.bias_corrections(step);
-            let values = StepValues {
-                lr: 0.1,
-                bias1,
-                bias2,
-                seed: 1,
-                step,
-            };
-            scalars.set(&values).unwrap();
-            params.zero_gradients().unwrap();
-            let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
-            let x = pass.embedding(&ids, wte, None, 0).unwrap(); // [1, 4, 8]
-            let x = pass.linear(&x, middle, None).unwrap();
-            let x = running_sum(&pass, &pass.apply(&x, &silu()).unwrap()).unwrap();
-            let loss = pass.lm_loss(&x, head, &targets).unwrap();
-            losses.push(loss.to_vec::<f32>().unwrap()[0]);
-            pass.backward(loss).unwrap();
+        for _ in 0..30 {
+            let loss = optimizer.step(&mut params, |pass| {
+                let x = pass.embedding(&ids, wte, None, 0)?; // [1, 4, 8]
+                let x = pass.linear(&x, middle, None)?;
+                let x = running_sum(pass, &pass.apply(&x, &silu())?)?;
+                pass.lm_loss(&x, head, &targets)
+            });
+            losses.push(loss.unwrap().to_vec::<f32>().unwrap()[0]);
             // It reached the parameters beneath.
             params.check_gradients().unwrap();
-            adamw.update(&mut params, &mut scalars).unwrap();
         }
         assert!(losses[29] < 0.1 * losses[0], "{losses:?}");
     }

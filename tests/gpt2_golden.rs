@@ -10,10 +10,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Mode, Params, Pass, Slab};
+use latimer_autograd::{Optimizer, Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_nn::{Generator, Sampler, Sampling, attention_weights};
-use latimer_tensor::{Device, Scalars, StepValues, Tensor};
+use latimer_tensor::{Device, Scalars, Tensor};
 use latimer_tests::Golden;
 
 /// Unit roundoff of f32.
@@ -163,7 +163,7 @@ fn logits_loss_and_gradients(golden: &Golden, name: &str, device: &Device) {
     let scalars = Scalars::new(device).unwrap();
     let (ids, targets) = batch(golden, device);
 
-    let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+    let pass = Pass::evaluate(&params);
     let got = widen(gpt.logits(&pass, &ids).unwrap().to_vec().unwrap());
     let want = golden.get("f64/logits");
     let torch = relative_error(&golden.get("logits"), &want);
@@ -174,7 +174,7 @@ fn logits_loss_and_gradients(golden: &Golden, name: &str, device: &Device) {
     let evaluated = widen(gpt.loss(&pass, &ids, &targets).unwrap().to_vec().unwrap());
     assert_close(&format!("{name} loss"), &evaluated, &want, torch);
 
-    let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+    let pass = Pass::train(&params, &scalars, 1.0);
     let loss = gpt.loss(&pass, &ids, &targets).unwrap();
     assert_eq!(
         widen(loss.to_vec().unwrap()),
@@ -189,28 +189,13 @@ fn logits_loss_and_gradients(golden: &Golden, name: &str, device: &Device) {
 
 fn ten_updates(golden: &Golden, name: &str, device: &Device) {
     let (gpt, mut params) = golden.model(device);
-    let mut scalars = Scalars::new(device).unwrap();
+    let mut optimizer = Optimizer::new(&mut params, golden.adamw()).unwrap();
     let (ids, targets) = batch(golden, device);
-    let adamw = golden.adamw();
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
-    for step in 1..=10 {
-        let [bias1, bias2] = adamw.bias_corrections(step);
-        scalars
-            .set(&StepValues {
-                lr: Golden::LR,
-                bias1,
-                bias2,
-                seed: 0,
-                step,
-            })
-            .unwrap();
-        params.zero_gradients().unwrap();
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
-        let loss = gpt.loss(&pass, &ids, &targets).unwrap();
-        losses.push(f64::from(loss.to_vec::<f32>().unwrap()[0]));
-        pass.backward(loss).unwrap();
-        adamw.update(&mut params, &mut scalars).unwrap();
-        norms.push(f64::from(scalars.grad_norm().unwrap()));
+    for _ in 0..10 {
+        let loss = optimizer.step(&mut params, |pass| gpt.loss(pass, &ids, &targets));
+        losses.push(f64::from(loss.unwrap().to_vec::<f32>().unwrap()[0]));
+        norms.push(f64::from(optimizer.grad_norm().unwrap()));
     }
     for (kind, got) in [("losses", losses), ("grad_norms", norms)] {
         let want = golden.get(&format!("f64/{kind}"));

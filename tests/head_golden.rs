@@ -1,6 +1,6 @@
 //! The tutorial's head against PyTorch: weights of attention, output and every gradient.
 
-use latimer_autograd::{Declarations, Mode, Param, Params, Pass, Slab};
+use latimer_autograd::{Declarations, Param, Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_lessons::Head;
 use latimer_tensor::{Device, Scalars, Tensor};
@@ -90,7 +90,7 @@ fn a_head_is_pytorchs() -> Result<(), Box<dyn std::error::Error>> {
         }
         params.zero_gradients()?;
         let scalars = Scalars::new(&device)?;
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let pass = Pass::train(&params, &scalars, 1.0);
         // x = I·x makes a parameter an input whose gradient the store keeps.
         let of = |param: Param, rows: usize| -> latimer_autograd::Result<Tensor> {
             let mut identity = vec![0.0f32; rows * rows];

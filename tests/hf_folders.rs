@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Mode, Params, Pass, Slab};
+use latimer_autograd::{Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_nn::io::{ModelOnDisk, load_model};
 use latimer_nn::{Generator, Gpt, GptConfig, attention_weights};
@@ -83,8 +83,7 @@ fn batch(device: &Device, gpt: &Gpt, ids: &[u32]) -> Tensor {
 
 fn logits(gpt: &Gpt, params: &Params, ids: &[u32]) -> Vec<f64> {
     let device = params.device();
-    let scalars = Scalars::new(device).unwrap();
-    let pass = Pass::new(params, &scalars, Mode::Evaluate);
+    let pass = Pass::evaluate(params);
     let logits = gpt.logits(&pass, &batch(device, gpt, ids)).unwrap();
     widen(logits.to_vec().unwrap())
 }
@@ -249,7 +248,7 @@ fn gradients_are_those_of_transformers() {
             Tensor::from_slice(&device, ids, [ids.len() / (seq_len - 1), seq_len - 1]).unwrap()
         };
         let scalars = Scalars::new(&device).unwrap();
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let pass = Pass::train(&params, &scalars, 1.0);
         let loss = gpt
             .loss(&pass, &tensor(&part(0)), &tensor(&part(1)))
             .unwrap();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Mode, Params, Pass, Slab};
+use latimer_autograd::{Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_nn::Gpt;
 use latimer_tensor::{Device, Scalars, Tensor, philox::Stream};
@@ -43,7 +43,7 @@ fn loss_and_gradients(device: &Device, model: &ModelConfig) -> Vec<(String, Vec<
     };
     let (ids, targets) = (ids(), ids());
     device.enter(|| {
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let pass = Pass::train(&params, &scalars, 1.0);
         let loss = gpt.loss(&pass, &ids, &targets).unwrap();
         let mut all = vec![("loss".to_owned(), loss.to_vec().unwrap())];
         pass.backward(loss).unwrap();
@@ -93,12 +93,11 @@ fn only_the_first_model_sees_what_comes_next() {
         let model = gpt_config(&Config::preset(name).unwrap().model, VOCAB);
         let (gpt, declarations) = Gpt::new(&model).unwrap();
         let params = Params::new(&device, declarations, 5).unwrap();
-        let scalars = Scalars::new(&device).unwrap();
         let logits = |last: u32| -> Vec<f32> {
             let mut ids: Vec<u32> = (0..16).collect();
             ids[15] = last;
             let ids = Tensor::from_slice(&device, &ids, [1, 16]).unwrap(); // [1, T]
-            let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+            let pass = Pass::evaluate(&params);
             let logits = gpt.logits(&pass, &ids).unwrap().to_vec().unwrap(); // [T, V]
             logits[..15 * VOCAB].to_vec()
         };
@@ -133,7 +132,7 @@ fn a_model_that_sees_the_future_cheats_until_it_has_to_write() {
         }
         let (gpt, params) = (training.gpt(), training.params());
         let validation = source.validation();
-        let whole = mean_loss(gpt, params, training.scalars(), validation).unwrap();
+        let whole = mean_loss(gpt, params, validation).unwrap();
         let ids = tokenizer.encode(&text[4800..]).unwrap();
         // Of each window but the first, the last prediction alone counts.
         let at_the_end = text_loss(gpt, params, &ids, 1, &mut |_| ()).unwrap();

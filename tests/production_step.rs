@@ -18,7 +18,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Mode, Params, Pass, Slab};
+use latimer_autograd::{Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_backend_cuda::Cuda;
 use latimer_cuda_shim::{GPU_REQUIRED, can_be_driver};
@@ -90,7 +90,7 @@ fn step(size: &Size, device: &Device, bf16: bool) -> Step {
     let (ids, targets) = (tokens(), tokens());
     let loss = device.enter(|| {
         params.zero_gradients().unwrap();
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let pass = Pass::train(&params, &scalars, 1.0);
         let loss = gpt.loss(&pass, &ids, &targets).unwrap();
         pass.backward(loss.clone()).unwrap();
         loss

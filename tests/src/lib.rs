@@ -81,6 +81,7 @@ impl Golden {
         (model.n_embd, model.block_size) = (6, 5);
         Self {
             adamw: AdamW {
+                lr: Self::LR,
                 beta1: train.beta1 as f32,
                 beta2: train.beta2 as f32,
                 eps: train.eps as f32,
@@ -99,6 +100,7 @@ impl Golden {
             bytes: bytes.expect("golden files are committed"),
             config,
             adamw: AdamW {
+                lr: Self::LR,
                 beta1: 0.9,
                 beta2: 0.99,
                 eps: 1e-8,
@@ -177,14 +179,14 @@ impl Golden {
         (gpt, params)
     }
 
-    /// The optimizer the file was made with; the learning rate was [`Golden::LR`].
+    /// The optimizer the file was made with.
     #[must_use]
     pub fn adamw(&self) -> AdamW {
         self.adamw
     }
 
     /// The learning rate of the ten updates.
-    pub const LR: f32 = 8e-3;
+    const LR: f32 = 8e-3;
 }
 
 /// Runs the README's example as a test.

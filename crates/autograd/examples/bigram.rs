@@ -3,8 +3,8 @@
 //! `cargo run -p latimer-autograd --example bigram`
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use latimer_autograd::{AdamW, Declarations, Init, LmHead, Mode, Params, Pass, Result};
-use latimer_tensor::{Device, Scalars, StepValues, Tensor};
+use latimer_autograd::{AdamW, Declarations, Init, LmHead, Optimizer, Params, Pass, Result};
+use latimer_tensor::{Device, Tensor};
 
 const WORDS: [&str; 6] = ["le", "chat", "est", "sous", "la", "table"];
 
@@ -21,42 +21,28 @@ fn main() -> Result<()> {
     };
     let device = Device::reference();
     let mut params = Params::new(&device, declarations, 1)?;
-    params.enable_training()?;
-    let mut scalars = Scalars::new(&device)?;
     let adamw = AdamW {
-        beta1: 0.9,
+        lr: 0.1,
         beta2: 0.99,
-        eps: 1e-8,
         weight_decay: 0.0,
-        decay_all: false,
-        grad_clip: 1.0,
+        ..AdamW::default()
     };
+    let mut optimizer = Optimizer::new(&mut params, adamw)?;
 
     // "le chat est sous la table": each word's target is the next.
     let ids: Vec<u32> = (0..n as u32).collect();
     let x = Tensor::from_slice(&device, &ids[..n - 1], [1, n - 1])?; // [B, T]
     let y = Tensor::from_slice(&device, &ids[1..], [1, n - 1])?; // [B, T]
     for step in 1..=30 {
-        let [bias1, bias2] = adamw.bias_corrections(step);
-        scalars.set(&StepValues {
-            lr: 0.1,
-            bias1,
-            bias2,
-            seed: 1,
-            step,
+        let loss = optimizer.step(&mut params, |pass| {
+            let h = pass.embedding(&x, table, None, 0)?; // [B, T, C]
+            pass.lm_loss(&h, head, &y) // [1]
         })?;
-        params.zero_gradients()?;
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
-        let h = pass.embedding(&x, table, None, 0)?; // [B, T, C]
-        let loss = pass.lm_loss(&h, head, &y)?; // [1]
         if step % 10 == 0 {
             println!("step {step}: loss {:.4}", loss.to_vec::<f32>()?[0]);
         }
-        pass.backward(loss)?;
-        params.check_gradients()?; // every parameter has one
-        adamw.update(&mut params, &mut scalars)?;
     }
-    let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+    let pass = Pass::evaluate(&params);
     let h = pass.embedding(&x, table, None, 0)?; // [B, T, C]
     let next = pass.logits(&h, 0, head)?.argmax()?.to_vec::<u32>()?; // [B * T]
     for (word, id) in WORDS.iter().zip(next) {

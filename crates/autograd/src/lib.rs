@@ -5,8 +5,8 @@
 //! and computes by the methods of a [`Pass`].
 //!
 //! ```
-//! use latimer_autograd::{AdamW, Declarations, Init, LmHead, Mode, Params, Pass};
-//! use latimer_tensor::{Device, Scalars, StepValues, Tensor};
+//! use latimer_autograd::{AdamW, Declarations, Init, LmHead, Optimizer, Params};
+//! use latimer_tensor::{Device, Tensor};
 //!
 //! // A bigram model: the next token's logits are a row of a table, here through a head.
 //! let mut declarations = Declarations::new();
@@ -19,34 +19,28 @@
 //! };
 //! let device = Device::reference();
 //! let mut params = Params::new(&device, declarations, 1)?;
-//! params.enable_training()?;
-//! let mut scalars = Scalars::new(&device)?;
-//! let adamw = AdamW {
-//!     beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, decay_all: false, grad_clip: 1.0,
-//! };
+//! let adamw = AdamW { lr: 0.1, weight_decay: 0.0, ..AdamW::default() };
+//! let mut optimizer = Optimizer::new(&mut params, adamw)?;
 //!
 //! let ids = Tensor::from_slice(&device, &[0u32, 1, 2, 3], [1, 4])?;
 //! let targets = Tensor::from_slice(&device, &[1u32, 2, 3, 0], [1, 4])?;
 //! let mut losses = Vec::new();
-//! for step in 1..=30 {
-//!     let [bias1, bias2] = adamw.bias_corrections(step);
-//!     scalars.set(&StepValues { lr: 0.1, bias1, bias2, seed: 1, step })?;
-//!     params.zero_gradients()?;
-//!     let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
-//!     let x = pass.embedding(&ids, wte, None, 0)?; // [1, 4, 8]
-//!     let loss = pass.lm_loss(&x, head, &targets)?;
+//! for _ in 0..30 {
+//!     let loss = optimizer.step(&mut params, |pass| {
+//!         let x = pass.embedding(&ids, wte, None, 0)?; // [1, 4, 8]
+//!         pass.lm_loss(&x, head, &targets)
+//!     })?;
 //!     losses.push(loss.to_vec::<f32>()?[0]);
-//!     pass.backward(loss)?;
-//!     adamw.update(&mut params, &mut scalars)?;
 //! }
 //! assert!(losses[29] < 0.1 * losses[0]);
 //! # Ok::<(), latimer_autograd::Error>(())
 //! ```
 
+mod adamw;
 mod error;
 mod gradients;
 mod ops;
-mod optim;
+mod optimizer;
 mod params;
 mod pass;
 #[rustfmt::skip] // a table of rules: a line a field would hide it
@@ -55,10 +49,11 @@ mod scope;
 mod sound;
 mod tape;
 
+pub use adamw::AdamW;
 pub use error::{Error, Result};
 pub use gradients::{GradientKey, Gradients};
 pub use ops::{AttentionSpec, LmHead};
-pub use optim::AdamW;
+pub use optimizer::Optimizer;
 pub use params::{Init, Param, ParamInfo, Params, Slab};
 pub use pass::{Mode, Pass};
 pub use scope::{Declarations, Scope};

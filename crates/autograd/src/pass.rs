@@ -2,7 +2,7 @@
 
 use crate::tape::{Node, Tape};
 use crate::{Error, Gradients, Params, Result};
-use latimer_tensor::{Device, Phase, Scalars, Tensor};
+use latimer_tensor::{Device, Phase, Scalars, Tensor, View};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -27,16 +27,28 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Pass<'a> {
     pub(crate) params: &'a Params,
-    pub(crate) scalars: &'a Scalars,
+    /// `None` in evaluation.
+    scalars: Option<&'a Scalars>,
     mode: Mode,
     stop: Option<&'a AtomicBool>,
     tape: RefCell<Tape<'a>>,
 }
 
 impl<'a> Pass<'a> {
-    /// A pass over these parameters.
+    /// A pass that evaluates: nothing is remembered, nothing dropped out.
     #[must_use]
-    pub fn new(params: &'a Params, scalars: &'a Scalars, mode: Mode) -> Self {
+    pub fn evaluate(params: &'a Params) -> Self {
+        Self::new(params, None, Mode::Evaluate)
+    }
+
+    /// A pass that trains: [`Pass::backward`] adds `loss_scale` times the loss's gradients. Dropout
+    /// reads its random words from `scalars`. [`crate::Optimizer::step`] makes one for you.
+    #[must_use]
+    pub fn train(params: &'a Params, scalars: &'a Scalars, loss_scale: f32) -> Self {
+        Self::new(params, Some(scalars), Mode::Train { loss_scale })
+    }
+
+    fn new(params: &'a Params, scalars: Option<&'a Scalars>, mode: Mode) -> Self {
         Self {
             params,
             scalars,
@@ -54,6 +66,11 @@ impl<'a> Pass<'a> {
             stop: Some(stop),
             ..self
         }
+    }
+
+    /// The random words of dropout; `None` in evaluation.
+    pub(crate) fn random(&self) -> Option<View<'a>> {
+        self.scalars.map(Scalars::random)
     }
 
     /// An error once the flag of [`Pass::stopped_by`] is set.
@@ -156,7 +173,7 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// [`Error::NotRecording`] in evaluation, [`Error::ForeignLoss`], or an operation's failure.
     pub fn backward(self, loss: Tensor) -> Result<()> {
-        let Mode::Train { loss_scale } = self.mode else {
+        let (Mode::Train { loss_scale }, Some(scalars)) = (self.mode, self.scalars) else {
             return Err(Error::NotRecording);
         };
         let Tape { mut nodes, known } = self.tape.into_inner();
@@ -170,7 +187,7 @@ impl<'a> Pass<'a> {
             loss.dtype(),
             loss_scale.into(),
         )?;
-        let mut gradients = Gradients::new(self.params, self.scalars, known, &loss, seed);
+        let mut gradients = Gradients::new(self.params, scalars, known, &loss, seed);
         drop(loss);
         while let Some(Node {
             output,

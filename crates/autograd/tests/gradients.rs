@@ -10,7 +10,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use latimer_autograd::{
-    AttentionSpec, Declarations, Init, LmHead, Mode, Param, Params, Pass, Result, Slab,
+    AttentionSpec, Declarations, Init, LmHead, Param, Params, Pass, Result, Slab,
 };
 use latimer_tensor::op::UnaryKind;
 use latimer_tensor::philox::Stream;
@@ -70,7 +70,7 @@ fn check_params<const N: usize>(
         params.set(Slab::Values, param, &values).unwrap();
     }
     let run = |params: &Params, train: bool| {
-        let pass = Pass::new(params, &scalars, Mode::Train { loss_scale: 1.0 });
+        let pass = Pass::train(params, &scalars, 1.0);
         let (loss, terms) = model(&pass, all).unwrap();
         if train {
             pass.backward(loss).unwrap();

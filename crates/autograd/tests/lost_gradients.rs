@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use latimer_autograd::{Declarations, Error, Init, LmHead, Mode, Param, Params, Pass};
+use latimer_autograd::{Declarations, Error, Init, LmHead, Param, Params, Pass};
 use latimer_tensor::op::UnaryKind;
 use latimer_tensor::{DType, Device, Scalars, Tensor};
 
@@ -38,14 +38,12 @@ fn fixture() -> Fixture {
     }
 }
 
-const TRAIN: Mode = Mode::Train { loss_scale: 1.0 };
-
 #[test]
 fn a_parameter_without_a_gradient_is_named() {
     let f = fixture();
     let device = f.params.device();
     let tensor = |x: [u32; 3]| Tensor::from_slice(device, &x, [1, 3]).unwrap();
-    let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+    let pass = Pass::train(&f.params, &f.scalars, 1.0);
     let x = pass.embedding(&tensor([0, 1, 2]), f.wte, None, 0).unwrap();
     // The middle layer is forgotten.
     let loss = pass.lm_loss(&x, f.head, &tensor([1, 2, 3])).unwrap();
@@ -65,7 +63,7 @@ fn a_parameter_whose_result_leads_nowhere_is_named() {
     let tensor = |x: [u32; 3]| Tensor::from_slice(device, &x, [1, 3]).unwrap();
     for constant in [false, true] {
         f.params.zero_gradients().unwrap();
-        let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+        let pass = Pass::train(&f.params, &f.scalars, 1.0);
         let x = pass.embedding(&tensor([0, 1, 2]), f.wte, None, 0).unwrap();
         let y = pass.linear(&x, f.w, None).unwrap();
         let h = if constant {
@@ -93,7 +91,7 @@ fn gradients_that_are_zero_are_no_mistake() {
         ..f.head
     };
     let targets = Tensor::from_slice(device, &[0u32; 3], [1, 3]).unwrap();
-    let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+    let pass = Pass::train(&f.params, &f.scalars, 1.0);
     let x = pass.embedding(&ids, f.wte, None, 0).unwrap();
     let x = pass.linear(&x, f.w, None).unwrap();
     let loss = pass.lm_loss(&x, head, &targets).unwrap();
@@ -112,7 +110,7 @@ fn gradients_that_are_zero_are_no_mistake() {
 #[test]
 fn a_tensor_made_outside_the_pass_is_refused() {
     let f = fixture();
-    let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+    let pass = Pass::train(&f.params, &f.scalars, 1.0);
     let tensor = Tensor::zeros(f.params.device(), [1, 3, 4], DType::F32).unwrap();
     let error = pass.linear(&tensor, f.w, None).unwrap_err();
     assert!(matches!(error, Error::Untracked { .. }), "{error}");
@@ -122,7 +120,7 @@ fn a_tensor_made_outside_the_pass_is_refused() {
     let eager = y.map(UnaryKind::Relu).unwrap();
     assert!(pass.linear(&eager, f.w, None).is_err());
     // In evaluation there is nothing to lose.
-    let pass = Pass::new(&f.params, &f.scalars, Mode::Evaluate);
+    let pass = Pass::evaluate(&f.params);
     assert!(pass.linear(&eager, f.w, None).is_ok());
 }
 
@@ -131,7 +129,7 @@ fn a_loss_that_goes_on_is_refused() {
     let f = fixture();
     let device = f.params.device().clone();
     let tensor = |x: [u32; 3]| Tensor::from_slice(&device, &x, [1, 3]).unwrap();
-    let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+    let pass = Pass::train(&f.params, &f.scalars, 1.0);
     let x = pass.embedding(&tensor([0, 1, 2]), f.wte, None, 0).unwrap();
     let loss = pass.lm_loss(&x, f.head, &tensor([1, 2, 3])).unwrap();
     let squashed = pass.unary(UnaryKind::Tanh, &loss).unwrap();
@@ -140,20 +138,20 @@ fn a_loss_that_goes_on_is_refused() {
         Err(Error::LossMustBeLast)
     ));
 
-    let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+    let pass = Pass::train(&f.params, &f.scalars, 1.0);
     let foreign = Tensor::zeros(&device, [1], DType::F32).unwrap();
     assert!(matches!(
         pass.backward(foreign.clone()),
         Err(Error::ForeignLoss)
     ));
-    let pass = Pass::new(&f.params, &f.scalars, Mode::Evaluate);
+    let pass = Pass::evaluate(&f.params);
     assert!(matches!(pass.backward(foreign), Err(Error::NotRecording)));
 }
 
 #[test]
 fn ids_from_another_device_and_out_of_range_are_refused() {
     let f = fixture();
-    let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+    let pass = Pass::train(&f.params, &f.scalars, 1.0);
     let elsewhere = Device::new(latimer_tensor::DryRun::default());
     let foreign = Tensor::from_slice(&elsewhere, &[0u32, 1, 2], [1, 3]).unwrap();
     let error = pass
@@ -178,7 +176,7 @@ fn ids_from_another_device_and_out_of_range_are_refused() {
 fn a_rule_for_a_tensor_that_the_pass_has_not_seen_is_refused() {
     let f = fixture();
     let device = f.params.device().clone();
-    let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+    let pass = Pass::train(&f.params, &f.scalars, 1.0);
     let [x, y] = [1.0, 2.0].map(|x| Tensor::full(&device, [1], DType::F32, x).unwrap());
     pass.record(&y, move |gradients, dy| gradients.pass_on(&x, dy));
     let error = pass.backward(y).unwrap_err();
@@ -193,7 +191,7 @@ fn gradients_of_a_tensor_used_twice_add_up() {
     let x = Tensor::from_slice(&device, &[1.0f32, -2.0, 0.5, 3.0], [1, 4]).unwrap();
     let gradient = |twice: bool| -> Vec<f32> {
         f.params.zero_gradients().unwrap();
-        let pass = Pass::new(&f.params, &f.scalars, TRAIN);
+        let pass = Pass::train(&f.params, &f.scalars, 1.0);
         let y = pass.linear(&pass.input(x.clone()), f.w, None).unwrap();
         let sum = if twice { pass.add(&y, &y).unwrap() } else { y };
         let ones = pass.constant(Tensor::full(&device, [4, 1], DType::F32, 1.0).unwrap());

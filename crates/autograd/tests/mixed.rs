@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
 use latimer_autograd::{
-    AdamW, AttentionSpec, Declarations, Init, LmHead, Mode, Param, Params, Pass, Result, Slab,
+    AdamW, AttentionSpec, Declarations, Init, LmHead, Param, Params, Pass, Result, Slab,
 };
 use latimer_tensor::op::UnaryKind;
-use latimer_tensor::{DType, Device, Scalars, StepValues, Tensor};
+use latimer_tensor::{DType, Device, Scalars, Tensor};
 
 const V: usize = 11;
 const C: usize = 16;
@@ -99,7 +99,7 @@ fn step(model: &Model, params: &Params) -> f32 {
         Tensor::from_slice(device, &ids, [2, T]).unwrap()
     };
     params.zero_gradients().unwrap();
-    let pass = Pass::new(params, &scalars, Mode::Train { loss_scale: 1.0 });
+    let pass = Pass::train(params, &scalars, 1.0);
     let loss = model.loss(&pass, &of(0), &of(3)).unwrap();
     assert_eq!(loss.dtype(), DType::F32);
     pass.backward(loss.clone()).unwrap();
@@ -188,24 +188,14 @@ fn small_steps_add_up_in_the_master() {
     params.enable_bf16().unwrap();
     let mut scalars = Scalars::new(params.device()).unwrap();
     let adamw = AdamW {
-        beta1: 0.9,
+        lr: 1e-3,
         beta2: 0.99,
-        eps: 1e-8,
         weight_decay: 0.0,
-        decay_all: false,
-        grad_clip: 1.0,
+        ..AdamW::default()
     };
     let mut seen = Vec::new();
     for step in 1..=10 {
-        let [bias1, bias2] = adamw.bias_corrections(step);
-        let values = StepValues {
-            lr: 1e-3,
-            bias1,
-            bias2,
-            seed: 1,
-            step,
-        };
-        scalars.set(&values).unwrap();
+        scalars.set(&adamw.step_values(step, 1)).unwrap();
         params.set(Slab::Gradients, w, &[0.1; 6]).unwrap();
         adamw.update(&mut params, &mut scalars).unwrap();
         assert_copied(&params);
@@ -229,20 +219,12 @@ fn gradients_that_are_not_finite_change_nothing() {
         step(&model, &params);
         let mut scalars = Scalars::new(params.device()).unwrap();
         let adamw = AdamW {
-            beta1: 0.9,
-            beta2: 0.99,
-            eps: 1e-8,
-            weight_decay: 0.1,
-            decay_all: false,
-            grad_clip,
-        };
-        let values = StepValues {
             lr: 0.1,
-            bias1: 0.1,
-            bias2: 0.01,
-            seed: 1,
-            step: 1,
+            beta2: 0.99,
+            grad_clip,
+            ..AdamW::default()
         };
+        let values = adamw.step_values(1, 1);
         scalars.set(&values).unwrap();
         adamw.update(&mut params, &mut scalars).unwrap();
         let all: Vec<Param> = params.iter().map(|(param, _)| param).collect();

@@ -7,16 +7,15 @@ use latimer_tensor::Tensor;
 /// without bias and as wide as their inputs.
 ///
 /// ```
-/// use latimer_autograd::{Declarations, Mode, Params, Pass};
+/// use latimer_autograd::{Declarations, Params, Pass};
 /// use latimer_lessons::Head;
-/// use latimer_tensor::{DType, Device, Scalars, Tensor};
+/// use latimer_tensor::{DType, Device, Tensor};
 ///
 /// let mut declarations = Declarations::new();
 /// let head = Head::new(declarations.root().child("head"), 32);
 /// let device = Device::reference();
 /// let params = Params::new(&device, declarations, 1)?;
-/// let scalars = Scalars::new(&device)?;
-/// let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+/// let pass = Pass::evaluate(&params);
 /// let x = Tensor::full(&device, [3, 32], DType::F32, 0.5)?;
 /// let found = head.forward(&pass, &x, &x, &x, head.scale())?;
 /// assert_eq!(found.weights.dims(), [3, 3]);

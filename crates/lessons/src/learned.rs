@@ -1,8 +1,8 @@
 //! A dictionary learned from its pairs: a head that starts from nothing but chance.
 
 use crate::{Dictionary, Error, Found, Head, Result, Sharpness, Vocabulary};
-use latimer_autograd::{AdamW, Declarations, Mode, Params, Pass};
-use latimer_tensor::{Device, Scalars, StepValues, Tensor};
+use latimer_autograd::{AdamW, Declarations, Params, Pass};
+use latimer_tensor::{Device, Scalars, Tensor};
 
 /// How a head is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -147,6 +147,7 @@ impl LearnedHead {
             n_embd,
         };
         let adamw = AdamW {
+            lr,
             beta1: 0.9,
             beta2: 0.99,
             eps: 1e-8,
@@ -166,14 +167,7 @@ impl LearnedHead {
                 if matches!(digits, 0 | 1 | 2 | 5) {
                     learned.snapshot(step, loss)?;
                 }
-                let [bias1, bias2] = adamw.bias_corrections(step + 1);
-                learned.scalars.set(&StepValues {
-                    lr,
-                    bias1,
-                    bias2,
-                    seed,
-                    step: step + 1,
-                })?;
+                learned.scalars.set(&adamw.step_values(step + 1, seed))?;
                 adamw.update(&mut learned.params, &mut learned.scalars)?;
             }
             let loss = learned.loss_and_gradients()?;
@@ -186,8 +180,7 @@ impl LearnedHead {
     /// The loss over all pairs, its gradients left in the store.
     fn loss_and_gradients(&self) -> Result<f32> {
         self.params.zero_gradients()?;
-        let mode = Mode::Train { loss_scale: 1.0 };
-        let pass = Pass::new(&self.params, &self.scalars, mode);
+        let pass = Pass::train(&self.params, &self.scalars, 1.0);
         let keys = pass.constant(self.keys.clone());
         let truth = pass.constant(self.values.clone());
         let scale = self.head.scale();
@@ -238,7 +231,7 @@ impl LearnedHead {
     }
 
     fn find(&self, queries: Tensor, sharpness: Sharpness) -> Result<Found> {
-        let pass = Pass::new(&self.params, &self.scalars, Mode::Evaluate);
+        let pass = Pass::evaluate(&self.params);
         let scale = sharpness.factor()?;
         let (k, v) = (&self.keys, &self.values);
         Ok(self.head.forward(&pass, &queries, k, v, scale)?)

@@ -3,9 +3,9 @@
 //! `cargo run --release -p latimer-nn --example learn_to_count`
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use latimer_autograd::{AdamW, Mode, Params, Pass};
+use latimer_autograd::{AdamW, Optimizer, Params};
 use latimer_nn::{Generator, Gpt, GptConfig, Result, Sampler, Sampling};
-use latimer_tensor::{Device, Scalars, StepValues, Tensor};
+use latimer_tensor::{Device, Tensor};
 
 const T: u32 = 8;
 
@@ -19,16 +19,13 @@ fn main() -> Result<()> {
     println!("{} parameters", declarations.num_parameters());
     let device = Device::reference();
     let mut params = Params::new(&device, declarations, 1)?;
-    params.enable_training()?;
-    let mut scalars = Scalars::new(&device)?;
     let adamw = AdamW {
-        beta1: 0.9,
+        lr: 0.02,
         beta2: 0.99,
-        eps: 1e-8,
         weight_decay: 0.0,
-        decay_all: false,
-        grad_clip: 1.0,
+        ..AdamW::default()
     };
+    let mut optimizer = Optimizer::new(&mut params, adamw)?;
     // Ten starts and three steps: 30 rows, the targets one number further.
     let starts = || (0..30).map(|i| (i / 3, 1 + i % 3));
     let ids: Vec<u32> = starts().flat_map(|(first, by)| count(first, by)).collect();
@@ -38,22 +35,10 @@ fn main() -> Result<()> {
     let x = Tensor::from_slice(&device, &ids, [30, T as usize])?; // [B, T]
     let y = Tensor::from_slice(&device, &targets, [30, T as usize])?; // [B, T]
     for step in 1..=120 {
-        let [bias1, bias2] = adamw.bias_corrections(step);
-        scalars.set(&StepValues {
-            lr: 0.02,
-            bias1,
-            bias2,
-            seed: 1,
-            step,
-        })?;
-        params.zero_gradients()?;
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
-        let loss = gpt.loss(&pass, &x, &y)?; // [1]
+        let loss = optimizer.step(&mut params, |pass| gpt.loss(pass, &x, &y))?; // [1]
         if step % 40 == 0 {
             println!("step {step:>3}: loss {:.3}", loss.to_vec::<f32>()?[0]);
         }
-        pass.backward(loss)?;
-        adamw.update(&mut params, &mut scalars)?;
     }
     let greedy = Sampling {
         temperature: 0.0,

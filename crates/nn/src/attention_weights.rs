@@ -1,8 +1,8 @@
 //! What a model looks at: the attention weights of every layer.
 
 use crate::{Gpt, ResidualStream, Result};
-use latimer_autograd::{Mode, Params, Pass};
-use latimer_tensor::{DType, Scalars, Tensor};
+use latimer_autograd::{Params, Pass};
+use latimer_tensor::{DType, Tensor};
 
 /// The attention weights of every layer, in order, as the model uses them on `ids` in evaluation:
 /// for each head
@@ -45,8 +45,7 @@ use latimer_tensor::{DType, Scalars, Tensor};
 /// # Ok::<(), latimer_nn::Error>(())
 /// ```
 pub fn attention_weights(model: &Gpt, params: &Params, ids: &Tensor) -> Result<Vec<Tensor>> {
-    let scalars = Scalars::new(params.device())?;
-    let pass = Pass::new(params, &scalars, Mode::Evaluate);
+    let pass = Pass::evaluate(params);
     let mut stream = ResidualStream::from(model.embed(&pass, ids, 0)?); // [B, T, C]
     let mut all = Vec::with_capacity(model.h.len());
     for block in &model.h {

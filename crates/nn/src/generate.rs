@@ -1,8 +1,8 @@
 //! Generation: token after token, each computed once.
 
 use crate::{Error, Gpt, KvCache, Result, Sampler};
-use latimer_autograd::{Mode, Params, Pass};
-use latimer_tensor::{Scalars, Tensor};
+use latimer_autograd::{Params, Pass};
+use latimer_tensor::Tensor;
 
 /// A sequence being continued.
 ///
@@ -13,7 +13,6 @@ use latimer_tensor::{Scalars, Tensor};
 pub struct Generator<'m> {
     model: &'m Gpt,
     params: &'m Params,
-    scalars: Scalars,
     cache: KvCache,
     ids: Vec<u32>,
     /// The last logits, padded.
@@ -28,12 +27,10 @@ impl<'m> Generator<'m> {
     /// [`Error::EmptyPrompt`], [`Error::IdOutOfRange`], or the device's lack of memory.
     pub fn new(model: &'m Gpt, params: &'m Params, prompt: &[u32]) -> Result<Self> {
         let cache = KvCache::new(params, model.config())?;
-        let scalars = Scalars::new(params.device())?;
         let use_cache = model.config().causal;
         let mut generator = Self {
             model,
             params,
-            scalars,
             cache,
             ids: Vec::new(),
             logits: Vec::new(),
@@ -81,7 +78,7 @@ impl<'m> Generator<'m> {
     /// The device's failure.
     pub fn logits(&mut self) -> Result<&[f32]> {
         let config = self.model.config();
-        let pass = Pass::new(self.params, &self.scalars, Mode::Evaluate);
+        let pass = Pass::evaluate(self.params);
         let window = &self.ids[self.ids.len().saturating_sub(config.block_size)..];
         let fits = self.ids.len() <= config.block_size;
         if !(self.use_cache && fits) || self.cache.len() >= self.ids.len() {

@@ -2,9 +2,9 @@
 
 use crate::data::{Part, windows};
 use crate::{Error, Result};
-use latimer_autograd::{Mode, Params, Pass};
+use latimer_autograd::{Params, Pass};
 use latimer_nn::Gpt;
-use latimer_tensor::{Scalars, Tensor};
+use latimer_tensor::Tensor;
 use std::sync::atomic::AtomicBool;
 
 /// Windows of one product, when several of a length follow each other.
@@ -20,10 +20,9 @@ const LOGITS: usize = 1 << 24;
 pub fn mean_loss(
     gpt: &Gpt,
     params: &Params,
-    scalars: &Scalars,
     windows: impl IntoIterator<Item = impl AsRef<[u32]>>,
 ) -> Result<Option<f32>> {
-    mean_loss_with(gpt, params, scalars, windows, &NEVER, &mut |_| ())
+    mean_loss_with(gpt, params, windows, &NEVER, &mut |_| ())
 }
 
 /// A wish to stop that never comes.
@@ -36,7 +35,6 @@ pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 pub(crate) fn mean_loss_with(
     gpt: &Gpt,
     params: &Params,
-    scalars: &Scalars,
     windows: impl IntoIterator<Item = impl AsRef<[u32]>>,
     stop: &AtomicBool,
     tell: &mut dyn FnMut(usize),
@@ -63,7 +61,7 @@ pub(crate) fn mean_loss_with(
             columns(params, &batch, 1, seq_len)?,
         ); // [b, T]
         let loss = params.device().enter(|| -> Result<f32> {
-            let pass = Pass::new(params, scalars, Mode::Evaluate).stopped_by(stop);
+            let pass = Pass::evaluate(params).stopped_by(stop);
             Ok(gpt.loss(&pass, &ids, &targets)?.to_vec::<f32>()?[0])
         })?;
         sum += f64::from(loss) * n as f64;
@@ -144,10 +142,9 @@ fn any_text_loss(
     if tokens.len() < 2 {
         return Err(nothing);
     }
-    let scalars = Scalars::new(params.device())?;
     if stride == block_size {
         let windows = windows(tokens, block_size);
-        return mean_loss_with(gpt, params, &scalars, &windows, &NEVER, tell)?.ok_or(nothing);
+        return mean_loss_with(gpt, params, &windows, &NEVER, tell)?.ok_or(nothing);
     }
     let windows = overlapping(tokens, block_size, stride);
     let columns_of_row = gpt.config().padded_vocab_size;
@@ -159,7 +156,7 @@ fn any_text_loss(
             let seq_len = rows[0].len() - 1;
             let ids = columns(params, &rows, 0, seq_len)?; // [b, T]
             let logits = params.device().enter(|| -> Result<Vec<f32>> {
-                let pass = Pass::new(params, &scalars, Mode::Evaluate);
+                let pass = Pass::evaluate(params);
                 Ok(gpt.logits(&pass, &ids)?.to_vec::<f32>()?) // [b * T, Vp]
             })?;
             for (window, logits) in batch
@@ -245,8 +242,7 @@ mod tests {
         let tokens: Vec<u32> = (0..25).map(|i| i * i % 11).collect();
         let loss =
             |tokens: &[u32], stride| text_loss(&gpt, &params, tokens, stride, &mut |_| ()).unwrap();
-        let scalars = Scalars::new(params.device()).unwrap();
-        let side_by_side = mean_loss(&gpt, &params, &scalars, windows(&tokens, 6)).unwrap();
+        let side_by_side = mean_loss(&gpt, &params, windows(&tokens, 6)).unwrap();
         assert_eq!(Some(loss(&tokens, 6)), side_by_side);
         for stride in 1..6 {
             let mut sum = 0.0;
@@ -271,23 +267,22 @@ mod tests {
         }
     }
 
-    fn tiny() -> (Gpt, Params, Scalars) {
+    fn tiny() -> (Gpt, Params) {
         let mut model = Config::preset("baby").unwrap().model;
         (model.n_layer, model.n_head, model.n_embd, model.block_size) = (1, 2, 8, 6);
         let (gpt, declarations) = Gpt::new(&crate::gpt_config(&model, 11)).unwrap();
         let params = Params::new(&Device::reference(), declarations, 3).unwrap();
-        let scalars = Scalars::new(params.device()).unwrap();
-        (gpt, params, scalars)
+        (gpt, params)
     }
 
     /// A prediction counts the same wherever it is made: a short window less than a long one, a
     /// product of many windows more than one of few.
     #[test]
     fn windows_count_by_their_predictions() {
-        let (gpt, params, scalars) = tiny();
+        let (gpt, params) = tiny();
         let tokens: Vec<u32> = (0..200).map(|i| i * i * i % 11).collect();
         let loss = |windows: &[&[u32]]| {
-            let loss = mean_loss(&gpt, &params, &scalars, windows).unwrap();
+            let loss = mean_loss(&gpt, &params, windows).unwrap();
             f64::from(loss.unwrap())
         };
         // Lengths in an order that cuts products of one, of a few, and of more windows than one takes.
@@ -312,7 +307,7 @@ mod tests {
         windows.insert(1, &tokens[..1]);
         windows.push(&[]);
         assert_eq!(loss(&windows), all);
-        let nothing = mean_loss(&gpt, &params, &scalars, [&tokens[..1]]);
+        let nothing = mean_loss(&gpt, &params, [&tokens[..1]]);
         assert_eq!(nothing.unwrap(), None);
     }
 
@@ -339,11 +334,11 @@ mod tests {
     #[test]
     fn a_stopped_evaluation_is_an_error() {
         use std::sync::atomic::Ordering;
-        let (gpt, params, scalars) = tiny();
+        let (gpt, params) = tiny();
         let tokens: Vec<u32> = (0..200).map(|i| i % 11).collect();
         let windows = windows(&tokens, 6);
         let (stop, mut told) = (AtomicBool::new(false), Vec::new());
-        let stopped = mean_loss_with(&gpt, &params, &scalars, windows, &stop, &mut |predicted| {
+        let stopped = mean_loss_with(&gpt, &params, windows, &stop, &mut |predicted| {
             told.push(predicted);
             stop.store(true, Ordering::Relaxed);
         });

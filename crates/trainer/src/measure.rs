@@ -88,7 +88,7 @@ impl Run {
         let (gpt, params) = (training.gpt(), training.params());
         let over = |source: &dyn Source| {
             let windows = source.validation();
-            mean_loss_with(gpt, params, training.scalars(), windows, stop, &mut |_| ())
+            mean_loss_with(gpt, params, windows, stop, &mut |_| ())
         };
         let parts = self.source.parts();
         let mut losses = Vec::new();

@@ -11,11 +11,11 @@ use crate::event::Step;
 use crate::launch::Launch;
 use crate::schedule::learning_rate;
 use crate::{Error, Result};
-use latimer_autograd::{AdamW, Mode, Params, Pass, Slab};
+use latimer_autograd::{AdamW, Params, Pass, Slab};
 use latimer_nn::{Gpt, GptConfig, io};
 use latimer_tensor::dtype::bytes_of;
 use latimer_tensor::op::Cast;
-use latimer_tensor::{DType, Device, DryRun, PoolStats, Scalars, StepResults, StepValues, Tensor};
+use latimer_tensor::{DType, Device, DryRun, PoolStats, Scalars, StepResults, Tensor};
 use outliers::Outliers;
 use std::path::Path;
 
@@ -97,6 +97,7 @@ impl Training {
         params.enable_training()?;
         let device = params.device().clone();
         let adamw = AdamW {
+            lr: config.learning_rate as f32,
             beta1: config.beta1 as f32,
             beta2: config.beta2 as f32,
             eps: config.eps as f32,
@@ -170,12 +171,6 @@ impl Training {
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.params
-    }
-
-    /// The step's values on the device.
-    #[must_use]
-    pub fn scalars(&self) -> &Scalars {
-        &self.scalars
     }
 
     /// Takes the weights and moments after some step from the files of a checkpoint.
@@ -341,14 +336,9 @@ impl Training {
 
     /// Takes to the device what a step needs.
     fn prepare(&mut self, step: u64, lr: f64, row: Option<&Rows<'_>>) -> Result<()> {
-        let [bias1, bias2] = self.adamw.bias_corrections(step as u32);
-        self.scalars.set(&StepValues {
-            lr: lr as f32,
-            bias1,
-            bias2,
-            seed: self.config.seed,
-            step: step as u32,
-        })?;
+        self.adamw.lr = lr as f32;
+        let values = self.adamw.step_values(step as u32, self.config.seed);
+        self.scalars.set(&values)?;
         match row {
             Some(row) => self.upload(row, self.config.grad_accum * self.config.batch_size),
             None => Ok(()),
@@ -372,7 +362,7 @@ impl Training {
         Ok(self.adamw.update(&mut self.params, &mut self.scalars)?)
     }
 
-    /// Of them, forward and backward.
+    /// The forward and backward passes of all micro-steps; no update.
     fn enqueue_gradients(&mut self, check: bool) -> Result<()> {
         let (rows, micro_steps) = (self.config.batch_size, self.config.grad_accum);
         for micro_step in 0..micro_steps {
@@ -380,13 +370,11 @@ impl Training {
             if micro_step == 0 {
                 self.params.zero_gradients()?;
             }
-            let mode = Mode::Train {
-                loss_scale: 1.0 / micro_steps as f32,
-            };
+            let scale = 1.0 / micro_steps as f32;
             let ids = self.batch.view_rows(micro_step * rows, rows)?; // [B, T]
             let targets = (micro_steps + micro_step) * rows;
             let targets = self.batch.view_rows(targets, rows)?; // [B, T]
-            let pass = Pass::new(&self.params, &self.scalars, mode);
+            let pass = Pass::train(&self.params, &self.scalars, scale);
             let loss = self.gpt.loss(&pass, &ids, &targets)?;
             pass.backward(loss.clone())?;
             self.params.device().run(Cast {

@@ -37,7 +37,7 @@ impl Pass<'_> {
         let rate = if self.is_training() { dropout } else { 0.0 };
         let mut y = self.like(qkv, [batch, seq_len, width / 3])?; // [B, T, C]
         let mut lse = self.empty_f32([batch, n_head, seq_len])?; // [B, NH, T]
-        let random = Some(self.scalars.random()).filter(|_| rate > 0.0);
+        let random = self.random().filter(|_| rate > 0.0);
         self.device().run(Attention {
             qkv: qkv.view(),
             y: y.view_mut()?,

@@ -8,7 +8,7 @@ impl Pass<'_> {
     /// Your function of every element, as [`Tensor::apply`]; its gradient is `f'(x) · dy`.
     ///
     /// ```
-    /// use latimer_autograd::{Declarations, Init, Mode, Params, Pass, Slab};
+    /// use latimer_autograd::{Declarations, Init, Params, Pass, Slab};
     /// use latimer_tensor::{Device, Elementwise, Scalars, Tensor};
     /// let square = Elementwise::new("square", |x| x * x, |x| 2.0 * x);
     /// let mut declarations = Declarations::new();
@@ -17,7 +17,7 @@ impl Pass<'_> {
     /// let mut params = Params::new(&device, declarations, 1)?;
     /// params.enable_training()?;
     /// let scalars = Scalars::new(&device)?;
-    /// let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
+    /// let pass = Pass::train(&params, &scalars, 1.0);
     /// let x = pass.constant(Tensor::from_slice(&device, &[3.0f32], [1, 1])?);
     /// let loss = pass.apply(&pass.linear(&x, w, None)?, &square)?; // (3·w)²
     /// pass.backward(loss)?;

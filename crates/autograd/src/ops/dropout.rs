@@ -12,12 +12,11 @@ impl Pass<'_> {
     /// # Errors
     /// A rate outside `0..1`.
     pub fn dropout(&self, x: &Tensor, rate: f32, site: u32) -> Result<Tensor> {
-        if rate == 0.0 || !self.is_training() {
+        let (Some(random), true) = (self.random(), rate != 0.0) else {
             return Ok(x.clone());
-        }
+        };
         self.check_operand("dropout", "x", x)?;
         let mut y = self.like(x, x.shape())?;
-        let random = self.scalars.random();
         self.device().run(Dropout {
             x: x.view(),
             y: y.view_mut()?,

@@ -5,9 +5,9 @@ use crate::args::ModelArgs;
 use crate::error::Result;
 use crate::numbers::whole;
 use crate::terminal;
-use latimer_autograd::{Mode, Pass};
+use latimer_autograd::Pass;
 use latimer_nn::io::write_tensor;
-use latimer_tensor::{Scalars, Tensor};
+use latimer_tensor::Tensor;
 use latimer_trainer::LoadedModel;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -56,8 +56,7 @@ fn logits(model: &LoadedModel, ids: &[u32]) -> Result<([usize; 2], Vec<f32>)> {
     }
     let device = model.params.device();
     let padded = device.enter(|| -> Result<Vec<f32>, latimer_nn::Error> {
-        let scalars = Scalars::new(device)?;
-        let pass = Pass::new(&model.params, &scalars, Mode::Evaluate);
+        let pass = Pass::evaluate(&model.params);
         let ids = Tensor::from_slice(device, ids, [1, ids.len()])?; // [1, T]
         let logits = model.gpt.logits(&pass, &ids)?; // [T, Vp]
         Ok(logits.to_vec()?)

@@ -5,9 +5,9 @@ use super::{Corpus, Setting, answer, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::translate::words;
 use crate::{Curve, Matrix, Part, Result, Sentence, Translator};
-use latimer_autograd::{Declarations, Mode, Params, Pass};
+use latimer_autograd::{Declarations, Params, Pass};
 use latimer_nn::{Generator, Gpt, Sampling};
-use latimer_tensor::{Scalars, Tensor};
+use latimer_tensor::Tensor;
 use latimer_tokenizer::Tokenizer;
 use latimer_trainer::config::Config;
 use latimer_trainer::data::corpora::load_text;
@@ -158,8 +158,7 @@ fn of_learner(sentence: &str) -> Result<String> {
 fn masked(setting: &Setting<'_>) -> Result<Matrix> {
     let words = words(setting.sentence())?;
     let params = Params::new(setting.device, Declarations::new(), 0)?;
-    let scalars = Scalars::new(setting.device)?;
-    let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+    let pass = Pass::evaluate(&params);
     let n = words.len();
     let scores = Tensor::from_slice(setting.device, &vec![0.0f32; n * n], [n, n])?;
     // lesson: begin mask
@@ -264,8 +263,8 @@ fn validation(training: &Training, windows: Windows<'_>) -> Result<String> {
     const WINDOWS: usize = 256;
     let windows: Vec<_> = windows.collect();
     let every = (windows.len() / WINDOWS).max(1);
-    let (gpt, params, scalars) = (training.gpt(), training.params(), training.scalars());
-    let loss = mean_loss(gpt, params, scalars, windows.iter().step_by(every))?;
+    let (gpt, params) = (training.gpt(), training.params());
+    let loss = mean_loss(gpt, params, windows.iter().step_by(every))?;
     Ok(loss.map_or_else(String::new, |loss| format!("{loss:.4}")))
 }
 

@@ -5,7 +5,7 @@ use crate::data::{RowKey, Source, Split};
 use crate::evaluate::{NEVER, mean_of_parts};
 use crate::event::Eval;
 use crate::{Error, Result};
-use latimer_autograd::{Mode, Pass};
+use latimer_autograd::Pass;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Training {
@@ -78,7 +78,7 @@ impl Training {
             let ids = self.batch.view_rows(0, batch_size)?; // [B, T]
             let targets = self.batch.view_rows(batch_size, batch_size)?; // [B, T]
             let loss = self.params.device().enter(|| -> Result<f32> {
-                let pass = Pass::new(&self.params, &self.scalars, Mode::Evaluate).stopped_by(stop);
+                let pass = Pass::evaluate(&self.params).stopped_by(stop);
                 Ok(self.gpt.loss(&pass, &ids, &targets)?.to_vec::<f32>()?[0])
             })?;
             sum += f64::from(loss);

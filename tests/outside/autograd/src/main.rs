@@ -1,7 +1,7 @@
 //! A bigram model of letters: which letter follows which, learnt by gradient descent.
 
-use latimer_autograd::{AdamW, Declarations, LmHead, Init, Mode, Params, Pass, Result};
-use latimer_tensor::{Device, Scalars, StepValues, Tensor};
+use latimer_autograd::{AdamW, Declarations, Init, LmHead, Optimizer, Params, Pass, Result};
+use latimer_tensor::{Device, Tensor};
 
 const TEXT: &[u8] = b"un chasseur sachant chasser sait chasser sans son chien ";
 
@@ -17,16 +17,8 @@ fn main() -> Result<()> {
 
     let device = Device::reference();
     let mut params = Params::new(&device, declarations, 1)?;
-    params.enable_training()?;
-    let mut scalars = Scalars::new(&device)?;
-    let adamw = AdamW {
-        beta1: 0.9,
-        beta2: 0.99,
-        eps: 1e-8,
-        weight_decay: 0.0,
-        decay_all: false,
-        grad_clip: 1.0,
-    };
+    let adamw = AdamW { lr: 0.05, beta2: 0.99, weight_decay: 0.0, ..AdamW::default() };
+    let mut optimizer = Optimizer::new(&mut params, adamw)?;
     let id = |&c: &u8| {
         if c == b' ' { 0 } else { u32::from(c - b'a') + 1 }
     };
@@ -35,18 +27,14 @@ fn main() -> Result<()> {
     let x = Tensor::from_slice(&device, &ids[..n], [1, n])?; // [1, n]
     let y = Tensor::from_slice(&device, &ids[1..], [1, n])?; // [1, n]
     for step in 1..=100 {
-        let [bias1, bias2] = adamw.bias_corrections(step);
-        scalars.set(&StepValues { lr: 0.05, bias1, bias2, seed: 1, step })?;
-        params.zero_gradients()?;
-        let pass = Pass::new(&params, &scalars, Mode::Train { loss_scale: 1.0 });
-        let loss = pass.lm_loss(&pass.embedding(&x, table, None, 0)?, head, &y)?; // [1]
+        let loss = optimizer.step(&mut params, |pass| {
+            pass.lm_loss(&pass.embedding(&x, table, None, 0)?, head, &y) // [1]
+        })?;
         if step % 20 == 0 || step == 1 {
             println!("step {step:>3}: {:.3} nats a letter", loss.to_vec::<f32>()?[0]);
         }
-        pass.backward(loss)?;
-        adamw.update(&mut params, &mut scalars)?;
     }
-    let pass = Pass::new(&params, &scalars, Mode::Evaluate);
+    let pass = Pass::evaluate(&params);
     let next = pass.logits(&pass.embedding(&x, table, None, 0)?, 0, head)?.argmax()?;
     let after = |letter: u8| {
         let at = TEXT.iter().position(|&c| c == letter).unwrap_or(0);

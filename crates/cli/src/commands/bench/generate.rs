@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::format::{count, percent, thousands};
 use crate::numbers::whole;
 use crate::terminal;
-use latimer_autograd::{Mode, Params, Pass};
+use latimer_autograd::{Params, Pass};
 use latimer_nn::{Gpt, GptConfig, KvCache, Sampler, Sampling};
+use latimer_tensor::Tensor;
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{Scalars, Tensor};
 use latimer_trainer::config::{Config, Dtype};
 use latimer_trainer::{gpt_config, peak_rss_mb};
 use serde::Serialize;
@@ -88,7 +88,6 @@ fn weight_bytes(params: &Params, gpt: &Gpt) -> u64 {
 struct Writer<'m> {
     gpt: &'m Gpt,
     params: &'m Params,
-    scalars: Scalars,
     cache: KvCache,
     sampler: Sampler,
     prompt: Vec<u32>,
@@ -105,7 +104,6 @@ impl<'m> Writer<'m> {
         Ok(Self {
             gpt,
             params,
-            scalars: Scalars::new(params.device())?,
             cache: KvCache::with_rows(params, config, rows)?,
             sampler: Sampler::new(Sampling::greedy(), 0)?,
             prompt: ids.collect(),
@@ -117,7 +115,7 @@ impl<'m> Writer<'m> {
     /// The likeliest token after each row, whose next positions these are.
     fn next(&mut self, ids: &[u32]) -> Result<Vec<u32>> {
         let config = self.gpt.config();
-        let pass = Pass::new(self.params, &self.scalars, Mode::Evaluate);
+        let pass = Pass::evaluate(self.params);
         let shape = [self.rows, ids.len() / self.rows];
         let ids = Tensor::from_slice(self.params.device(), ids, shape)?; // [B, T]
         let logits = self.gpt.decode(&pass, &ids, &mut self.cache)?; // [B, Vp]

@@ -2,12 +2,14 @@
 
 use crate::{Error, Params, Result};
 use latimer_tensor::op::{self, ClipScale, SumSquares};
-use latimer_tensor::{DType, Phase, Scalars, Tensor};
+use latimer_tensor::{DType, Phase, Scalars, StepValues, Tensor};
 use std::sync::PoisonError;
 
 /// The optimizer's constants; its state lives in the store's slabs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
+    /// The learning rate, for [`AdamW::step_values`].
+    pub lr: f32,
     /// Decay of the first moment.
     pub beta1: f32,
     /// Decay of the second moment.
@@ -26,6 +28,7 @@ impl Default for AdamW {
     /// What nanoGPT trains GPT-2 with.
     fn default() -> Self {
         Self {
+            lr: 6e-4,
             beta1: 0.9,
             beta2: 0.95,
             eps: 1e-8,
@@ -37,11 +40,18 @@ impl Default for AdamW {
 }
 
 impl AdamW {
-    /// `1 - beta^step` for both moments, `step` from 1.
+    /// The values that the device needs for a step, counted from 1: the learning rate, the bias
+    /// corrections `1 - beta^step`, and the words that dropout is drawn from.
     #[must_use]
-    pub fn bias_corrections(&self, step: u32) -> [f32; 2] {
-        let beyond = |beta: f32| (1.0 - f64::from(beta).powf(f64::from(step))) as f32;
-        [beyond(self.beta1), beyond(self.beta2)]
+    pub fn step_values(&self, step: u32, seed: u64) -> StepValues {
+        let correction = |beta: f32| (1.0 - f64::from(beta).powf(f64::from(step))) as f32;
+        StepValues {
+            lr: self.lr,
+            bias1: correction(self.beta1),
+            bias2: correction(self.beta2),
+            seed,
+            step,
+        }
     }
 
     /// One update from the gradients in the store: their norm, the clip factor, both groups.
