@@ -150,8 +150,9 @@ struct Length {
     at_least: u8,
 }
 
+/// The place of a letter; anything for 0, which stands for none.
 const fn index(letter: u8) -> usize {
-    (letter - b'A') as usize
+    (letter.wrapping_sub(b'A') & 31) as usize
 }
 
 impl DTypeRule {
@@ -241,11 +242,26 @@ pub(crate) struct Given {
 
 /// The lengths that the operands have set so far.
 struct Lengths {
-    of: [Option<usize>; 26],
-    /// The operand that set it.
-    owner: [u8; 26],
+    of: [usize; 32],
+    /// A bit for each letter that is set.
+    set: u32,
     /// The leading axes, if an operand has them.
     leading: Option<Shape>,
+}
+
+impl Lengths {
+    #[inline]
+    fn get(&self, letter: u8) -> Option<usize> {
+        let at = index(letter);
+        (self.set >> at & 1 == 1).then(|| self.of[at])
+    }
+
+    #[inline]
+    fn put(&mut self, letter: u8, len: usize) {
+        let at = index(letter);
+        self.of[at] = len;
+        self.set |= 1 << at;
+    }
 }
 
 impl Length {
@@ -254,42 +270,42 @@ impl Length {
         let mut value = self.factor;
         for letter in self.letters {
             if letter != 0 {
-                value = value.saturating_mul(lengths.of[index(letter)]?);
+                value = value.saturating_mul(lengths.get(letter)?);
             }
         }
         Some(value)
     }
 
-    /// Sets its only unset letter so that the axis is `len` long. With two unset letters nothing is
-    /// set.
-    ///
-    /// # Errors
-    /// When it cannot be as long.
-    fn set(self, len: usize, owner: usize, lengths: &mut Lengths) -> Result<(), ()> {
+    /// Compares the length of an axis, and sets the letter that is not set yet. `None` if there are two
+    /// such letters: then nothing is set.
+    #[inline]
+    fn fits(self, len: usize, lengths: &mut Lengths) -> Option<bool> {
+        if let (1, [letter, 0]) = (self.factor, self.letters)
+            && letter != 0
+        {
+            let is_set = lengths.get(letter);
+            if is_set.is_none() {
+                lengths.put(letter, len);
+            }
+            return Some(is_set.is_none_or(|set| set == len));
+        }
         let (mut known, mut unset) = (self.factor, None);
         for letter in self.letters {
-            if letter == 0 {
-                continue;
-            }
-            match lengths.of[index(letter)] {
+            match lengths.get(letter) {
+                _ if letter == 0 => {}
                 Some(value) => known = known.saturating_mul(value),
-                None if unset.is_some() => return Ok(()),
-                None => unset = Some(index(letter)),
+                None if unset.is_some() => return None,
+                None => unset = Some(letter),
             }
         }
-        let is_multiple = match known {
-            0 => false,
-            1 => true,
-            _ => len.is_multiple_of(known),
+        let Some(letter) = unset else {
+            return Some(known == len);
         };
-        if !is_multiple {
-            return Err(());
+        let is_multiple = known > 0 && len.is_multiple_of(known);
+        if is_multiple {
+            lengths.put(letter, len / known);
         }
-        if let Some(letter) = unset {
-            lengths.of[letter] = Some(len / known);
-            lengths.owner[letter] = owner as u8;
-        }
-        Ok(())
+        Some(is_multiple)
     }
 }
 
@@ -328,8 +344,8 @@ impl Table {
             }
         }
         let mut lengths = Lengths {
-            of: [None; 26],
-            owner: [0; 26],
+            of: [0; 32],
+            set: 0,
             leading: None,
         };
         for (rule, &value) in self.attributes.iter().zip(attributes) {
@@ -337,16 +353,16 @@ impl Table {
                 if value < 1.0 {
                     return Err(self.attribute(rule, value, "it must be at least 1"));
                 }
-                lengths.of[index(letter as u8)] = Some(value as usize);
+                lengths.put(letter as u8, value as usize);
             }
         }
         let mut is_open = false;
         for (at, rule, Given { shape, .. }) in given_rules() {
-            let expected = match rule.shape {
+            let expected = match &rule.shape {
                 ShapeRule::Any => continue,
-                ShapeRule::As(other) => given[other].map_or(shape, |given| given.shape),
+                ShapeRule::As(other) => given[*other].map_or(shape, |given| given.shape),
                 ShapeRule::LastAxesOf(other) => {
-                    let of = given[other].map_or(shape, |given| given.shape);
+                    let of = given[*other].map_or(shape, |given| given.shape);
                     if of.dims().ends_with(shape.dims()) {
                         continue;
                     }
@@ -383,8 +399,12 @@ impl Table {
         lengths: &mut Lengths,
     ) -> Result<bool> {
         let (rule, dims) = (&self.operands[at], got.dims());
-        let axes = &match rule.shape {
-            ShapeRule::Turned(axes, by) if attributes[by] != 0.0 => axes.turned(),
+        let turned;
+        let axes = match &rule.shape {
+            ShapeRule::Turned(axes, by) if attributes[*by] != 0.0 => {
+                turned = axes.turned();
+                &turned
+            }
             ShapeRule::Axes(axes) | ShapeRule::Turned(axes, _) => axes,
             _ => return Ok(false),
         };
@@ -400,26 +420,21 @@ impl Table {
                 Some(_) => {}
                 None => {
                     lengths.leading = Some(Shape::new(ours));
-                    let letter = index(axes.leading);
-                    lengths.of[letter] = Some(ours.iter().product());
-                    lengths.owner[letter] = at as u8;
+                    lengths.put(axes.leading, ours.iter().product());
                 }
             }
         }
         let mut is_open = false;
         for (length, &len) in axes.tail().iter().zip(&dims[leading..]) {
-            let fits = match length.value(lengths) {
-                Some(value) => value == len,
-                None => length.set(len, at, lengths).is_ok(),
-            };
+            let fits = length.fits(len, lengths);
             let least = match length.at_least {
                 0 => usize::from(length.is_positive),
-                letter => lengths.of[index(letter)].unwrap_or(0),
+                letter => lengths.get(letter).unwrap_or(0),
             };
-            if !fits || len < least {
+            if fits == Some(false) || len < least {
                 return Err(self.unlike(rule, axes, got, lengths));
             }
-            is_open |= length.value(lengths).is_none();
+            is_open |= fits.is_none();
         }
         Ok(is_open)
     }
@@ -453,10 +468,14 @@ impl Table {
         attributes: &[f64],
         lengths: &Lengths,
     ) -> Result<()> {
-        let length = |letter: char| lengths.of[index(letter as u8)];
+        let length = |letter: char| lengths.get(letter as u8);
         // An attribute that speaks of a length is at odds with the operand that has it.
         let owned = |letter: char, reason| {
-            let at = usize::from(lengths.owner[index(letter as u8)]);
+            let mut given_rules = self.operands.iter().zip(given);
+            let has_it = |(rule, given): (&OperandRule, &Option<Given>)| {
+                given.is_some() && rule.shape.letters().any(|its| its == letter)
+            };
+            let at = given_rules.position(has_it).unwrap_or(0);
             let got = given[at].map_or(Shape::new(&[]), |given| given.shape);
             Error::InvalidShape {
                 op: self.name,
