@@ -59,7 +59,7 @@ pub use table::{Table, Value};
 
 use crate::{Error, Host, Result, Shape, View, ViewMut};
 
-/// One operand as visited by [`OpSpec::operands`].
+/// One operand as visited by [`Declared::operands`].
 #[derive(Debug)]
 pub enum Operand<'s> {
     /// Read.
@@ -79,7 +79,7 @@ pub struct Cost {
     pub bytes: u64,
 }
 
-/// What [`op!`] writes for an operation: all that is known of its operands and attributes.
+/// What `op!` writes for an operation: all that is known of its operands and attributes.
 pub trait Declared {
     /// What is asked of operands and attributes.
     const TABLE: &'static Table;
@@ -184,7 +184,7 @@ macro_rules! op { (
     pub struct $Op<'a> {
         $(
             $(#[$operand_about])*
-            #[doc = concat!("\n\nShape: ", $shape, "; type: ", $dtype, ".")]
+            #[doc = concat!("\n\nShape: `", $shape, "`; type: `", $dtype, "`.")]
             pub $operand: $crate::op::operand_of!('a $access),
         )*
         $( $(#[$attribute_about])* pub $attribute: $ty, )*
@@ -432,7 +432,7 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
             match self { $(Op::$name(op) => op.reference(host)),* }
         }
 
-        /// See [`OpSpec::operands`].
+        /// See [`Declared::operands`].
         pub fn operands<'s>(&'s mut self, visit: &mut dyn FnMut(&'static str, Operand<'s>)) {
             match self { $(Op::$name(op) => op.operands(visit)),* }
         }

@@ -6,7 +6,7 @@ use crate::{Host, Result, Shape};
 op! {
     /// `y[…, i, …] = x[…, first + i, …]`, `i` being the index along `axis`.
     ///
-    /// Along axis 0 the part is dense already, and a [`View::slice`] of it costs nothing; along any
+    /// Along axis 0 the part is dense already, and a [`View::slice`](crate::View::slice) of it costs nothing; along any
     /// other it must be gathered, and that is this.
     Slice "slice" {
         /// What a part is taken of; at least one axis.

@@ -1,6 +1,6 @@
 //! What an operation asks of its operands and attributes, as data.
 //!
-//! Each operation is declared by [`op!`](super::op) with one line for each operand and attribute. The
+//! Each operation is declared by `op!` with one line for each operand and attribute. The
 //! struct, its documentation, the check and its errors, the visit of its operands, and the operands
 //! that the conformance suite draws all come from that line.
 //!

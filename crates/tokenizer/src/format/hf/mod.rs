@@ -276,7 +276,7 @@ fn added_tokens(field: Field<'_>) -> Result<Vec<(String, u32)>, BpeError> {
 
 impl BpeTokenizer {
     /// Reads a `tokenizer.json` of Hugging Face: byte-level BPE with one of the patterns of
-    /// [`Pattern`] and special tokens. Its ids are those of `tokenizers` with
+    /// [`Pattern`](crate::Pattern) and special tokens. Its ids are those of `tokenizers` with
     /// `add_special_tokens=False`, for text without the names of special tokens. Whole folders of
     /// models are read by [`load`](crate::load) as well.
     ///
