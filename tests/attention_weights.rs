@@ -10,7 +10,9 @@
 use latimer_autograd::{Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_conformance::tolerance::first_misfit;
-use latimer_nn::{Activation, Error, Gpt, GptConfig, attention_weights};
+use latimer_nn::{
+    Activation, Error, Gpt, GptConfig, MlpKind, NormKind, PositionKind, attention_weights,
+};
 use latimer_tensor::op::{Attention, OpSpec};
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{DType, Device, Host, Tensor, Written};
@@ -26,14 +28,20 @@ fn cpu(threads: usize) -> Device {
 
 /// Every switch that attention, or what it sees, depends on. 71 positions are more than two tiles.
 fn configs() -> Vec<(&'static str, GptConfig)> {
-    let gpt2 = GptConfig::gpt2(31, 80, 2, 3, 15);
+    let gpt2 = GptConfig {
+        n_layer: 2,
+        n_head: 3,
+        n_embd: 15,
+        block_size: 80,
+        ..GptConfig::gpt2(31)
+    };
     let bare = GptConfig {
         attn_proj: false,
-        ff_width: 0,
+        mlp: MlpKind::None,
         ff_proj: false,
-        positions: false,
+        positions: PositionKind::None,
         residual: false,
-        layer_norm: false,
+        norm: NormKind::None,
         bias: false,
         qkv_bias: false,
         n_layer: 1,
@@ -48,7 +56,7 @@ fn configs() -> Vec<(&'static str, GptConfig)> {
     let departures = GptConfig {
         activation: Activation::Relu,
         padded_vocab_size: 40,
-        positions: false,
+        positions: PositionKind::None,
         attn_proj: false,
         tie: false,
         ..gpt2.clone()
@@ -301,7 +309,13 @@ fn threads_change_no_bit_and_the_mask_holds() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let device = Device::reference();
-    let config = GptConfig::gpt2(31, 8, 1, 1, 4);
+    let config = GptConfig {
+        n_layer: 1,
+        n_head: 1,
+        n_embd: 4,
+        block_size: 8,
+        ..GptConfig::gpt2(31)
+    };
     let (gpt, params) = model(&device, &config);
     let error = |ids: &Tensor| attention_weights(&gpt, &params, ids).unwrap_err();
     let long = error(&ids(&device, 9));

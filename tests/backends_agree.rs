@@ -12,9 +12,9 @@ use latimer_nn::{Activation, Gpt, GptConfig};
 use latimer_tensor::op::Dropout;
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{DType, Device, Op, Scalars, StepValues, Tensor};
+use latimer_trainer::Training;
 use latimer_trainer::config::{Config, Dtype};
 use latimer_trainer::data::{RowKey, Source, Windows};
-use latimer_trainer::{Training, gpt_config};
 
 /// Unit roundoff of f32.
 const U: f64 = f32::EPSILON as f64 / 2.0;
@@ -115,7 +115,11 @@ impl Drawn {
             activation: [Activation::Relu, Activation::GeluTanh, Activation::Gelu][below(3)],
             tie: below(2) == 0,
             dropout: [0.0, 0.2][below(2)],
-            ..GptConfig::gpt2(vocab_size, block_size, n_layer, n_head, n_head * head_dim)
+            n_layer,
+            n_head,
+            n_embd: n_head * head_dim,
+            block_size,
+            ..GptConfig::gpt2(vocab_size)
         };
         let batch = 1 + below(4);
         let mut rows = || {
@@ -243,7 +247,7 @@ impl Source for Chain {
 fn training(device: &Device, preset: &str, change: impl Fn(&mut Config), vocab: usize) -> Training {
     let mut config = Config::preset(preset).unwrap();
     change(&mut config);
-    let model = gpt_config(&config.model, vocab);
+    let model = config.model.with_vocab(vocab);
     Training::new(device, &model, &config.train).unwrap()
 }
 

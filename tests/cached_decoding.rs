@@ -57,7 +57,11 @@ fn logits(device: &Device, config: &GptConfig, cached: bool) -> Vec<Vec<f32>> {
 fn cached_logits_are_the_uncached_ones() {
     let config = GptConfig {
         qkv_bias: false,
-        ..GptConfig::gpt2(VOCAB as usize, 37, 3, 3, 48)
+        n_layer: 3,
+        n_head: 3,
+        n_embd: 48,
+        block_size: 37,
+        ..GptConfig::gpt2(VOCAB as usize)
     };
     let want = logits(&Device::reference(), &config, false);
     let cpu = Device::new(Cpu::new(2).unwrap());
@@ -100,7 +104,13 @@ fn side_by_side(device: &Device, config: &GptConfig, rows: &[Vec<u32>]) -> Vec<f
 /// are held against the reference device.
 #[test]
 fn rows_side_by_side_are_what_each_is_alone() {
-    let config = GptConfig::gpt2(VOCAB as usize, 12, 2, 3, 48);
+    let config = GptConfig {
+        n_layer: 2,
+        n_head: 3,
+        n_embd: 48,
+        block_size: 12,
+        ..GptConfig::gpt2(VOCAB as usize)
+    };
     let mut stream = Stream::new(7, 0, 0);
     let mut row = || (0..9).map(|_| stream.below(VOCAB) as u32).collect();
     let rows: Vec<Vec<u32>> = vec![row(), row(), row()];

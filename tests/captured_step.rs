@@ -11,9 +11,9 @@ use latimer_backend_cpu::Cpu;
 use latimer_tensor::{
     Backend, Buffer, Device, DeviceInfo, Graph, Handled, Op, Result, View, ViewMut,
 };
+use latimer_trainer::Training;
 use latimer_trainer::config::Config;
 use latimer_trainer::data::{RowKey, Source, Windows};
-use latimer_trainer::{Training, gpt_config};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -200,7 +200,7 @@ fn training(device: &Device, grad_accum: usize, learning_rate: f64) -> Training 
     // The rate changes with every step.
     (train.warmup_iters, train.max_iters) = (4, 12);
     (train.learning_rate, train.min_lr) = (learning_rate, 0.1 * learning_rate);
-    let model = gpt_config(&config.model, 11);
+    let model = config.model.with_vocab(11);
     Training::new(device, &model, &config.train).unwrap()
 }
 

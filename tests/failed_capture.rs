@@ -8,9 +8,9 @@
 use latimer_autograd::Slab;
 use latimer_backend_cuda::Cuda;
 use latimer_tensor::Device;
+use latimer_trainer::Training;
 use latimer_trainer::config::Config;
 use latimer_trainer::data::{RowKey, Source, Windows};
-use latimer_trainer::{Training, gpt_config};
 
 const FAIL: &str = "SHIM_FAIL_CAPTURE";
 
@@ -45,7 +45,7 @@ fn train() -> (Option<String>, Vec<u32>) {
     let model = &mut config.model;
     (model.n_layer, model.n_head, model.n_embd, model.block_size) = (1, 1, 8, 4);
     config.train.batch_size = 2;
-    let model = gpt_config(&config.model, 11);
+    let model = config.model.with_vocab(11);
     let mut training = Training::new(&device, &model, &config.train).unwrap();
     let (mut said, mut bits) = (None, Vec::new());
     for _ in 0..5 {

@@ -209,7 +209,7 @@ fn bf16_uses_the_switches() {
     let narrow = error(&logits(&gpt, &params, &ids), &want);
     let config = gpt.config();
     let eps = GptConfig {
-        layer_norm_eps: GptConfig::LAYER_NORM_EPS,
+        norm_eps: GptConfig::NORM_EPS,
         ..config.clone()
     };
     let by_layer = GptConfig {

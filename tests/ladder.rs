@@ -4,12 +4,12 @@
 
 use latimer_autograd::{Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
-use latimer_nn::Gpt;
+use latimer_nn::{Gpt, GptConfig};
 use latimer_tensor::{Device, Scalars, Tensor, philox::Stream};
 use latimer_tokenizer::{CharTokenizer, Tokenizer};
-use latimer_trainer::config::{Config, ModelConfig};
+use latimer_trainer::config::Config;
 use latimer_trainer::data::{Source, TextTokens};
-use latimer_trainer::{Training, gpt_config, mean_loss, text_loss};
+use latimer_trainer::{Training, mean_loss, text_loss};
 
 /// Unit roundoff of f32.
 const U: f64 = f32::EPSILON as f64 / 2.0;
@@ -29,8 +29,8 @@ fn greatest(values: impl IntoIterator<Item = f32>) -> f64 {
 
 /// Name and values of each gradient of the initial weights, the loss first, on a few rows of random
 /// ids.
-fn loss_and_gradients(device: &Device, model: &ModelConfig) -> Vec<(String, Vec<f32>)> {
-    let (gpt, declarations) = Gpt::new(&gpt_config(model, VOCAB)).unwrap();
+fn loss_and_gradients(device: &Device, model: &GptConfig) -> Vec<(String, Vec<f32>)> {
+    let (gpt, declarations) = Gpt::new(&model.with_vocab(VOCAB)).unwrap();
     let mut params = Params::new(device, declarations, 5).unwrap();
     params.enable_training().unwrap();
     let scalars = Scalars::new(device).unwrap();
@@ -66,8 +66,8 @@ fn loss_and_gradients(device: &Device, model: &ModelConfig) -> Vec<(String, Vec<
 fn each_model_computes_what_f64_does() {
     for name in LADDER {
         let Config { model, train, .. } = Config::preset(name).unwrap();
-        let terms = (model.ff_factor * model.n_embd).max(3 * model.block_size);
-        let needs = Training::needs(&cpu(1), &gpt_config(&model, VOCAB), &train).unwrap();
+        let terms = model.inner_width().max(3 * model.block_size);
+        let needs = Training::needs(&cpu(1), &model.with_vocab(VOCAB), &train).unwrap();
         let bound = needs.ops as f64 * terms as f64 * U;
         let want = loss_and_gradients(&Device::reference(), &model);
         for threads in [1, 2] {
@@ -90,7 +90,7 @@ fn each_model_computes_what_f64_does() {
 fn only_the_first_model_sees_what_comes_next() {
     let device = cpu(1);
     for name in LADDER {
-        let model = gpt_config(&Config::preset(name).unwrap().model, VOCAB);
+        let model = Config::preset(name).unwrap().model.with_vocab(VOCAB);
         let (gpt, declarations) = Gpt::new(&model).unwrap();
         let params = Params::new(&device, declarations, 5).unwrap();
         let logits = |last: u32| -> Vec<f32> {
@@ -125,7 +125,7 @@ fn a_model_that_sees_the_future_cheats_until_it_has_to_write() {
         } = Config::preset(name).unwrap();
         (train.learning_rate, train.batch_size) = (1e-2, 16);
         let source = TextTokens::new(&text, &tokenizer, 0.2, model.block_size).unwrap();
-        let model = gpt_config(&model, tokenizer.vocab_size());
+        let model = model.with_vocab(tokenizer.vocab_size());
         let mut training = Training::new(&cpu(1), &model, &train).unwrap();
         for _ in 0..300 {
             training.next_step(&source).unwrap();

@@ -8,9 +8,9 @@ use latimer_backend_cpu::Cpu;
 use latimer_backend_cuda::Cuda;
 use latimer_cuda_shim::{GPU_REQUIRED, can_be_driver};
 use latimer_tensor::Device;
+use latimer_trainer::Training;
 use latimer_trainer::config::Config;
 use latimer_trainer::data::{RowKey, Source, Windows};
-use latimer_trainer::{Training, gpt_config};
 
 const VOCABULARY: usize = 50_257;
 const PADDED: usize = 50_304;
@@ -63,7 +63,7 @@ fn logits_come_in_chunks_of_the_devices_size_and_memory_is_as_predicted() {
         return;
     }
     let Config { model, train, .. } = config();
-    let model = gpt_config(&model, VOCABULARY);
+    let model = model.with_vocab(VOCABULARY);
     let step = |device: &Device| {
         let needs = Training::needs(device, &model, &train).unwrap();
         let mut training = Training::new(device, &model, &train).unwrap();

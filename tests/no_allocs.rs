@@ -12,9 +12,9 @@
 
 use latimer_backend_cpu::Cpu;
 use latimer_tensor::{Device, Observer};
+use latimer_trainer::Training;
 use latimer_trainer::config::{Config, TrainConfig};
 use latimer_trainer::data::{RowKey, Source, Windows};
-use latimer_trainer::{Training, gpt_config};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -133,7 +133,7 @@ fn config(preset: &str, changes: &[(&str, &str)]) -> Config {
 /// A model in training, and its device.
 fn training(config: &Config, threads: usize) -> (Training, Device) {
     let device = Device::new(Cpu::new(threads).unwrap());
-    let model = gpt_config(&config.model, VOCAB_SIZE);
+    let model = config.model.with_vocab(VOCAB_SIZE);
     let training = Training::new(&device, &model, &config.train).unwrap();
     (training, device)
 }
@@ -150,7 +150,7 @@ fn a_step_repeats(name: &str, config: &Config, threads: usize) {
     let (mut training, device) = training(config, threads);
     let new = Arc::new(NewBuffers::default());
     let _observing = device.observe(new.clone());
-    let model = gpt_config(&config.model, VOCAB_SIZE);
+    let model = config.model.with_vocab(VOCAB_SIZE);
     let needs = Training::needs(&device, &model, &config.train).unwrap();
     let inside = device.clone();
     // Within one `enter`, as a step's micro-steps are.

@@ -40,7 +40,11 @@ impl Size {
     fn production() -> Self {
         let config = GptConfig {
             padded_vocab_size: 50_304,
-            ..GptConfig::gpt2(50_257, 1024, 12, 12, 768)
+            n_layer: 12,
+            n_head: 12,
+            n_embd: 768,
+            block_size: 1024,
+            ..GptConfig::gpt2(50_257)
         };
         Self { config, rows: 2 }
     }
@@ -49,7 +53,11 @@ impl Size {
     fn small() -> Self {
         let config = GptConfig {
             padded_vocab_size: 384,
-            ..GptConfig::gpt2(301, 40, 3, 2, 64)
+            n_layer: 3,
+            n_head: 2,
+            n_embd: 64,
+            block_size: 40,
+            ..GptConfig::gpt2(301)
         };
         Self { config, rows: 2 }
     }

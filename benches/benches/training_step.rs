@@ -16,8 +16,14 @@ const V: usize = 65;
 fn main() -> Result<()> {
     let bench = Bench::from_args();
     let device = Device::new(Cpu::new(0)?);
-    // 4 layers of 4 heads, 128 wide.
-    let (gpt, declarations) = Gpt::new(&GptConfig::gpt2(V, T, 4, 4, 128))?;
+    let config = GptConfig {
+        n_layer: 4,
+        n_head: 4,
+        n_embd: 128,
+        block_size: T,
+        ..GptConfig::gpt2(V)
+    };
+    let (gpt, declarations) = Gpt::new(&config)?;
     let mut params = Params::new(&device, declarations, 1)?;
     let adamw = AdamW {
         lr: 1e-3,

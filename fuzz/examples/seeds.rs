@@ -42,7 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     latimer_trainer::data::prepare(&names, &folder, &few, &out, 100, &mut |_, _| ())?;
     write("shard", "whole", &std::fs::read(out.join("shard-00000.bin"))?)?;
 
-    let gpt = io::config_to_json(&GptConfig::gpt2(3, 4, 1, 1, 2));
+    let gpt = io::config_to_json(&GptConfig {
+        n_layer: 1,
+        n_head: 1,
+        n_embd: 2,
+        block_size: 4,
+        ..GptConfig::gpt2(3)
+    });
     write("model_config", "ours", gpt.as_bytes())?;
 
     let folder = latimer_fuzz::folder();

@@ -1,7 +1,7 @@
 //! What the fuzz targets share: a folder in memory, and the smallest run that there is.
 
 use latimer_backend_cpu::Cpu;
-use latimer_nn::{GptConfig, io};
+use latimer_nn::{GptConfig, MlpKind, NormKind, PositionKind, io};
 use latimer_tensor::Device;
 use latimer_trainer::config::Config;
 use latimer_trainer::{Existing, Run, RunFolder};
@@ -25,13 +25,17 @@ pub fn device() -> Device {
 /// The smallest model that there is: two tensors of 3 ids and 2 columns.
 pub fn smallest() -> GptConfig {
     GptConfig {
-        ff_width: 0,
-        positions: false,
-        layer_norm: false,
+        mlp: MlpKind::None,
+        positions: PositionKind::None,
+        norm: NormKind::None,
         attn_proj: false,
         bias: false,
         qkv_bias: false,
-        ..GptConfig::gpt2(3, 4, 1, 1, 2)
+        n_layer: 1,
+        n_head: 1,
+        n_embd: 2,
+        block_size: 4,
+        ..GptConfig::gpt2(3)
     }
 }
 
@@ -67,8 +71,8 @@ impl TinyRun {
         let text = folder.join("text.txt");
         std::fs::write(&text, "abab baab\n".repeat(4)).expect("the text can be written");
         let toml = format!(
-            "[model]\nn_layer = 1\nn_head = 1\nn_embd = 1\nblock_size = 4\nff_factor = 0\n\
-             positions = false\nlayer_norm = false\nattn_proj = false\nbias = false\n\
+            "[model]\nn_layer = 1\nn_head = 1\nn_embd = 1\nblock_size = 4\nmlp = \"none\"\n\
+             positions = \"none\"\nnorm = \"none\"\nattn_proj = false\nbias = false\n\
              qkv_bias = false\n[train]\nmax_iters = 1\nbatch_size = 1\neval_interval = 0\n\
              eval_iters = 1\nsample_interval = 0\n[data]\ndata = [{:?}]\ntokenizer = \"char\"\n",
             text.display().to_string()

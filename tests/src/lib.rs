@@ -3,7 +3,7 @@
 use latimer_autograd::{AdamW, Params, Slab};
 use latimer_nn::{Activation, Gpt, GptConfig};
 use latimer_tensor::Device;
-use latimer_trainer::{config::Config, gpt_config};
+use latimer_trainer::config::Config;
 use safetensors::{Dtype, SafeTensors};
 use std::path::PathBuf;
 
@@ -20,7 +20,16 @@ impl Golden {
     /// GELU by tanh, tied head, all biases.
     #[must_use]
     pub fn gelu_tied() -> Self {
-        Self::open("gelu_tied", GptConfig::gpt2(29, 11, 2, 3, 24))
+        Self::open(
+            "gelu_tied",
+            GptConfig {
+                n_layer: 2,
+                n_head: 3,
+                n_embd: 24,
+                block_size: 11,
+                ..GptConfig::gpt2(29)
+            },
+        )
     }
 
     /// ReLU, untied head with a bias, no biases of queries, keys and values.
@@ -31,7 +40,11 @@ impl Golden {
             qkv_bias: false,
             tie: false,
             head_bias: true,
-            ..GptConfig::gpt2(29, 11, 2, 3, 24)
+            n_layer: 2,
+            n_head: 3,
+            n_embd: 24,
+            block_size: 11,
+            ..GptConfig::gpt2(29)
         };
         Self::open("relu_untied", config)
     }
@@ -64,7 +77,11 @@ impl Golden {
             qkv_bias: bias,
             tie,
             head_bias: bias && !tie,
-            ..GptConfig::gpt2(17, 7, 2, 2, 10)
+            n_layer: 2,
+            n_head: 2,
+            n_embd: 10,
+            block_size: 7,
+            ..GptConfig::gpt2(17)
         };
         Self::open(name, config)
     }
@@ -89,7 +106,7 @@ impl Golden {
                 decay_all: train.decay_all,
                 grad_clip: train.grad_clip as f32,
             },
-            ..Self::open(name, gpt_config(&model, 13))
+            ..Self::open(name, model.with_vocab(13))
         }
     }
 

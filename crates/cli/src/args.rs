@@ -6,7 +6,7 @@ use crate::commands::{
 use crate::error::{Error, Result};
 use crate::numbers::whole;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as Clap, FromArgMatches};
-use latimer_trainer::config::{Config, KEYS, KeyKind, PRESETS};
+use latimer_trainer::config::{Config, Key, KeyKind, OLD_KEYS, PRESETS};
 use std::path::PathBuf;
 
 /// Trains a small GPT and lets it write.
@@ -136,13 +136,13 @@ pub(crate) fn presets() -> String {
     format!("Presets:\n{}", lines.collect::<String>())
 }
 
-/// A flag for each key, generated from [`KEYS`]: keys and values as typed.
+/// A flag for each key, those of earlier versions hidden: keys and values as typed.
 #[derive(Debug, Default)]
 pub(crate) struct KeyFlags<const DATA: bool>(Vec<(String, String)>);
 
 impl<const DATA: bool> Args for KeyFlags<DATA> {
     fn augment_args(command: Clap) -> Clap {
-        let keys = KEYS.iter().filter(|key| DATA || key.section != "data");
+        let keys = Key::all().filter(|key| DATA || key.section != "data");
         command.args(keys.map(|key| {
             let (value_name, help) = match key.value {
                 KeyKind::Integer => ("N", key.help.to_owned()),
@@ -164,10 +164,11 @@ impl<const DATA: bool> Args for KeyFlags<DATA> {
                 .value_name(value_name)
                 .help(help)
                 .help_heading(heading)
+                .hide(OLD_KEYS.iter().any(|old| old.name == key.name))
                 .action(ArgAction::Append);
-            match key.value {
-                KeyKind::Bool => arg.num_args(0..=1).default_missing_value("true"),
-                KeyKind::TextList => arg.num_args(1..),
+            match (key.bare_value(), key.value) {
+                (Some(bare), _) => arg.num_args(0..=1).default_missing_value(bare),
+                (None, KeyKind::TextList) => arg.num_args(1..),
                 _ => arg,
             }
         }))
@@ -186,7 +187,7 @@ impl<const DATA: bool> FromArgMatches for KeyFlags<DATA> {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for key in KEYS {
+        for key in Key::all() {
             // Bench has no flags for the data: that is no error here.
             if let Ok(Some(values)) = matches.try_get_many::<String>(key.name) {
                 self.0

@@ -68,7 +68,7 @@ fn section_0_settings() {
         ("n_embd", "32"),
         ("n_head", "2"),
         ("n_layer", "2"),
-        ("ff_factor", "4"),
+        ("ff_width", "128"),
         ("dropout", "0"),
     ] {
         assert_eq!(value(key), expected, "{key}");
@@ -82,8 +82,11 @@ fn section_0_settings() {
     assert_eq!(outputs["parameters of scaled"], "10788929");
     assert_eq!(outputs["parameters of seed"], "42368");
     let three = GptConfig {
+        n_layer: 2,
         n_head: 3,
-        ..GptConfig::gpt2(65, 16, 2, 2, 32)
+        n_embd: 32,
+        block_size: 16,
+        ..GptConfig::gpt2(65)
     };
     assert!(Gpt::new(&three).is_err());
 }

@@ -15,7 +15,13 @@ fn count(first: u32, by: u32) -> Vec<u32> {
 }
 
 fn main() -> Result<()> {
-    let (gpt, declarations) = Gpt::new(&GptConfig::gpt2(10, T as usize, 1, 2, 16))?;
+    let (gpt, declarations) = Gpt::new(&GptConfig {
+        n_layer: 1,
+        n_head: 2,
+        n_embd: 16,
+        block_size: T as usize,
+        ..GptConfig::gpt2(10)
+    })?;
     println!("{} parameters", declarations.num_parameters());
     let device = Device::reference();
     let mut params = Params::new(&device, declarations, 1)?;

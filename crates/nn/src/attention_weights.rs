@@ -32,7 +32,7 @@ use latimer_tensor::{DType, Tensor};
 /// use latimer_tensor::{Device, Tensor};
 ///
 /// let device = Device::reference();
-/// let (model, declarations) = Gpt::new(&GptConfig::gpt2(11, 4, 2, 1, 8))?;
+/// let (model, declarations) = Gpt::new(&GptConfig { n_layer: 2, n_head: 1, n_embd: 8, block_size: 4, ..GptConfig::gpt2(11) })?;
 /// let params = Params::new(&device, declarations, 1)?;
 /// let ids = Tensor::from_slice(&device, &[3u32, 1, 4, 1], [1, 4])?;
 /// for (layer, weights) in attention_weights(&model, &params, &ids)?.iter().enumerate() {

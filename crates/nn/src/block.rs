@@ -1,7 +1,7 @@
 //! A transformer block.
 
 use crate::kv_cache::LayerCache;
-use crate::{CausalSelfAttention, GptConfig, LayerNorm, Mlp};
+use crate::{CausalSelfAttention, GptConfig, LayerNorm, Mlp, NormKind};
 use latimer_autograd::{Pass, Result, Scope};
 use latimer_tensor::Tensor;
 
@@ -23,9 +23,10 @@ impl Block {
     /// Declares the block of a layer, counted from 0.
     pub fn new(mut scope: Scope<'_>, config: &GptConfig, layer: usize) -> Self {
         let residual_std = 0.02 / (2.0 * config.n_layer as f64).sqrt();
-        let has_mlp = config.ff_width > 0;
+        let has_mlp = config.inner_width() > 0;
         let mut norm = |name, needed: bool| {
-            (needed && config.layer_norm).then(|| LayerNorm::new(scope.child(name), config))
+            (needed && config.norm == NormKind::Layer)
+                .then(|| LayerNorm::new(scope.child(name), config))
         };
         let (ln_1, ln_2) = (norm("ln_1", true), norm("ln_2", has_mlp));
         Self {

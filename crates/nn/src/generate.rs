@@ -130,7 +130,13 @@ mod tests {
     /// Or the tests that hold the cache to what is computed without it would hold it to itself.
     #[test]
     fn without_the_cache_nothing_is_kept() {
-        let config = GptConfig::gpt2(5, 4, 1, 1, 8);
+        let config = GptConfig {
+            n_layer: 1,
+            n_head: 1,
+            n_embd: 8,
+            block_size: 4,
+            ..GptConfig::gpt2(5)
+        };
         let (gpt, declarations) = Gpt::new(&config).unwrap();
         let params = Params::new(&Device::reference(), declarations, 0).unwrap();
         let generator = || Generator::new(&gpt, &params, &[1, 2]).unwrap();

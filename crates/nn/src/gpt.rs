@@ -3,7 +3,10 @@
 //! Sources: Radford et al. 2019 ("GPT-2"); parameter names and layouts are those of Hugging Face's
 //! GPT-2 files.
 
-use crate::{Block, Error, GptConfig, KvCache, LayerNorm, ResidualStream, Result, WeightInit};
+use crate::{
+    Block, Error, GptConfig, KvCache, LayerNorm, NormKind, PositionKind, ResidualStream, Result,
+    WeightInit,
+};
 use latimer_autograd::{Declarations, Init, LmHead, Param, Pass};
 use latimer_tensor::Tensor;
 
@@ -33,7 +36,7 @@ impl Gpt {
     ///
     /// ```
     /// use latimer_nn::{Gpt, GptConfig};
-    /// let (_, declarations) = Gpt::new(&GptConfig::gpt2(50257, 1024, 12, 12, 768))?;
+    /// let (_, declarations) = Gpt::new(&GptConfig::gpt2(50257))?;
     /// assert_eq!(declarations.num_parameters(), 124_439_808);
     /// # Ok::<(), latimer_nn::Error>(())
     /// ```
@@ -56,7 +59,8 @@ impl Gpt {
         let wte = transformer
             .child("wte")
             .padded_param("weight", [v, c], rows, embedding);
-        let wpe = config.positions.then(|| {
+        let learned = config.positions == PositionKind::Learned;
+        let wpe = learned.then(|| {
             transformer
                 .child("wpe")
                 .param("weight", [config.block_size, c], embedding)
@@ -64,9 +68,8 @@ impl Gpt {
         let h = (0..config.n_layer)
             .map(|layer| Block::new(transformer.child(format_args!("h.{layer}")), config, layer))
             .collect();
-        let ln_f = config
-            .layer_norm
-            .then(|| LayerNorm::new(transformer.child("ln_f"), config));
+        let has_norm = config.norm == NormKind::Layer;
+        let ln_f = has_norm.then(|| LayerNorm::new(transformer.child("ln_f"), config));
         let mut lm_head = root.child("lm_head");
         let weight = if config.tie {
             wte

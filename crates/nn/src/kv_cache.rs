@@ -100,7 +100,13 @@ mod tests {
 
     #[test]
     fn positions_beyond_the_block_are_refused_with_their_number() {
-        let config = GptConfig::gpt2(5, 4, 1, 1, 8);
+        let config = GptConfig {
+            n_layer: 1,
+            n_head: 1,
+            n_embd: 8,
+            block_size: 4,
+            ..GptConfig::gpt2(5)
+        };
         let (_, declarations) = Gpt::new(&config).unwrap();
         let params = Params::new(&Device::reference(), declarations, 0).unwrap();
         let mut cache = KvCache::new(&params, &config).unwrap();

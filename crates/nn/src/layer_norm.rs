@@ -23,7 +23,7 @@ impl LayerNorm {
             bias: config
                 .bias
                 .then(|| scope.param("bias", [width], Init::Zeros)),
-            eps: config.layer_norm_eps,
+            eps: config.norm_eps,
         }
     }
 

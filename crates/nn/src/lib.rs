@@ -8,7 +8,8 @@
 //! use latimer_nn::{Generator, Gpt, GptConfig, Sampler, Sampling};
 //! use latimer_tensor::Device;
 //!
-//! let (model, declarations) = Gpt::new(&GptConfig::gpt2(11, 8, 1, 2, 8))?;
+//! let config = GptConfig { n_layer: 1, n_head: 2, n_embd: 8, block_size: 8, ..GptConfig::gpt2(11) };
+//! let (model, declarations) = Gpt::new(&config)?;
 //! let params = Params::new(&Device::reference(), declarations, 1)?;
 //! let mut generator = Generator::new(&model, &params, &[1, 2, 3])?;
 //! let mut sampler = Sampler::new(Sampling::default(), 0)?;
@@ -22,6 +23,7 @@
 mod attention;
 mod attention_weights;
 mod block;
+mod choice;
 mod config;
 mod error;
 mod generate;
@@ -36,7 +38,9 @@ mod sample;
 pub use attention::CausalSelfAttention;
 pub use attention_weights::attention_weights;
 pub use block::{Block, ResidualStream};
-pub use config::{Activation, GptConfig, WeightInit};
+#[doc(hidden)]
+pub use config::shortest;
+pub use config::{Activation, GptConfig, MlpKind, NormKind, PositionKind, WeightInit};
 pub use error::{Error, Result};
 pub use generate::Generator;
 pub use gpt::Gpt;

@@ -7,7 +7,7 @@ use latimer_tensor::{Tensor, op::UnaryKind};
 /// Each position by itself: wider, through a non-linearity, and back.
 #[derive(Clone, Copy, Debug)]
 pub struct Mlp {
-    /// `[C, F]` with `F = ff_width`.
+    /// `[C, F]` with `F = GptConfig::inner_width`.
     pub c_fc: Linear,
     /// `[F, C]`.
     pub c_proj: Option<Linear>,
@@ -19,7 +19,7 @@ pub struct Mlp {
 impl Mlp {
     /// Declares the part; `residual_std` is the standard deviation of the projection's weights.
     pub fn new(mut scope: Scope<'_>, config: &GptConfig, residual_std: f64) -> Self {
-        let (c, f) = (config.n_embd, config.ff_width);
+        let (c, f) = (config.n_embd, config.inner_width());
         Self {
             c_fc: Linear::new(scope.child("c_fc"), config, [c, f], config.bias, 0.02),
             c_proj: config.ff_proj.then(|| {

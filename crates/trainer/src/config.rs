@@ -23,10 +23,11 @@ mod tests;
 mod validate;
 mod value;
 
+use latimer_nn::{GptConfig, choices};
 use serde::{Deserialize, Serialize};
 
 pub use error::{ConfigError, Origin, Result};
-pub use keys::{KEYS, Key, KeyKind};
+pub use keys::{KEYS, Key, KeyKind, OLD_KEYS};
 pub use presets::{DEFAULT_PRESET, PRESETS, Preset};
 pub use print::{Difference, diff};
 
@@ -37,61 +38,13 @@ pub use print::{Difference, diff};
 pub struct Config {
     /// The preset this began as.
     pub preset: String,
-    /// The shape of the model.
-    pub model: ModelConfig,
+    /// The shape of the model, without its vocabulary: that comes from the tokenizer
+    /// ([`GptConfig::with_vocab`]).
+    pub model: GptConfig,
     /// How it is trained.
     pub train: TrainConfig,
     /// What it is trained on.
     pub data: DataConfig,
-}
-
-/// The shape of the model, with a switch for each part, so that the ladder from one bare
-/// attention head to GPT-2 is a matter of keys.
-///
-/// Three keys decide the biases, and none of them overrules another: `qkv_bias` those of q, k and
-/// v, `head_bias` that of the head, `bias` all the rest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// Transformer blocks, L.
-    pub n_layer: usize,
-    /// Attention heads a block, NH; divides `n_embd`.
-    pub n_head: usize,
-    /// Embedding width, C.
-    pub n_embd: usize,
-    /// Longest context, in tokens.
-    pub block_size: usize,
-    /// Width of the feed-forward's inner layer as a multiple of `n_embd`; 0 leaves the whole
-    /// feed-forward out.
-    pub ff_factor: usize,
-    /// Whether the feed-forward maps its inner layer back to `n_embd`. Without it `ff_factor` is
-    /// 1 or 0; with `ff_factor` 0 it says nothing.
-    pub ff_proj: bool,
-    /// Whether attention ends with a linear layer over the joined heads.
-    pub attn_proj: bool,
-    /// How weights begin.
-    pub init: Init,
-    /// Chance that an element is dropped in training, from 0 to below 1.
-    #[serde(serialize_with = "print::shortest_f32")]
-    pub dropout: f32,
-    /// The feed-forward's activation.
-    pub activation: Activation,
-    /// Whether linear layers other than q, k, v and the head, and layer norms, have a bias.
-    pub bias: bool,
-    /// Whether q, k and v have a bias.
-    pub qkv_bias: bool,
-    /// Whether the head has a bias; a tied head may have one too.
-    pub head_bias: bool,
-    /// Whether the head's weight is the token embedding's.
-    pub tie: bool,
-    /// Whether a position sees only itself and what came before.
-    pub causal: bool,
-    /// Whether learned positions are added to the embedding.
-    pub positions: bool,
-    /// Whether attention and feed-forward add to their input (`x + f(x)`) or replace it.
-    pub residual: bool,
-    /// Whether layer norms stand before attention, feed-forward and head.
-    pub layer_norm: bool,
 }
 
 /// How the model is trained. An iteration is one optimizer step.
@@ -178,70 +131,6 @@ pub struct DataConfig {
     pub tokenizer: String,
     /// Most tokens that a vocabulary learnt from the data may have; 0 sets no limit.
     pub max_vocab_size: usize,
-}
-
-/// An enum whose variants are written as fixed names.
-macro_rules! choices {
-    ($(#[doc = $doc:literal])* $name:ident {
-        $($(#[doc = $variant_doc:literal])* $variant:ident = $text:literal,)*
-    }) => {
-        $(#[doc = $doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[non_exhaustive]
-        pub enum $name {
-            $($(#[doc = $variant_doc])* #[serde(rename = $text)] $variant,)*
-        }
-
-        impl $name {
-            /// Every name, in order.
-            pub const NAMES: &'static [&'static str] = &[$($text),*];
-
-            /// The name, as a configuration writes it.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-
-            /// The variant of that name.
-            #[must_use]
-            pub fn from_name(name: &str) -> Option<Self> {
-                match name {
-                    $($text => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-    };
-}
-
-choices! {
-    /// How weights begin.
-    Init {
-        /// GPT-2's: normal with deviation 0.02, smaller for what enters the residual stream.
-        Gpt2 = "gpt2",
-        /// PyTorch's defaults for `Linear` and `Embedding`.
-        Torch = "torch",
-    }
-}
-
-choices! {
-    /// The feed-forward's activation.
-    Activation {
-        /// GELU, by GPT-2's tanh formula.
-        GeluTanh = "gelu_tanh",
-        /// GELU, exact.
-        Gelu = "gelu",
-        /// `max(x, 0)`.
-        Relu = "relu",
-    }
 }
 
 choices! {

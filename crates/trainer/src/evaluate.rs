@@ -237,7 +237,7 @@ mod tests {
     fn strides_agree_with_predictions_made_one_by_one() {
         let mut model = Config::preset("baby").unwrap().model;
         (model.n_layer, model.n_head, model.n_embd, model.block_size) = (1, 2, 8, 6);
-        let (gpt, declarations) = Gpt::new(&crate::gpt_config(&model, 11)).unwrap();
+        let (gpt, declarations) = Gpt::new(&model.with_vocab(11)).unwrap();
         let params = Params::new(&Device::reference(), declarations, 3).unwrap();
         let tokens: Vec<u32> = (0..25).map(|i| i * i % 11).collect();
         let loss =
@@ -270,7 +270,7 @@ mod tests {
     fn tiny() -> (Gpt, Params) {
         let mut model = Config::preset("baby").unwrap().model;
         (model.n_layer, model.n_head, model.n_embd, model.block_size) = (1, 2, 8, 6);
-        let (gpt, declarations) = Gpt::new(&crate::gpt_config(&model, 11)).unwrap();
+        let (gpt, declarations) = Gpt::new(&model.with_vocab(11)).unwrap();
         let params = Params::new(&Device::reference(), declarations, 3).unwrap();
         (gpt, params)
     }
@@ -350,7 +350,7 @@ mod tests {
     fn what_cannot_be_measured_says_why() {
         let mut model = Config::preset("baby").unwrap().model;
         (model.n_layer, model.n_head, model.n_embd, model.block_size) = (1, 2, 8, 6);
-        let (gpt, declarations) = Gpt::new(&crate::gpt_config(&model, 11)).unwrap();
+        let (gpt, declarations) = Gpt::new(&model.with_vocab(11)).unwrap();
         let params = Params::new(&Device::reference(), declarations, 3).unwrap();
         let refused = |tokens: &[u32], stride| {
             let error = text_loss(&gpt, &params, tokens, stride, &mut |_| ());

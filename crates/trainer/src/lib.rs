@@ -59,7 +59,7 @@ pub use plan::peak_rss_mb;
 pub use resume::Resume;
 pub use run::{Observe, Run};
 pub use sampling::{beginning, sampler};
-pub use setup::{corpus, data_files, gpt_config};
+pub use setup::{corpus, data_files};
 pub use speed::matmul_speed;
 pub use step::{StepNeeds, Training, check_memory, size};
 pub use translate::{Accuracy, Answer, accuracy, answer, translate};

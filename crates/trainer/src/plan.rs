@@ -16,7 +16,7 @@ pub(crate) type Planned = (Arc<dyn Tokenizer>, Box<dyn Source>, Plan, StepNeeds)
 pub(crate) fn plan(config: &Config, device: &Device, data: &DataFiles) -> Result<Planned> {
     config.validate()?;
     let (tokenizer, source) = setup::corpus_of(config, data)?;
-    let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
+    let model = config.model.with_vocab(tokenizer.vocab_size());
     let needs = Training::needs(device, &model, &config.train)?;
     let flops_per_s = matmul_speed(device, 512, config.train.dtype.dtype())?;
     let plan = Plan {

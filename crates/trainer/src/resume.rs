@@ -20,9 +20,12 @@ use std::path::{Path, PathBuf};
 /// A checkpoint's file.
 const STATE: &str = "state.json";
 const FORMAT: &str = "latimer-checkpoint";
-/// 3: with a manifest beside it. 2: with all that resuming needs; it is read, too.
-const VERSION: u32 = 3;
-const BEFORE: u32 = 2;
+/// 4: the model's shape as [`GptConfig`](latimer_nn::GptConfig) has it. 3: with a manifest beside it.
+/// 2: with all that resuming needs. Both are read, too.
+const VERSION: u32 = 4;
+/// From this version on there is a manifest.
+const SEALED: u32 = 3;
+const OLDEST: u32 = 2;
 
 /// What a checkpoint keeps of its run beside the tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,15 +125,19 @@ impl State {
         let mut value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
         let (format, version) = (&value["format"], &value["version"]);
-        if format != FORMAT || (version != VERSION && version != BEFORE) {
+        let known = version
+            .as_u64()
+            .filter(|n| (OLDEST.into()..=VERSION.into()).contains(n));
+        let Some(known) = known.filter(|_| format == FORMAT) else {
             return Err(bad(format!(
                 "it is version {version} of the format {format}, and this program reads versions \
-                 {BEFORE} and {VERSION} of {FORMAT:?}"
+                 {OLDEST} to {VERSION} of {FORMAT:?}"
             )));
+        };
+        if known < VERSION.into() {
+            migrate(&mut value).map_err(|error| bad(error.to_string()))?;
         }
-        if version == BEFORE {
-            migrate(&mut value);
-        } else if !checkpoint.join(MANIFEST).is_file() {
+        if known >= SEALED.into() && !checkpoint.join(MANIFEST).is_file() {
             return Err(Error::BadCheckpoint {
                 path: checkpoint.join(MANIFEST),
                 reason: "it is missing".to_owned(),
@@ -143,26 +150,30 @@ impl State {
     }
 }
 
-/// Makes a state of version 2 one of version 3: keys that came since are what its preset has, which
-/// is what was done before there was such a key.
-fn migrate(state: &mut serde_json::Value) {
+/// Makes a state of an earlier version one of today's: the model's shape is written in another way, and
+/// keys that came since are what its preset has, which is what was done before there was such a key.
+fn migrate(state: &mut serde_json::Value) -> latimer_nn::Result<()> {
     state["version"] = VERSION.into();
+    if let Some(model) = state["config"]["model"].as_object_mut() {
+        latimer_nn::io::migrate_config(model)?;
+    }
     let preset = state["config"]["preset"].as_str().unwrap_or_default();
     let Some(preset) = Config::preset(preset)
         .ok()
         .and_then(|preset| serde_json::to_value(preset).ok())
     else {
-        return;
+        return Ok(());
     };
     for section in ["model", "train", "data"] {
         let then = state["config"][section].as_object_mut();
         let (Some(then), Some(now)) = (then, preset[section].as_object()) else {
-            return;
+            return Ok(());
         };
         for (key, value) in now {
             then.entry(key).or_insert_with(|| value.clone());
         }
     }
+    Ok(())
 }
 
 /// A run that can be gone on with: its newest checkpoint that is sound, or its beginning. While it

@@ -56,7 +56,7 @@ impl Run {
     pub fn new(config: &Config, device: &Device, cache: &Path) -> Result<Self> {
         let data = setup::data_files(config, cache)?;
         let (tokenizer, source, plan, needs) = plan(config, device, &data)?;
-        let model = setup::gpt_config(&config.model, tokenizer.vocab_size());
+        let model = config.model.with_vocab(tokenizer.vocab_size());
         check_memory(&needs, device)?;
         let training = Training::new(device, &model, &config.train)?;
         let (of_tokenizer, of_data) = (tokenizer.fingerprint(), source.fingerprint());

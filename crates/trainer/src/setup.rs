@@ -5,7 +5,6 @@ use crate::data::{
     DataFiles, Mixture, Phrases, ShardTokens, Source, TextTokens, corpora, join, shard,
 };
 use crate::{Error, Result};
-use latimer_nn::{Activation, GptConfig, WeightInit};
 use latimer_tokenizer::{
     BpeTrainer, CharTokenizer, NgramOptions, NgramTokenizer, Pattern, Tokenizer, WordOptions,
     WordTokenizer,
@@ -13,59 +12,12 @@ use latimer_tokenizer::{
 use std::path::Path;
 use std::sync::Arc;
 
-/// Rows that a large vocabulary's tables are padded to a multiple of, so that products over it
-/// have full tiles (nanoGPT and llm.c pad GPT-2's 50257 to 50304).
-const VOCAB_MULTIPLE: usize = 128;
 /// Names of tokenizers that are fitted to a text.
 const FITTED: [&str; 4] = ["char", "word", "ngram", "bpe"];
 /// Tokens of a fitted vocabulary of pieces if `max_vocab_size` does not say: the package `bpe`'s own
 /// default for n-grams, half of that for bytes, of which a text has many.
 const NGRAM_VOCAB: usize = 8192;
 const BPE_VOCAB: usize = 4096;
-/// Vocabularies up to this are not padded: the waste would show.
-const SMALL_VOCAB: usize = 4096;
-
-/// The model's shape, for a vocabulary.
-#[must_use]
-pub fn gpt_config(model: &config::ModelConfig, vocab_size: usize) -> GptConfig {
-    let padded = vocab_size.next_multiple_of(VOCAB_MULTIPLE);
-    GptConfig {
-        vocab_size,
-        padded_vocab_size: if vocab_size > SMALL_VOCAB {
-            padded
-        } else {
-            vocab_size
-        },
-        block_size: model.block_size,
-        n_layer: model.n_layer,
-        n_head: model.n_head,
-        n_embd: model.n_embd,
-        ff_width: model.ff_factor.saturating_mul(model.n_embd),
-        ff_proj: model.ff_proj,
-        attn_proj: model.attn_proj,
-        activation: match model.activation {
-            config::Activation::GeluTanh => Activation::GeluTanh,
-            config::Activation::Gelu => Activation::Gelu,
-            config::Activation::Relu => Activation::Relu,
-        },
-        init: match model.init {
-            config::Init::Gpt2 => WeightInit::Gpt2,
-            config::Init::Torch => WeightInit::Torch,
-        },
-        dropout: model.dropout,
-        bias: model.bias,
-        qkv_bias: model.qkv_bias,
-        head_bias: model.head_bias,
-        tie: model.tie,
-        causal: model.causal,
-        positions: model.positions,
-        residual: model.residual,
-        layer_norm: model.layer_norm,
-        layer_norm_eps: GptConfig::LAYER_NORM_EPS,
-        scale_attn_weights: true,
-        scale_attn_by_inverse_layer_idx: false,
-    }
-}
 
 /// The corpus of a configuration under its tokenizer, which is fitted to the corpus unless it is a
 /// file, or the data a folder of tokens with the tokenizer that made them. `cache` is where
@@ -247,7 +199,6 @@ fn named_or_file(name: &str) -> Result<Arc<dyn Tokenizer>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latimer_nn::Gpt;
 
     #[test]
     fn a_vocabulary_is_as_large_as_asked() {
@@ -268,27 +219,5 @@ mod tests {
         assert_eq!((size("bpe", 260), size("bpe", 258)), (260, 258));
         assert!(size("bpe", 0) > 260);
         assert!(size("ngram", 12) < size("ngram", 0));
-    }
-
-    #[test]
-    fn presets_have_exactly_their_published_parameters() {
-        for (preset, vocab_size, parameters) in [
-            ("seed", 256, 42_368),
-            ("baby", 65, 809_856),
-            ("char10m", 65, 10_770_816),
-            ("char10m-b8", 65, 10_770_816),
-            ("lm0", 65, 7_297),
-            ("lm1", 65, 7_297),
-            ("lm2", 65, 8_865),
-            ("lm3", 65, 9_921),
-            ("lm4", 65, 54_657),
-            ("lm5", 65, 30_017),
-            ("scaled", 65, 10_788_929),
-            ("gpt2-124m", 50257, 124_439_808),
-        ] {
-            let model = gpt_config(&Config::preset(preset).unwrap().model, vocab_size);
-            let (_, declarations) = Gpt::new(&model).unwrap();
-            assert_eq!(declarations.num_parameters(), parameters, "{preset}");
-        }
     }
 }

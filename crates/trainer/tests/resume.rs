@@ -406,7 +406,7 @@ fn what_is_not_the_same_run_is_refused_with_what_differs() {
         fs::write(&state, other).unwrap();
         RunFolder::seal(&checkpoint).unwrap();
         let said = Resume::open(&place.path("run")).unwrap_err().to_string();
-        assert!(said.contains(words) && said.contains("2 and 3"), "{said}");
+        assert!(said.contains(words) && said.contains("2 to 4"), "{said}");
     }
     fs::write(&state, sound).unwrap();
     fs::remove_file(checkpoint.join("manifest.json")).unwrap();

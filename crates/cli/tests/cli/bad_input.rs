@@ -79,7 +79,7 @@ fn wrong_usage_is_status_2() {
     refused(
         &Place::new(),
         &[
-            ("train --n-embd 97", 2, "not divisible"),
+            ("train --n-embd 97", 2, "must be divisible by n_head = 4"),
             ("train --n-layer 0", 2, "must be from 1"),
             ("train --batch-size 0", 2, "must be from 1"),
             ("train --learning-rate nan", 2, "must be finite"),

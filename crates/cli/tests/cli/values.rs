@@ -113,6 +113,8 @@ const NUMBERS: &[(&str, &[&str])] = &[
             "n-head",
             "n-embd",
             "block-size",
+            "norm-eps",
+            "ff-width",
             "ff-factor",
             "dropout",
             "max-iters",
@@ -232,6 +234,7 @@ fn is_sound(option: &str, value: &str) -> bool {
         "--weight-decay",
         "--learning-rate",
         "--eps",
+        "--norm-eps",
         "--min-lr",
     ];
     value.starts_with("999") && large.contains(&option)

@@ -12,7 +12,7 @@ use latimer_tokenizer::Tokenizer;
 use latimer_trainer::config::Config;
 use latimer_trainer::data::corpora::load_text;
 use latimer_trainer::data::{Windows, phrasebook};
-use latimer_trainer::{Training, corpus, gpt_config, mean_loss, sampler};
+use latimer_trainer::{Training, corpus, mean_loss, sampler};
 use std::collections::HashSet;
 
 /// What the tutorial's model is asked to go on from.
@@ -180,7 +180,7 @@ pub(super) fn characters(corpus: Corpus<'_>) -> Result<usize> {
 /// The size of lesson 0's model over this many characters.
 fn parameters(characters: usize) -> Result<Part> {
     let config = Config::preset("seed").map_err(latimer_trainer::Error::from)?;
-    let (_, declarations) = Gpt::new(&gpt_config(&config.model, characters))?;
+    let (_, declarations) = Gpt::new(&config.model.with_vocab(characters))?;
     let parameters = declarations.num_parameters();
     Ok(output("parameters", parameters.to_string()))
 }
@@ -202,7 +202,7 @@ pub(super) fn training(
         None => steps,
     };
     let (tokenizer, source) = corpus(&config, text_of.cache())?;
-    let shape = gpt_config(&config.model, tokenizer.vocab_size());
+    let shape = config.model.with_vocab(tokenizer.vocab_size());
     let mut training = Training::new(setting.device, &shape, &config.train)?;
     let tokenizer = &*tokenizer;
     let usual = match text_of {

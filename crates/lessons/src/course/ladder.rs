@@ -5,7 +5,7 @@ use super::rungs::{LADDER, Rung};
 use super::{Corpus, Setting, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::{Part, Result};
-use latimer_nn::{Gpt, GptConfig};
+use latimer_nn::{Gpt, NormKind, PositionKind};
 use latimer_trainer::data::corpora::ENGLISH;
 
 /// Steps without `--full`: a second or a few.
@@ -48,14 +48,17 @@ fn rung(setting: &Setting<'_>, which: usize) -> Result<Vec<Part>> {
     let yes = |has: bool| if has { "yes" } else { "no" }.to_owned();
     let switches = [
         ["causal mask".to_owned(), yes(shape.causal)],
-        ["positions".to_owned(), yes(shape.positions)],
+        [
+            "positions".to_owned(),
+            yes(shape.positions != PositionKind::None),
+        ],
         ["heads".to_owned(), shape.n_head.to_string()],
         [
             "feed-forward, in widths".to_owned(),
-            (shape.ff_width / shape.n_embd).to_string(),
+            (shape.inner_width() / shape.n_embd).to_string(),
         ],
         ["residuals".to_owned(), yes(shape.residual)],
-        ["layer norm".to_owned(), yes(shape.layer_norm)],
+        ["layer norm".to_owned(), yes(shape.norm == NormKind::Layer)],
         ["blocks".to_owned(), shape.n_layer.to_string()],
     ];
     let mut parts = vec![
@@ -69,11 +72,7 @@ fn rung(setting: &Setting<'_>, which: usize) -> Result<Vec<Part>> {
     parts.extend(corpus.instead());
     if corpus == Corpus::English {
         let characters = characters(corpus)?;
-        let (_, own) = Gpt::new(&GptConfig {
-            vocab_size: characters,
-            padded_vocab_size: characters,
-            ..shape
-        })?;
+        let (_, own) = Gpt::new(&shape.with_vocab(characters))?;
         parts.push(text(&format!(
             "The parameters above are those for the 65 characters of the plays. For the {characters} \
              characters of this text the model has fewer:"

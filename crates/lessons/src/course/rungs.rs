@@ -1,6 +1,6 @@
 //! What each rung of the ladder is, adds, and came to.
 
-use latimer_nn::{Activation, GptConfig, WeightInit};
+use latimer_nn::{Activation, GptConfig, MlpKind, NormKind, PositionKind, WeightInit};
 
 /// One model of the ladder.
 pub(super) struct Rung {
@@ -102,21 +102,28 @@ pub(super) const LADDER: [Rung; 6] = [
 ];
 
 fn lm0() -> GptConfig {
+    let small = GptConfig {
+        n_layer: 1,
+        n_head: 1,
+        n_embd: 32,
+        block_size: 16,
+        ..GptConfig::gpt2(65)
+    };
     // lesson: begin lm0
     GptConfig {
         activation: Activation::Relu,
         init: WeightInit::Torch,
-        ff_width: 0,
+        mlp: MlpKind::None,
         ff_proj: false,
         attn_proj: false,
         qkv_bias: false,
         head_bias: true,
         tie: false,
         causal: false, // nothing is hidden
-        positions: false,
+        positions: PositionKind::None,
         residual: false,
-        layer_norm: false,
-        ..GptConfig::gpt2(65, 16, 1, 1, 32) // 65 characters, 16 at a time, 32 numbers for each
+        norm: NormKind::None,
+        ..small // 65 characters, 16 at a time, 32 numbers for each
     }
     // lesson: end
 }
@@ -137,7 +144,7 @@ fn lm2() -> GptConfig {
     GptConfig {
         n_head: 2,
         attn_proj: true,
-        positions: true,
+        positions: PositionKind::Learned,
         ..lm1
     }
     // lesson: end
@@ -147,7 +154,7 @@ fn lm3() -> GptConfig {
     let lm2 = lm2();
     // lesson: begin lm3
     GptConfig {
-        ff_width: lm2.n_embd, // as wide as a token's numbers
+        mlp: MlpKind::Plain, // as wide as a token's numbers
         ..lm2
     }
     // lesson: end
@@ -158,8 +165,7 @@ fn lm4() -> GptConfig {
     // lesson: begin lm4
     GptConfig {
         n_layer: 4,
-        ff_width: 4 * lm3.n_embd, // four times as wide, and back
-        ff_proj: true,
+        ff_proj: true, // four times as wide, and back
         residual: true,
         ..lm3
     }
@@ -171,7 +177,7 @@ fn lm5() -> GptConfig {
     // lesson: begin lm5
     GptConfig {
         n_layer: 2,
-        layer_norm: true,
+        norm: NormKind::Layer,
         ..lm4
     }
     // lesson: end
@@ -181,13 +187,11 @@ fn lm5() -> GptConfig {
 mod tests {
     use super::*;
     use latimer_trainer::config::Config;
-    use latimer_trainer::gpt_config;
-
     #[test]
     fn what_is_shown_is_what_is_trained() {
         for rung in &LADDER {
             let config = Config::preset(rung.preset).unwrap();
-            let trained = gpt_config(&config.model, 65);
+            let trained = config.model.with_vocab(65);
             assert_eq!((rung.shape)(), trained, "{}", rung.preset);
         }
     }

@@ -5,15 +5,13 @@ use crate::snippet::{code, source};
 use crate::{Part, Result};
 use latimer_nn::{Gpt, GptConfig};
 use latimer_trainer::config::Config;
-use latimer_trainer::gpt_config;
-
 /// Characters that Shakespeare's plays are written with.
 pub(super) const CHARACTERS: usize = 65;
 
 pub(super) fn settings(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let config = Config::preset("seed").map_err(latimer_trainer::Error::from)?;
     let (model, train) = (&config.model, &config.train);
-    let shape = gpt_config(model, config.data.max_vocab_size);
+    let shape = model.with_vocab(config.data.max_vocab_size);
     let rows = [
         (
             "device",
@@ -72,9 +70,9 @@ pub(super) fn settings(setting: &Setting<'_>) -> Result<Vec<Part>> {
             "blocks on top of each other",
         ),
         (
-            "ff_factor",
-            model.ff_factor.to_string(),
-            "how much wider a block thinks",
+            "ff_width",
+            model.inner_width().to_string(),
+            "numbers that a block thinks in",
         ),
         (
             "dropout",
@@ -93,7 +91,7 @@ pub(super) fn settings(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let refused = refused.map_or_else(String::new, |error| error.to_string());
     let (_, small) = Gpt::new(&shape)?;
     let scaled = Config::preset("scaled").map_err(latimer_trainer::Error::from)?;
-    let (_, large) = Gpt::new(&gpt_config(&scaled.model, CHARACTERS))?;
+    let (_, large) = Gpt::new(&scaled.model.with_vocab(CHARACTERS))?;
     Ok(vec![
         text(
             "A handful of numbers describes a model and how it is trained. Here they are all, with \

@@ -4,7 +4,7 @@
 //! [`NO_NUMBERS`] change no logit, whatever they say: they are about training, generation, labels,
 //! other heads, or the library itself.
 
-use super::config_json::{Keys, as_size};
+use super::keys::{Keys, as_size};
 use crate::{Activation, GptConfig, Result};
 use serde_json::Value;
 
@@ -151,7 +151,7 @@ pub(super) fn name(key: &'static str) -> &'static str {
     match key {
         "block_size" => "n_positions",
         "ff_width" => "n_inner",
-        "layer_norm_eps" => "layer_norm_epsilon",
+        "norm_eps" => "layer_norm_epsilon",
         other => other,
     }
 }
@@ -163,12 +163,19 @@ pub(super) fn read(keys: &mut Keys<'_>) -> Result<GptConfig> {
     let n_layer = alike(keys, ["n_layer", "num_hidden_layers"])?.unwrap_or(12);
     let n_head = alike(keys, ["n_head", "num_attention_heads"])?.unwrap_or(12);
     let n_embd = alike(keys, ["n_embd", "hidden_size"])?.unwrap_or(768);
-    let block_size = positions.unwrap_or(1024);
-    let config = GptConfig::gpt2(vocab_size, block_size, n_layer, n_head, n_embd);
+    let config = GptConfig {
+        // Their tables have exactly these rows.
+        padded_vocab_size: vocab_size,
+        n_layer,
+        n_head,
+        n_embd,
+        block_size: positions.unwrap_or(1024),
+        ..GptConfig::gpt2(vocab_size)
+    };
 
     let inner = "a whole number above 0, or null for 4 times n_embd";
     let ff_width = keys.get("n_inner", inner, |value| match value {
-        Value::Null => Some(config.ff_width),
+        Value::Null => Some(0),
         value => as_size(value).filter(|&n| n > 0),
     })?;
     let eps = keys.get("layer_norm_epsilon", "a number above 0", |value| {
@@ -185,7 +192,7 @@ pub(super) fn read(keys: &mut Keys<'_>) -> Result<GptConfig> {
     check(keys)?;
     Ok(GptConfig {
         ff_width: ff_width.unwrap_or(config.ff_width),
-        layer_norm_eps: eps.unwrap_or(config.layer_norm_eps),
+        norm_eps: eps.unwrap_or(config.norm_eps),
         activation: activation.unwrap_or(config.activation),
         tie: tie.unwrap_or(config.tie),
         scale_attn_weights: scale_attn_weights.unwrap_or(config.scale_attn_weights),
@@ -295,14 +302,24 @@ mod tests {
     }
 
     fn small() -> GptConfig {
-        GptConfig::gpt2(11, 8, 2, 2, 6)
+        GptConfig {
+            n_layer: 2,
+            n_head: 2,
+            n_embd: 6,
+            block_size: 8,
+            ..GptConfig::gpt2(11)
+        }
     }
 
     #[test]
     fn absent_keys_have_the_librarys_defaults() {
         let text = r#"{"model_type": "gpt2"}"#;
         let read = config_from_json(text, Path::new("config.json")).unwrap();
-        assert_eq!(read, GptConfig::gpt2(50257, 1024, 12, 12, 768));
+        let gpt2 = GptConfig {
+            padded_vocab_size: 50257,
+            ..GptConfig::gpt2(50257)
+        };
+        assert_eq!(read, gpt2);
         assert_eq!(with(json!({})).unwrap(), small());
     }
 
@@ -312,7 +329,7 @@ mod tests {
             "scale_attn_by_inverse_layer_idx": true, "scale_attn_weights": false,
             "activation_function": "relu", "tie_word_embeddings": false}));
         let want = GptConfig {
-            layer_norm_eps: 1e-3,
+            norm_eps: 1e-3,
             ff_width: 7,
             scale_attn_by_inverse_layer_idx: true,
             scale_attn_weights: false,

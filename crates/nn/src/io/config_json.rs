@@ -2,11 +2,12 @@
 //!
 //! Every key of a file is used, or checked to say what Latimer computes, or refused by its name.
 
-use super::config_hf;
 use super::json;
-use crate::{Activation, Error, GptConfig, Result, WeightInit};
-use serde_json::{Map, Value, json};
-use std::collections::HashSet;
+use super::keys::Keys;
+use super::{config_hf, migrate_config};
+use crate::{Error, GptConfig, Result};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// What our files say they are.
@@ -16,57 +17,16 @@ const WHAT: &str = "model configuration";
 /// Characters of a value that a message shows.
 const SHOWN: usize = 60;
 
-/// The file's text. Keys that came after the first version are written only where they depart from
-/// GPT-2's architecture, so that an earlier version reads every model that it can compute.
+/// The file's text: [`GptConfig`] as JSON, and `model_type`.
 #[must_use]
 pub fn config_to_json(config: &GptConfig) -> String {
-    let name_of = |names: &[(&'static str, Activation)]| {
-        names
-            .iter()
-            .find(|(_, a)| *a == config.activation)
-            .map_or("gelu_tanh", |(name, _)| name)
-    };
-    let init = WeightInit::NAMES.iter().find(|(_, i)| *i == config.init);
-    let mut value = json!({
-        "model_type": MODEL_TYPE,
-        "vocab_size": config.vocab_size,
-        "padded_vocab_size": config.padded_vocab_size,
-        "block_size": config.block_size,
-        "n_layer": config.n_layer,
-        "n_head": config.n_head,
-        "n_embd": config.n_embd,
-        "ff_proj": config.ff_proj,
-        "attn_proj": config.attn_proj,
-        "activation": name_of(&Activation::NAMES),
-        "init": init.map_or("gpt2", |(name, _)| name),
-        "dropout": f64::from(config.dropout),
-        "bias": config.bias,
-        "qkv_bias": config.qkv_bias,
-        "head_bias": config.head_bias,
-        "tie": config.tie,
-        "causal": config.causal,
-        "positions": config.positions,
-        "residual": config.residual,
-        "layer_norm": config.layer_norm,
-    });
-    let width = config.n_embd.max(1);
-    match config.ff_width.is_multiple_of(width) {
-        true => value["ff_factor"] = (config.ff_width / width).into(),
-        false => value["ff_width"] = config.ff_width.into(),
-    }
-    if config.layer_norm_eps != GptConfig::LAYER_NORM_EPS {
-        value["layer_norm_eps"] = f64::from(config.layer_norm_eps).into();
-    }
-    if !config.scale_attn_weights {
-        value["scale_attn_weights"] = false.into();
-    }
-    if config.scale_attn_by_inverse_layer_idx {
-        value["scale_attn_by_inverse_layer_idx"] = true.into();
-    }
+    let mut value = serde_json::to_value(config).unwrap_or_default();
+    value["model_type"] = MODEL_TYPE.into();
     format!("{value:#}\n")
 }
 
-/// Reads a file's text; `path` goes into messages.
+/// Reads a file's text, of this version or an earlier one ([`migrate_config`]); `path` goes into
+/// messages.
 ///
 /// Of Hugging Face's GPT-2 files, dropout rates are checked and not taken: the model is read to be
 /// evaluated.
@@ -76,7 +36,7 @@ pub fn config_to_json(config: &GptConfig) -> String {
 /// [`Error::ConfigKey`] names a key whose value is of a wrong kind, or asks for what Latimer does not
 /// compute, and a key that is not known.
 pub fn config_from_json(text: &str, path: &Path) -> Result<GptConfig> {
-    Ok(Source::parse(&json::object(text.as_bytes(), path, WHAT)?, path)?.config)
+    Ok(Source::parse(json::object(text.as_bytes(), path, WHAT)?, path)?.config)
 }
 
 /// Reads `config.json`.
@@ -91,40 +51,41 @@ pub fn read_config(path: &Path) -> Result<GptConfig> {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) config: GptConfig,
-    /// Whether it is Hugging Face's.
+    /// True if it is Hugging Face's.
     pub(super) foreign: bool,
 }
 
 impl Source {
     pub(super) fn read(path: &Path) -> Result<Self> {
-        Self::parse(&json::read_object(path, WHAT)?, path)
+        Self::parse(json::read_object(path, WHAT)?, path)
     }
 
-    fn parse(object: &Map<String, Value>, path: &Path) -> Result<Self> {
-        let mut keys = Keys::new(object, path);
-        let model_type = keys.get("model_type", "a name", |v| v.as_str().map(str::to_owned))?;
-        let foreign = match model_type.as_deref() {
-            Some(MODEL_TYPE) => false,
-            Some(config_hf::MODEL_TYPE) => true,
-            Some(other) => {
-                return Err(keys.malformed(format!(
-                    "its model_type is {other}, not {MODEL_TYPE} or {}",
-                    config_hf::MODEL_TYPE
-                )));
+    fn parse(mut object: Map<String, Value>, path: &Path) -> Result<Self> {
+        let theirs = config_hf::MODEL_TYPE;
+        let foreign = match object.get("model_type") {
+            Some(Value::String(name)) if name == MODEL_TYPE => false,
+            Some(Value::String(name)) if name == theirs => true,
+            Some(Value::String(other)) => {
+                let reason = format!("its model_type is {other}, not {MODEL_TYPE} or {theirs}");
+                return Err(malformed(path, reason));
             }
+            Some(other) => return Err(refuse(path, "model_type", other, "it must be a name")),
             None => {
-                return Err(keys.malformed(format!(
-                    "it has no model_type ({MODEL_TYPE} or {})",
-                    config_hf::MODEL_TYPE
-                )));
+                let reason = format!("it has no model_type ({MODEL_TYPE} or {theirs})");
+                return Err(malformed(path, reason));
             }
         };
+        object.remove("model_type");
         let config = match foreign {
-            true => config_hf::read(&mut keys)?,
-            false => ours(&mut keys)?,
+            true => {
+                let mut keys = Keys::new(&object, path);
+                let config = config_hf::read(&mut keys)?;
+                keys.refuse_unknown().map(|()| config)
+            }
+            false => migrate_config(&mut object).and_then(|()| ours(&object, path)),
         };
-        keys.refuse_unknown(foreign)?;
-        config.check().map_err(|error| match error {
+        let checked = config.and_then(|config| config.check().map(|()| config));
+        let config = checked.map_err(|error| match error {
             Error::InvalidConfig { key, got, reason } => Error::ConfigKey {
                 path: path.to_owned(),
                 key: if foreign { config_hf::name(key) } else { key }.to_owned(),
@@ -137,190 +98,83 @@ impl Source {
     }
 }
 
-/// The keys of a file, and which have been read.
-pub(super) struct Keys<'v> {
-    object: &'v Map<String, Value>,
-    path: &'v Path,
-    read: HashSet<&'static str>,
-}
-
-impl<'v> Keys<'v> {
-    fn new(object: &'v Map<String, Value>, path: &'v Path) -> Self {
-        let read = HashSet::new();
-        Self { object, path, read }
-    }
-
-    /// A key's value as it stands.
-    pub(super) fn value(&mut self, key: &'static str) -> Option<&'v Value> {
-        self.read.insert(key);
-        self.object.get(key)
-    }
-
-    /// A key's value, or `None` without the key; `kind` says what it must be.
-    pub(super) fn get<T>(
-        &mut self,
-        key: &'static str,
-        kind: &str,
-        as_kind: impl Fn(&Value) -> Option<T>,
-    ) -> Result<Option<T>> {
-        match self.value(key) {
-            None => Ok(None),
-            Some(value) => match as_kind(value) {
-                Some(value) => Ok(Some(value)),
-                None => Err(self.refuse(key, value, &format!("it must be {kind}"))),
-            },
-        }
-    }
-
-    pub(super) fn size(&mut self, key: &'static str) -> Result<Option<usize>> {
-        self.get(key, "a whole number, 0 or more", as_size)
-    }
-
-    pub(super) fn flag(&mut self, key: &'static str) -> Result<Option<bool>> {
-        self.get(key, "true or false", Value::as_bool)
-    }
-
-    pub(super) fn number(&mut self, key: &'static str) -> Result<Option<f64>> {
-        self.get(key, "a number", Value::as_f64)
-    }
-
-    /// One of several names.
-    pub(super) fn named<T: Copy>(
-        &mut self,
-        key: &'static str,
-        names: &[(&str, T)],
-    ) -> Result<Option<T>> {
-        let Some(value) = self.value(key) else {
-            return Ok(None);
-        };
-        let found = names
-            .iter()
-            .find(|(known, _)| value.as_str() == Some(*known));
-        let known: Vec<&str> = names.iter().map(|(known, _)| *known).collect();
-        match found {
-            Some((_, named)) => Ok(Some(*named)),
-            None => {
-                let reason = format!("it must be one of {}", known.join(", "));
-                Err(self.refuse(key, value, &reason))
-            }
-        }
-    }
-
-    fn required<T>(&self, key: &str, found: Option<T>) -> Result<T> {
-        found.ok_or_else(|| self.malformed(format!("it has no {key}")))
-    }
-
-    pub(super) fn malformed(&self, reason: String) -> Error {
-        Error::Malformed {
-            path: self.path.to_owned(),
-            what: WHAT,
-            reason,
-        }
-    }
-
-    /// The refusal of a key's value.
-    pub(super) fn refuse(&self, key: &str, value: &Value, reason: &str) -> Error {
-        let mut got = value.to_string();
-        if let Some((end, _)) = got.char_indices().nth(SHOWN) {
-            got.truncate(end);
-            got.push('…');
-        }
-        Error::ConfigKey {
-            path: self.path.to_owned(),
-            key: key.to_owned(),
-            got,
-            reason: reason.to_owned(),
-        }
-    }
-
-    /// Refuses the first key that nothing has read.
-    fn refuse_unknown(&self, foreign: bool) -> Result<()> {
-        let unknown = self.object.iter();
-        let mut unknown = unknown.filter(|(key, _)| !self.read.contains(key.as_str()));
-        let Some((key, value)) = unknown.next() else {
-            return Ok(());
-        };
-        let reason = match foreign {
-            true => {
-                "Latimer does not know this key of a GPT-2 model: remove it from the file if it \
-                 changes nothing"
-            }
-            false => "this version does not know the key: was the file written by a later one?",
-        };
-        Err(self.refuse(key, value, reason))
+pub(super) fn malformed(path: &Path, reason: String) -> Error {
+    Error::Malformed {
+        path: path.to_owned(),
+        what: WHAT,
+        reason,
     }
 }
 
-/// A whole number that is not negative.
-pub(super) fn as_size(value: &Value) -> Option<usize> {
-    value.as_u64().and_then(|n| usize::try_from(n).ok())
+/// The refusal of a key's value.
+pub(super) fn refuse(path: &Path, key: &str, value: &Value, reason: &str) -> Error {
+    let mut got = value.to_string();
+    if let Some((end, _)) = got.char_indices().nth(SHOWN) {
+        got.truncate(end);
+        got.push('…');
+    }
+    Error::ConfigKey {
+        path: path.to_owned(),
+        key: key.to_owned(),
+        got,
+        reason: reason.to_owned(),
+    }
 }
 
-/// Reads a file of ours, [`config_to_json`]'s of this version or an earlier one.
-fn ours(keys: &mut Keys<'_>) -> Result<GptConfig> {
-    let mut size = |key| {
-        let size = keys.size(key)?;
-        keys.required(key, size)
+/// Reads a file of ours, without its `model_type`.
+fn ours(object: &Map<String, Value>, path: &Path) -> Result<GptConfig> {
+    // serde says what is wrong with a value, not whose value it is: so each key is tried alone, over
+    // a file that is sound.
+    let sound = match serde_json::to_value(GptConfig::gpt2(1)) {
+        Ok(Value::Object(sound)) => sound,
+        _ => Map::new(),
     };
-    let [vocab_size, padded_vocab_size, block_size] = [
-        size("vocab_size")?,
-        size("padded_vocab_size")?,
-        size("block_size")?,
-    ];
-    let [n_layer, n_head, n_embd] = [size("n_layer")?, size("n_head")?, size("n_embd")?];
-    let ff_width = match (keys.size("ff_factor")?, keys.size("ff_width")?) {
-        (Some(factor), None) => factor.saturating_mul(n_embd),
-        (None, Some(width)) => width,
-        (Some(_), Some(_)) => {
-            return Err(keys.malformed("it has both ff_factor and ff_width".to_owned()));
-        }
-        (None, None) => return Err(keys.malformed("it has no ff_factor".to_owned())),
+    let wrong_with = |key: &str, value: Value| {
+        let mut whole = sound.clone();
+        whole.insert(key.to_owned(), value);
+        GptConfig::deserialize(Value::Object(whole)).err()
     };
-    let activation = keys.named("activation", &Activation::NAMES)?;
-    let init = keys.named("init", &WeightInit::NAMES)?;
-    let dropout = keys.number("dropout")?;
-    let layer_norm_eps = keys.number("layer_norm_eps")?;
-    let scale_attn_weights = keys.flag("scale_attn_weights")?.unwrap_or(true);
-    let by_layer = keys.flag("scale_attn_by_inverse_layer_idx")?;
-    let (activation, init, dropout) = (
-        keys.required("activation", activation)?,
-        keys.required("init", init)?,
-        keys.required("dropout", dropout)?,
-    );
-    let mut flag = |key| {
-        let flag = keys.flag(key)?;
-        keys.required(key, flag)
+    for (key, value) in object {
+        let Some(error) = wrong_with(key, value.clone()) else {
+            continue;
+        };
+        let text = error.to_string();
+        let reason = if text.starts_with("unknown field") {
+            "this version does not know the key: was the file written by a later one?".to_owned()
+        } else {
+            // A name that is none has serde list the names.
+            let names = wrong_with(key, Value::String(String::new())).map(|e| e.to_string());
+            let names = names.filter(|text| text.starts_with("unknown variant"));
+            must_be(&names.unwrap_or(text))
+        };
+        return Err(refuse(path, key, value, &reason));
+    }
+    if let Some(missing) = sound.keys().find(|&key| !object.contains_key(key)) {
+        return Err(malformed(path, format!("it has no {missing}")));
+    }
+    GptConfig::deserialize(Value::Object(object.clone()))
+        .map_err(|error| malformed(path, error.to_string()))
+}
+
+/// serde's complaint in our words: "invalid type: integer `1`, expected a boolean" becomes "it must be
+/// true or false".
+fn must_be(complaint: &str) -> String {
+    let expected = complaint
+        .rsplit_once(", expected ")
+        .map_or(complaint, |(_, kind)| kind);
+    let kind = match expected {
+        "a boolean" => "true or false".to_owned(),
+        "usize" => "a whole number, 0 or more".to_owned(),
+        "f32" => "a number".to_owned(),
+        names => names.replace('`', ""),
     };
-    Ok(GptConfig {
-        vocab_size,
-        padded_vocab_size,
-        block_size,
-        n_layer,
-        n_head,
-        n_embd,
-        ff_width,
-        ff_proj: flag("ff_proj")?,
-        attn_proj: flag("attn_proj")?,
-        activation,
-        init,
-        dropout: dropout as f32,
-        bias: flag("bias")?,
-        qkv_bias: flag("qkv_bias")?,
-        head_bias: flag("head_bias")?,
-        tie: flag("tie")?,
-        causal: flag("causal")?,
-        positions: flag("positions")?,
-        residual: flag("residual")?,
-        layer_norm: flag("layer_norm")?,
-        layer_norm_eps: layer_norm_eps.map_or(GptConfig::LAYER_NORM_EPS, |eps| eps as f32),
-        scale_attn_weights,
-        scale_attn_by_inverse_layer_idx: by_layer.unwrap_or(false),
-    })
+    format!("it must be {kind}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Activation, MlpKind, NormKind, PositionKind, WeightInit};
 
     fn read(text: &str) -> Result<GptConfig> {
         config_from_json(text, Path::new("m/config.json"))
@@ -328,6 +182,17 @@ mod tests {
 
     fn said(text: &str) -> String {
         read(text).unwrap_err().to_string()
+    }
+
+    fn small() -> GptConfig {
+        GptConfig {
+            n_layer: 6,
+            n_head: 6,
+            n_embd: 384,
+            block_size: 256,
+            dropout: 0.2,
+            ..GptConfig::gpt2(65)
+        }
     }
 
     #[test]
@@ -338,17 +203,19 @@ mod tests {
             dropout: 0.2,
             tie: false,
             head_bias: true,
-            ..GptConfig::gpt2(65, 256, 6, 6, 384)
+            ..small()
         };
         let odd = GptConfig {
             ff_width: 1000,
-            layer_norm_eps: 3e-4,
+            norm_eps: 3e-4,
             scale_attn_weights: false,
             scale_attn_by_inverse_layer_idx: true,
             ..standard.clone()
         };
         let none = GptConfig {
-            ff_width: 0,
+            mlp: MlpKind::None,
+            norm: NormKind::None,
+            positions: PositionKind::None,
             ..standard.clone()
         };
         for config in [standard, odd, none] {
@@ -356,27 +223,31 @@ mod tests {
         }
     }
 
-    /// Earlier versions read these bytes.
+    /// What departs from GPT-2 in a way that only other programs' models do is written where it does.
     #[test]
-    fn standard_models_are_written_as_ever() {
-        let text = config_to_json(&GptConfig::gpt2(65, 256, 6, 6, 384));
-        assert!(text.contains("\"ff_factor\": 4,\n"), "{text}");
-        for key in ["ff_width", "layer_norm_eps", "scale_attn"] {
-            assert!(!text.contains(key), "{text}");
+    fn standard_models_have_no_keys_of_others() {
+        let text = config_to_json(&small());
+        for line in [
+            "\"mlp\": \"plain\",\n",
+            "\"norm\": \"layer\",\n",
+            "\"dropout\": 0.2,\n",
+        ] {
+            assert!(text.contains(line), "{text}");
         }
+        assert!(!text.contains("scale_attn"), "{text}");
     }
 
     /// Any number may stand in a file; none may overflow, or ask for memory without end.
     #[test]
     fn sizes_that_no_model_has_are_refused() {
         let say = |change: &dyn Fn(&mut GptConfig)| {
-            let mut config = GptConfig::gpt2(65, 256, 6, 6, 384);
+            let mut config = small();
             change(&mut config);
             said(&config_to_json(&config))
         };
         assert_eq!(
             say(&|c| c.n_layer = 1 << 20),
-            "m/config.json: n_layer is 1048576: it must be at most 1024"
+            "m/config.json: n_layer is 1048576: it must be from 1 to 1024"
         );
         let padded = say(&|c| c.padded_vocab_size = 1 << 20);
         assert!(
@@ -385,14 +256,14 @@ mod tests {
         );
         let large = say(&|c| (c.n_layer, c.n_embd, c.n_head) = (1024, 1 << 24, 1));
         assert!(
-            large.contains("parameters, and no model is that large"),
+            large.contains("parameters, above the limit of 2199023255552: lower n_embd or n_layer"),
             "{large}"
         );
         let wide = say(&|c| c.ff_width = usize::MAX);
         assert!(wide.contains("ff_width is 18446744073709551615"), "{wide}");
-        let eps = say(&|c| c.layer_norm_eps = 0.0);
+        let eps = say(&|c| c.norm_eps = 0.0);
         assert!(
-            eps.ends_with("layer_norm_eps is 0: it must be above 0"),
+            eps.ends_with("norm_eps is 0: it must be finite and above 0"),
             "{eps}"
         );
     }
@@ -407,7 +278,7 @@ mod tests {
 
     #[test]
     fn no_key_of_ours_is_passed_over() {
-        let whole = config_to_json(&GptConfig::gpt2(65, 256, 6, 6, 384));
+        let whole = config_to_json(&small());
         let with = |from: &str, to: &str| {
             assert!(whole.contains(from), "{from}");
             said(&whole.replacen(from, to, 1))
@@ -426,11 +297,29 @@ mod tests {
         );
         let twice = with("\"bias\": true", "\"bias\": true, \"bias\": false");
         assert!(twice.contains("bias stands twice"), "{twice}");
-        let both = with("\"ff_factor\": 4", "\"ff_factor\": 4, \"ff_width\": 9");
-        assert!(
-            both.ends_with("it has both ff_factor and ff_width"),
-            "{both}"
+        let old = with(
+            "\"norm\": \"layer\"",
+            "\"norm\": \"layer\", \"layer_norm\": true",
         );
+        assert!(
+            old.contains("layer_norm is true: this version does not"),
+            "{old}"
+        );
+        for (from, to, says) in [
+            (
+                "\"norm\": \"layer\"",
+                "\"norm\": true",
+                "norm is true: it must be none or layer",
+            ),
+            (
+                "\"norm_eps\": 0.00001",
+                "\"norm_eps\": \"x\"",
+                "norm_eps is \"x\": it must be a number",
+            ),
+        ] {
+            let said = with(from, to);
+            assert!(said.ends_with(says), "{said}");
+        }
         let relu = with("\"gelu_tanh\"", "\"swish\"");
         assert!(
             relu.ends_with("activation is \"swish\": it must be one of gelu_tanh, gelu, relu"),

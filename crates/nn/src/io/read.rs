@@ -274,13 +274,26 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         let name = "transformer.wte.weight";
         write_tensor(name, vec![0.0; 6], [3, 2], &path).unwrap();
-        let (_, declarations) = Gpt::new(&GptConfig::gpt2(3, 4, 1, 1, 2)).unwrap();
+        let (_, declarations) = Gpt::new(&GptConfig {
+            n_layer: 1,
+            n_head: 1,
+            n_embd: 2,
+            block_size: 4,
+            ..GptConfig::gpt2(3)
+        })
+        .unwrap();
         let refused = load_weights(&Device::reference(), declarations, &path).unwrap_err();
         assert!(
             matches!(&refused, Error::MissingTensor { name, .. } if name.contains(".wpe.")),
             "{refused}"
         );
-        let config = GptConfig::gpt2(1 << 16, 4, 96, 1, 1 << 13);
+        let config = GptConfig {
+            n_layer: 96,
+            n_head: 1,
+            n_embd: 1 << 13,
+            block_size: 4,
+            ..GptConfig::gpt2(1 << 16)
+        };
         let (_, declarations) = Gpt::new(&config).unwrap();
         let refused = load_weights(&Device::reference(), declarations, &path).unwrap_err();
         assert!(matches!(refused, Error::TensorShape { .. }), "{refused}");

@@ -180,7 +180,13 @@ fn our_own_files_do_not_untie() {
     let mut weights = weights();
     weights.insert(HEAD.to_owned(), Stored::f32(&[5, 2], vec![0.5; 10]));
     let folder = Folder::of(&weights);
-    let ours = latimer_nn::GptConfig::gpt2(5, 4, 1, 1, 2);
+    let ours = latimer_nn::GptConfig {
+        n_layer: 1,
+        n_head: 1,
+        n_embd: 2,
+        block_size: 4,
+        ..latimer_nn::GptConfig::gpt2(5)
+    };
     folder.put("config.json", latimer_nn::io::config_to_json(&ours));
     let said = folder.said();
     assert!(

@@ -70,7 +70,7 @@ pub enum ConfigError {
     #[error("{key} is {value}: {reason}")]
     OutOfRange {
         /// The key, as `section.name`.
-        key: &'static str,
+        key: String,
         /// The value.
         value: String,
         /// What is asked of it: "it must be" and so on.

@@ -1,7 +1,8 @@
 //! The table of keys: each name, the kind of its value, one line of help.
 
 use super::value::{Setting, Value};
-use super::{Activation, Config, Dtype, Init, Order, Schedule, nearest};
+use super::{Config, Dtype, Order, Schedule, nearest};
+use latimer_nn::{Activation, MlpKind, NormKind, PositionKind, WeightInit};
 
 /// One key of a configuration.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +16,8 @@ pub struct Key {
     pub value: KeyKind,
     /// What it means, in one line without a full stop.
     pub help: &'static str,
+    /// For a choice that was a switch: what `false` and `true` stand for.
+    was_switch: Option<[&'static str; 2]>,
     get: fn(&Config) -> Value,
     set: fn(&mut Config, Value) -> Option<()>,
 }
@@ -47,6 +50,7 @@ macro_rules! key {
             name: stringify!($name),
             value: $kind,
             help: $help,
+            was_switch: None,
             get: |config| Setting::to_value(&config.$section.$name),
             set: |config, value| {
                 config.$section.$name = Setting::from_value(value)?;
@@ -69,9 +73,28 @@ pub const KEYS: &[Key] = &[
     key!(model.n_embd, Integer, "embedding width"),
     key!(model.block_size, Integer, "longest context, in tokens"),
     key!(
-        model.ff_factor,
+        model.norm,
+        Choice(NormKind::NAMES),
+        "norm before attention, feed-forward and head"
+    ),
+    key!(model.norm_eps, Float, "epsilon of the norms"),
+    Key {
+        was_switch: Some(["none", "learned"]),
+        ..key!(
+            model.positions,
+            Choice(PositionKind::NAMES),
+            "how the model knows the order of its tokens"
+        )
+    },
+    key!(
+        model.mlp,
+        Choice(MlpKind::NAMES),
+        "feed-forward part of a block"
+    ),
+    key!(
+        model.ff_width,
         Integer,
-        "feed-forward width as a multiple of n_embd; 0 = none"
+        "feed-forward width; 0 = 4 * n_embd, n_embd without ff_proj"
     ),
     key!(
         model.ff_proj,
@@ -83,7 +106,7 @@ pub const KEYS: &[Key] = &[
         Bool,
         "end attention with a linear layer over the joined heads"
     ),
-    key!(model.init, Choice(Init::NAMES), "how weights begin"),
+    key!(model.init, Choice(WeightInit::NAMES), "how weights begin"),
     key!(
         model.dropout,
         Float,
@@ -97,7 +120,7 @@ pub const KEYS: &[Key] = &[
     key!(
         model.bias,
         Bool,
-        "biases of linear layers (but q/k/v and head) and layer norms"
+        "biases of linear layers (but q/k/v and head) and norms"
     ),
     key!(
         model.qkv_bias,
@@ -120,19 +143,9 @@ pub const KEYS: &[Key] = &[
         "let a position see only itself and what came before"
     ),
     key!(
-        model.positions,
-        Bool,
-        "add learned positions to the embedding"
-    ),
-    key!(
         model.residual,
         Bool,
         "let attention and feed-forward add to their input"
-    ),
-    key!(
-        model.layer_norm,
-        Bool,
-        "layer norms before attention, feed-forward and head"
     ),
     key!(train.max_iters, Integer, "optimizer steps"),
     key!(train.batch_size, Integer, "rows per micro-batch"),
@@ -276,6 +289,45 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
+/// The key that gives the feed-forward's width as a multiple of `n_embd`, whichever of the two is
+/// given first.
+pub(super) const FF_FACTOR: &str = "ff_factor";
+
+/// Keys of earlier versions. Files, flags and `--set` may still give them; nothing writes or lists
+/// them.
+pub const OLD_KEYS: &[Key] = &[
+    Key {
+        section: "model",
+        name: "layer_norm",
+        value: Bool,
+        help: "now norm: true is layer, false is none",
+        was_switch: None,
+        get: |config| Value::Bool(config.model.norm != NormKind::None),
+        set: |config, value| {
+            config.model.norm = match bool::from_value(value)? {
+                true => NormKind::Layer,
+                false => NormKind::None,
+            };
+            Some(())
+        },
+    },
+    Key {
+        section: "model",
+        name: FF_FACTOR,
+        value: Integer,
+        help: "now mlp and ff_width: 0 is no feed-forward, else a multiple of n_embd",
+        was_switch: None,
+        get: |config| {
+            let model = &config.model;
+            Value::Integer((model.inner_width() / model.n_embd.max(1)) as u64)
+        },
+        set: |config, value| {
+            config.model.set_ff_factor(usize::from_value(value)?);
+            Some(())
+        },
+    },
+];
+
 /// The sections, in order.
 pub(super) const SECTIONS: &[&str] = &["model", "train", "data"];
 
@@ -316,15 +368,34 @@ impl Key {
         format!("--{}", self.name.replace('_', "-"))
     }
 
-    /// The key of that name, with or without its section; dashes stand for underscores.
+    /// The key of that name, of this version or an earlier one, with or without its section; dashes
+    /// stand for underscores.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         let name = name.replace('-', "_");
         match name.split_once('.') {
-            Some((section, name)) => KEYS
-                .iter()
-                .find(|key| key.section == section && key.name == name),
-            None => KEYS.iter().find(|key| key.name == name),
+            Some((section, name)) => Self::exact(section, name),
+            None => Self::all().find(|key| key.name == name),
+        }
+    }
+
+    /// The key of exactly that section and name.
+    pub(super) fn exact(section: &str, name: &str) -> Option<&'static Self> {
+        Self::all().find(|key| key.section == section && key.name == name)
+    }
+
+    /// Every key that is read, those of earlier versions last.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        KEYS.iter().chain(OLD_KEYS)
+    }
+
+    /// The value that the flag without a value stands for.
+    #[must_use]
+    pub fn bare_value(&self) -> Option<&'static str> {
+        match (self.value, self.was_switch) {
+            (Bool, _) => Some("true"),
+            (_, Some([_, on])) => Some(on),
+            _ => None,
         }
     }
 
@@ -362,6 +433,11 @@ impl Key {
 
     /// `None` if the value is not of this key's kind.
     pub(super) fn set(&self, config: &mut Config, value: Value) -> Option<()> {
+        let value = match (self.was_switch, value) {
+            (Some([_, on]), Value::Text(name)) if name == "true" => Value::Text(on.to_owned()),
+            (Some([off, _]), Value::Text(name)) if name == "false" => Value::Text(off.to_owned()),
+            (_, value) => value,
+        };
         (self.set)(config, value)
     }
 }

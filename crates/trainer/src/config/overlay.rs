@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::SECTIONS;
+use super::keys::{FF_FACTOR, SECTIONS};
 use super::value::Value;
 use super::{Config, ConfigError, DEFAULT_PRESET, Key, KeyKind, Origin, Result, nearest};
 
@@ -52,8 +52,9 @@ impl Config {
     /// # Errors
     /// As [`Config::resolve`].
     pub fn with_overrides(&self, overrides: &[(String, String)]) -> Result<Self> {
-        let mut config = self.clone();
-        config.apply_overrides(overrides)?;
+        let mut laid = Laid::over(self.clone());
+        laid.apply_overrides(overrides)?;
+        let config = laid.finish();
         config.validate()?;
         Ok(config)
     }
@@ -66,7 +67,7 @@ impl Config {
         let file = file
             .map(|(path, text)| File::parse(path, text))
             .transpose()?;
-        let mut config = match (preset, &file) {
+        let preset = match (preset, &file) {
             (Some(name), _) => Self::preset_from(name, Origin::Flag("--preset".to_owned()))?,
             (
                 None,
@@ -77,11 +78,43 @@ impl Config {
             ) => Self::preset_from(name, origin.clone())?,
             (None, _) => Self::preset(DEFAULT_PRESET)?,
         };
+        let mut laid = Laid::over(preset);
         for assignment in file.into_iter().flat_map(|file| file.assignments) {
-            assignment.apply(&mut config)?;
+            laid.apply(assignment)?;
         }
-        config.apply_overrides(overrides)?;
-        Ok(config)
+        laid.apply_overrides(overrides)?;
+        Ok(laid.finish())
+    }
+}
+
+/// A configuration over which keys are laid.
+struct Laid {
+    config: Config,
+    /// The feed-forward's width as a multiple of `n_embd`, which a later key may still change.
+    ff_factor: Option<Value>,
+}
+
+impl Laid {
+    fn over(config: Config) -> Self {
+        let ff_factor = None;
+        Self { config, ff_factor }
+    }
+
+    fn finish(mut self) -> Config {
+        if let (Some(factor), Some(key)) = (self.ff_factor, Key::find(FF_FACTOR)) {
+            // It was set once already, so it can be.
+            let _ = key.set(&mut self.config, factor);
+        }
+        self.config
+    }
+
+    fn apply(&mut self, assignment: Assignment) -> Result<()> {
+        match assignment.key.name {
+            FF_FACTOR => self.ff_factor = assignment.value.clone(),
+            "ff_width" | "mlp" => self.ff_factor = None,
+            _ => (),
+        }
+        assignment.apply(&mut self.config)
     }
 
     fn apply_overrides(&mut self, overrides: &[(String, String)]) -> Result<()> {
@@ -92,17 +125,16 @@ impl Config {
             let mut value = parse_flag(key.value, text);
             if let Some(value) = &mut value {
                 if gathered.iter().any(|seen| seen.name == key.name) {
-                    value.prepend(key.get(self));
+                    value.prepend(key.get(&self.config));
                 }
                 gathered.push(key);
             }
-            Assignment {
+            self.apply(Assignment {
                 key,
                 value,
                 text: text.clone(),
                 origin,
-            }
-            .apply(self)?;
+            })?;
         }
         Ok(())
     }
@@ -244,7 +276,8 @@ impl File {
                 for (key, value) in table {
                     let origin = origin(key.span());
                     let path = format!("{name}.{}", key.get_ref());
-                    let key = exact_key(name, key.get_ref())
+                    // In a file names are exact: no dashes, and in their section.
+                    let key = Key::exact(name, key.get_ref())
                         .ok_or_else(|| unknown_key(&path, origin.clone()))?;
                     let text = match (key.value, value.get_ref()) {
                         // Without its quotes a name can be compared with the choices.
@@ -280,13 +313,6 @@ impl File {
     }
 }
 
-/// In a file names are exact: no dashes, and in their section.
-fn exact_key(section: &str, name: &str) -> Option<&'static Key> {
-    super::KEYS
-        .iter()
-        .find(|key| key.section == section && key.name == name)
-}
-
 fn parse_value(kind: KeyKind, value: &DeValue<'_>) -> Option<Value> {
     match (kind, value) {
         (KeyKind::Integer | KeyKind::Float, DeValue::Integer(value)) => {
@@ -304,6 +330,8 @@ fn parse_value(kind: KeyKind, value: &DeValue<'_>) -> Option<Value> {
         (KeyKind::Choice(_) | KeyKind::Text | KeyKind::TextList, DeValue::String(text)) => {
             Some(Value::Text(text.clone().into_owned()))
         }
+        // A choice may have been a switch.
+        (KeyKind::Choice(_), DeValue::Boolean(on)) => Some(Value::Text(on.to_string())),
         (KeyKind::TextList, DeValue::Array(values)) => {
             text_list(values.iter()).map(Value::TextList)
         }

@@ -6,9 +6,9 @@
 mod ladder;
 
 use super::{
-    Activation, Config, ConfigError, DataConfig, Dtype, Init, ModelConfig, Order, Origin, Result,
-    Schedule, TrainConfig, nearest,
+    Config, ConfigError, DataConfig, Dtype, Order, Origin, Result, Schedule, TrainConfig, nearest,
 };
+use latimer_nn::{Activation, GptConfig, WeightInit};
 
 /// The preset of a run that names none.
 pub const DEFAULT_PRESET: &str = "phrasebook";
@@ -21,7 +21,7 @@ pub struct Preset {
     pub name: &'static str,
     /// What it trains, in one line without a full stop.
     pub help: &'static str,
-    values: fn() -> (ModelConfig, TrainConfig, DataConfig),
+    values: fn() -> (GptConfig, TrainConfig, DataConfig),
 }
 
 /// Every preset.
@@ -124,35 +124,22 @@ impl Config {
 
 // ---- models
 
-/// GPT-2's: pre-norm, GELU by the tanh formula, biases, learned positions, tied head.
-fn gpt2_model(n_layer: usize, n_head: usize, n_embd: usize, block_size: usize) -> ModelConfig {
-    ModelConfig {
+/// GPT-2's in these sizes; the tokenizer decides the vocabulary.
+fn gpt2_model(n_layer: usize, n_head: usize, n_embd: usize, block_size: usize) -> GptConfig {
+    GptConfig {
         n_layer,
         n_head,
         n_embd,
         block_size,
-        ff_factor: 4,
-        ff_proj: true,
-        attn_proj: true,
-        init: Init::Gpt2,
-        dropout: 0.0,
-        activation: Activation::GeluTanh,
-        bias: true,
-        qkv_bias: true,
-        head_bias: false,
-        tie: true,
-        causal: true,
-        positions: true,
-        residual: true,
-        layer_norm: true,
+        ..GptConfig::gpt2(0)
     }
 }
 
 /// The tutorial notebook's: ReLU, q/k/v without bias, a head of its own with bias, and what
 /// PyTorch's layers begin with. The ladder's models are this one with parts switched off.
-fn tutorial_model(n_layer: usize, n_head: usize, n_embd: usize, block_size: usize) -> ModelConfig {
-    ModelConfig {
-        init: Init::Torch,
+fn tutorial_model(n_layer: usize, n_head: usize, n_embd: usize, block_size: usize) -> GptConfig {
+    GptConfig {
+        init: WeightInit::Torch,
         activation: Activation::Relu,
         qkv_bias: false,
         head_bias: true,
@@ -244,7 +231,7 @@ fn data(data: &[&str], tokenizer: &str, max_vocab_size: usize) -> DataConfig {
 
 // ---- runs
 
-fn phrasebook() -> (ModelConfig, TrainConfig, DataConfig) {
+fn phrasebook() -> (GptConfig, TrainConfig, DataConfig) {
     let model = gpt2_model(3, 4, 96, 64);
     let train = TrainConfig {
         max_iters: 2500,
@@ -259,8 +246,8 @@ fn phrasebook() -> (ModelConfig, TrainConfig, DataConfig) {
     (model, train, data(&["phrasebook"], "word", 0))
 }
 
-fn seed() -> (ModelConfig, TrainConfig, DataConfig) {
-    let model = ModelConfig {
+fn seed() -> (GptConfig, TrainConfig, DataConfig) {
+    let model = GptConfig {
         tie: false,
         ..gpt2_model(2, 2, 32, 16)
     };
@@ -271,8 +258,8 @@ fn seed() -> (ModelConfig, TrainConfig, DataConfig) {
     )
 }
 
-fn scaled() -> (ModelConfig, TrainConfig, DataConfig) {
-    let model = ModelConfig {
+fn scaled() -> (GptConfig, TrainConfig, DataConfig) {
+    let model = GptConfig {
         dropout: 0.2,
         ..tutorial_model(6, 6, 384, 256)
     };
@@ -280,7 +267,7 @@ fn scaled() -> (ModelConfig, TrainConfig, DataConfig) {
 }
 
 /// nanoGPT's `README.md`, "I only have a macbook".
-fn baby() -> (ModelConfig, TrainConfig, DataConfig) {
+fn baby() -> (GptConfig, TrainConfig, DataConfig) {
     let train = TrainConfig {
         max_iters: 2000,
         batch_size: 12,
@@ -294,15 +281,15 @@ fn baby() -> (ModelConfig, TrainConfig, DataConfig) {
     )
 }
 
-fn char10m() -> (ModelConfig, TrainConfig, DataConfig) {
-    let model = ModelConfig {
+fn char10m() -> (GptConfig, TrainConfig, DataConfig) {
+    let model = GptConfig {
         dropout: 0.2,
         ..gpt2_model(6, 6, 384, 256)
     };
     (model, nanogpt_train(), data(&["shakespeare"], "char", 0))
 }
 
-fn char10m_b8() -> (ModelConfig, TrainConfig, DataConfig) {
+fn char10m_b8() -> (GptConfig, TrainConfig, DataConfig) {
     let (model, train, data) = char10m();
     (
         model,
@@ -316,7 +303,7 @@ fn char10m_b8() -> (ModelConfig, TrainConfig, DataConfig) {
 
 /// nanoGPT's `config/train_gpt2.py`, in batches that one small machine can hold. An optimizer
 /// step there sees 491,520 tokens: `grad_accum = 120` here.
-fn gpt2_124m() -> (ModelConfig, TrainConfig, DataConfig) {
+fn gpt2_124m() -> (GptConfig, TrainConfig, DataConfig) {
     let train = TrainConfig {
         max_iters: 600_000,
         batch_size: 4,

@@ -129,20 +129,6 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// The double that has the shortest digits of `value`, so that 0.2 is written as 0.2 and not as
-/// 0.20000000298023224.
-pub(super) fn shortest(value: f32) -> f64 {
-    match value.to_string().parse::<f64>() {
-        // Rounding twice may end beside `value`; then its own digits have to do.
-        Ok(short) if short as f32 == value => short,
-        _ => f64::from(value),
-    }
-}
-
-pub(super) fn shortest_f32<S: Serializer>(value: &f32, to: S) -> Result<S::Ok, S::Error> {
-    shortest(*value).serialize(to)
-}
-
 /// A list that is written as a string where it has one element or none.
 pub(super) mod text_list {
     use super::{Deserialize, Deserializer, Serialize, Serializer, single};

@@ -123,8 +123,9 @@ fn presets_have_the_published_sizes() {
         ("scaled", 65, 10_788_929),
         ("gpt2-124m", 50_257, 124_439_808),
     ] {
-        let model = Config::preset(name).unwrap().model;
-        assert_eq!(model.parameters(vocab_size), parameters, "{name}");
+        let model = Config::preset(name).unwrap().model.with_vocab(vocab_size);
+        let (_, declarations) = latimer_nn::Gpt::new(&model).unwrap();
+        assert_eq!(declarations.num_parameters(), parameters, "{name}");
     }
 }
 
@@ -143,17 +144,16 @@ fn each_model_of_the_ladder_is_the_one_before_with_these_changes() {
             "lm2",
             &[
                 "model.n_head: 1 → 2",
+                "model.positions: \"none\" → \"learned\"",
                 "model.attn_proj: false → true",
-                "model.positions: false → true",
             ],
         ),
-        ("lm2", "lm3", &["model.ff_factor: 0 → 1"]),
+        ("lm2", "lm3", &["model.mlp: \"none\" → \"plain\""]),
         (
             "lm3",
             "lm4",
             &[
                 "model.n_layer: 1 → 4",
-                "model.ff_factor: 1 → 4",
                 "model.ff_proj: false → true",
                 "model.residual: false → true",
             ],
@@ -161,7 +161,7 @@ fn each_model_of_the_ladder_is_the_one_before_with_these_changes() {
         (
             "lm4",
             "lm5",
-            &["model.n_layer: 4 → 2", "model.layer_norm: false → true"],
+            &["model.n_layer: 4 → 2", "model.norm: \"none\" → \"layer\""],
         ),
         // The last is the larger model in small.
         (

@@ -6,32 +6,23 @@ use std::ops::RangeInclusive;
 use crate::data::is_ending;
 use crate::data::shares::{LONGEST, least_share};
 
-use super::{Config, ConfigError, DataConfig, ModelConfig, Result, Schedule, TrainConfig};
+use super::{Config, ConfigError, DataConfig, Result, Schedule, TrainConfig};
+use latimer_nn::GptConfig;
 
 // Far above anything that one machine trains: they are there so that a slip of the finger gives a
 // sentence instead of an allocation failure, and so that sizes multiply without overflow.
-const MAX_LAYERS: u64 = 1_000;
-const MAX_WIDTH: u64 = 65_536;
-const MAX_CONTEXT: u64 = 1 << 20;
-const MAX_FF_FACTOR: u64 = 64;
 const MAX_ROWS: u64 = 1 << 20;
 const MAX_ITERS: u64 = 1_000_000_000_000;
 /// Ids are `u32`.
 const MAX_VOCABULARY: u64 = 1 << 31;
-/// Parameters without the vocabulary's: 8 TiB in f32.
-const MAX_PARAMETERS: u64 = 1 << 41;
 /// Tokens in a micro-batch.
 const MAX_TOKENS: u64 = 1 << 31;
 /// Elements of the widest activation.
 const MAX_ACTIVATION: u64 = 1 << 41;
 
-/// The range of every whole number, by key; other whole numbers may have any value.
+/// The range of every whole number but the model's ([`GptConfig::SIZES`]), by key; other whole numbers
+/// may have any value.
 const WHOLE: &[(&str, RangeInclusive<u64>)] = &[
-    ("model.n_layer", 1..=MAX_LAYERS),
-    ("model.n_embd", 1..=MAX_WIDTH),
-    ("model.n_head", 1..=MAX_WIDTH),
-    ("model.block_size", 1..=MAX_CONTEXT),
-    ("model.ff_factor", 0..=MAX_FF_FACTOR),
     ("train.max_iters", 1..=MAX_ITERS),
     ("train.batch_size", 1..=MAX_ROWS),
     ("train.grad_accum", 1..=MAX_ROWS),
@@ -56,6 +47,7 @@ const UNIT: Range = Range {
 
 /// The range of every other number, by key.
 const REAL: &[(&str, Range)] = &[
+    ("model.norm_eps", ABOVE_ZERO),
     ("model.dropout", UNIT),
     ("train.learning_rate", ABOVE_ZERO),
     ("train.min_lr", NOT_NEGATIVE),
@@ -70,6 +62,16 @@ const REAL: &[(&str, Range)] = &[
 
 /// Which numbers a key takes, to follow "it must be"; nothing where its kind says all.
 pub(super) fn range_of(path: &str) -> Option<String> {
+    let size = GptConfig::SIZES
+        .into_iter()
+        .find(|(key, _)| path.strip_prefix("model.") == Some(key));
+    if let Some((_, range)) = size {
+        return Some(format!(
+            "a whole number from {} to {}",
+            range.start(),
+            range.end()
+        ));
+    }
     let whole = WHOLE.iter().find(|(key, _)| *key == path);
     let real = REAL.iter().find(|(key, _)| *key == path);
     whole
@@ -91,16 +93,11 @@ impl Config {
     /// [`ConfigError::OutOfRange`], [`ConfigError::Conflict`] or [`ConfigError::TooLarge`]: the
     /// first that is wrong.
     pub fn validate(&self) -> Result<()> {
-        self.model.validate()?;
+        model(&self.model)?;
         self.train.validate()?;
         self.data.validate()?;
-        let ModelConfig {
-            block_size,
-            n_embd,
-            ff_factor,
-            ..
-        } = self.model;
-        let tokens = self.train.batch_size as u64 * block_size as u64;
+        let tokens = self.train.batch_size as u64 * self.model.block_size as u64;
+        let width = self.model.inner_width().max(3 * self.model.n_embd);
         at_most(
             "train.batch_size * model.block_size, the tokens of a micro-batch,",
             tokens,
@@ -110,7 +107,7 @@ impl Config {
         at_most(
             "the largest activation",
             // q, k and v side by side, or the feed-forward's inner layer.
-            tokens * n_embd as u64 * ff_factor.max(3) as u64,
+            tokens * width as u64,
             MAX_ACTIVATION,
             "train.batch_size, model.block_size or model.n_embd",
         )
@@ -170,76 +167,20 @@ impl Config {
     }
 }
 
-impl ModelConfig {
-    fn validate(&self) -> Result<()> {
-        let Self {
-            n_layer,
-            n_head,
-            n_embd,
-            block_size,
-            ff_factor,
-            ff_proj,
-            dropout,
-            ..
-        } = *self;
-        whole("model.n_layer", n_layer as u64)?;
-        whole("model.n_embd", n_embd as u64)?;
-        whole("model.n_head", n_head as u64)?;
-        whole("model.block_size", block_size as u64)?;
-        whole("model.ff_factor", ff_factor as u64)?;
-        real("model.dropout", dropout)?;
-        if n_embd % n_head != 0 {
-            return Err(ConfigError::Conflict {
-                key: "model.n_embd",
-                value: n_embd.to_string(),
-                relation: "is not divisible by",
-                other: "model.n_head",
-                other_value: n_head.to_string(),
-                reason: "head_dim = n_embd / n_head must be whole",
-            });
-        }
-        if ff_factor > 1 && !ff_proj {
-            return Err(ConfigError::Conflict {
-                key: "model.ff_factor",
-                value: ff_factor.to_string(),
-                relation: "does not go with",
-                other: "model.ff_proj",
-                other_value: ff_proj.to_string(),
-                reason: "without ff_proj the feed-forward must be as wide as n_embd, \
-                         so ff_factor is 1, or 0 for none",
-            });
-        }
-        at_most(
-            "the number of parameters, the vocabulary's aside,",
-            self.parameters(0),
-            MAX_PARAMETERS,
-            "model.n_layer or model.n_embd",
-        )
-    }
-
-    /// Parameters of a model whose sizes are within their limits, a tied weight counted once.
-    pub(super) fn parameters(&self, vocab_size: usize) -> u64 {
-        let [c, v] = [self.n_embd as u64, vocab_size as u64];
-        let linear = |inputs: u64, outputs: u64, bias: bool| {
-            inputs * outputs + if bias { outputs } else { 0 }
-        };
-        let when = |present: bool, count: u64| if present { count } else { 0 };
-
-        let norm = when(self.layer_norm, c + when(self.bias, c));
-        let attention =
-            linear(c, 3 * c, self.qkv_bias) + when(self.attn_proj, linear(c, c, self.bias));
-        let inner = c * self.ff_factor as u64;
-        let feed_forward = when(
-            self.ff_factor > 0,
-            linear(c, inner, self.bias) + when(self.ff_proj, linear(inner, c, self.bias)) + norm,
-        );
-        let head = when(!self.tie, c * v) + when(self.head_bias, v);
-        v * c
-            + when(self.positions, self.block_size as u64 * c)
-            + self.n_layer as u64 * (norm + attention + feed_forward)
-            + norm
-            + head
-    }
+/// Checks a model's shape; its vocabulary is not known yet.
+fn model(model: &GptConfig) -> Result<()> {
+    model.with_vocab(1).check().map_err(|error| match error {
+        latimer_nn::Error::InvalidConfig { key, got, reason } => ConfigError::OutOfRange {
+            key: format!("model.{key}"),
+            value: got,
+            reason,
+        },
+        other => ConfigError::OutOfRange {
+            key: "model".to_owned(),
+            value: "none".to_owned(),
+            reason: other.to_string(),
+        },
+    })
 }
 
 impl TrainConfig {
@@ -288,7 +229,7 @@ impl DataConfig {
     fn validate(&self) -> Result<()> {
         if self.data.iter().any(String::is_empty) {
             return Err(ConfigError::OutOfRange {
-                key: "data.data",
+                key: "data.data".to_owned(),
                 value: format!("{:?}", self.data),
                 reason: "it must be a list of names, none of which is empty".to_owned(),
             });
@@ -296,7 +237,7 @@ impl DataConfig {
         let odd = |extensions: &String| !extensions.split(',').all(is_ending);
         if self.extensions.iter().any(odd) {
             return Err(ConfigError::OutOfRange {
-                key: "data.extensions",
+                key: "data.extensions".to_owned(),
                 value: format!("{:?}", self.extensions),
                 reason: "it must be endings of names such as py or .txt; --data takes patterns"
                     .to_owned(),
@@ -304,7 +245,7 @@ impl DataConfig {
         }
         if self.tokenizer.is_empty() {
             return Err(ConfigError::OutOfRange {
-                key: "data.tokenizer",
+                key: "data.tokenizer".to_owned(),
                 value: "\"\"".to_owned(),
                 reason: "it must be char, word, ngram, bpe or a tokenizer file".to_owned(),
             });
@@ -320,7 +261,7 @@ impl DataConfig {
         }
         let refused = |reason: String| {
             Err(ConfigError::OutOfRange {
-                key: "data.data_weights",
+                key: "data.data_weights".to_owned(),
                 value: format!("{weights:?}"),
                 reason,
             })
@@ -359,7 +300,7 @@ impl DataConfig {
 fn whole(key: &'static str, value: u64) -> Result<()> {
     match WHOLE.iter().find(|(known, _)| *known == key) {
         Some((_, range)) if !range.contains(&value) => Err(ConfigError::OutOfRange {
-            key,
+            key: key.to_owned(),
             value: value.to_string(),
             reason: format!("it must be from {} to {}", range.start(), range.end()),
         }),
@@ -409,7 +350,7 @@ fn number(
         return Ok(());
     }
     Err(ConfigError::OutOfRange {
-        key,
+        key: key.to_owned(),
         // As a person writes it: 1e39, not 1 and 39 zeros.
         value: match value.into().abs() {
             x if x.is_finite() && x != 0.0 && !(1e-4..1e16).contains(&x) => format!("{value:e}"),

@@ -1,6 +1,7 @@
 //! Values of keys, apart from the fields that hold them.
 
-use super::{Activation, Dtype, Init, Order, Schedule};
+use super::{Dtype, Order, Schedule};
+use latimer_nn::{Activation, MlpKind, NormKind, PositionKind, WeightInit};
 
 /// A key's value, whatever its field's type.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +70,7 @@ impl Setting for f64 {
 
 impl Setting for f32 {
     fn to_value(&self) -> Value {
-        Value::Float(super::print::shortest(*self))
+        Value::Float(latimer_nn::shortest(*self))
     }
 
     fn from_value(value: Value) -> Option<Self> {
@@ -148,4 +149,13 @@ macro_rules! choice_settings {
     };
 }
 
-choice_settings!(Init, Activation, Schedule, Order, Dtype);
+choice_settings!(
+    NormKind,
+    PositionKind,
+    MlpKind,
+    WeightInit,
+    Activation,
+    Schedule,
+    Order,
+    Dtype
+);

@@ -11,7 +11,14 @@ fn sum(a: u32, b: u32) -> [u32; 7] {
 
 fn main() -> Result<()> {
     let device = Device::reference(); // any device: the model names none
-    let (gpt, declarations) = Gpt::new(&GptConfig::gpt2(13, 6, 1, 2, 16))?;
+    let config = GptConfig {
+        n_layer: 1,
+        n_head: 2,
+        n_embd: 16,
+        block_size: 6,
+        ..GptConfig::gpt2(13)
+    };
+    let (gpt, declarations) = Gpt::new(&config)?;
     println!("{} parameters", declarations.num_parameters());
     let mut params = Params::new(&device, declarations, 1)?;
     let adamw = AdamW { lr: 0.02, beta2: 0.99, weight_decay: 0.0, ..AdamW::default() };

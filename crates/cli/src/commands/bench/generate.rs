@@ -15,7 +15,7 @@ use latimer_nn::{Gpt, GptConfig, KvCache, Sampler, Sampling};
 use latimer_tensor::Tensor;
 use latimer_tensor::philox::Stream;
 use latimer_trainer::config::{Config, Dtype};
-use latimer_trainer::{gpt_config, peak_rss_mb};
+use latimer_trainer::peak_rss_mb;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -164,7 +164,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let before = [("model.dropout", "0"), ("train.batch_size", "1")];
     let config: Config = args.config.resolve(&before)?;
     let (rows, dtype) = (config.train.batch_size, config.train.dtype);
-    let model = gpt_config(&config.model, vocab_size(&config.preset)?);
+    let model = config.model.with_vocab(vocab_size(&config.preset)?);
     check(args, &model)?;
     let device = measured(context.device()?)?;
     let watch = Watch::new(&device);

@@ -12,7 +12,7 @@ use crate::terminal::{self, Terminal};
 use latimer_tensor::philox::Stream;
 use latimer_trainer::config::Config;
 use latimer_trainer::data::{Phrases, RowKey, Source, Windows};
-use latimer_trainer::{Training, check_memory, gpt_config, matmul_speed, peak_rss_mb, size};
+use latimer_trainer::{Training, check_memory, matmul_speed, peak_rss_mb, size};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -249,7 +249,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         Some(n) => n,
         None => vocab_size(&config.preset)?,
     };
-    let model = gpt_config(&config.model, vocab_size);
+    let model = config.model.with_vocab(vocab_size);
     let seq_len = args.seq_len.unwrap_or(match config.preset.as_str() {
         "gpt2-124m" => model.block_size.min(64),
         _ => model.block_size,

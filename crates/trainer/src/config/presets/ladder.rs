@@ -5,51 +5,51 @@
 //! the models. Where a rung changes several switches at once, the tutorial's does.
 
 use super::{tutorial_model, tutorial_train};
-use crate::config::{DataConfig, ModelConfig, TrainConfig};
+use crate::config::{DataConfig, TrainConfig};
+use latimer_nn::{GptConfig, MlpKind, NormKind, PositionKind};
 
-type Run = (ModelConfig, TrainConfig, DataConfig);
+type Run = (GptConfig, TrainConfig, DataConfig);
 
 /// One head between embedding and logits, which sees the whole window: what comes next, too.
-fn bare_head() -> ModelConfig {
-    ModelConfig {
-        ff_factor: 0,
+fn bare_head() -> GptConfig {
+    GptConfig {
+        mlp: MlpKind::None,
         ff_proj: false,
         attn_proj: false,
         causal: false,
-        positions: false,
+        positions: PositionKind::None,
         residual: false,
-        layer_norm: false,
+        norm: NormKind::None,
         ..tutorial_model(1, 1, 32, 16)
     }
 }
 
-fn masked_head() -> ModelConfig {
-    ModelConfig {
+fn masked_head() -> GptConfig {
+    GptConfig {
         causal: true,
         ..bare_head()
     }
 }
 
-fn two_heads() -> ModelConfig {
-    ModelConfig {
+fn two_heads() -> GptConfig {
+    GptConfig {
         n_head: 2,
-        positions: true,
+        positions: PositionKind::Learned,
         attn_proj: true,
         ..masked_head()
     }
 }
 
-fn feed_forward() -> ModelConfig {
-    ModelConfig {
-        ff_factor: 1,
+fn feed_forward() -> GptConfig {
+    GptConfig {
+        mlp: MlpKind::Plain,
         ..two_heads()
     }
 }
 
-fn residual_blocks() -> ModelConfig {
-    ModelConfig {
+fn residual_blocks() -> GptConfig {
+    GptConfig {
         n_layer: 4,
-        ff_factor: 4,
         ff_proj: true,
         residual: true,
         ..feed_forward()
@@ -57,15 +57,15 @@ fn residual_blocks() -> ModelConfig {
 }
 
 /// Half as many blocks as before.
-fn normed_blocks() -> ModelConfig {
-    ModelConfig {
+fn normed_blocks() -> GptConfig {
+    GptConfig {
         n_layer: 2,
-        layer_norm: true,
+        norm: NormKind::Layer,
         ..residual_blocks()
     }
 }
 
-fn run(model: ModelConfig) -> Run {
+fn run(model: GptConfig) -> Run {
     (
         model,
         tutorial_train(),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::super::*;
 use super::{baby, flags, from_text, refused};
+use latimer_nn::{MlpKind, NormKind, PositionKind};
 
 #[test]
 fn flags_are_laid_over_the_file_and_the_file_over_the_preset() {
@@ -47,7 +48,7 @@ fn flags_of_every_kind() {
     assert_eq!(config.train.learning_rate, 2e-3);
     assert_eq!(config.train.max_iters, 10_000);
     assert!(!config.model.tie);
-    assert_eq!(config.model.init, Init::Torch);
+    assert_eq!(config.model.init, latimer_nn::WeightInit::Torch);
     assert_eq!(config.data.tokenizer, "char.json");
     assert_eq!(config.data.data, ["a.txt", "b.txt"]);
     assert_eq!(config.train.seed, u64::MAX);
@@ -264,4 +265,91 @@ fn file_trouble_is_a_failure_with_its_cause() {
     let error = from_text("[train]\nseed = 1\nseed = 2\n").unwrap_err();
     assert_eq!(error.to_string(), "run.toml, line 3: not valid TOML");
     assert!(error.source().is_some() && !error.is_usage());
+}
+
+// ---- keys of earlier versions
+
+#[test]
+fn old_keys_are_read_from_files_and_flags() {
+    let model = |pairs: &[(&str, &str)]| baby(pairs).unwrap().model;
+    assert_eq!(model(&[("layer_norm", "false")]).norm, NormKind::None);
+    assert_eq!(model(&[("layer-norm", "true")]).norm, NormKind::Layer);
+    assert_eq!(
+        model(&[("positions", "false")]).positions,
+        PositionKind::None
+    );
+    let learned = [("positions", "none"), ("model.positions", "true")];
+    assert_eq!(model(&learned).positions, PositionKind::Learned);
+    assert_eq!(model(&[("ff_factor", "0")]).mlp, MlpKind::None);
+    // `baby` is 128 wide.
+    assert_eq!(model(&[("model.ff_factor", "2")]).ff_width, 256);
+    assert_eq!(model(&[("ff_factor", "4")]), model(&[]));
+    let text = "preset = 'baby'\n[model]\nff_factor = 2\nlayer_norm = false\npositions = false\n";
+    let read = from_text(text).unwrap().model;
+    let now = [("ff_width", "256"), ("norm", "none"), ("positions", "none")];
+    assert_eq!(read, model(&now));
+}
+
+/// It was a multiple of the width that the run ended up with.
+#[test]
+fn an_old_factor_is_of_the_final_width() {
+    let widths = |pairs: &[(&str, &str)]| {
+        let model = baby(pairs).unwrap().model;
+        (model.ff_width, model.inner_width())
+    };
+    let (factor, width) = (("ff_factor", "2"), ("n_embd", "64"));
+    assert_eq!(widths(&[factor, width]), (128, 128));
+    assert_eq!(widths(&[width, factor]), (128, 128));
+    assert_eq!(widths(&[factor, ("ff_width", "100")]), (100, 100));
+    assert_eq!(widths(&[("ff_width", "100"), factor]), (256, 256));
+    assert_eq!(
+        widths(&[("ff_proj", "false"), ("ff_factor", "1")]),
+        (0, 128)
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.toml");
+    fs::write(&file, "preset = 'baby'\nmodel.ff_factor = 2\n").unwrap();
+    let config = Config::resolve(None, Some(&file), &flags(&[width])).unwrap();
+    assert_eq!(config.model.ff_width, 128);
+}
+
+#[test]
+fn old_keys_of_a_wrong_kind_are_named() {
+    for (key, value, message) in [
+        (
+            "layer_norm",
+            "3",
+            "model.layer_norm is 3: it must be true or false (from --layer-norm)",
+        ),
+        (
+            "ff_factor",
+            "-1",
+            "model.ff_factor is -1: it must be a whole number, 0 or more (from --ff-factor)",
+        ),
+        (
+            "positions",
+            "yes",
+            "model.positions is yes: it must be one of none, learned (from --positions)",
+        ),
+    ] {
+        assert_eq!(refused(&[(key, value)]).to_string(), message);
+    }
+    let error = from_text("[model]\nactivation = true\n").unwrap_err();
+    let message = "model.activation is true: it must be one of gelu_tanh, gelu, relu";
+    assert!(error.to_string().starts_with(message), "{error}");
+}
+
+/// What `--print-config` said before there were kinds of norms, positions and feed-forward parts.
+#[test]
+fn files_of_version_3_are_todays_presets() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/version-3/presets");
+    let mut read = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let config = Config::resolve(None, Some(&path), &[]).unwrap();
+        assert_eq!(config, Config::preset(name).unwrap(), "{name}");
+        read += 1;
+    }
+    assert_eq!(read, 6);
 }

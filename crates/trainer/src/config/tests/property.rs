@@ -36,7 +36,6 @@ fn any_config() -> impl Strategy<Value = Config> {
             }
             config.model.n_embd = 8 * config.model.n_head;
             config.model.ff_proj = true;
-            config.model.ff_factor %= 65;
             config.model.dropout = config.model.dropout.min(0.999);
             config.train.min_lr *= config.train.learning_rate;
             config.train.seed = seed;

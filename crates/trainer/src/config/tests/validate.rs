@@ -8,32 +8,32 @@ fn values_out_of_range_are_refused_with_a_sentence() {
         (
             "n_layer",
             "0",
-            "model.n_layer is 0: it must be from 1 to 1000",
+            "model.n_layer is 0: it must be from 1 to 1024",
         ),
         (
             "n_layer",
-            "1001",
-            "model.n_layer is 1001: it must be from 1 to 1000",
+            "1025",
+            "model.n_layer is 1025: it must be from 1 to 1024",
         ),
         (
             "n_head",
             "0",
-            "model.n_head is 0: it must be from 1 to 65536",
+            "model.n_head is 0: it must be from 1 to 16777216",
         ),
         (
             "n_embd",
-            "65540",
-            "model.n_embd is 65540: it must be from 1 to 65536",
+            "16777217",
+            "model.n_embd is 16777217: it must be from 1 to 16777216",
         ),
         (
             "block_size",
             "0",
-            "model.block_size is 0: it must be from 1 to 1048576",
+            "model.block_size is 0: it must be from 1 to 16777216",
         ),
         (
-            "ff_factor",
-            "65",
-            "model.ff_factor is 65: it must be from 0 to 64",
+            "ff_width",
+            "16777217",
+            "model.ff_width is 16777217: it must be from 0 to 16777216",
         ),
         ("dropout", "1", "model.dropout is 1: it must be in [0, 1)"),
         (
@@ -171,13 +171,11 @@ fn values_that_disagree_are_refused_with_both() {
     for (pairs, message) in [
         (
             &[("n_embd", "100"), ("n_head", "3")][..],
-            "model.n_embd = 100 is not divisible by model.n_head = 3: \
-             head_dim = n_embd / n_head must be whole",
+            "model.n_embd is 100: it must be divisible by n_head = 3",
         ),
         (
-            &[("ff_proj", "false")],
-            "model.ff_factor = 4 does not go with model.ff_proj = false: without ff_proj the \
-             feed-forward must be as wide as n_embd, so ff_factor is 1, or 0 for none",
+            &[("ff_proj", "false"), ("ff_width", "512")],
+            "model.ff_width is 512: without ff_proj it must be n_embd = 128",
         ),
         (
             &[("learning_rate", "1e-5")],
@@ -192,8 +190,8 @@ fn values_that_disagree_are_refused_with_both() {
         ),
         (
             &[("n_layer", "1000"), ("n_embd", "65536")],
-            "the number of parameters, the vocabulary's aside, comes to 51540463845376, above \
-             the limit of 2199023255552: lower model.n_layer or model.n_embd",
+            "model.n_embd is 65536: with n_layer = 1000 that makes some 51540463976449 parameters, \
+             above the limit of 2199023255552: lower n_embd or n_layer",
         ),
         (
             &[
