@@ -5,7 +5,7 @@
 
 use crate::bar::Bar;
 use crate::terminal::Terminal;
-use latimer_trainer::data::corpora::{CORPORA, Published, sha256};
+use latimer_trainer::data::corpora::{Library, Published, sha256};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -88,9 +88,10 @@ type Result<T, E = DownloadError> = std::result::Result<T, E>;
 ///
 /// # Errors
 /// [`DownloadError`].
-pub(crate) fn provide(names: &[String], cache: &Path, terminal: &Terminal) -> Result<()> {
-    for corpus in CORPORA.iter().filter(|c| names.iter().any(|n| n == c.name)) {
-        if let Some(published) = corpus.published
+pub(crate) fn provide(names: &[String], library: &Library, terminal: &Terminal) -> Result<()> {
+    let (corpora, cache) = (library.corpora(), library.cache());
+    for corpus in corpora.iter().filter(|c| names.iter().any(|n| n == c.name)) {
+        if let Some(published) = corpus.published()
             && !published.path(cache).exists()
         {
             terminal.note(format_args!(

@@ -21,6 +21,7 @@ pub use latimer_backend_cpu as backend_cpu;
 pub use latimer_backend_cuda as backend_cuda;
 pub use latimer_lessons as lessons;
 pub use latimer_nn as nn;
+pub use latimer_phrasebook as phrasebook;
 pub use latimer_tensor as tensor;
 pub use latimer_tokenizer as tokenizer;
 pub use latimer_trainer as trainer;

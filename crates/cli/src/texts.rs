@@ -1,6 +1,6 @@
 //! What `--data` names: downloaded where need be, found, and told.
 
-use crate::commands::{Context, cache};
+use crate::commands::{Context, library};
 use crate::download;
 use crate::error::Result;
 use crate::format::{count, thousands};
@@ -31,9 +31,9 @@ pub(crate) fn find(
     names: &[String],
     extensions: &Extensions,
 ) -> Result<DataFiles> {
-    let cache = cache();
-    download::provide(names, &cache, &context.terminal)?;
-    let files = DataFiles::find(names, &extensions.extensions, &cache)?;
+    let library = library();
+    download::provide(names, &library, &context.terminal)?;
+    let files = DataFiles::find(names, &extensions.extensions, library)?;
     tell(&context.terminal, &files);
     Ok(files)
 }

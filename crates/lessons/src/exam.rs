@@ -1,7 +1,7 @@
 //! An exam for translators: what each idea buys, in numbers.
 
 use crate::{Dictionary, Error, Result, Translator};
-use latimer_trainer::data::phrasebook::{self, Unseen, unseen_pairs};
+use latimer_phrasebook::{self as phrasebook, Unseen, unseen_pairs};
 
 /// Shortest word that is given a typo: below, too little is left to recognise.
 const SHORTEST: usize = 4;

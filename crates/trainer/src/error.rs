@@ -149,21 +149,12 @@ pub enum Error {
         #[source]
         source: Box<latimer_tokenizer::Error>,
     },
-    /// A line of the phrasebook needs more positions than the model has.
-    #[error(
-        "the phrasebook's longest line has {longest} tokens, but block_size = {block_size}: raise \
-         --block-size"
-    )]
-    LineTooLong {
-        /// Tokens of that line.
-        longest: usize,
-        /// The model's context.
-        block_size: usize,
-    },
+    /// A task's own error.
+    #[error(transparent)]
+    Task(Box<dyn std::error::Error + Send + Sync>),
     /// A tokenizer that leaves out the ends of lines, where they mean something.
     #[error(
-        "the tokenizer has no token for the end of a line, which ends a sentence of the phrasebook and \
-         its translation: use one that has it, such as the kinds char and word"
+        "the tokenizer has no token for the end of a line, which ends an answer: use one that has it, such as the kinds char and word"
     )]
     NoLineEnd,
     /// A corpus that is known, but not on this machine.
@@ -198,8 +189,11 @@ pub enum Error {
         hint: String,
     },
     /// A corpus without an end among others.
-    #[error("the phrasebook cannot be joined with other data: it has no end")]
-    JoinedPhrasebook,
+    #[error("the {name} cannot be joined with other data: it has no end")]
+    JoinedTask {
+        /// Its name.
+        name: &'static str,
+    },
     /// A corpus without an end, where a text is needed.
     #[error("the corpus {name} has no end: name a text file, or a corpus that is one")]
     EndlessCorpus {
@@ -444,8 +438,8 @@ pub enum Error {
     /// No run to take a model from.
     #[error("there is no {what} in {}: train one with `latimer train`, or name one with --model", path.display())]
     NoRun {
-        /// `run`, or `phrasebook run`.
-        what: &'static str,
+        /// `run`, or with a preset's name before it.
+        what: String,
         /// Where runs are looked for.
         path: PathBuf,
     },

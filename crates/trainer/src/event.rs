@@ -4,6 +4,7 @@
 //! `metrics.jsonl`, whose bytes the same run always repeats; what the clock or the machine decides
 //! goes to `timings.jsonl`.
 
+use crate::task::Scores;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -144,18 +145,9 @@ pub struct Done {
     /// The same as `val_loss` of each corpus that has a weight, in the order of `data.data`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub val_losses: Vec<f32>,
-    /// Phrasebook: share of unseen sentences translated to the letter.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exact_match: Option<f64>,
-    /// Phrasebook: the same on structures never seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exact_match_structures: Option<f64>,
-    /// Phrasebook: the same sentences through a plain dictionary.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub word_by_word: Option<f64>,
-    /// Phrasebook: how many unseen sentences were tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sentences: Option<usize>,
+    /// What the task measured, each under its own name; nothing without a task.
+    #[serde(flatten)]
+    pub scores: Scores,
 }
 
 /// What the end of a run cost.

@@ -297,10 +297,9 @@ fn newest_of(runs: &Path, preset: Option<&str>, files: &[&str]) -> Result<PathBu
         .filter_map(|path| Some((written(&path)?, path)))
         .max_by_key(|(written, _)| *written)
         .map(|(_, path)| path);
-    let what = if preset == Some("phrasebook") {
-        "phrasebook run"
-    } else {
-        "run"
+    let what = match preset {
+        Some(preset) => format!("{preset} run"),
+        None => "run".to_owned(),
     };
     newest.ok_or_else(|| Error::NoRun {
         what,

@@ -1,22 +1,18 @@
 //! What a run measures: losses and samples on the way, everything at its end.
 
-use crate::data::phrasebook::{Pair, TUTORIAL_SENTENCE, Unseen, unseen_pairs};
-use crate::data::{Source, corpora};
+use crate::data::Source;
 use crate::error::{Error, Remedy};
 use crate::evaluate::{mean_loss_with, mean_of_parts};
 use crate::event::{Done, Eval, Event, Sample};
 use crate::log::Files;
 use crate::run::{Observe, Run};
-use crate::{Result, beginning, sampler, translate};
+use crate::task::GptWriter;
+use crate::{Result, beginning, sampler};
 use latimer_nn::{Generator, Sampling};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Tokens of a sample taken while training.
 const SAMPLE_TOKENS: usize = 200;
-/// Unseen sentences that the phrasebook's accuracy is measured on, of each kind.
-const SENTENCES: usize = 1000;
-/// Unseen sentences shown while training.
-const SHOWN: usize = 3;
 
 impl Run {
     /// Evaluates and samples on the way, where that is due after a step.
@@ -102,25 +98,18 @@ impl Run {
         self.check_finite("validation loss", loss)?;
         (done.val_loss, done.val_losses) = (loss, losses);
         keep_least(&mut done.best_val_loss, done.val_loss);
-        if self.is_phrasebook() {
-            let of = |which| {
-                let pairs = unseen_pairs(which, SENTENCES);
-                translate::accuracy_until(gpt, params, &*self.tokenizer, &pairs, stop)
-            };
-            let sentences = of(Unseen::Sentences)?;
-            done.exact_match = Some(sentences.exact_match);
-            done.word_by_word = Some(sentences.word_by_word);
-            done.exact_match_structures = Some(of(Unseen::Structures)?.exact_match);
-            done.sentences = Some(SENTENCES);
+        if let Some(task) = &self.task {
+            done.scores = task.score(&self.writer(stop))?;
         }
         Ok(())
     }
 
-    fn is_phrasebook(&self) -> bool {
-        self.config.data.data == [corpora::PHRASEBOOK]
+    fn writer<'a>(&'a self, stop: &'a AtomicBool) -> GptWriter<'a> {
+        let training = &self.training;
+        GptWriter::new(training.gpt(), training.params(), &*self.tokenizer).until(stop)
     }
 
-    /// Lets the model write: the phrasebook's translates, any other goes on from a new line.
+    /// Lets the model write: answers to the task's prompts, else from a new line.
     fn sample(
         &self,
         files: &mut Files,
@@ -130,17 +119,14 @@ impl Run {
         let (gpt, params) = (self.training.gpt(), self.training.params());
         let step = self.training.steps_done();
         let mut samples = Vec::new();
-        if self.is_phrasebook() {
-            let unseen = unseen_pairs(Unseen::Sentences, SHOWN);
-            let sentences = [TUTORIAL_SENTENCE.0]
-                .into_iter()
-                .chain(unseen.iter().map(french));
-            for prompt in sentences {
-                let tokenizer = &*self.tokenizer;
-                let text = translate::answer_until(gpt, params, tokenizer, prompt, stop)?.text;
-                samples.push((prompt.to_owned(), text));
+        if let Some(task) = &self.task {
+            let writer = self.writer(stop);
+            for prompt in task.prompts() {
+                let text = task.answer(&writer, &prompt)?;
+                samples.push((prompt, text));
             }
-        } else {
+        }
+        if samples.is_empty() {
             let prompt = beginning(&*self.tokenizer)?;
             let ids = params.device().enter(|| -> Result<Vec<u32>> {
                 let mut generator = Generator::new(gpt, params, &prompt)?;
@@ -172,10 +158,6 @@ impl Run {
 /// Whether something that comes every `interval` steps comes after this one.
 pub(crate) fn due(interval: u64, step: u64) -> bool {
     interval > 0 && step.is_multiple_of(interval)
-}
-
-fn french(pair: &Pair) -> &str {
-    &pair.french
 }
 
 fn keep_least(best: &mut Option<f32>, loss: Option<f32>) {

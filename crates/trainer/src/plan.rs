@@ -1,21 +1,23 @@
 //! What a run needs, found before anything large is allocated.
 
+use crate::Result;
 use crate::config::Config;
-use crate::data::{DataFiles, Source};
+use crate::data::Source;
 use crate::event::{Plan, PlanPart};
+use crate::setup::Material;
 use crate::speed::matmul_speed;
 use crate::step::{StepNeeds, Training};
-use crate::{Result, setup};
 use latimer_tensor::Device;
-use latimer_tokenizer::Tokenizer;
-use std::sync::Arc;
 
-pub(crate) type Planned = (Arc<dyn Tokenizer>, Box<dyn Source>, Plan, StepNeeds);
-
-/// Reads the corpus, fits the tokenizer, and counts what a step needs.
-pub(crate) fn plan(config: &Config, device: &Device, data: &DataFiles) -> Result<Planned> {
-    config.validate()?;
-    let (tokenizer, source) = setup::corpus_of(config, data)?;
+/// Counts what a step needs.
+pub(crate) fn plan(
+    config: &Config,
+    device: &Device,
+    material: &Material,
+) -> Result<(Plan, StepNeeds)> {
+    let Material {
+        tokenizer, source, ..
+    } = material;
     let model = config.model.with_vocab(tokenizer.vocab_size());
     let needs = Training::needs(device, &model, &config.train)?;
     let flops_per_s = matmul_speed(device, 512, config.train.dtype.dtype())?;
@@ -24,7 +26,7 @@ pub(crate) fn plan(config: &Config, device: &Device, data: &DataFiles) -> Result
         vocab_size: tokenizer.vocab_size(),
         training_tokens: source.training_tokens(),
         validation_tokens: source.validation_tokens(),
-        parts: plan_parts(config, &*source),
+        parts: plan_parts(config, &**source),
         steps_done: 0,
         tokens_per_step: config.train.batch_size * config.train.grad_accum * model.block_size,
         flops_per_step: needs.flops,
@@ -32,7 +34,7 @@ pub(crate) fn plan(config: &Config, device: &Device, data: &DataFiles) -> Result
         estimated_seconds: config.train.max_iters as f64 * step_seconds(&needs, flops_per_s),
         device: device.info().name,
     };
-    Ok((tokenizer, source, plan, needs))
+    Ok((plan, needs))
 }
 
 /// Seconds of one step on a device that makes `flops_per_s` in one large product.

@@ -1,6 +1,7 @@
 //! A run from its first step to its last: steps, checkpoints, files.
 
 use crate::config::{Config, TrainConfig};
+use crate::data::corpora::Library;
 use crate::data::{DataFiles, Source};
 use crate::error::Remedy;
 use crate::event::{Checkpoint, Done, DoneTiming, Event, Plan, Skip, Step, StepTiming, Warning};
@@ -12,12 +13,14 @@ use crate::log::{Files, Lengths};
 use crate::measure::due;
 use crate::plan::{peak_rss_mb, plan};
 use crate::resume::{Resume, State};
+use crate::setup::Material;
 use crate::step::{Training, check_memory};
-use crate::{Error, Result, setup};
+use crate::task::{Scores, Task};
+use crate::{Error, Result};
 use latimer_nn::io;
 use latimer_tensor::Device;
 use latimer_tokenizer::Tokenizer;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -30,6 +33,7 @@ pub type Observe<'a> = dyn FnMut(&Event) + Send + 'a;
 pub struct Run {
     pub(crate) config: Config,
     data: DataFiles,
+    pub(crate) task: Option<Box<dyn Task>>,
     pub(crate) tokenizer: Arc<dyn Tokenizer>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) training: Training,
@@ -49,13 +53,33 @@ struct Resumed {
 }
 
 impl Run {
-    /// Reads the corpus, fits the tokenizer, checks the memory, and only then makes the model.
+    /// Reads the corpus, fits the tokenizer, checks the memory, and only then makes the model. A name in
+    /// `data.data` is looked for in `library`, which may be the cache's path alone.
     ///
     /// # Errors
     /// Anything wrong with the configuration, the data, or the device.
-    pub fn new(config: &Config, device: &Device, cache: &Path) -> Result<Self> {
-        let data = setup::data_files(config, cache)?;
-        let (tokenizer, source, plan, needs) = plan(config, device, &data)?;
+    pub fn new(config: &Config, device: &Device, library: impl Into<Library>) -> Result<Self> {
+        config.validate()?;
+        Self::on(config, device, Material::of(config, &library.into())?)
+    }
+
+    /// As [`Run::new`], on a task in the place of `data.data`.
+    ///
+    /// # Errors
+    /// As [`Run::new`].
+    pub fn with_task(config: &Config, device: &Device, task: Box<dyn Task>) -> Result<Self> {
+        config.validate()?;
+        Self::on(config, device, Material::of_task(task))
+    }
+
+    fn on(config: &Config, device: &Device, material: Material) -> Result<Self> {
+        let (plan, needs) = plan(config, device, &material)?;
+        let Material {
+            files: data,
+            task,
+            tokenizer,
+            source,
+        } = material;
         let model = config.model.with_vocab(tokenizer.vocab_size());
         check_memory(&needs, device)?;
         let training = Training::new(device, &model, &config.train)?;
@@ -64,6 +88,7 @@ impl Run {
         Ok(Self {
             config: config.clone(),
             data,
+            task,
             tokenizer,
             source,
             training,
@@ -79,9 +104,10 @@ impl Run {
     ///
     /// # Errors
     /// Anything wrong with the configuration or the data.
-    pub fn dry(config: &Config, device: &Device, cache: &Path) -> Result<Plan> {
-        let data = setup::data_files(config, cache)?;
-        Ok(plan(config, device, &data)?.2)
+    pub fn dry(config: &Config, device: &Device, library: impl Into<Library>) -> Result<Plan> {
+        config.validate()?;
+        let material = Material::of(config, &library.into())?;
+        Ok(plan(config, device, &material)?.0)
     }
 
     /// Takes up a run where its newest checkpoint left it: [`Run::train`] on its folder then goes on,
@@ -323,10 +349,7 @@ impl Run {
             val_loss: None,
             best_val_loss: self.state.best_val_loss,
             val_losses: Vec::new(),
-            exact_match: None,
-            exact_match_structures: None,
-            word_by_word: None,
-            sentences: None,
+            scores: Scores::default(),
         };
         if interrupted {
             return Ok(unmeasured);

@@ -40,7 +40,7 @@ pub fn beginning(tokenizer: &dyn Tokenizer) -> Result<Vec<u32>> {
 ///
 /// # Errors
 /// [`Error::NoLineEnd`]; [`Error::Tokenizer`] when the tokenizer refuses a new line.
-pub(crate) fn line_end(tokenizer: &dyn Tokenizer) -> Result<u32> {
+pub fn line_end(tokenizer: &dyn Tokenizer) -> Result<u32> {
     let ids = tokenizer.encode("\n")?;
     ids.first().copied().ok_or(Error::NoLineEnd)
 }

@@ -1,9 +1,9 @@
 //! From a configuration to everything a run needs.
 
 use crate::config::{self, Config};
-use crate::data::{
-    DataFiles, Mixture, Phrases, ShardTokens, Source, TextTokens, corpora, join, shard,
-};
+use crate::data::corpora::Library;
+use crate::data::{DataFiles, Mixture, ShardTokens, Source, TextTokens, join, shard};
+use crate::task::Task;
 use crate::{Error, Result};
 use latimer_tokenizer::{
     BpeTrainer, CharTokenizer, NgramOptions, NgramTokenizer, Pattern, Tokenizer, WordOptions,
@@ -19,38 +19,73 @@ const FITTED: [&str; 4] = ["char", "word", "ngram", "bpe"];
 const NGRAM_VOCAB: usize = 8192;
 const BPE_VOCAB: usize = 4096;
 
+/// What a run is trained on.
+#[derive(Debug)]
+pub(crate) struct Material {
+    /// Where it was read from.
+    pub(crate) files: DataFiles,
+    pub(crate) task: Option<Box<dyn Task>>,
+    pub(crate) tokenizer: Arc<dyn Tokenizer>,
+    pub(crate) source: Box<dyn Source>,
+}
+
+impl Material {
+    /// What a configuration names.
+    pub(crate) fn of(config: &Config, library: &Library) -> Result<Self> {
+        config.require_data()?;
+        if let [name] = &config.data.data[..]
+            && let Some((_, make)) = library.task(name)
+        {
+            return Ok(Self::of_task(make(config)?));
+        }
+        let files = data_files(config, library)?;
+        let (tokenizer, source) = of_files(config, &files)?;
+        Ok(Self {
+            files,
+            task: None,
+            tokenizer,
+            source,
+        })
+    }
+
+    pub(crate) fn of_task(task: Box<dyn Task>) -> Self {
+        Self {
+            files: DataFiles::default(),
+            tokenizer: task.tokenizer(),
+            source: task.source(),
+            task: Some(task),
+        }
+    }
+}
+
 /// The corpus of a configuration under its tokenizer, which is fitted to the corpus unless it is a
-/// file, or the data a folder of tokens with the tokenizer that made them. `cache` is where
-/// published corpora are kept.
+/// file, or the data a folder of tokens with the tokenizer that made them.
 ///
 /// # Errors
 /// What reading the data gives; [`Error::UnusableTokenizer`]; [`Error::TooShort`].
-pub fn corpus(config: &Config, cache: &Path) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
-    corpus_of(config, &data_files(config, cache)?)
+pub fn corpus(
+    config: &Config,
+    library: impl Into<Library>,
+) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
+    let material = Material::of(config, &library.into())?;
+    Ok((material.tokenizer, material.source))
 }
 
 /// The files that a configuration's data means; none for what the program makes itself.
 ///
 /// # Errors
 /// As [`DataFiles::find`]; [`ConfigError::NoData`](config::ConfigError::NoData).
-pub fn data_files(config: &Config, cache: &Path) -> Result<DataFiles> {
+pub fn data_files(config: &Config, library: impl Into<Library>) -> Result<DataFiles> {
     config.require_data()?;
-    match config.data.data == [corpora::PHRASEBOOK] {
-        true => Ok(DataFiles::default()),
-        false => DataFiles::find(&config.data.data, &config.data.extensions, cache),
+    let (names, library) = (&config.data.data, library.into());
+    match &names[..] {
+        [name] if library.task(name).is_some() => Ok(DataFiles::default()),
+        _ => DataFiles::find(names, &config.data.extensions, library),
     }
 }
 
-/// [`corpus`] of files that are found already.
-pub(crate) fn corpus_of(
-    config: &Config,
-    files: &DataFiles,
-) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
-    if config.data.data == [corpora::PHRASEBOOK] {
-        let tokenizer = phrasebook_tokenizer(&config.data.tokenizer)?;
-        let phrases = Phrases::new(tokenizer.clone(), config.model.block_size)?;
-        return Ok((tokenizer, Box::new(phrases)));
-    }
+/// The corpus of files that are found already.
+fn of_files(config: &Config, files: &DataFiles) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
     if !config.data.data_weights.is_empty() {
         return mixture(config, files);
     }
@@ -92,7 +127,7 @@ fn mixture(config: &Config, files: &DataFiles) -> Result<(Arc<dyn Tokenizer>, Bo
             fit(kind, config.data.max_vocab_size, &text)?
         }
         None if FITTED.contains(&kind) => fit(kind, config.data.max_vocab_size, &files.text()?)?,
-        _ => named_or_file(kind)?,
+        _ => named_tokenizer(kind)?,
     };
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
     let order = config.train.order;
@@ -126,30 +161,11 @@ fn prepared(config: &Config, folder: &Path) -> Result<(Arc<dyn Tokenizer>, Box<d
     let tokenizer = if FITTED.contains(&name) {
         shard::tokenizer(folder)?
     } else {
-        named_or_file(name)?
+        named_tokenizer(name)?
     };
     let (fraction, block_size) = (config.train.val_fraction, config.model.block_size);
     let tokens = ShardTokens::open(folder, &*tokenizer, fraction, block_size)?;
     Ok((tokenizer, Box::new(tokens.in_order(config.train.order))))
-}
-
-fn phrasebook_tokenizer(name: &str) -> Result<Arc<dyn Tokenizer>> {
-    match name {
-        "word" => Ok(Arc::new(Phrases::word_tokenizer()?)),
-        "char" => {
-            let text = crate::data::phrasebook::words().join(" ");
-            Ok(Arc::new(CharTokenizer::fit(&text)?))
-        }
-        other @ ("ngram" | "bpe") => {
-            let reason = "cannot be fitted to a corpus without an end: use word, char, or a \
-                          tokenizer file";
-            Err(Error::UnusableTokenizer {
-                name: other.to_owned(),
-                reason: reason.to_owned(),
-            })
-        }
-        other => named_or_file(other),
-    }
 }
 
 /// A tokenizer of kind `kind` that knows a text, of at most `most` tokens where that is not 0.
@@ -179,11 +195,15 @@ pub(crate) fn fit(kind: &str, most: usize, text: &str) -> Result<Arc<dyn Tokeniz
             let trainer = BpeTrainer::new(vocab_size, Pattern::Gpt2).min_frequency(2);
             Ok(Arc::new(trainer.train(&[text], &mut |_| {})?))
         }
-        other => named_or_file(other),
+        other => named_tokenizer(other),
     }
 }
 
-fn named_or_file(name: &str) -> Result<Arc<dyn Tokenizer>> {
+/// The tokenizer of a file or folder.
+///
+/// # Errors
+/// [`Error::UnknownTokenizer`] for a name that is neither, with the nearest kind; what reading it gives.
+pub fn named_tokenizer(name: &str) -> Result<Arc<dyn Tokenizer>> {
     let path = Path::new(name);
     if !path.exists() && !name.contains(['/', '\\', '.']) {
         let nearest = config::nearest(name, FITTED);

@@ -111,32 +111,21 @@ enum Stop {
     AfterStep(u64),
     /// As an evaluation after a step is told of.
     AfterEval(u64),
-    /// A moment after the second step is told of.
-    Soon,
 }
 
 fn finish_until(run: &mut Run, out: &RunFolder, when: Stop) -> Done {
     let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        run.train(out, &stop, &mut |event| {
-            let now = match event {
-                Event::Step(step, _) if when == Stop::Soon && step.step == 2 => {
-                    scope.spawn(|| {
-                        std::thread::sleep(std::time::Duration::from_millis(50));
-                        stop.store(true, Ordering::Relaxed);
-                    });
-                    false
-                }
-                Event::Step(step, _) => when == Stop::AfterStep(step.step),
-                Event::Eval(eval) => when == Stop::AfterEval(eval.step),
-                _ => false,
-            };
-            if now {
-                stop.store(true, Ordering::Relaxed);
-            }
-        })
-        .unwrap()
+    run.train(out, &stop, &mut |event| {
+        let now = match event {
+            Event::Step(step, _) => when == Stop::AfterStep(step.step),
+            Event::Eval(eval) => when == Stop::AfterEval(eval.step),
+            _ => false,
+        };
+        if now {
+            stop.store(true, Ordering::Relaxed);
+        }
     })
+    .unwrap()
 }
 
 #[test]
@@ -221,24 +210,6 @@ fn a_run_stopped_while_it_measures_is_the_run_never_stopped() {
         assert_eq!(done, straight, "{at}");
         place.same("straight", &out, 20);
     }
-}
-
-/// Heeded within a batch: of a hundred thousand there would be no end.
-#[test]
-fn an_evaluation_without_an_end_is_given_up() {
-    let place = Place::new();
-    // The phrasebook's training split has no end, and so sets no limit.
-    let mut config = place.config(&[
-        ("tokenizer", "word"),
-        ("block_size", "32"),
-        ("eval_iters", "1000000000"),
-        ("eval_interval", "2"),
-    ]);
-    config.data.data = vec!["phrasebook".to_owned()];
-    let stopped = place.train_until(&config, "run", Stop::Soon);
-    assert_eq!((stopped.steps, stopped.interrupted), (2, true));
-    let resume = Resume::open(&place.path("run")).unwrap();
-    assert_eq!(resume.step(), 2);
 }
 
 /// Rows of several texts come as their weights say, whenever the run was stopped; another weight or

@@ -1,6 +1,6 @@
 //! `latimer data`: corpora that have a name.
 
-use super::{Context, cache, unknown};
+use super::{Context, library, unknown};
 use crate::bar::Bar;
 use crate::download;
 use crate::error::{Error, Result};
@@ -8,10 +8,10 @@ use crate::format::{count, thousands};
 use crate::numbers::whole;
 use crate::terminal;
 use crate::texts::{self, Extensions};
-use latimer_trainer::data::corpora::{CORPORA, Corpus, Published};
+use latimer_trainer::data::corpora::{Corpus, Library, Published};
 use latimer_trainer::data::discard_unfinished;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -69,7 +69,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Get { name } => get(context, name)?,
         What::Prepare(args) => return prepare(context, args),
-        What::List => list(context.terminal.json, &cache())?,
+        What::List => list(context.terminal.json, &library())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -95,16 +95,17 @@ struct Got<'a> {
 }
 
 fn get(context: &Context, name: &str) -> Result<()> {
-    let Some(corpus) = Corpus::find(name) else {
-        let names: Vec<&str> = CORPORA.iter().map(|corpus| corpus.name).collect();
+    let library = library();
+    let Some(corpus) = library.find(name) else {
+        let names: Vec<&str> = library.corpora().iter().map(|c| c.name).collect();
         return Err(unknown("corpus", name, &names));
     };
-    let Some(published) = corpus.published else {
+    let Some(published) = corpus.published() else {
         return Err(Error::Usage(format!(
             "the corpus {name} is built in: there is nothing to download"
         )));
     };
-    let path = download::fetch(&published, &cache(), &context.terminal)?;
+    let path = download::fetch(&published, library.cache(), &context.terminal)?;
     let path = path.display().to_string();
     let Published { bytes, sha256, .. } = published;
     if context.terminal.json {
@@ -173,15 +174,11 @@ fn prepare(context: &Context, args: &PrepareArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(json: bool, cache: &Path) -> Result<()> {
-    for &Corpus {
-        name,
-        about,
-        published,
-        ..
-    } in CORPORA
-    {
-        let path = published.map(|published| published.path(cache));
+fn list(json: bool, library: &Library) -> Result<()> {
+    for corpus in library.corpora() {
+        let Corpus { name, about, .. } = *corpus;
+        let published = corpus.published();
+        let path = published.map(|published| published.path(library.cache()));
         let cached = path.as_ref().is_none_or(|path| path.is_file());
         let path = path.map(|path| path.display().to_string());
         if json {

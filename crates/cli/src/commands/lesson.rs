@@ -1,7 +1,6 @@
 //! `latimer lesson`: the tutorial, step by step.
 
-use super::translate::PHRASEBOOK;
-use super::{Context, cache, unknown};
+use super::{Context, library, unknown};
 use crate::args::ModelArgs;
 use crate::bar::Bar;
 use crate::download::{self, OTHER_TEXT};
@@ -9,8 +8,8 @@ use crate::error::{Error, Result, sentence};
 use crate::terminal;
 use latimer_lessons::course::{Entry, LESSONS, TUTORIAL, TUTORIAL_URL};
 use latimer_lessons::{GptTranslator, Lesson, Part, Setting, render};
+use latimer_phrasebook::PHRASEBOOK;
 use latimer_trainer::LoadedModel;
-use latimer_trainer::data::corpora::Corpus;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -238,10 +237,10 @@ fn write(context: &Context, path: &PathBuf, lessons: &[Lesson]) -> Result<()> {
 /// The folder with Shakespeare's plays, downloaded if need be. Without them a lesson takes a text
 /// that the program makes.
 fn plays(context: &Context) -> Option<PathBuf> {
-    let cache = cache();
-    let published = Corpus::find(SHAKESPEARE)?.published?;
-    match download::fetch(&published, &cache, &context.terminal) {
-        Ok(_) => Some(cache),
+    let library = library();
+    let published = library.find(SHAKESPEARE)?.published()?;
+    match download::fetch(&published, library.cache(), &context.terminal) {
+        Ok(_) => Some(library.cache().to_owned()),
         Err(error) => {
             // A lesson takes no other text.
             let reason = sentence(&error).replace(OTHER_TEXT, "");

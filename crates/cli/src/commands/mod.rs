@@ -18,6 +18,7 @@ use crate::signals::Signals;
 use crate::terminal::Terminal;
 use latimer_tensor::Device;
 use latimer_trainer::config::{Dtype, nearest};
+use latimer_trainer::data::corpora::Library;
 use latimer_trainer::{LoadedModel, load_tokenizer, newest_run};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -139,8 +140,13 @@ pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
     Error::Usage(format!("unknown {what} `{name}`{hint} (there is: {known})"))
 }
 
+/// The corpora that have a name: published ones, in the folder of downloads, and the phrasebook's.
+pub(crate) fn library() -> Library {
+    latimer_phrasebook::library(cache())
+}
+
 /// The folder of downloads: `$LATIMER_CACHE`, else the platform's.
-pub(crate) fn cache() -> PathBuf {
+fn cache() -> PathBuf {
     match std::env::var_os("LATIMER_CACHE") {
         Some(path) if !path.is_empty() => path.into(),
         // A system without a home has no cache folder of its own.

@@ -1,6 +1,6 @@
 //! `latimer train`: a run from its configuration to its last line.
 
-use super::{Context, RUNS, cache};
+use super::{Context, RUNS, library};
 use crate::args::{ConfigArgs, presets};
 use crate::download;
 use crate::error::Result;
@@ -105,10 +105,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     let (device, no_gpu) = context.open()?;
     context.warn_if_slow(&device, config.train.dtype);
-    let cache = cache();
-    download::provide(&config.data.data, &cache, terminal)?;
-    texts::tell(terminal, &data_files(&config, &cache)?);
-    let mut run = Run::new(&config, &device, &cache)?;
+    let library = library();
+    download::provide(&config.data.data, &library, terminal)?;
+    texts::tell(terminal, &data_files(&config, &library)?);
+    let mut run = Run::new(&config, &device, library)?;
     if args.plain_launches {
         run.launch_plainly();
     }
@@ -208,10 +208,10 @@ fn newest(args: &Args) -> Result<Resume> {
 /// What a run would need: the plan as JSON, or as lines.
 fn dry_run(context: &Context, config: &Config) -> Result<ExitCode> {
     let device = context.device()?;
-    let cache = cache();
-    download::provide(&config.data.data, &cache, &context.terminal)?;
-    texts::tell(&context.terminal, &data_files(config, &cache)?);
-    let plan = Run::dry(config, &device, &cache)?;
+    let library = library();
+    download::provide(&config.data.data, &library, &context.terminal)?;
+    texts::tell(&context.terminal, &data_files(config, &library)?);
+    let plan = Run::dry(config, &device, library)?;
     if context.terminal.json {
         terminal::result(Event::Plan(plan).to_json())?;
         return Ok(ExitCode::SUCCESS);
@@ -288,8 +288,9 @@ fn summary(done: &Done, timing: &DoneTiming, begun_at: u64, config: &Config) -> 
             text += &format!("; the lowest sampled one was {best:.4}");
         }
     }
-    if let (Some(model), Some(dictionary)) = (done.exact_match, done.word_by_word) {
-        let sentences = thousands(done.sentences.unwrap_or(0) as u64);
+    let score = |name| done.scores.get(name);
+    if let (Some(model), Some(dictionary)) = (score("exact_match"), score("word_by_word")) {
+        let sentences = thousands(score("sentences").unwrap_or(0.0) as u64);
         text += &format!(
             "\n\ntranslated to the letter, of {sentences} each\n  \
              sentences never seen                    {:>8}\n  \
@@ -297,7 +298,7 @@ fn summary(done: &Done, timing: &DoneTiming, begun_at: u64, config: &Config) -> 
             percent(model),
             percent(dictionary)
         );
-        if let Some(structures) = done.exact_match_structures {
+        if let Some(structures) = score("exact_match_structures") {
             text += &format!(
                 "\n  sentences of a structure never seen     {:>8}",
                 percent(structures)
@@ -315,7 +316,7 @@ fn what_next(asked: Option<&Path>, out: &Path, done: &Done) -> String {
         Some(_) => format!("--model {} ", terminal::quoted(out)),
         None => String::new(),
     };
-    let command = match done.exact_match {
+    let command = match done.scores.get("exact_match") {
         Some(_) => format!("translate --method gpt {model}\"le chat est sous la table\""),
         None => format!("generate {model}--max-new-tokens 500"),
     };

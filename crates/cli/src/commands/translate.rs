@@ -10,12 +10,10 @@ use latimer_lessons::{
     HeadTranslator, LearnedHead, MatrixTranslator, Method, Part, Sentence, Sharpness,
     SoftmaxTranslator, Translation, Translator, keys_and_values, render,
 };
+use latimer_phrasebook::PHRASEBOOK;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::process::ExitCode;
-
-/// The preset whose runs translate.
-pub(crate) const PHRASEBOOK: &str = "phrasebook";
 
 /// What to translate, and how.
 ///

@@ -7,11 +7,12 @@ use crate::translate::words;
 use crate::{Curve, Matrix, Part, Result, Sentence, Translator};
 use latimer_autograd::{Declarations, Params, Pass};
 use latimer_nn::{Generator, Gpt, Sampling};
+use latimer_phrasebook as phrasebook;
 use latimer_tensor::Tensor;
 use latimer_tokenizer::Tokenizer;
 use latimer_trainer::config::Config;
+use latimer_trainer::data::Windows;
 use latimer_trainer::data::corpora::load_text;
-use latimer_trainer::data::{Windows, phrasebook};
 use latimer_trainer::{Training, corpus, mean_loss, sampler};
 use std::collections::HashSet;
 
@@ -173,7 +174,7 @@ pub(super) fn characters(corpus: Corpus<'_>) -> Result<usize> {
     if let Corpus::Plays(_) = corpus {
         return Ok(CHARACTERS);
     }
-    let text = load_text(corpus.name(), corpus.cache())?;
+    let text = load_text(corpus.name(), corpus.library())?;
     Ok(text.chars().collect::<HashSet<_>>().len())
 }
 
@@ -201,7 +202,7 @@ pub(super) fn training(
         None if setting.full => config.train.max_iters as usize,
         None => steps,
     };
-    let (tokenizer, source) = corpus(&config, text_of.cache())?;
+    let (tokenizer, source) = corpus(&config, text_of.library())?;
     let shape = config.model.with_vocab(tokenizer.vocab_size());
     let mut training = Training::new(setting.device, &shape, &config.train)?;
     let tokenizer = &*tokenizer;

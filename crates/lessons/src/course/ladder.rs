@@ -6,7 +6,7 @@ use super::{Corpus, Setting, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::{Part, Result};
 use latimer_nn::{Gpt, NormKind, PositionKind};
-use latimer_trainer::data::corpora::ENGLISH;
+use latimer_phrasebook::ENGLISH;
 
 /// Steps without `--full`: a second or a few.
 const STEPS: usize = 500;

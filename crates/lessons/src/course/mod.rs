@@ -16,8 +16,9 @@ mod tokens;
 mod words;
 
 use crate::{Error, GptTranslator, Part, Result};
+use latimer_phrasebook::ENGLISH;
 use latimer_tensor::Device;
-use latimer_trainer::data::corpora::ENGLISH;
+use latimer_trainer::data::corpora::Library;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -111,12 +112,12 @@ impl Corpus<'_> {
         }
     }
 
-    /// Where its file is looked for; the phrasebook's English needs none.
-    fn cache(&self) -> &Path {
-        match self {
+    /// Where its name is looked up; the phrasebook's English needs no folder of files.
+    fn library(self) -> Library {
+        latimer_phrasebook::library(match self {
             Self::Plays(cache) => cache,
             Self::English => Path::new(""),
-        }
+        })
     }
 
     /// Said where it is not the tutorial's text: which it is, and how to get the other.

@@ -57,7 +57,7 @@ pub(super) fn tokens(setting: &Setting<'_>) -> Result<Vec<Part>> {
         code(source!("course/tokens.rs"), "bpe"),
     ];
     let corpus = setting.corpus();
-    let loaded = load_text(corpus.name(), corpus.cache())?;
+    let loaded = load_text(corpus.name(), corpus.library())?;
     parts.extend(corpus.instead());
     parts.extend(match corpus {
         Corpus::Plays(_) => of_plays(&loaded)?,

@@ -1,14 +1,14 @@
-//! Translation by a GPT, through the trainer's own `translate`.
+//! Translation by a GPT, through the phrasebook's own `answer`.
 
 use super::{Method, Translation, Translator, joined};
 use crate::error::{Unknown, UnknownWords};
 use crate::{Error, Matrix, Part, Remark, Result, Table, Unsure};
 use latimer_autograd::Params;
 use latimer_nn::{Gpt, attention_weights};
+use latimer_phrasebook as phrasebook;
 use latimer_tensor::Tensor;
 use latimer_tokenizer::Tokenizer;
-use latimer_trainer::Answer;
-use latimer_trainer::data::phrasebook;
+use latimer_trainer::Line;
 
 /// A probability below which a token is more likely wrong than right.
 const EVEN: f64 = 0.5;
@@ -109,7 +109,7 @@ impl Translator for GptTranslator<'_> {
         self.tokenizer.encode(&french)?;
         let (gpt, params, tokenizer) = (self.gpt, self.params, self.tokenizer);
         // lesson: begin gpt
-        let answer = latimer_trainer::answer(gpt, params, tokenizer, &french)?;
+        let answer = phrasebook::answer(gpt, params, tokenizer, &french)?;
         // lesson: end
         let prompt = self.tokenizer.encode(&format!("\n{french} ="))?;
         let workings = self.weights(&prompt, &answer.ids)?.map(Part::Matrix);
@@ -159,7 +159,7 @@ impl GptTranslator<'_> {
     }
 
     /// The probability of each token of an answer, and of the line's end.
-    fn shares(&self, answer: &Answer) -> Table {
+    fn shares(&self, answer: &Line) -> Table {
         let rows = self.names(answer).zip(&answer.probabilities);
         Table {
             name: "probabilities".to_owned(),
@@ -172,7 +172,7 @@ impl GptTranslator<'_> {
     }
 
     /// The tokens of an answer, the line's end as an arrow.
-    fn names(&self, answer: &Answer) -> impl Iterator<Item = String> {
+    fn names(&self, answer: &Line) -> impl Iterator<Item = String> {
         let tokens: Vec<String> = answer.ids.iter().map(|&id| self.token(id)).collect();
         tokens
             .into_iter()
@@ -181,7 +181,7 @@ impl GptTranslator<'_> {
 
     /// What the sentence is, where it is not one like those of the training, and how sure the model
     /// is of the answer.
-    fn remarks(&self, words: &[&str], answer: &Answer) -> Vec<Remark> {
+    fn remarks(&self, words: &[&str], answer: &Line) -> Vec<Remark> {
         let mut remarks = Vec::new();
         let is_french = |word: &&str| phrasebook::dictionary().any(|(french, _)| french == *word);
         let mut foreign: Vec<String> = Vec::new();

@@ -1,26 +1,33 @@
-//! Corpora that have a name: built in, or published and cached.
+//! Corpora that have a name: published and cached, or made by the program.
 
 use super::DataFiles;
-use super::phrasebook::english_text;
+use crate::config::Config;
+use crate::task::Task;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// Name of the built-in corpus.
-pub const PHRASEBOOK: &str = "phrasebook";
-/// Name of the text that the program makes itself, of the phrasebook's English sentences.
-pub const ENGLISH: &str = "phrasebook-english";
-
 /// A corpus with a name.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct Corpus {
     /// What `--data` calls it.
     pub name: &'static str,
     /// One line about it.
     pub about: &'static str,
-    /// Where it is published; none for what the program makes itself.
-    pub published: Option<Published>,
+    /// What it is.
+    pub kind: CorpusKind,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum CorpusKind {
+    /// A text to be downloaded.
+    Published(Published),
+    /// A text that the program makes, the same each time.
+    Text(fn() -> String),
+    /// Rows without an end, with a purpose.
+    Task(fn(&Config) -> Result<Box<dyn Task>>),
 }
 
 /// A published text.
@@ -36,35 +43,103 @@ pub struct Published {
     pub file: &'static str,
 }
 
-/// Every corpus with a name.
-pub const CORPORA: &[Corpus] = &[
-    Corpus {
-        name: PHRASEBOOK,
-        about: "French sentences with their English translations, made by a grammar; endless",
-        published: None,
-    },
-    Corpus {
-        name: ENGLISH,
-        about: "30,000 English sentences of that grammar, one a line, the same each time",
-        published: None,
-    },
-    Corpus {
-        name: "shakespeare",
-        about: "tiny Shakespeare: 40,000 lines of the plays, as collected by Karpathy",
-        published: Some(Published {
-            url: "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
-            bytes: 1_115_394,
-            sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-            file: "shakespeare.txt",
-        }),
-    },
-];
+/// Every corpus that is published under a name.
+pub const PUBLISHED: &[Corpus] = &[Corpus {
+    name: "shakespeare",
+    about: "tiny Shakespeare: 40,000 lines of the plays, as collected by Karpathy",
+    kind: CorpusKind::Published(Published {
+        url: "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        bytes: 1_115_394,
+        sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        file: "shakespeare.txt",
+    }),
+}];
 
 impl Corpus {
+    /// Where it is published; none for what the program makes itself.
+    #[must_use]
+    pub fn published(&self) -> Option<Published> {
+        match self.kind {
+            CorpusKind::Published(published) => Some(published),
+            _ => None,
+        }
+    }
+}
+
+/// The corpora that a program knows by name, and the folder where their files are kept.
+#[derive(Clone, Debug)]
+pub struct Library {
+    cache: PathBuf,
+    corpora: Vec<Corpus>,
+}
+
+impl Library {
+    /// The published corpora, whose files lie in `cache`.
+    #[must_use]
+    pub fn new(cache: impl Into<PathBuf>) -> Self {
+        Self {
+            cache: cache.into(),
+            corpora: PUBLISHED.to_vec(),
+        }
+    }
+
+    /// These corpora, then the others.
+    #[must_use]
+    pub fn with(mut self, corpora: &[Corpus]) -> Self {
+        self.corpora.splice(0..0, corpora.iter().copied());
+        self
+    }
+
+    /// Every corpus, in order.
+    #[must_use]
+    pub fn corpora(&self) -> &[Corpus] {
+        &self.corpora
+    }
+
+    /// The folder of files.
+    #[must_use]
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
     /// The corpus of that name.
     #[must_use]
-    pub fn find(name: &str) -> Option<&'static Self> {
-        CORPORA.iter().find(|corpus| corpus.name == name)
+    pub fn find(&self, name: &str) -> Option<&Corpus> {
+        self.corpora.iter().find(|corpus| corpus.name == name)
+    }
+
+    /// The corpus of that name, if it is a task: its name, and what makes it.
+    pub(crate) fn task(&self, name: &str) -> Option<(&'static str, MakeTask)> {
+        match self.find(name)? {
+            Corpus {
+                name,
+                kind: CorpusKind::Task(make),
+                ..
+            } => Some((name, *make)),
+            _ => None,
+        }
+    }
+}
+
+type MakeTask = fn(&Config) -> Result<Box<dyn Task>>;
+
+impl From<&Library> for Library {
+    fn from(library: &Library) -> Self {
+        library.clone()
+    }
+}
+
+/// Published corpora alone.
+impl From<&Path> for Library {
+    fn from(cache: &Path) -> Self {
+        Self::new(cache)
+    }
+}
+
+/// Published corpora alone.
+impl From<&PathBuf> for Library {
+    fn from(cache: &PathBuf) -> Self {
+        Self::new(cache)
     }
 }
 
@@ -76,21 +151,29 @@ impl Published {
     }
 }
 
-/// The file of a published corpus; nothing for a name that is none's.
+/// The file of a corpus that is a text; nothing for a name that is none's.
 ///
 /// # Errors
-/// [`Error::NotCached`], [`Error::Damaged`], [`Error::ReadData`], [`Error::WriteData`].
-pub(super) fn published(name: &str, cache: &Path) -> Result<Option<PathBuf>> {
-    if name == ENGLISH {
-        return made(cache).map(Some);
-    }
-    let Some((corpus, published)) = Corpus::find(name).and_then(|c| Some((c, c.published?))) else {
+/// [`Error::NotCached`], [`Error::Damaged`], [`Error::ReadData`], [`Error::WriteData`],
+/// [`Error::EndlessCorpus`].
+pub(super) fn file_of(name: &str, library: &Library) -> Result<Option<PathBuf>> {
+    let Some(corpus) = library.find(name) else {
         return Ok(None);
     };
+    match corpus.kind {
+        CorpusKind::Published(published) => cached(corpus.name, &published, &library.cache),
+        CorpusKind::Text(text) => made(corpus.name, &text(), &library.cache),
+        CorpusKind::Task(_) => Err(Error::EndlessCorpus { name: corpus.name }),
+    }
+    .map(Some)
+}
+
+/// The file of a published corpus in the cache.
+fn cached(name: &'static str, published: &Published, cache: &Path) -> Result<PathBuf> {
     let path = published.path(cache);
     if !path.exists() {
         return Err(Error::NotCached {
-            name: corpus.name,
+            name,
             url: published.url,
             path,
         });
@@ -107,16 +190,15 @@ pub(super) fn published(name: &str, cache: &Path) -> Result<Option<PathBuf>> {
             got,
         });
     }
-    Ok(Some(path))
+    Ok(path)
 }
 
-/// The file of [`ENGLISH`] in the cache, written there if it is missing or is not what is made.
+/// The file of a made text in the cache, written there if it is missing or another.
 ///
 /// # Errors
 /// [`Error::WriteData`].
-fn made(cache: &Path) -> Result<PathBuf> {
-    let path = cache.join(ENGLISH).with_extension("txt");
-    let text = english_text();
+fn made(name: &str, text: &str, cache: &Path) -> Result<PathBuf> {
+    let path = cache.join(name).with_extension("txt");
     if std::fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes()) {
         return Ok(path);
     }
@@ -136,27 +218,22 @@ fn made(cache: &Path) -> Result<PathBuf> {
 ///
 /// # Errors
 /// As [`DataFiles::find`] and [`DataFiles::text`].
-pub fn load_text(name: &str, cache: &Path) -> Result<String> {
-    if name == ENGLISH {
-        return Ok(english_text());
-    }
-    DataFiles::find(&[name.to_owned()], &[], cache)?.text()
-}
-
-/// The texts of several, in this order, each beginning on a line of its own.
-///
-/// # Errors
-/// As [`load_text`].
-pub fn load_texts(names: &[String], cache: &Path) -> Result<String> {
+pub fn load_text(name: &str, library: impl Into<Library>) -> Result<String> {
+    let library = library.into();
     // No file is needed for what is made here.
-    if let [name] = names {
-        return load_text(name, cache);
+    if let Some(Corpus {
+        kind: CorpusKind::Text(text),
+        ..
+    }) = library.find(name)
+    {
+        return Ok(text());
     }
-    DataFiles::find(names, &[], cache)?.text()
+    DataFiles::find(&[name.to_owned()], &[], library)?.text()
 }
 
-/// A name that looks like a path is a missing file; any other may be a misspelt corpus.
-pub(super) fn unknown(name: &str) -> Error {
+/// The refusal of a name that is neither a corpus nor a file. One that looks like a path is a missing
+/// file; any other may be a misspelt corpus.
+pub(super) fn unknown(name: &str, library: &Library) -> Error {
     let looks_like_path = name.contains(['/', '\\', '.']);
     if looks_like_path {
         let source = std::io::ErrorKind::NotFound.into();
@@ -165,7 +242,7 @@ pub(super) fn unknown(name: &str) -> Error {
             source,
         };
     }
-    let names = CORPORA.iter().map(|corpus| corpus.name);
+    let names = library.corpora.iter().map(|corpus| corpus.name);
     let nearest = crate::config::nearest(name, names);
     let hint = nearest.map_or(String::new(), |n| format!(": did you mean {n}?"));
     Error::UnknownData {

@@ -1,6 +1,6 @@
 //! Which files `--data` means, and which of a folder's files it does not.
 
-use super::corpora::{self, PHRASEBOOK};
+use super::corpora::{self, Library};
 use super::shard::{is_prepared, shards};
 use super::text::{join, read_text};
 use crate::{Error, Result};
@@ -79,14 +79,20 @@ impl DataFiles {
     /// of their paths.
     ///
     /// # Errors
-    /// [`Error::EndlessCorpus`], [`Error::JoinedPhrasebook`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`],
+    /// [`Error::EndlessCorpus`], [`Error::JoinedTask`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`],
     /// [`Error::NoTextInFolder`], [`Error::NoMatch`], [`Error::BadPattern`], [`Error::ReadData`].
-    pub fn find(names: &[String], extensions: &[String], cache: &Path) -> Result<Self> {
-        if names.len() > 1 && names.iter().any(|name| name == PHRASEBOOK) {
-            return Err(Error::JoinedPhrasebook);
+    pub fn find(
+        names: &[String],
+        extensions: &[String],
+        library: impl Into<Library>,
+    ) -> Result<Self> {
+        let library = library.into();
+        let mut tasks = names.iter().filter_map(|name| library.task(name));
+        if let (true, Some((name, _))) = (names.len() > 1, tasks.next()) {
+            return Err(Error::JoinedTask { name });
         }
         let extensions = endings(extensions);
-        let names = names.iter().map(|name| found(name, &extensions, cache));
+        let names = names.iter().map(|name| found(name, &extensions, &library));
         Ok(Self {
             names: names.collect::<Result<_>>()?,
         })
@@ -192,11 +198,8 @@ pub(crate) fn endings(extensions: &[String]) -> Vec<String> {
     }
 }
 
-fn found(name: &str, extensions: &[String], cache: &Path) -> Result<NamedFiles> {
-    if name == PHRASEBOOK {
-        return Err(Error::EndlessCorpus { name: PHRASEBOOK });
-    }
-    if let Some(file) = corpora::published(name, cache)? {
+fn found(name: &str, extensions: &[String], library: &Library) -> Result<NamedFiles> {
+    if let Some(file) = corpora::file_of(name, library)? {
         return Ok(NamedFiles::of(name, vec![file]));
     }
     let path = Path::new(name);
@@ -208,7 +211,7 @@ fn found(name: &str, extensions: &[String], cache: &Path) -> Result<NamedFiles> 
         return matching(name);
     }
     if !there {
-        return Err(corpora::unknown(name));
+        return Err(corpora::unknown(name, library));
     }
     if !path.is_dir() {
         return Ok(NamedFiles::of(name, vec![path.to_owned()]));

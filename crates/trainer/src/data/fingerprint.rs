@@ -8,7 +8,8 @@ const HASHED: u64 = 4 << 30;
 const PIECE: usize = 1 << 16;
 
 /// A fingerprint of tokens in memory.
-pub(super) fn fingerprint_of<'t>(texts: impl IntoIterator<Item = &'t [u32]>) -> u64 {
+#[must_use]
+pub fn fingerprint_of<'t>(texts: impl IntoIterator<Item = &'t [u32]>) -> u64 {
     let mut hash = Sha256::new();
     for text in texts {
         hash.update((text.len() as u64).to_le_bytes());

@@ -13,7 +13,7 @@
 
 use super::fingerprint::first_bits;
 use super::shares::Shares;
-use super::{Part, RowKey, Source, Split, Windows, random_place};
+use super::source::{Part, RowKey, Source, Split, Windows};
 use sha2::{Digest, Sha256};
 
 /// What sets apart the permutations of sources under one seed: `2^64` over the golden ratio.
@@ -42,7 +42,7 @@ impl Source for Mixture {
         match key.split {
             // As `validation` would have it: a token is as likely wherever it lies.
             Split::Validation => {
-                let mut place = random_place(self.validation_tokens(), seed, key);
+                let mut place = key.place_below(self.validation_tokens(), seed);
                 for (_, source) in &self.sources {
                     let tokens = source.validation_tokens();
                     if place < tokens {

@@ -20,7 +20,7 @@
 
 use super::fingerprint::fingerprint_of_files;
 use super::sampler::window_start;
-use super::{RowKey, Source, Split, Windows, random_place};
+use super::source::{RowKey, Source, Split, Windows, check_length};
 use crate::config::Order;
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
@@ -420,7 +420,7 @@ impl ShardTokens {
         let total = files.last().map_or(0, |file| file.end);
         let train = (total as f64 * (1.0 - val_fraction)) as usize;
         let validation = total - train;
-        super::check_length(train, validation, val_fraction, block_size)?;
+        check_length(train, validation, val_fraction, block_size)?;
         Ok(Self {
             files,
             train,
@@ -452,11 +452,11 @@ impl Source for ShardTokens {
     fn row(&self, seed: u64, key: RowKey, ids: &mut [u32]) {
         match key.split {
             Split::Validation => {
-                let first = random_place(self.validation - ids.len() + 1, seed, key);
+                let first = key.place_below(self.validation - ids.len() + 1, seed);
                 self.copy(self.train + first, ids);
             }
             Split::Train if key.estimate => {
-                self.copy(random_place(self.train - ids.len() + 1, seed, key), ids);
+                self.copy(key.place_below(self.train - ids.len() + 1, seed), ids);
             }
             Split::Train => {
                 let first = window_start(self.order, self.train, ids.len() - 1, seed, key.number());

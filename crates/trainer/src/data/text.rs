@@ -2,8 +2,8 @@
 
 use super::fingerprint::fingerprint_of;
 use super::sampler::window_start;
+use super::source::{RowKey, Source, Split, Windows, check_length, windows};
 use super::split::encode_split;
-use super::{RowKey, Source, Split, Windows, random_place, windows};
 use crate::config::Order;
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
@@ -32,7 +32,7 @@ impl TextTokens {
         block_size: usize,
     ) -> Result<Self> {
         let [train, validation] = encode_split(text, tokenizer, val_fraction)?;
-        super::check_length(train.len(), validation.len(), val_fraction, block_size)?;
+        check_length(train.len(), validation.len(), val_fraction, block_size)?;
         Ok(Self {
             train,
             validation,
@@ -55,7 +55,7 @@ impl Source for TextTokens {
             Split::Validation => &self.validation,
         };
         let first = if key.estimate || key.split == Split::Validation {
-            random_place(tokens.len() - ids.len() + 1, seed, key)
+            key.place_below(tokens.len() - ids.len() + 1, seed)
         } else {
             window_start(self.order, tokens.len(), ids.len() - 1, seed, key.number())
         };

@@ -11,16 +11,23 @@
 //! [`Unseen::Sentences`] and [`Unseen::Structures`].
 //!
 //! The only randomness is a [`Stream`], so a pair depends on its seed and its number alone.
+//!
+//! [`Phrasebook`] is the trainer's [`Task`](latimer_trainer::Task) of translating it; [`library`] makes
+//! both corpora known to the trainer by their names.
 
 mod baseline;
 mod count;
+mod error;
 mod grammar;
 mod lexicon;
 mod recognise;
 mod say;
+mod source;
 mod structure;
+mod task;
 #[cfg(test)]
 mod tests;
+mod translate;
 
 use std::collections::HashSet;
 
@@ -28,9 +35,13 @@ use latimer_tensor::philox::{Stream, split};
 
 pub use baseline::{dictionary, tokens, word_by_word, words};
 pub use count::{sentence_count, structure_count};
+pub use error::Error;
 use grammar::Choices;
 pub use recognise::structure_of;
+pub use source::Phrases;
 pub use structure::Structure;
+pub use task::{CORPORA, ENGLISH, PHRASEBOOK, Phrasebook, library};
+pub use translate::{Accuracy, accuracy, answer};
 
 /// The tutorial's first question and its answer. Never in training.
 pub const TUTORIAL_SENTENCE: (&str, &str) =
@@ -189,3 +200,9 @@ fn pair_of(structure: Structure, from: &mut impl Choices) -> Pair {
         structure,
     }
 }
+
+/// Runs the README's example as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;

@@ -16,7 +16,7 @@ const MOST_NOUNS: usize = 3;
 /// is held out.
 ///
 /// ```
-/// use latimer_trainer::data::phrasebook::{Structure, structure_of};
+/// use latimer_phrasebook::{Structure, structure_of};
 ///
 /// assert_eq!(structure_of("le chat est sous la table"), Some(Structure::Place));
 /// assert_eq!(structure_of("l'œuf n'est pas cassé"), Some(Structure::NotQuality));

@@ -1,11 +1,9 @@
 //! The built-in corpus as rows of tokens.
 
-use super::fingerprint::fingerprint_of;
-use super::phrasebook::{Unseen, training_pair, unseen_pairs, words};
-use super::{RowKey, Source, Split, Windows, random_place};
-use crate::sampling::line_end;
-use crate::{Error, Result};
+use crate::{Error, Unseen, training_pair, unseen_pairs, words};
 use latimer_tokenizer::{Tokenizer, WordTokenizer};
+use latimer_trainer::data::{RowKey, Source, Split, Windows, fingerprint_of};
+use latimer_trainer::{Result, line_end};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -15,7 +13,7 @@ const VALIDATION_PAIRS: usize = 1000;
 /// The phrasebook under a tokenizer. A row is a newline and then whole lines, cut off where the
 /// row ends, so that a sentence to be translated looks like a row's beginning. No line of the
 /// corpus is shown twice: every row makes its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Phrases {
     tokenizer: Arc<dyn Tokenizer>,
     newline: u32,
@@ -29,7 +27,8 @@ impl Phrases {
     /// The corpus under a tokenizer that knows its words.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] when it does not, [`Error::NoLineEnd`] when it leaves out ends of lines,
+    /// [`Tokenizer`](latimer_trainer::Error::Tokenizer) when it does not,
+    /// [`NoLineEnd`](latimer_trainer::Error::NoLineEnd) when it leaves out ends of lines,
     /// [`Error::LineTooLong`] when a line does not fit into `block_size`.
     pub fn new(tokenizer: Arc<dyn Tokenizer>, block_size: usize) -> Result<Self> {
         let newline = line_end(&*tokenizer)?;
@@ -45,7 +44,8 @@ impl Phrases {
             return Err(Error::LineTooLong {
                 longest,
                 block_size,
-            });
+            }
+            .into());
         }
         let mut windows = vec![vec![newline]];
         for line in &unseen {
@@ -88,7 +88,7 @@ impl Source for Phrases {
         row.push(self.newline);
         match key.split {
             Split::Validation => {
-                let first = random_place(self.unseen.len(), seed, key);
+                let first = key.place_below(self.unseen.len(), seed);
                 let mut lines = self.unseen.iter().cycle().skip(first);
                 while row.len() < ids.len() {
                     row.extend(lines.next().into_iter().flatten());
@@ -158,9 +158,8 @@ mod tests {
             );
         }
         assert!(phrases.validation().all(|w| w.len() <= 65 && w.len() > 30));
-        assert!(matches!(
-            Phrases::new(tokenizer, 8),
-            Err(Error::LineTooLong { .. })
-        ));
+        let refused = Phrases::new(tokenizer, 8).unwrap_err().to_string();
+        let words = "tokens, but block_size = 8: raise --block-size";
+        assert!(refused.ends_with(words), "{refused}");
     }
 }
