@@ -82,7 +82,7 @@ fn cached_logits_are_the_uncached_ones() {
 /// Logits of the last positions when `rows` go on side by side: four tokens each, then one by one.
 fn side_by_side(device: &Device, config: &GptConfig, rows: &[Vec<u32>]) -> Vec<f32> {
     let (gpt, params) = model(device, config);
-    let mut cache = KvCache::with_rows(&params, config, rows.len()).unwrap();
+    let mut cache = KvCache::with_batch_size(&params, config, rows.len()).unwrap();
     let mut all = Vec::new();
     let last = rows[0].len();
     for (from, to) in [(0, 4)].into_iter().chain((4..last).map(|at| (at, at + 1))) {

@@ -102,7 +102,7 @@ impl ResidualStream {
         norm: Option<LayerNorm>,
     ) -> Result<(Tensor, Tensor)> {
         match (self.y, norm) {
-            (Some(y), Some(norm)) => norm.forward_sum(pass, &self.x, &y),
+            (Some(y), Some(norm)) => norm.forward_residual(pass, &self.x, &y),
             (None, Some(norm)) => {
                 let y = norm.forward(pass, &self.x)?;
                 Ok((self.x, y))

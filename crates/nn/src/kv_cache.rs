@@ -27,15 +27,16 @@ impl KvCache {
     /// # Errors
     /// The device's lack of memory.
     pub fn new(params: &Params, config: &GptConfig) -> Result<Self> {
-        Self::with_rows(params, config, 1)
+        Self::with_batch_size(params, config, 1)
     }
 
-    /// As [`KvCache::new`], for so many sequences of equal length, `B`, that go on side by side.
+    /// As [`KvCache::new`], for `batch_size` sequences of equal length, `B`, that are decoded side by side.
     ///
     /// # Errors
     /// The device's lack of memory.
-    pub fn with_rows(params: &Params, config: &GptConfig, rows: usize) -> Result<Self> {
-        let shape = [rows, config.n_head, config.block_size, config.head_dim()];
+    pub fn with_batch_size(params: &Params, config: &GptConfig, batch_size: usize) -> Result<Self> {
+        let (t, d) = (config.block_size, config.head_dim());
+        let shape = [batch_size, config.n_head, t, d];
         let one = || Tensor::zeros(params.device(), shape, params.dtype());
         let layers = (0..config.n_layer)
             .map(|_| Ok((one()?, one()?)))
@@ -53,7 +54,7 @@ impl KvCache {
         self.len
     }
 
-    /// Whether nothing was seen.
+    /// True if no position was seen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -61,7 +62,7 @@ impl KvCache {
 
     /// Positions that still fit.
     #[must_use]
-    pub fn room(&self) -> usize {
+    pub fn remaining(&self) -> usize {
         self.block_size - self.len
     }
 
@@ -80,7 +81,7 @@ impl KvCache {
     }
 
     pub(crate) fn advance(&mut self, positions: usize) -> Result<()> {
-        if positions > self.room() {
+        if positions > self.remaining() {
             return Err(Error::TooLong {
                 got: self.len + positions,
                 block_size: self.block_size,
@@ -111,7 +112,7 @@ mod tests {
         let params = Params::new(&Device::reference(), declarations, 0).unwrap();
         let mut cache = KvCache::new(&params, &config).unwrap();
         cache.advance(3).unwrap();
-        assert_eq!((cache.len(), cache.room()), (3, 1));
+        assert_eq!((cache.len(), cache.remaining()), (3, 1));
         let error = cache.advance(2).unwrap_err();
         assert!(
             matches!(
@@ -125,8 +126,8 @@ mod tests {
         );
         assert_eq!(cache.len(), 3);
         cache.advance(1).unwrap();
-        assert_eq!(cache.room(), 0);
+        assert_eq!(cache.remaining(), 0);
         cache.clear();
-        assert_eq!((cache.is_empty(), cache.room()), (true, 4));
+        assert_eq!((cache.is_empty(), cache.remaining()), (true, 4));
     }
 }

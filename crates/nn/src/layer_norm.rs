@@ -39,7 +39,12 @@ impl LayerNorm {
     ///
     /// # Errors
     /// Shapes that differ, a width that does not fit.
-    pub fn forward_sum(&self, pass: &Pass<'_>, x: &Tensor, r: &Tensor) -> Result<(Tensor, Tensor)> {
+    pub fn forward_residual(
+        &self,
+        pass: &Pass<'_>,
+        x: &Tensor,
+        r: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
         pass.add_layer_norm(x, r, self.weight, self.bias, self.eps)
     }
 }

@@ -27,37 +27,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod checkpoints;
 pub mod config;
 pub mod data;
 mod error;
 mod evaluate;
 pub mod event;
-mod faults;
-mod folder;
 mod launch;
-mod loaded;
-mod lock;
-mod log;
-mod manifest;
 mod measure;
 mod plan;
-mod resume;
 mod run;
+mod run_folder;
 mod sampling;
 pub mod schedule;
 mod setup;
 mod speed;
 mod step;
 mod task;
+mod train_loop;
 
 pub use error::{Error, Remedy, Result};
 pub use evaluate::{mean_loss, text_loss};
-pub use folder::{Existing, RunFolder, newest_run, newest_to_resume};
-pub use loaded::{LoadedModel, load_tokenizer};
 pub use plan::peak_rss_mb;
-pub use resume::Resume;
 pub use run::{Observe, Run};
+pub use run_folder::{
+    Existing, LoadedModel, Resume, RunFolder, load_tokenizer, newest_run, newest_to_resume,
+};
 pub use sampling::{beginning, line_end, sampler};
 pub use setup::{corpus, data_files, named_tokenizer};
 pub use speed::matmul_speed;

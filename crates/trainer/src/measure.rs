@@ -4,8 +4,8 @@ use crate::data::Source;
 use crate::error::{Error, Remedy};
 use crate::evaluate::{mean_loss_with, mean_of_parts};
 use crate::event::{Done, Eval, Event, Sample};
-use crate::log::Files;
 use crate::run::{Observe, Run};
+use crate::run_folder::log::Files;
 use crate::task::GptWriter;
 use crate::{Result, beginning, sampler};
 use latimer_nn::{Generator, Sampling};
@@ -19,7 +19,7 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Stopped`] soon after `stop` is set; [`Error::Unsound`], [`Error::NotFinite`].
-    pub(crate) fn look(
+    pub(crate) fn evaluate_if_due(
         &mut self,
         files: &mut Files,
         step: u64,
@@ -29,7 +29,7 @@ impl Run {
         if due(self.config.train.eval_interval, step) {
             let eval = self.estimate(stop)?;
             self.state.judge(&eval);
-            files.tell(&Event::Eval(eval), observe)?;
+            files.emit(&Event::Eval(eval), observe)?;
         }
         if due(self.config.train.sample_interval, step) {
             self.sample(files, stop, observe)?;
@@ -63,7 +63,7 @@ impl Run {
     /// The last evaluation, over everything that was kept from training.
     ///
     /// # Errors
-    /// As [`Run::look`].
+    /// As [`Run::evaluate_if_due`].
     pub(crate) fn measure(
         &mut self,
         files: &mut Files,
@@ -72,7 +72,7 @@ impl Run {
         done: &mut Done,
     ) -> Result<()> {
         let eval = self.estimate(stop)?;
-        files.tell(
+        files.emit(
             &Event::Eval(Eval {
                 step: done.steps,
                 ..eval
@@ -149,7 +149,7 @@ impl Run {
             ));
         }
         for (prompt, text) in samples {
-            files.tell(&Event::Sample(Sample { step, prompt, text }), observe)?;
+            files.emit(&Event::Sample(Sample { step, prompt, text }), observe)?;
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Source for Mixture {
                 }
             }
             Split::Train => {
-                let (source, number) = self.shares.turn(key.number());
+                let (source, number) = self.shares.source_of_row(key.number());
                 let seed = seed.wrapping_add(SEEDS_APART.wrapping_mul(source as u64));
                 let key = match key.estimate {
                     true => key,

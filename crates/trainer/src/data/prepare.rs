@@ -3,7 +3,7 @@
 use super::DataFiles;
 use super::shard::ShardWriter;
 use super::text::of_data;
-use crate::folder::{DATA, write_synced};
+use crate::run_folder::folder::{DATA, write_synced};
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
 use std::fs::File;

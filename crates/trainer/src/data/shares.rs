@@ -63,7 +63,7 @@ impl Shares {
     }
 
     /// Whose row number `row` is, and how many that source had before.
-    pub(crate) fn turn(&self, row: u64) -> (usize, u64) {
+    pub(crate) fn source_of_row(&self, row: u64) -> (usize, u64) {
         let period = self.turns.len() as u64;
         let Turn { source, before } = self.turns[(row % period) as usize];
         let periods = row / period;
@@ -126,7 +126,7 @@ mod tests {
 
     fn sources(weights: &[f64], rows: u64) -> Vec<usize> {
         let shares = Shares::new(weights);
-        (0..rows).map(|row| shares.turn(row).0).collect()
+        (0..rows).map(|row| shares.source_of_row(row).0).collect()
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
             let shares = Shares::new(weights);
             let mut taken = vec![0u64; weights.len()];
             for row in 0..2 * shares.turns.len() as u64 {
-                let (source, before) = shares.turn(row);
+                let (source, before) = shares.source_of_row(row);
                 // Its rows come one after the other, none twice.
                 assert_eq!(before, taken[source], "{weights:?}, row {row}");
                 taken[source] += 1;
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn far_rows_have_turns_too() {
         let shares = Shares::new(&[1.0, 2.0]);
-        let (_, before) = shares.turn(u64::MAX);
+        let (_, before) = shares.source_of_row(u64::MAX);
         assert!(before > u64::MAX / 4);
     }
 }

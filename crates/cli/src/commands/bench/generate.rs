@@ -104,7 +104,7 @@ impl<'m> Writer<'m> {
         Ok(Self {
             gpt,
             params,
-            cache: KvCache::with_rows(params, config, rows)?,
+            cache: KvCache::with_batch_size(params, config, rows)?,
             sampler: Sampler::new(Sampling::greedy(), 0)?,
             prompt: ids.collect(),
             logits: vec![0.0; rows * config.padded_vocab_size],

@@ -4,7 +4,7 @@
 //! that was cut short, changed by a bit, taken from elsewhere or lost is named before a weight of it
 //! is used.
 
-use crate::folder::write_synced;
+use super::folder::write_synced;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -5,14 +5,14 @@
 //! `metrics.jsonl` and `samples.txt` were: what a stopped run wrote after its checkpoint is cut off,
 //! and written again.
 
-use crate::checkpoints::{Candidates, Sound};
-use crate::config::{Config, Schedule, diff};
-use crate::event::{Eval, Plan};
-use crate::faults::Faults;
-use crate::folder::{
+use super::bad_steps::BadSteps;
+use super::checkpoints::{Candidates, Sound};
+use super::folder::{
     CONFIG_JSON, CONFIG_TOML, MODEL, OPTIMIZER, RunFolder, TOKENIZER_JSON, write_synced,
 };
-use crate::manifest::{self, MANIFEST};
+use super::manifest::{self, MANIFEST};
+use crate::config::{Config, Schedule, diff};
+use crate::event::{Eval, Plan};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -184,7 +184,7 @@ pub struct Resume {
     /// None of a run that was stopped before its first.
     checkpoint: Option<PathBuf>,
     state: State,
-    faults: Faults,
+    bad_steps: BadSteps,
     passed_over: Vec<String>,
 }
 
@@ -208,7 +208,7 @@ impl Resume {
             });
         }
         let folder = RunFolder::at(path)?;
-        let faults = Faults::read(&folder)?;
+        let bad_steps = BadSteps::read(&folder)?;
         let candidates = Candidates::of(path)?;
         if candidates.is_empty() {
             let config = Config::resolve(None, Some(&config), &[])?;
@@ -216,7 +216,7 @@ impl Resume {
                 folder,
                 checkpoint: None,
                 state: State::beginning(&config),
-                faults,
+                bad_steps,
                 passed_over: Vec::new(),
             });
         }
@@ -236,7 +236,7 @@ impl Resume {
             folder,
             checkpoint: Some(path),
             state: found,
-            faults,
+            bad_steps,
             passed_over,
         })
     }
@@ -248,15 +248,15 @@ impl Resume {
     /// [`Error::NothingToSkip`], [`Error::SkipDoesNotHelp`], [`Error::Write`].
     pub fn skip_batch(&mut self) -> Result<u64> {
         let path = || self.folder.path().to_owned();
-        let Some(step) = self.faults.not_finite else {
+        let Some(step) = self.bad_steps.not_finite else {
             return Err(Error::NothingToSkip { path: path() });
         };
-        if self.faults.beyond_help {
+        if self.bad_steps.beyond_help {
             return Err(Error::SkipDoesNotHelp { path: path(), step });
         }
-        self.faults.not_finite = None;
-        self.faults.skipped.insert(step);
-        self.faults.write(&self.folder)?;
+        self.bad_steps.not_finite = None;
+        self.bad_steps.skipped.insert(step);
+        self.bad_steps.write(&self.folder)?;
         Ok(step)
     }
 
@@ -266,8 +266,8 @@ impl Resume {
         &self.passed_over
     }
 
-    pub(crate) fn faults(&self) -> &Faults {
-        &self.faults
+    pub(crate) fn bad_steps(&self) -> &BadSteps {
+        &self.bad_steps
     }
 
     /// The run's configuration.

@@ -1,9 +1,9 @@
 //! The files a run appends to, and how they are cut back to a checkpoint.
 
+use super::folder::{CONFIG_TOML, METRICS, RunFolder, SAMPLES, TIMINGS, replace_synced};
+use super::resume::State;
 use crate::config::Config;
 use crate::event::{Event, Sample};
-use crate::folder::{CONFIG_TOML, METRICS, RunFolder, SAMPLES, TIMINGS, replace_synced};
-use crate::resume::State;
 use crate::run::Observe;
 use crate::{Error, Result};
 use std::fs::File;
@@ -108,7 +108,7 @@ impl Files {
     }
 
     /// Writes an event to the files it belongs to and hands it on.
-    pub(crate) fn tell(&mut self, event: &Event, observe: &mut Observe<'_>) -> Result<()> {
+    pub(crate) fn emit(&mut self, event: &Event, observe: &mut Observe<'_>) -> Result<()> {
         self.write(event)?;
         observe(event);
         Ok(())

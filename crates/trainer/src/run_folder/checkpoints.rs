@@ -1,9 +1,10 @@
 //! The checkpoints of a run: written aside and renamed, the newest that is sound, those that stay.
 
-use crate::folder::{
+use super::folder::{
     BEST, CHECKPOINTS, CONFIG_JSON, LATEST, RunFolder, replace_synced, sync_folder, sync_names,
 };
-use crate::{Error, Result, manifest};
+use super::manifest;
+use crate::{Error, Result};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -247,7 +248,7 @@ impl Candidates {
 mod tests {
     use super::*;
     use crate::Existing;
-    use crate::folder::write_synced;
+    use crate::run_folder::folder::write_synced;
 
     #[test]
     fn the_last_and_the_best_are_kept() {

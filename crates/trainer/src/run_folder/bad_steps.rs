@@ -1,7 +1,7 @@
 //! Steps of a run that went wrong, and those that are left out for it: `faults.json`, which only a
 //! run that had such has.
 
-use crate::folder::{FAULTS, RunFolder, replace_synced};
+use super::folder::{BAD_STEPS, RunFolder, replace_synced};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::fs;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Faults {
+pub(crate) struct BadSteps {
     /// The step that stopped the run.
     pub(crate) not_finite: Option<u64>,
     /// Whether the steps after that one cannot be computed either: leaving it out does not help.
@@ -19,9 +19,9 @@ pub(crate) struct Faults {
     pub(crate) skipped: BTreeSet<u64>,
 }
 
-impl Faults {
+impl BadSteps {
     pub(crate) fn read(folder: &RunFolder) -> Result<Self> {
-        let path = folder.path().join(FAULTS);
+        let path = folder.path().join(BAD_STEPS);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -36,7 +36,7 @@ impl Faults {
     }
 
     pub(crate) fn write(&self, folder: &RunFolder) -> Result<()> {
-        let path = folder.path().join(FAULTS);
+        let path = folder.path().join(BAD_STEPS);
         let text = serde_json::to_string(self).map_err(|error| Error::Write {
             path: path.clone(),
             source: error.into(),

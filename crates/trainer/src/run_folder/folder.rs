@@ -1,6 +1,6 @@
 //! The folder of a run, and where runs are.
 
-use crate::lock::{LOCK, lock};
+use super::lock::{LOCK, lock};
 use crate::{Error, Result};
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,7 @@ pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const TIMINGS: &str = "timings.jsonl";
 pub(crate) const SAMPLES: &str = "samples.txt";
 /// Steps that were not finite or are left out; only of a run that had such.
-pub(crate) const FAULTS: &str = "faults.json";
+pub(crate) const BAD_STEPS: &str = "faults.json";
 /// A run's configuration.
 pub(crate) const CONFIG_TOML: &str = "config.toml";
 /// The files that a run was trained on.
@@ -37,7 +37,7 @@ const FILES: [&str; 8] = [
     METRICS,
     TIMINGS,
     SAMPLES,
-    FAULTS,
+    BAD_STEPS,
     DATA,
 ];
 

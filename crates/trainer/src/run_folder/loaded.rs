@@ -1,9 +1,10 @@
 //! The model in a run's folder, a checkpoint's, or Hugging Face's.
 
-use crate::checkpoints::Candidates;
+use super::checkpoints::Candidates;
+use super::folder::{CONFIG_JSON, MODEL, TOKENIZER_JSON};
+use super::manifest;
 use crate::config::Dtype;
-use crate::folder::{CONFIG_JSON, MODEL, TOKENIZER_JSON};
-use crate::{Error, Result, manifest};
+use crate::{Error, Result};
 use latimer_autograd::Params;
 use latimer_nn::io::ModelOnDisk;
 use latimer_nn::{Gpt, io};
