@@ -5,7 +5,8 @@
 
 use crate::bar::Bar;
 use crate::terminal::Terminal;
-use latimer_trainer::data::corpora::{Library, Published, sha256};
+use latimer_files::sha256_of_file;
+use latimer_trainer::data::corpora::{Library, Published};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -269,7 +270,8 @@ fn length(path: &Path) -> u64 {
 }
 
 fn hash_of(path: &Path) -> Result<String> {
-    Ok(sha256(&fs::read(path).map_err(failed("read", path))?))
+    let (_, sha256) = sha256_of_file(path).map_err(failed("read", path))?;
+    Ok(sha256)
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DownloadError {

@@ -146,7 +146,7 @@ pub fn english_text() -> String {
 /// a preposition, and no noun but these two.
 #[must_use]
 pub fn is_held_out(french: &str) -> bool {
-    fnv1a(french.as_bytes()).is_multiple_of(HELD_OUT_SHARE) || is_filling_of_tutorial(french)
+    folded_hash(french.as_bytes()).is_multiple_of(HELD_OUT_SHARE) || is_filling_of_tutorial(french)
 }
 
 fn is_filling_of_tutorial(french: &str) -> bool {
@@ -163,12 +163,8 @@ fn is_filling_of_tutorial(french: &str) -> bool {
 }
 
 /// FNV-1a, 64 bits, its high half folded onto the low one, which alone mixes little.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    let hash = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+fn folded_hash(bytes: &[u8]) -> u64 {
+    let hash = latimer_files::fnv1a(bytes);
     hash ^ hash >> 32
 }
 

@@ -16,13 +16,9 @@
 //! implement [`Tokenizer`], give it a `from_fields`, and name it in [`KINDS`]. A kind whose file has
 //! another program's format is told apart in [`from_json`], before that line is asked for.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
@@ -324,59 +320,9 @@ pub(crate) fn write_json<'v>(
 
 /// Writes a file so that `path` holds all of `bytes` or what it held before.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = beside(path);
-    let written = fs::File::create_new(&temporary).and_then(|mut file| {
-        let all = file.write_all(bytes).and_then(|()| file.sync_all());
-        drop(file);
-        let placed = all.and_then(|()| fs::rename(&temporary, path));
-        if placed.is_err() {
-            // The first error is the one to report.
-            let _: io::Result<()> = fs::remove_file(&temporary);
-        }
-        placed
-    });
-    written.map_err(|source| Error::Io {
+    latimer_files::replace(path, bytes).map_err(|source| Error::Io {
         action: "write",
         path: path.to_owned(),
         source,
     })
-}
-
-/// A name in the folder of `path` that no other thread or process is using.
-fn beside(path: &Path) -> PathBuf {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}-{number}.tmp", std::process::id()));
-    path.with_file_name(name)
-}
-
-/// FNV-1a, 64 bits (Fowler, Noll and Vo; <https://datatracker.ietf.org/doc/html/rfc9923>).
-pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
-    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    bytes.iter().fold(OFFSET_BASIS, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fnv1a_gives_the_published_values() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
-    }
-
-    #[test]
-    fn temporary_names_are_beside_and_distinct() {
-        let path = Path::new("runs/a/tokenizer.json");
-        let (one, two) = (beside(path), beside(path));
-        assert_eq!(one.parent(), path.parent());
-        assert_ne!(one, two);
-    }
 }

@@ -133,6 +133,6 @@ pub trait Tokenizer: Any + Debug + Send + Sync {
     /// against mistakes, not against an adversary. It is computed anew at each call, and in JSON it
     /// belongs in a string, `format!("{:016x}")`, since many readers keep 53 bits of a number.
     fn fingerprint(&self) -> u64 {
-        file::fnv1a(self.to_json().as_bytes())
+        latimer_files::fnv1a(self.to_json().as_bytes())
     }
 }

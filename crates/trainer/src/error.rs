@@ -2,7 +2,7 @@
 
 use latimer_autograd::Slab;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of anything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -467,6 +467,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Makes an error of writing this file.
+    pub(crate) fn of_writing(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self::Write { path, source }
+    }
+
     /// An error of reading a file of a run.
     pub(crate) fn of_file(error: latimer_text::Error) -> Self {
         match error {

@@ -58,9 +58,9 @@ pub fn write_tensor(name: &str, values: Vec<f32>, shape: [usize; 2], path: &Path
 
 fn write_entries(entries: Vec<(String, impl View)>, path: &Path) -> Result<()> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    // `serialize_to_file` writes beside the place and renames, so there is a whole file or none;
-    // but it is its owner's alone, which nobody expects of a model.
-    let written = usual_permissions(path).and_then(|usual| {
+    // `serialize_to_file` writes beside the place and renames, so there is a whole file or none; but it
+    // creates the file with mode 0600: restore the usual permissions.
+    let written = latimer_files::usual_permissions(path).and_then(|usual| {
         safetensors::serialize_to_file(entries, Some(metadata), path).map_err(
             |error| match error {
                 safetensors::SafeTensorError::IoError(source) => source,
@@ -108,14 +108,6 @@ impl View for Stored<'_> {
     fn data_len(&self) -> usize {
         self.shape.iter().product::<usize>() * size_of::<f32>()
     }
-}
-
-/// The permissions that any new file gets in the folder of `path`.
-fn usual_permissions(path: &Path) -> std::io::Result<std::fs::Permissions> {
-    let probe = path.with_file_name(format!(".{}.tmp", std::process::id()));
-    let permissions = std::fs::File::create(&probe)?.metadata()?.permissions();
-    std::fs::remove_file(&probe)?;
-    Ok(permissions)
 }
 
 struct Entry {

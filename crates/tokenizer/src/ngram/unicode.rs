@@ -233,7 +233,7 @@ mod tests {
             bytes.extend_from_slice(lower(&shown).as_bytes());
         }
         assert_eq!(
-            crate::file::fnv1a(&bytes),
+            latimer_files::fnv1a(&bytes),
             super::super::tables::FINGERPRINT
         );
     }

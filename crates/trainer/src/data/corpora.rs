@@ -4,7 +4,6 @@ use super::DataFiles;
 use crate::config::Config;
 use crate::task::Task;
 use crate::{Error, Result};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// A corpus with a name.
@@ -182,7 +181,7 @@ fn cached(name: &'static str, published: &Published, cache: &Path) -> Result<Pat
         path: path.clone(),
         source,
     })?;
-    let got = sha256(&bytes);
+    let got = latimer_files::sha256(&bytes);
     if got != published.sha256 {
         return Err(Error::Damaged {
             path,
@@ -202,11 +201,8 @@ fn made(name: &str, text: &str, cache: &Path) -> Result<PathBuf> {
     if std::fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes()) {
         return Ok(path);
     }
-    // Beside its place, so that another process never reads half of it.
-    let part = path.with_extension(format!("{}.part", std::process::id()));
     std::fs::create_dir_all(cache)
-        .and_then(|()| std::fs::write(&part, text))
-        .and_then(|()| std::fs::rename(&part, &path))
+        .and_then(|()| latimer_files::replace(&path, text.as_bytes()))
         .map_err(|source| Error::WriteData {
             path: path.clone(),
             source,
@@ -249,13 +245,4 @@ pub(super) fn unknown(name: &str, library: &Library) -> Error {
         name: name.to_owned(),
         hint,
     }
-}
-
-/// SHA-256 in hexadecimal.
-#[must_use]
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

@@ -13,10 +13,6 @@
 //! | 24..32 | size of its vocabulary |
 //! | 32..40 | tokens |
 //! | 40..64 | 0 |
-#![allow(
-    unsafe_code,
-    reason = "files are mapped: another process could change one while it is read"
-)]
 
 use super::fingerprint::fingerprint_of_files;
 use super::sampler::window_start;
@@ -24,7 +20,6 @@ use super::source::{RowKey, Source, Split, Windows, check_length};
 use crate::config::Order;
 use crate::{Error, Result};
 use latimer_tokenizer::Tokenizer;
-use memmap2::Mmap;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -345,7 +340,7 @@ pub struct ShardTokens {
 
 #[derive(Debug)]
 struct Mapped {
-    map: Mmap,
+    map: latimer_files::Mapped,
     width: usize,
     /// The place of its first token in the stream, and of the first beyond it.
     first: usize,
@@ -358,10 +353,8 @@ impl Mapped {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(unreadable)?;
-        // SAFETY: the bytes are only read, each as a plain `u8`, and ids are checked where they are
-        // used; that nobody changes the files while they are trained on is asked by `data prepare`.
-        let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+        // That nobody changes the files while they are trained on is asked by `data prepare`.
+        let map = latimer_files::Mapped::open(path).map_err(unreadable)?;
         let header = Header::of(&map).map_err(|reason| Error::BadShard {
             path: path.to_owned(),
             reason,

@@ -1,8 +1,6 @@
 //! The checkpoints of a run: written aside and renamed, the newest that is sound, those that stay.
 
-use super::folder::{
-    BEST, CHECKPOINTS, CONFIG_JSON, LATEST, RunFolder, replace_synced, sync_folder, sync_names,
-};
+use super::folder::{BEST, CHECKPOINTS, CONFIG_JSON, LATEST, RunFolder, replace_synced};
 use super::manifest;
 use crate::{Error, Result};
 use std::fs;
@@ -45,7 +43,7 @@ impl RunFolder {
         fs::create_dir_all(&aside).map_err(failed(&aside))?;
         let written = fill(&aside)
             .and_then(|()| manifest::write(&aside))
-            .and_then(|()| sync_folder(&aside));
+            .and_then(|()| latimer_files::sync_folder(&aside).map_err(failed(&aside)));
         if let Err(error) = written {
             // What was half written is of no use; the error matters more than its removal.
             let _ = fs::remove_dir_all(&aside);
@@ -55,7 +53,7 @@ impl RunFolder {
             self.discard(&path)?;
         }
         fs::rename(&aside, &path).map_err(failed(&path))?;
-        sync_names(&checkpoints);
+        latimer_files::sync_names(&checkpoints);
         self.point(LATEST, step)?;
         Ok(path)
     }

@@ -3,7 +3,6 @@
 use super::lock::{LOCK, lock};
 use crate::{Error, Result};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -195,50 +194,12 @@ impl RunFolder {
 
 /// Writes a whole file and waits until it is on the disk.
 pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::File::create(path)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .map_err(|source| Error::Write {
-            path: path.to_owned(),
-            source,
-        })
+    latimer_files::write_synced(path, bytes).map_err(Error::of_writing(path))
 }
 
 /// Replaces a file by another in one step: a reader finds the old one or the new one.
 pub(crate) fn replace_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = path.with_file_name(format!(".{name}.tmp"));
-    write_synced(&new, bytes)?;
-    fs::rename(&new, path).map_err(|source| Error::Write {
-        path: path.to_owned(),
-        source,
-    })?;
-    if let Some(folder) = path.parent() {
-        sync_names(folder);
-    }
-    Ok(())
-}
-
-/// Waits until the names in a folder are on the disk. Some systems cannot open folders; there, the
-/// rename is all there is.
-pub(crate) fn sync_names(folder: &Path) {
-    if let Ok(folder) = fs::File::open(folder) {
-        let _ = folder.sync_all();
-    }
-}
-
-/// Waits until every file of a folder, and the folder, are on the disk.
-pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    let sync = || -> std::io::Result<()> {
-        for entry in fs::read_dir(path)? {
-            fs::File::open(entry?.path())?.sync_all()?;
-        }
-        sync_names(path);
-        Ok(())
-    };
-    sync().map_err(|source| Error::Write {
-        path: path.to_owned(),
-        source,
-    })
+    latimer_files::replace_alone(path, bytes).map_err(Error::of_writing(path))
 }
 
 struct NumberedRun {

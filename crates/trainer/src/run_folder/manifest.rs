@@ -7,10 +7,8 @@
 use super::folder::write_synced;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 /// A checkpoint's file.
@@ -19,8 +17,6 @@ const FORMAT: &str = "latimer-manifest";
 const VERSION: u32 = 1;
 /// Bytes that a manifest has at most; ours have about 600.
 const LONGEST: u64 = 1 << 16;
-/// Bytes hashed at a time.
-const PIECE: usize = 1 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
@@ -37,17 +33,7 @@ struct Entry {
 
 impl Entry {
     fn of(path: &Path) -> std::io::Result<Self> {
-        let (mut file, mut hash) = (fs::File::open(path)?, Sha256::new());
-        let (mut piece, mut bytes) = (vec![0; PIECE], 0);
-        loop {
-            let n = file.read(&mut piece)?;
-            if n == 0 {
-                break;
-            }
-            hash.update(&piece[..n]);
-            bytes += n as u64;
-        }
-        let sha256 = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let (bytes, sha256) = latimer_files::sha256_of_file(path)?;
         Ok(Self { bytes, sha256 })
     }
 }
