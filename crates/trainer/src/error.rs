@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The configuration was refused.
     #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
+    Config(Box<crate::config::ConfigError>),
     /// The model, its files or the device failed.
     #[error(transparent)]
     Model(latimer_nn::Error),
@@ -518,6 +518,12 @@ fn slab_name(slab: Slab) -> &'static str {
         Slab::Values => "weights",
         Slab::Gradients => "gradients",
         Slab::M | Slab::V => "moments of the optimizer",
+    }
+}
+
+impl From<crate::config::ConfigError> for Error {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::Config(Box::new(error))
     }
 }
 

@@ -70,10 +70,6 @@ impl Place {
         finish_until(&mut run, resume.folder(), stop)
     }
 
-    #[allow(
-        clippy::result_large_err,
-        reason = "as the library's own functions have it"
-    )]
     fn resume(&self, config: &Config, out: &str, stop_at: Option<u64>) -> Result<Done> {
         let resume = Resume::open(&self.path(out))?;
         let mut run = Run::new(config, &Device::reference(), Path::new("no-cache"))?;
