@@ -22,7 +22,7 @@ pub(crate) fn clip_scale(op: &mut ClipScale<'_>) -> Result<Handled> {
     Ok(Handled::Done)
 }
 
-/// What one step applies to all parameters.
+/// The factors that one step applies to all parameters.
 #[derive(Clone, Copy)]
 struct Factors {
     clip: f32,
@@ -47,7 +47,7 @@ simd! {
             let g = f.clip * grad;
             *m = fma::<FMA>(f.beta1, *m, f.rest1 * g);
             *v = fma::<FMA>(f.beta2, *v, f.rest2 * g * g);
-            // The quotient first: tiny moments times a small rate would vanish.
+            // Divide first: tiny moments times a small rate would underflow to 0.
             let step = *m / fma::<FMA>(v.sqrt(), f.scale, f.eps);
             *p = fma::<FMA>(-f.rate, step, *p * f.keep);
         }
@@ -97,7 +97,7 @@ pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Handled> {
         RowsMut<'_>,
         Option<RowsMut<'_, bf16>>,
     )| {
-        // Gradients that are not finite leave everything as it is.
+        // If gradients are not finite, nothing is updated.
         if !f.clip.is_nan() {
             update(param.0, grad.0, m.0, v.0, f);
         }

@@ -10,7 +10,7 @@ use latimer_tensor::op::CrossEntropy;
 use latimer_tensor::{Handled, Result};
 
 simd! {
-    /// Leaves `e^(x - most)` in `x`; their sum, and `log Σ e^x` in nats.
+    /// Replaces `x` by `e^(x - most)`; returns the sum of these, and `log Σ e^x` in nats.
     fn log_sum_exp(x: &mut [f32]) -> [f32; 2] {
         let most = max::<FMA, _>(x);
         let total = exponentials::<FMA>(x, most);
@@ -41,7 +41,7 @@ pub(crate) fn run<E: Real>(op: &mut CrossEntropy<'_>, par: Par) -> Result<Handle
             let (row, padding) = row.split_at_mut(valid);
             let own = row[target as usize].load();
             *loss = match gradient {
-                // As with a gradient, to the bit.
+                // The loss has the same bits as in a call that also writes the gradient.
                 None => scratch(valid, |copy| {
                     for (copy, x) in copy.iter_mut().zip(&*row) {
                         *copy = x.load();

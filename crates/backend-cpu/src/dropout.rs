@@ -26,7 +26,7 @@ pub(crate) struct Mask {
     key: [u32; 2],
     site: u32,
     step: u32,
-    /// The meaning's: draws below it are dropped.
+    /// The threshold of the operation's meaning: elements whose draw is below it are dropped.
     threshold: u32,
 }
 
@@ -45,7 +45,7 @@ impl Mask {
         }
     }
 
-    /// The factors (0 or `scale`) of the elements that begin at `first`.
+    /// Writes into `y` the factors (0 or `scale`) of the elements that begin at `first`.
     pub(crate) fn factors(&self, first: u64, y: &mut [f32]) {
         let skip = ((4 - first % 4) % 4) as usize;
         let (head, rest) = y.split_at_mut(skip.min(y.len()));
@@ -98,7 +98,8 @@ simd! {
 }
 
 simd! {
-    /// Replaces factors by products; what is dropped is 0 even where `x` is not finite.
+    /// Replaces the factors in `y` by their products with `x`; a dropped element is 0 even if `x`
+    /// is not finite.
     fn keep<E: Real>(x: &[E], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
             let kept = x.load() * *y;

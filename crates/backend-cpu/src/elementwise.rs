@@ -1,4 +1,4 @@
-//! Element by element, in one pass.
+//! Elementwise operations, each in one pass over the memory.
 
 #[cfg(target_arch = "x86_64")]
 mod gelu;

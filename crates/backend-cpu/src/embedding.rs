@@ -8,14 +8,14 @@ use latimer_tensor::op::{Embedding, EmbeddingBackward};
 use latimer_tensor::{DType, Error, Handled, Result};
 use std::ops::Range;
 
-/// Answers with the first id that names no row.
+/// Fails with the first id that names no row.
 pub(crate) fn check_ids(
     op: &'static str,
     operand: &'static str,
     ids: &[u32],
     rows: usize,
 ) -> Result<()> {
-    // One pass that vectorises; the place is looked for only when something is wrong.
+    // One pass that vectorises; the position of a bad id is searched only if there is one.
     let most = ids
         .iter()
         .fold(0, |most, &id| if id > most { id } else { most });
@@ -85,7 +85,7 @@ const LINE: usize = 16;
 
 /// Every thread takes some columns of all tokens, so that each sum runs in the order of the tokens.
 pub(crate) fn backward<E: Real>(op: &mut EmbeddingBackward<'_>, par: Par) -> Result<Handled> {
-    // Narrower sums would lose what comes late.
+    // A sum in a narrower type would lose the terms that are added late.
     if op.dwte.dtype() != DType::F32 || op.dy.dtype() != E::DTYPE {
         return Ok(Handled::Unsupported);
     }

@@ -11,7 +11,7 @@ use latimer_tensor::op::{AddLayerNorm, LayerNorm, LayerNormBackward};
 use latimer_tensor::{DType, Handled, Result};
 
 simd! {
-    /// `bias` is empty for none.
+    /// An empty `bias` means no bias.
     fn rows_forward<X: Real, E: Real>(
         x: &[X],
         weight: &[E],
@@ -113,7 +113,7 @@ pub(crate) fn add_forward<E: Real>(op: &mut AddLayerNorm<'_>, par: Par) -> Resul
         let results = s.0.chunks_mut(wide).zip(y.0.chunks_mut(wide));
         let statistics = mean.0.chunks_mut(tall).zip(rstd.0.chunks_mut(tall));
         for (((x, r), (s, y)), (mean, rstd)) in sums.zip(results).zip(statistics) {
-            // What is normalised is the sum before it is rounded.
+            // The sum is normalised before it is rounded.
             E::overwrite(s, |s| {
                 rows_add(x, r, s);
                 rows_forward(s, weight, bias, y, mean, rstd, eps);
@@ -177,8 +177,8 @@ simd! {
             // dx = rstd·(g - g_mean - normal·gn_mean)
             for (((dx, &x), &dy), &w) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
                 let normal = (x.load() - mean) * rstd;
-                // g as it was summed, rounded: fused with the difference it would leave its own
-                // rounding behind where all of a row are alike and nothing should be left.
+                // `g` must be rounded here as it was in the sums. Fused into the difference it
+                // would not be, and a row of equal values would keep a rounding error instead of 0.
                 let g = dy.load() * w.load();
                 let value = rstd * fma::<FMA>(-normal, gn_mean, g - g_mean);
                 *dx = E::store(if accumulate { dx.load() + value } else { value });
@@ -189,7 +189,7 @@ simd! {
 
 pub(crate) fn backward<E: Real>(op: &mut LayerNormBackward<'_>, par: Par) -> Result<Handled> {
     let name = "layer_norm_backward";
-    // Narrower sums would lose what comes late.
+    // A sum in a narrower type would lose the terms that are added late.
     if op.dweight.dtype() != DType::F32 || op.x.dtype() != E::DTYPE {
         return Ok(Handled::Unsupported);
     }

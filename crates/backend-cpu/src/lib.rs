@@ -65,14 +65,14 @@ use team::Team;
 /// The processor as a device.
 #[derive(Debug)]
 pub struct Cpu {
-    /// None with one thread: then the caller's own does the work.
+    /// `None` for one thread: then the calling thread does the work.
     team: Option<Team>,
     threads: usize,
     machine: Machine,
     budget: Arc<Budget>,
 }
 
-/// More threads than this are taken for a mistake.
+/// A request for more threads than this is an error: it is taken for a mistake.
 const MAX_THREADS: usize = 1024;
 
 /// Eager operations shorter than this stay on the calling thread: the others may have to wake up
@@ -198,7 +198,7 @@ fn copy(src: &[u8], dst: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// The table of contents.
+/// Runs an operation by the function that implements it.
 fn run(op: &mut Op<'_>, par: Par) -> Result<Handled> {
     match op {
         Op::Fill(op) => return movement::fill(op, par),
@@ -234,7 +234,7 @@ fn run(op: &mut Op<'_>, par: Par) -> Result<Handled> {
     }
 }
 
-/// Operations that are the same for all types of their floats.
+/// Runs the operations whose code is generic over the type of their floats.
 fn run_on<E: Real>(op: &mut Op<'_>, par: Par) -> Result<Handled> {
     match op {
         Op::Unary(op) => elementwise::unary::<E>(op, par),
@@ -255,7 +255,8 @@ fn run_on<E: Real>(op: &mut Op<'_>, par: Par) -> Result<Handled> {
     }
 }
 
-/// The narrower of the types of its floats: `F32`, or `Bf16` alone or among `F32`; else `None`.
+/// The narrowest type among an operation's float operands: `F32`, or `Bf16` if any is `Bf16` and
+/// the others are `F32`. `U32` operands are passed over; any other type gives `None`.
 fn floats(op: &mut Op<'_>) -> Option<DType> {
     let mut narrowest = Some(DType::F32);
     op.operands(&mut |_, operand| {

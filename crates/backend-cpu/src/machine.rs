@@ -1,4 +1,4 @@
-//! What the machine is, as far as the system tells.
+//! The machine's name and memory, as far as the system reports them.
 
 /// Name and memory of the machine.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl Machine {
     }
 }
 
-/// A file of the system; empty where there is none, and in an interpreter, which has no such.
+/// The text of a system file; empty if it cannot be read, and under Miri, which has no such files.
 fn text(path: &str) -> String {
     if cfg!(miri) {
         return String::new();

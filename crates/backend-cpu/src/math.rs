@@ -130,10 +130,10 @@ pub(crate) fn exponentials<const FMA: bool>(x: &mut [f32], most: f32) -> f32 {
 
 /// Partial results kept side by side: two vectors of the widest machine.
 const LANES: usize = 32;
-/// One vector of it.
+/// One vector of the widest machine.
 const VECTOR: usize = 16;
 
-/// How partial results become one.
+/// How two partial results are combined.
 #[derive(Clone, Copy)]
 enum Join {
     Add,
@@ -170,8 +170,9 @@ fn tree<const FMA: bool>(lanes: &[f32; LANES], join: Join) -> f32 {
     join.of(join.of(four[0], four[2]), join.of(four[1], four[3]))
 }
 
-/// Left to itself, the compiler looks from the last addition backwards and takes pairs of lanes for
-/// its vectors, in the loop before, too: three times as slow. So the tree is spelled out.
+/// The tree of additions in intrinsics. The compiler alone works backwards from the last addition
+/// and vectorises pairs of lanes, in the loop before the tree as well, which is three times as
+/// slow.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{Join, LANES};
@@ -208,8 +209,8 @@ mod x86 {
     }
 }
 
-/// Folds the lanes `f(lane, x)` over `x` in blocks of 32, then 16, then one by one, each in its
-/// own variable: a lane chosen at run time would force all of them into memory.
+/// Folds `x` by `f(lane, x)`: blocks of 32 and then of 16 into lanes, the rest into one more
+/// variable. A lane chosen at run time would force all lanes into memory.
 #[inline(always)]
 fn fold<const FMA: bool, E: Real>(
     x: &[E],
@@ -244,13 +245,13 @@ pub(crate) fn sum<const FMA: bool, E: Real>(x: &[E], f: impl Fn(f32) -> f32) -> 
     fold::<FMA, E>(x, 0.0, |lane, x| lane + f(x), Join::Add)
 }
 
-/// The greatest `x`, minus infinity for none; NaNs are passed over.
+/// The greatest `x`, or minus infinity if `x` is empty; NaNs are ignored.
 #[inline(always)]
 pub(crate) fn max<const FMA: bool, E: Real>(x: &[E]) -> f32 {
     fold::<FMA, E>(x, f32::NEG_INFINITY, |a, b| Join::Max.of(a, b), Join::Max)
 }
 
-/// `Σ x·y`, added as [`sum`].
+/// `Σ x·y`, added in the same order as [`sum`].
 #[inline(always)]
 pub(crate) fn dot<const FMA: bool, A: Real, B: Real>(x: &[A], y: &[B]) -> f32 {
     let mut lanes = [0.0; LANES];

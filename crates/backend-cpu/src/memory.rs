@@ -15,8 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Alignment of every buffer in bytes: what [`latimer_tensor::Backend::alloc`] asks for.
 const ALIGNMENT: usize = 256;
 
-/// From this size on, a buffer is mapped by itself, in pages as large as the system has: the tables of
-/// small pages do not fit into the processor's, and every step would search them anew.
+/// Buffers of at least this many bytes get a mapping of their own, in the largest pages the system
+/// has. Small pages would need more entries than the processor's TLB holds, and every step would
+/// walk the page tables again.
 const LARGE: usize = 4 << 20;
 
 /// How much memory buffers may hold together, and how much they do.
@@ -62,7 +63,7 @@ impl Memory {
             requested: bytes,
             in_use,
         };
-        // Linux grants more than it has and kills later, so the limit is ours to keep.
+        // Linux grants more memory than it has and kills the process later, so we keep the limit.
         if in_use
             .checked_add(bytes)
             .is_none_or(|sum| sum > budget.limit)
@@ -86,7 +87,7 @@ impl Memory {
         })
     }
 
-    /// Where a window starts, if it lies within.
+    /// The address of a window's first byte; an error if the window does not lie in this memory.
     fn at(&self, offset: usize, bytes: usize) -> Result<*mut u8> {
         let len = self.layout.size();
         let end = offset.saturating_add(bytes);
@@ -117,10 +118,10 @@ impl Drop for Memory {
 /// Zeroed memory in large pages where there are any; `None` if the system refuses.
 fn map(bytes: usize) -> Option<MmapMut> {
     let mapped = MmapMut::map_anon(bytes).ok()?;
-    // Pages are larger than `ALIGNMENT` everywhere; if not, the allocator is asked.
+    // Pages are larger than `ALIGNMENT` on every known system; otherwise the allocator is used.
     let aligned = mapped.as_ptr().align_offset(ALIGNMENT) == 0;
     #[cfg(target_os = "linux")]
-    // Only advice: a system without large pages goes on with small ones.
+    // Only a hint: a system without large pages uses small ones.
     let _ = mapped.advise(memmap2::Advice::HugePage);
     aligned.then_some(mapped)
 }
@@ -157,7 +158,7 @@ pub(crate) fn read<'a, E: Element>(
 /// The elements of an exclusive window.
 ///
 /// # Errors
-/// As [`read`].
+/// Fails as [`read`] does.
 pub(crate) fn write<'a, E: Element>(
     view: ViewMut<'a>,
     op: &'static str,
@@ -188,7 +189,7 @@ pub(crate) fn read_bytes<'a>(
 /// The bytes of an exclusive window of any type.
 ///
 /// # Errors
-/// As [`read_bytes`].
+/// Fails as [`read_bytes`] does.
 pub(crate) fn write_bytes<'a>(
     view: ViewMut<'a>,
     op: &'static str,
@@ -200,7 +201,7 @@ pub(crate) fn write_bytes<'a>(
     Ok(unsafe { std::slice::from_raw_parts_mut(start, view.bytes()) })
 }
 
-/// A pointer that threads may share. What they do with it is its user's promise.
+/// A pointer that threads may share. Code that dereferences it justifies that where it does so.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shared<T>(*mut T);
 

@@ -1,4 +1,5 @@
-//! Operations that only move values: fill, cast, permute, slice, concat. They take other types than `f32`, too.
+//! Operations that only move values: fill, cast, permute, slice, concat. They also take other types
+//! than `f32`.
 
 use crate::memory::{read, read_bytes, write, write_bytes};
 use crate::parallel::{Par, Rows, RowsMut};

@@ -1,9 +1,10 @@
-//! Whether this crate is compiled with optimisation: who builds on it in a debug build, without the
-//! lines of `Cargo.toml` that the README gives, waits some fifty times as long for every result.
+//! Whether this crate is compiled with optimisation: in a debug build without the lines of
+//! `Cargo.toml` that the README gives, every result takes some fifty times as long.
 
 /// Whether this crate is compiled with optimisation.
 ///
-/// A debug build of a project compiles its dependencies without, unless its `Cargo.toml` has
+/// A debug build of a project compiles its dependencies without optimisation, unless its
+/// `Cargo.toml` has
 ///
 /// ```toml
 /// # Otherwise a debug build computes some fifty times slower.
@@ -16,11 +17,11 @@ pub const fn is_optimized() -> bool {
     !matches!(env!("LATIMER_OPT_LEVEL").as_bytes(), b"0")
 }
 
-/// What to know of a device that is compiled without.
+/// Appended to the device's description when this crate is compiled without optimisation.
 pub(crate) const WARNING: &str = "compiled without optimisation";
 
-/// Says on stderr, once in a process, what a debug build costs and how to have it otherwise. Only the
-/// facade asks for that, by the feature `debug-warning`: a library by itself never prints.
+/// Prints on stderr, once per process, what a debug build costs and how to avoid it. Only the
+/// facade enables this, by the feature `debug-warning`: a library by itself never prints.
 pub(crate) fn warn_once() {
     #[cfg(feature = "debug-warning")]
     if !is_optimized() {

@@ -1,6 +1,6 @@
 //! Work over rows, split between the threads.
 //!
-//! What an operation writes is described as [`Parts`] that can be cut at a row; the pieces go to
+//! An operation describes its operands as [`Parts`], which can be cut at a row; the pieces go to
 //! different threads of a [`team`]. The cut never changes a result: rows are independent, and sums
 //! over rows go through chunks whose number and order depend on the shapes only.
 
@@ -16,11 +16,11 @@ pub(crate) struct Par {
     threads: usize,
 }
 
-/// Work below this many nanoseconds stays on one core: handing a part over costs about 0.5 µs.
-/// In an interpreter that looks for races, small work is split, too.
+/// Work shorter than this many nanoseconds stays on one core: handing a part to another thread
+/// costs about 0.5 µs. Under Miri, which looks for races, small work is split, too.
 const SPLIT_NS: usize = if cfg!(miri) { 60 } else { 3_000 };
 
-/// Pieces that are kept on the stack: all there are on two threads.
+/// Up to this many pieces are kept on the stack: enough for two threads.
 const FEW: usize = 8;
 
 impl Par {
@@ -88,7 +88,7 @@ impl Par {
     }
 }
 
-/// Cuts `units` of `parts` into nearly equal pieces, as many as places for them.
+/// Cuts `units` of `parts` into nearly equal pieces, one for each place in `pieces`.
 fn cut<P: Parts>(units: usize, parts: P, pieces: &mut [Mutex<Option<P>>]) {
     let (count, mut rest, mut from) = (pieces.len(), Some(parts), 0);
     for (i, piece) in pieces.iter_mut().enumerate() {
@@ -101,7 +101,7 @@ fn cut<P: Parts>(units: usize, parts: P, pieces: &mut [Mutex<Option<P>>]) {
 
 fn run_cut<P: Parts>(pieces: &[Mutex<Option<P>>], work: &(impl Fn(P) + Sync)) {
     Par::run(pieces.len(), &|i| {
-        // Nobody else has this number, so the lock is free.
+        // Each number is given to one thread only, so the lock is free.
         let piece = pieces[i]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -114,15 +114,15 @@ fn run_cut<P: Parts>(pieces: &[Mutex<Option<P>>], work: &(impl Fn(P) + Sync)) {
 
 /// Something that can be cut in two at a unit, a row say.
 pub(crate) trait Parts: Sized + Send {
-    /// What comes before unit `at`, and the rest.
+    /// Splits this into what comes before unit `at` and the rest.
     fn cut(self, at: usize) -> (Self, Self);
 }
 
-/// Rows of so many elements, read. The last may be shorter.
+/// A slice to be read as rows; the second field is the row length. The last row may be shorter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a, T = f32>(pub(crate) &'a [T], pub(crate) usize);
 
-/// Rows of so many elements, written. The last may be shorter.
+/// A slice to be written as rows; the second field is the row length. The last row may be shorter.
 #[derive(Debug)]
 pub(crate) struct RowsMut<'a, T = f32>(pub(crate) &'a mut [T], pub(crate) usize);
 
@@ -141,7 +141,7 @@ impl<T: Send> Parts for RowsMut<'_, T> {
     }
 }
 
-/// Which units these are.
+/// A range of units: a piece gets the numbers of its own.
 impl Parts for Range<usize> {
     fn cut(self, at: usize) -> (Self, Self) {
         // mutant: halves_lose_their_place
@@ -178,29 +178,29 @@ tuples!(A a, B b, C c, D d, E e, F f);
 thread_local! {
     /// Scratch memory of this thread that nobody is using.
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
-    /// How many pieces of it somebody is using.
+    /// How many pieces of this thread's scratch memory are in use.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The most that a piece of work asked for yet, in floats; then the most that one asked for which
-/// had some already. Deeper does not come up.
+/// The largest requests for scratch memory so far, in floats: first by work that held none, then by
+/// work that already held a piece. No work nests deeper.
 static LARGEST: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
 
-/// Scratch memory of whole operations that none is using.
+/// Scratch memory for whole operations that no operation is using now.
 static SHARED: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
 /// Lends one piece of work scratch memory of `len` floats, aligned to 64 bytes, its content
 /// unspecified. It is the thread's own and kept for the next piece.
 ///
-/// Which thread does which piece is chance, so a thread could meet its largest one late in a run.
-/// Every thread therefore asks for the largest that any has met, in [`warm`].
+/// Which thread does which piece is chance, so a thread could meet its largest piece late in a run.
+/// Therefore every thread allocates in [`warm`] the largest size that any thread has needed.
 pub(crate) fn scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let depth = DEPTH.get();
     let largest = &LARGEST[depth.min(1)];
     if largest.load(Ordering::Relaxed) < len {
         largest.fetch_max(len, Ordering::Relaxed);
     }
-    // What is given back last is lent first: the outermost gets the same piece every time.
+    // The piece returned last is lent first, so the outermost request gets the same one every time.
     let mut memory = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
     DEPTH.set(depth + 1);
     let result = lend(&mut memory, len, work);
@@ -209,10 +209,10 @@ pub(crate) fn scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     result
 }
 
-/// The same for a whole operation, whose pieces share it. It comes from one place for all threads,
-/// because any of them may be the one that drives a step.
+/// Lends scratch memory as [`scratch`] does, but to a whole operation, whose pieces share it. All
+/// threads draw from one list, because any of them may be the one that drives a step.
 pub(crate) fn op_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    // The list is whole whenever the lock is free, also after a panic.
+    // The list is consistent whenever the lock is free, even after a panic.
     let shared = || SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     let mut memory = shared().pop().unwrap_or_default();
     let result = lend(&mut memory, len, work);
@@ -229,7 +229,7 @@ fn lend<R>(memory: &mut Vec<f32>, len: usize, work: impl FnOnce(&mut [f32]) -> R
     work(&mut memory[first..first + len])
 }
 
-/// How much [`scratch`] a thread has had at once at most, in floats.
+/// The most [`scratch`] memory that a thread has held at once, in floats.
 pub(crate) fn largest_scratch() -> usize {
     LARGEST
         .iter()

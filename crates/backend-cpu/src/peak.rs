@@ -1,13 +1,14 @@
-//! What the machine can do at most, measured: multiply-adds a second, and bytes to and from memory.
+//! The machine's peak speeds, measured: multiply-adds per second, and bytes per second to and from
+//! memory.
 //!
-//! Speeds of operations mean something only as shares of these. They are taken in the same process as
-//! what is compared with them, because shared and throttled machines change by the minute.
+//! The speed of an operation means something only as a share of these. They are measured in the
+//! same process as the operations, because shared and throttled machines change by the minute.
 
 use crate::simd;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Rounds of which the fastest counts: whatever else runs on the machine only makes rounds slower.
+/// The fastest of this many rounds counts: other work on the machine only makes rounds slower.
 const ROUNDS: usize = 8;
 
 /// Independent sums a thread keeps in registers: more than latency times units on any x86 (4 · 2), and
@@ -17,9 +18,9 @@ const SUMS: usize = 12;
 /// Multiply-adds a sum takes part in during one round: some milliseconds.
 const STEPS: usize = 1 << 20;
 
-/// Floating-point operations a second in `f32` (a fused multiply-add counts as two) of so many threads
-/// that do nothing else, on values in registers: a ceiling for every operation. The instruction set is
-/// the backend's own, `LATIMER_SIMD` included.
+/// Floating-point operations per second in `f32` (a fused multiply-add counts as two) when
+/// `threads` threads do nothing else, on values in registers: a ceiling for every operation. It
+/// uses the instruction set that the backend uses, `LATIMER_SIMD` included.
 #[must_use]
 pub fn flops_per_s(threads: usize) -> f64 {
     let mut best = f64::INFINITY;
@@ -31,12 +32,13 @@ pub fn flops_per_s(threads: usize) -> f64 {
     (threads * 2 * SUMS * lanes() * STEPS) as f64 / best
 }
 
-/// How many bytes [`bytes_per_s`] goes through at least, all its rounds together.
+/// Bytes that [`bytes_per_s`] moves at least, over all its rounds.
 const MOVED: usize = 1 << 30;
 
-/// Bytes a second to and from buffers of `bytes` bytes on so many threads: the better of reading one, and
-/// of copying it to another, which counts the bytes read and the bytes written. Buffers that fit into a
-/// cache are answered from there, so they have to be as large as what they are compared with.
+/// Bytes per second that `threads` threads move to and from buffers of `bytes` bytes: the faster of
+/// reading one and copying it to another, where a copy counts the bytes read and the bytes written.
+/// Buffers that fit into a cache are read from there, so choose `bytes` as large as the data that
+/// the result is compared with.
 #[must_use]
 pub fn bytes_per_s(threads: usize, bytes: usize) -> f64 {
     let threads = threads.max(1);
@@ -62,7 +64,7 @@ pub fn bytes_per_s(threads: usize, bytes: usize) -> f64 {
     (bytes as f64 / read).max(2.0 * bytes as f64 / copied)
 }
 
-/// How long `work` takes on all of so many threads at once.
+/// Seconds until `work` has ended on all of `threads` threads, which start it together.
 fn seconds(threads: usize, work: impl Fn(usize) + Sync) -> f64 {
     let (start, work) = (Instant::now(), &work);
     std::thread::scope(|scope| {

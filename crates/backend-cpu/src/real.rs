@@ -1,5 +1,5 @@
-//! Floats as they are stored. All arithmetic is in `f32`: what is narrower is widened as it is
-//! loaded, which is exact, and rounded once as it is stored.
+//! Floats as they are stored. All arithmetic is in `f32`: narrower values are widened as they are
+//! loaded, which is exact, and rounded once as they are stored.
 
 use crate::parallel::scratch;
 use crate::simd::simd;
@@ -8,19 +8,20 @@ use latimer_tensor::Element;
 
 /// A float that operations load and store.
 pub(crate) trait Real: Element {
-    /// Its value.
+    /// The value as `f32`.
     fn load(self) -> f32;
 
-    /// The nearest of its kind; of two as near, the even one.
+    /// The nearest value of this type; the even one of two that are equally near.
     fn store(x: f32) -> Self;
 
-    /// Lets `work` read values.
+    /// Calls `work` with the values of `x`, widened if necessary.
     fn read<R>(x: &[Self], work: impl FnOnce(&[f32]) -> R) -> R;
 
-    /// Lets `work` write values that become `y`, whose old ones are not read.
+    /// Calls `work` with memory to write, whose content is then rounded into `y`. The old values of
+    /// `y` are not read.
     fn overwrite<R>(y: &mut [Self], work: impl FnOnce(&mut [f32]) -> R) -> R;
 
-    /// Lets `work` change values that become `y` again.
+    /// Calls `work` with the values of `y`, then rounds what it has made of them into `y`.
     fn update<R>(y: &mut [Self], work: impl FnOnce(&mut [f32]) -> R) -> R;
 }
 
@@ -65,7 +66,7 @@ impl Real for bf16 {
         // exponent is the next power of two, or infinity.
         // mutant: narrowing_cuts_off
         let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16;
-        // A NaN keeps its front, and a bit that says it is one.
+        // A NaN keeps its upper bits; one more bit is set so that it stays a NaN.
         let kept = if x.is_nan() {
             bits >> 16 | 0x40
         } else {

@@ -1,4 +1,4 @@
-//! Sums, means and maxima over rows or columns; where a row's maximum is; sums of squares.
+//! Sums, means and maxima over rows or columns; the place of a row's maximum; sums of squares.
 //!
 //! Over rows, the rows are cut into chunks (how many depends on the shape only), each chunk is
 //! summed from its first row to its last, and the partial sums are added in order.
@@ -50,7 +50,7 @@ simd! {
 
 simd! {
     fn row_max<E: Real>(x: &[E]) -> f32 {
-        // The maximum passes over NaN, this sum does not.
+        // The maximum ignores NaNs; this sum finds them.
         let poison = sum::<FMA, _>(x, |x| if x.is_nan() { x } else { 0.0 });
         if poison.is_nan() { poison } else { max::<FMA, _>(x) }
     }
@@ -122,9 +122,10 @@ pub(crate) fn reduce<X: Real, Y: Real>(op: &mut Reduce<'_>, par: Par) -> Result<
 }
 
 simd! {
-    /// The first place of the greatest value; that of the first NaN where there is one.
+    /// The place of the first NaN if the row has one, otherwise the first place of the greatest
+    /// value.
     fn place_of_max<E: Real>(row: &[E]) -> u32 {
-        // The maximum passes over NaN, this sum does not.
+        // The maximum ignores NaNs; this sum finds them.
         let poison = sum::<FMA, _>(row, |x| if x.is_nan() { x } else { 0.0 });
         // mutant: arg_max_passes_over_nan
         let place = if poison.is_nan() {

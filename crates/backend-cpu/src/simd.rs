@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What the processor can do, from least to most.
+/// The vector instructions that the processor has, from least to most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Level {
@@ -24,17 +24,17 @@ pub(crate) enum Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Dots {
-    /// As products of `f32`.
+    /// Operands are widened, and products are those of `f32`.
     Widened = 1,
-    /// Two terms an instruction and lane (AVX512_BF16).
+    /// Each instruction adds two terms per lane (AVX512_BF16).
     Pairs = 2,
     /// Tiles of 16 by 16 sums (AMX).
     Tiles = 3,
 }
 
-/// 0 until the first question.
+/// The [`Level`] of this processor, once it is known; 0 before.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
-/// The same of [`Dots`].
+/// The [`Dots`] of this processor, once they are known; 0 before.
 static DOTS: AtomicU8 = AtomicU8::new(0);
 
 /// The level of this processor; a load after the first call.
@@ -93,8 +93,9 @@ fn best_dots(most: Dots) -> Dots {
     }
 }
 
-/// Whether two terms by `vdpbf16ps` take less than two multiply-adds of `f32`. AMD's processors begin as many
-/// of either in a cycle; Intel's begin one in two cycles, and two multiply-adds in each.
+/// Whether one `vdpbf16ps`, which adds two terms, takes less time than two multiply-adds of `f32`.
+/// AMD's processors start equally many of both per cycle; Intel's start one `vdpbf16ps` every two
+/// cycles but two multiply-adds in each cycle.
 #[cfg(target_arch = "x86_64")]
 fn pairs_are_fast() -> bool {
     let intel = u32::from_le_bytes(*b"Genu");
@@ -106,9 +107,9 @@ fn best_dots(_most: Dots) -> Dots {
     Dots::Widened
 }
 
-/// Asks for the memory that lies `ahead` elements behind these, for the second cache. Only advice: the
-/// place may be anywhere. Processors ask by themselves for what follows, but not far enough to
-/// keep memory busy.
+/// Prefetches into the second-level cache the memory `ahead` elements after the start of `these`,
+/// as many bytes as `these` has. It is only a hint, so the address may lie outside any allocation.
+/// Processors prefetch by themselves, but not far enough ahead to keep memory busy.
 #[inline(always)]
 pub(crate) fn soon<T>(these: &[T], ahead: usize) {
     const LINE: usize = 64;
@@ -117,7 +118,7 @@ pub(crate) fn soon<T>(these: &[T], ahead: usize) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         let at = these.as_ptr().wrapping_add(ahead).wrapping_byte_add(at);
         #[allow(unsafe_code, reason = "the instruction takes a pointer")]
-        // SAFETY: nothing is read; an address that is nobody's is passed over.
+        // SAFETY: a prefetch reads nothing and ignores invalid addresses.
         unsafe {
             _mm_prefetch::<_MM_HINT_T1>(at.cast());
         }
@@ -126,8 +127,8 @@ pub(crate) fn soon<T>(these: &[T], ahead: usize) {
     let _ = (these, ahead);
 }
 
-/// Set to a name of [`NAMES`], no higher level is used, and pairs also where they are slow: so tests reach the code
-/// of other machines.
+/// This environment variable, set to a name of [`NAMES`], caps the instruction sets that are used,
+/// and allows [`Dots::Pairs`] even where they are slow: tests reach the code of other machines.
 const VARIABLE: &str = "LATIMER_SIMD";
 
 const NAMES: [(&str, Level, Dots); 5] = [
@@ -138,7 +139,8 @@ const NAMES: [(&str, Level, Dots); 5] = [
     ("amx", Level::Avx512, Dots::Tiles),
 ];
 
-/// The highest level that `LATIMER_SIMD` allows, if it is set; a sentence if it says nothing known.
+/// The highest level that `LATIMER_SIMD` allows, if it is set; an error message if its value is not
+/// one of [`NAMES`].
 pub(crate) fn most_asked() -> Result<Option<(Level, Dots)>, String> {
     std::env::var_os(VARIABLE)
         .map(|asked| named(&asked))

@@ -6,13 +6,14 @@
 //! part of a millisecond; handing a piece over then costs a few movements of a cache line.
 //!
 //! Every thread has a share of a call's pieces, the same ones in every call of that size, so that rows
-//! stay in the caches of one core from operation to operation. Who is done helps the others from the
-//! ends of their shares; the caller does whatever nobody has begun. Nothing waits for a thread that the
-//! system does not run, unless it is in the middle of a piece.
+//! stay in the caches of one core from operation to operation. A thread that is done takes pieces
+//! from the ends of the others' shares, so the caller also does what no other thread has begun.
+//! Nothing waits for a thread that the system does not run, unless that thread is in the middle of
+//! a piece.
 //!
 //! Life of a piece: the caller writes the job, then the shares, then counts the call. A thread owns a
-//! piece from the moment it has taken it out of a share, and a call cannot end before all its pieces
-//! have: so what is read after taking a piece, the job, is that piece's.
+//! piece from the moment it has taken it out of a share, and a call cannot end before all its
+//! pieces have ended: so the job that a thread reads after taking a piece is that piece's job.
 
 #![expect(
     unsafe_code,
@@ -26,21 +27,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How often a thread looks for the next call before it sleeps: 0.2 to 1 ms, by processor.
+/// A thread polls this often for the next call before it sleeps: 0.2 to 1 ms, by processor.
 const LOOKS: u32 = if cfg!(miri) { 20 } else { 20_000 };
-/// From so many looks on, some 50 µs, the core is offered to whoever else wants it: sooner, a thread
-/// would lose it to a busy machine's other work for milliseconds.
+/// After this many polls, some 50 µs, a waiting thread starts to yield its core. Yielding sooner
+/// would lose the core to other work on a busy machine, for milliseconds.
 const LOOKS_ALONE: u32 = if cfg!(miri) { 0 } else { 2_000 };
-/// How often between offers.
+/// Polls from one yield to the next.
 const LOOKS_PER_OFFER: u32 = if cfg!(miri) { 1 } else { 128 };
 
-/// What pieces are done with, by their number.
+/// The function of a call: it does the piece whose number it is given.
 type Work<'a> = &'a (dyn Fn(usize) + Sync);
 
 thread_local! {
     /// The team that this thread drives.
     static DRIVEN: RefCell<Option<Arc<Board>>> = const { RefCell::new(None) };
-    /// Whether it is in a call.
+    /// Whether this thread is in a call.
     static CALLING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -48,7 +49,7 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Team {
     board: Arc<Board>,
-    /// The other threads. They end when it is dropped and they have left [`Board::serve`].
+    /// The other threads. They end when this pool is dropped and they have left [`Board::serve`].
     _pool: rayon::ThreadPool,
 }
 
@@ -76,7 +77,8 @@ impl Team {
         })
     }
 
-    /// Does `work` with this team at hand, or without where another thread has it.
+    /// Runs `work` on the calling thread, with this team for its calls; without, if another thread
+    /// drives the team.
     pub(crate) fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         if self.is_here() {
             self.warm_all();
@@ -85,7 +87,7 @@ impl Team {
         let Ok(_driver) = self.board.driver.try_lock() else {
             return work();
         };
-        /// Gives back what was driven before, also on the way out of a panic.
+        /// Restores on drop, and so after a panic too, the team that this thread drove before.
         struct Before(Option<Arc<Board>>);
         impl Drop for Before {
             fn drop(&mut self) {
@@ -97,8 +99,8 @@ impl Team {
         work()
     }
 
-    /// Gives every thread scratch memory as large as any has needed: else one would meet its largest
-    /// piece, and ask the system for memory, late in a run.
+    /// Gives every thread as much scratch memory as any thread has needed. Otherwise a thread could
+    /// meet its largest piece late in a run, and allocate then.
     fn warm_all(&self) {
         if CALLING.get() {
             return;
@@ -111,7 +113,7 @@ impl Team {
         let here = AtomicUsize::new(0);
         call(threads, &|_| {
             warm();
-            // Whoever waits here does not take another's piece.
+            // A thread that waits here cannot take a second piece.
             here.fetch_add(1, Ordering::Relaxed);
             let mut looks = 0;
             while here.load(Ordering::Relaxed) < threads {
@@ -128,7 +130,8 @@ impl Drop for Team {
     }
 }
 
-/// Calls `work` with every number below `pieces`, on all threads of the team at hand.
+/// Calls `work` with every number below `pieces`, on all threads of the team that this thread
+/// drives; on this thread alone if it drives none or is already in a call.
 ///
 /// # Panics
 /// When `work` does, after all pieces have ended.
@@ -145,14 +148,14 @@ pub(crate) fn call(pieces: usize, work: Work<'_>) {
     }
 }
 
-/// On cache lines of its own (they are fetched in pairs).
+/// Puts a value on a pair of cache lines of its own: processors fetch lines in pairs.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// What the threads of a team see.
+/// The state that the threads of a team share.
 struct Board {
-    /// The work of the call under way; who has taken a piece may read it.
+    /// The work of the current call. A thread may read it once it has taken a piece.
     job: UnsafeCell<Work<'static>>,
     /// Counts the calls.
     calls: Apart<AtomicUsize>,
@@ -172,8 +175,8 @@ struct Board {
     wake: Condvar,
 }
 
-// SAFETY: all fields but `job` are shareable; that one is written by the driver while no piece is
-// open, and read by who has taken a piece.
+// SAFETY: all fields but `job` are shareable. The driver writes `job` while no piece is open, and a
+// thread reads it only after it has taken a piece.
 unsafe impl Sync for Board {}
 // SAFETY: `job` is a reference to something that may be shared.
 unsafe impl Send for Board {}
@@ -214,7 +217,7 @@ impl Board {
         let threads = self.shares.len();
         for (i, share) in self.shares.iter().enumerate() {
             let [first, end] = [i, i + 1].map(|i| (pieces * i / threads) as u32);
-            // Releases the job and the count of pieces to whoever takes one.
+            // Releases the job and the count of pieces to the threads that take one.
             share.0.store(pack(first, end), Ordering::Release);
         }
         self.announce();
@@ -228,8 +231,8 @@ impl Board {
 
     /// Tells the other threads that something has changed.
     fn announce(&self) {
-        // With the same order in `rest`, either this thread sees that one sleeps, or that one sees
-        // the new count.
+        // `rest` also uses `SeqCst`, so either this thread sees that another sleeps, or the other
+        // one sees the new count.
         self.calls.0.fetch_add(1, Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) > 0 {
             drop(lock(&self.sleep));
@@ -237,7 +240,7 @@ impl Board {
         }
     }
 
-    /// The life of a thread other than the driver.
+    /// The loop of every thread but the driver: waits for calls and helps with their pieces.
     fn serve(&self, me: usize) {
         let mut seen = 0;
         loop {
@@ -257,7 +260,7 @@ impl Board {
         }
     }
 
-    /// Sleeps until the count of calls is another one.
+    /// Sleeps until the count of calls is no longer `seen`.
     fn rest(&self, seen: usize) {
         let mut guard = lock(&self.sleep);
         self.asleep.fetch_add(1, Ordering::SeqCst);
@@ -289,7 +292,8 @@ impl Board {
     }
 }
 
-/// Panics end elsewhere, so what a lock guards is whole.
+/// Locks a mutex, poisoned or not: panics of pieces are caught outside locks, so its content is
+/// valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -331,7 +335,7 @@ fn take(share: &AtomicU64, from_front: bool) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// How often each of so many pieces is done in one call.
+    /// Calls with `pieces` pieces and counts how often each is done.
     fn counts(pieces: usize) -> Vec<usize> {
         let counts: Vec<_> = (0..pieces).map(|_| AtomicUsize::new(0)).collect();
         call(pieces, &|i| {

@@ -1,5 +1,5 @@
-//! What the shared conformance suite does not draw: sizes that cross several tiles and threads,
-//! and this backend's own promises.
+//! Cases that the shared conformance suite does not draw: sizes that cross several tiles and
+//! threads, and this backend's own promises.
 
 use latimer_backend_cpu::Cpu;
 use latimer_tensor::op::{AddLayerNorm, Attention, AttentionBackward, LayerNorm, Matmul};
@@ -13,7 +13,7 @@ fn cpu(threads: usize) -> Device {
     Device::new(Cpu::new(threads).expect("threads can be started"))
 }
 
-/// Uniform in -1..1, the same every time.
+/// A tensor of noise, uniform in -1..1 and determined by `seed`.
 fn noise(device: &Device, shape: &[usize], seed: u64) -> Result<Tensor> {
     let mut stream = latimer_tensor::philox::Stream::new(seed, 0, 0);
     let n = shape.iter().product();
@@ -150,7 +150,7 @@ fn attention_across_tiles_has_the_meaning_and_the_same_bits() {
         ([1, 130, 2, 8], false, 0.0),
         ([1, 97, 2, 20], true, 0.3),
         ([3, 16, 2, 16], true, 0.0),
-        // Heads of such length are copied side by side.
+        // Heads this long are first copied into adjacent rows.
         ([2, 530, 1, 16], true, 0.0),
         ([1, 513, 2, 20], false, 0.2),
     ] {

@@ -1,5 +1,5 @@
-//! What the shared suite does not draw of `bf16`: products longer than is packed at a time, the
-//! same bits on any number of threads, and that nothing falls back.
+//! Tests of `bf16` that the shared suite does not draw: products longer than what is packed at a
+//! time, the same bits on any number of threads, and no operation that falls back.
 
 use latimer_backend_cpu::Cpu;
 use latimer_conformance::Support;
@@ -10,7 +10,7 @@ fn cpu(threads: usize) -> Device {
     Device::new(Cpu::new(threads).expect("threads can be started"))
 }
 
-/// Uniform in -1..1 and rounded to `dtype`, the same every time.
+/// A tensor of noise, uniform in -1..1, determined by `seed` and rounded to `dtype`.
 fn noise(device: &Device, shape: &[usize], seed: u64, dtype: DType) -> Result<Tensor> {
     let mut stream = latimer_tensor::philox::Stream::new(seed, 0, 0);
     let n = shape.iter().product();
@@ -32,7 +32,7 @@ struct Product {
     y: DType,
 }
 
-/// The product, then its values and magnitudes by its meaning.
+/// Returns the product, and its values and magnitudes by the operation's meaning.
 fn run(device: &Device, p: Product) -> Result<[Vec<f64>; 3]> {
     let Product { m, n, k, .. } = p;
     let a = noise(

@@ -24,11 +24,12 @@ fn subject() -> Subject {
     }
 }
 
-/// Holds cases to all that the suite asks, in a memory each and in one.
+/// Runs the suite's checks on these cases, with operands in memories of their own and in one
+/// memory.
 fn hold(cases: impl IntoIterator<Item = Attributes>) {
     for (i, attributes) in cases.into_iter().enumerate() {
         let layouts = [Layout::Apart { lead: 1 }, Layout::Slab { lead: 3 }];
-        // Interpreted, one of them each.
+        // Under Miri, check only one of them per case.
         let some = if cfg!(miri) {
             &layouts[i % 2..][..1]
         } else {
@@ -66,7 +67,7 @@ fn shapes() -> [Shape; 4] {
         [0].into(),
         [1].into(),
         [3, 17].into(),
-        // Two and more of what threads are handed at once.
+        // 645 elements: more than two of the units of 256 that a thread is handed at once.
         [5, 129].into(),
     ]
 }
@@ -296,7 +297,7 @@ fn decoding() {
     }
 }
 
-/// What is not finite goes through other loops.
+/// Values that are not finite go through other loops.
 #[test]
 fn attention_of_infinities() {
     for op in [Attributes::Attention, Attributes::AttentionBackward] {
@@ -328,7 +329,7 @@ fn attention_of_infinities() {
 
 #[test]
 fn operations_are_all_here() {
-    // Above: all but `custom`, which the device runs itself.
+    // The tests above cover every operation but `custom`, which the device runs itself.
     assert_eq!(
         Op::NAMES.len(),
         28,

@@ -110,6 +110,8 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Handl
     Ok(Handled::Done)
 }
 
+/// Computes a head's gradients: in tiles, and by plain loops if something is not finite.
+///
 /// # Safety
 /// The head's rows lie in their buffers; nobody writes the operands, and nobody else touches this
 /// head's gradients.
@@ -127,10 +129,10 @@ pub(super) unsafe fn head_backward(head: &HeadBackward<'_>, drops: Option<&Drops
     }
 }
 
-/// Whether all gradients are finite.
+/// Computes the head's gradients in tiles; returns whether all of them are finite.
 ///
 /// # Safety
-/// As [`head_backward`].
+/// Same contract as [`head_backward`].
 unsafe fn tiles_backward(head: &HeadBackward<'_>, drops: Option<&Drops>) -> bool {
     let (t, d) = (head.seq_len, head.d);
     let wide = QUERIES * KEYS;

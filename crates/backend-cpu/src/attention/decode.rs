@@ -88,7 +88,7 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Handled> 
     Ok(Handled::Done)
 }
 
-/// One query over adjacent keys and values.
+/// Attention of one query over adjacent keys and values.
 pub(super) fn stream<E: Real>(q: &[f32], k: &[E], v: &[E], scale: f32, y: &mut [f32]) {
     if q.is_empty() {
         return;

@@ -107,7 +107,7 @@ pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Handled> {
     Ok(Handled::Done)
 }
 
-/// Queries `top .. top + queries` of a head.
+/// Computes `y` and `lse` for queries `top .. top + queries` of a head.
 ///
 /// # Safety
 /// The head's rows lie in their buffers; nobody writes `q`, `k`, `v`, and nobody else touches these
@@ -134,10 +134,10 @@ pub(super) unsafe fn block_forward(
     }
 }
 
-/// Whether all of `y` is finite.
+/// Computes a block of queries in tiles; returns whether all of its `y` is finite.
 ///
 /// # Safety
-/// As [`block_forward`].
+/// Same contract as [`block_forward`].
 unsafe fn tiles_forward(
     head: &Head,
     top: usize,
@@ -236,7 +236,7 @@ unsafe fn tiles_forward(
 }
 
 simd! {
-    /// One over the sums, and the logarithms of the sums of exponentials.
+    /// Writes one over each sum, and the logarithm of each sum of exponentials.
     fn finish(
         total: &[f32; QUERIES],
         most: &[f32; QUERIES],
@@ -250,8 +250,8 @@ simd! {
     }
 }
 
-/// Scores to weights: subtracts the greatest so far and exponentiates; the greatest and the sum so
-/// far are updated. Returns by how much what was summed before must shrink.
+/// Turns scores into weights: updates the greatest score so far, subtracts it, exponentiates, and
+/// updates the sum so far. Returns the factors by which earlier sums must shrink.
 fn running_softmax(
     tile: &mut [f32],
     lanes: usize,

@@ -35,7 +35,7 @@ use latimer_tensor::{Result, View};
 /// Queries of a block: two vectors of 16 lanes.
 const QUERIES: usize = 32;
 
-/// Lanes for so many queries of a block.
+/// Lanes that a block of `queries` queries takes: one vector or two.
 fn lanes(queries: usize) -> usize {
     if queries <= QUERIES / 2 {
         QUERIES / 2
@@ -44,20 +44,20 @@ fn lanes(queries: usize) -> usize {
     }
 }
 
-/// Rows of one head in a buffer that holds others, too: row `i` begins at `start + i·row`.
+/// Rows of one head, in a buffer that also holds other heads: row `i` begins at `start + i·row`.
 #[derive(Clone, Copy, Debug)]
 struct Lines {
     start: *mut f32,
     row: usize,
 }
 
-// SAFETY: a window's address; whoever reads or writes through it says why that is sound.
+// SAFETY: this is only an address; each read or write through it says why it is sound.
 unsafe impl Send for Lines {}
 // SAFETY: as above.
 unsafe impl Sync for Lines {}
 
 impl Lines {
-    /// For reading.
+    /// Rows that begin at element `first` of a slice, `row` elements apart; for reading only.
     fn of(slice: &[f32], first: usize, row: usize) -> Self {
         let start = slice.as_ptr().cast_mut().wrapping_add(first);
         Self { start, row }
@@ -74,7 +74,7 @@ impl Lines {
     /// Row `i`.
     ///
     /// # Safety
-    /// It lies in its buffer with `len` elements, and nobody writes it meanwhile.
+    /// The row's `len` elements lie in its buffer, and nobody writes them during `'a`.
     unsafe fn get<'a>(self, i: usize, len: usize) -> &'a [f32] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts(self.from(i).start, len) }
@@ -83,18 +83,20 @@ impl Lines {
     /// Row `i`, to be written.
     ///
     /// # Safety
-    /// It lies in a buffer made for writing with `len` elements, and nobody else touches it.
+    /// The row's `len` elements lie in a buffer that may be written, and nobody else touches them
+    /// during `'a`.
     unsafe fn get_mut<'a>(self, i: usize, len: usize) -> &'a mut [f32] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.from(i).start, len) }
     }
 }
 
-/// Copies rows of `d` elements so that they lie side by side. Rows that are a few KiB apart share few
-/// sets of the nearest cache and drive each other out, so what is met again and again is copied.
+/// Copies rows of `d` elements into `to`, one directly after the other. Rows that are a few KiB
+/// apart compete for few sets of the nearest cache, so rows that are read again and again are
+/// copied first.
 ///
 /// # Safety
-/// These rows, as many as `to` has room for, may be read, and `to` is none of them.
+/// The rows, as many as `to` has room for, may be read, and `to` overlaps none of them.
 unsafe fn gather(from: Lines, d: usize, to: &mut [f32]) -> Lines {
     for (i, to) in to.chunks_exact_mut(d).enumerate() {
         // SAFETY: the caller's promise.
@@ -106,10 +108,10 @@ unsafe fn gather(from: Lines, d: usize, to: &mut [f32]) -> Lines {
     }
 }
 
-/// Copies rows of `d` elements that lie side by side to where they belong.
+/// Copies adjacent rows of `d` elements back to their places in `to`: the reverse of [`gather`].
 ///
 /// # Safety
-/// These rows of `to`, as many as `from` has, are the caller's to write.
+/// The caller may write as many rows of `to` as `from` has, and nobody else touches them.
 unsafe fn scatter(from: &[f32], d: usize, to: Lines) {
     for (i, from) in from.chunks_exact(d).enumerate() {
         // SAFETY: the caller's promise.
@@ -117,8 +119,9 @@ unsafe fn scatter(from: &[f32], d: usize, to: Lines) {
     }
 }
 
-/// Whether keys meet so many blocks of queries that [`gather`] pays. On AVX-512 it is a third more speed
-/// at 1024 positions and a loss at 256, on AVX2 a fifth more forward at 64, and nothing backward there.
+/// Whether keys are read by enough blocks of queries for [`gather`] to pay. On AVX-512 it gains a
+/// third in speed at 1024 positions and loses at 256; on AVX2, at 64, it gains a fifth in the
+/// forward pass and nothing in the backward pass.
 fn gathers(seq_len: usize, d: usize) -> bool {
     let from = match level() {
         Level::Avx512 => 512,
@@ -159,7 +162,7 @@ impl Drops {
         }))
     }
 
-    /// Factors of the weights of query `i` of a head for the keys from `first` on.
+    /// Writes into `y` the dropout factors of query `i`'s weights, for the keys from `first` on.
     fn row(&self, b: usize, h: usize, i: usize, first: usize, y: &mut [f32]) {
         let head = (self.first_row + b as u64) * self.n_head as u64 + h as u64;
         let t = self.seq_len as u64;
@@ -167,8 +170,9 @@ impl Drops {
             .factors((head * t + i as u64) * t + first as u64, y);
     }
 
-    /// Factors of a tile: keys from `first` on down, queries from `top` on across. `y` is
-    /// `[keys, lanes]`, `line` has room for a row of keys.
+    /// Writes the dropout factors of a tile into `y`, `[keys, lanes]`: keys from `first` on go
+    /// down, queries from `top` on go across. `line` has room for one query's factors of all these
+    /// keys.
     fn tile(&self, at: Tile, y: &mut [f32], line: &mut [f32]) {
         y.fill(0.0);
         for i in 0..at.queries {
@@ -180,7 +184,7 @@ impl Drops {
     }
 }
 
-/// Which tile of a head this is.
+/// The place of a tile: its row `b`, its head `h`, and its queries and keys.
 #[derive(Clone, Copy, Debug)]
 struct Tile {
     b: usize,
@@ -225,7 +229,7 @@ unsafe fn pack(
     };
 }
 
-/// One vector of the widest machine.
+/// Floats in the widest vector of any supported processor.
 const VECTOR: usize = 16;
 
 /// Collects `0·x`, which is NaN where `x` is not finite.
@@ -254,7 +258,7 @@ impl Poison {
 }
 
 simd! {
-    /// Whether so many rows of `d` elements are finite.
+    /// Whether the first `rows` rows, of `d` elements each, are finite.
     ///
     /// # Safety
     /// These rows may be read.
@@ -269,10 +273,10 @@ simd! {
 }
 
 simd! {
-    /// Multiplies row `i` by `factors[i]`; whether all results are finite.
+    /// Multiplies row `i` by `factors[i]`; returns whether all results are finite.
     ///
     /// # Safety
-    /// The first rows, as many as factors, are the caller's to write.
+    /// The caller may write the first `factors.len()` rows, and nobody else touches them.
     unsafe fn scale_rows(lines: Lines, d: usize, factors: &[f32]) -> bool {
         let mut poison = Poison::NONE;
         for (i, &factor) in factors.iter().enumerate() {

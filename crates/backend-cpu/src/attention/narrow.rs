@@ -13,7 +13,7 @@ use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode};
 use latimer_tensor::{Handled, Result};
 use std::ops::Range;
 
-/// Rows of one head in a buffer that holds others, too.
+/// Rows of one head, in a buffer that also holds other heads.
 #[derive(Clone, Copy, Debug)]
 struct Narrow {
     buffer: Shared<bf16>,
@@ -24,10 +24,10 @@ struct Narrow {
 }
 
 impl Narrow {
-    /// Rows `0 .. x.len() / d`, adjacent and wide.
+    /// Widens rows `0 .. x.len() / d` into `x`, one directly after the other, and returns them.
     ///
     /// # Safety
-    /// They lie in the buffer, and nobody writes them meanwhile.
+    /// The rows lie in the buffer, and nobody writes them during the call.
     unsafe fn widened(self, x: &mut [f32]) -> Lines {
         for (i, x) in x.chunks_exact_mut(self.d).enumerate() {
             // SAFETY: the caller's promise.
@@ -36,10 +36,10 @@ impl Narrow {
         flat(x, self.d)
     }
 
-    /// Rounds adjacent rows into these.
+    /// Rounds the adjacent rows of `x` into these rows.
     ///
     /// # Safety
-    /// They lie in the buffer, which is made for writing, and nobody else touches them.
+    /// These rows lie in the buffer, which may be written, and nobody else touches them.
     unsafe fn round(self, x: &[f32]) {
         for (i, x) in x.chunks_exact(self.d).enumerate() {
             // SAFETY: the caller's promise.
@@ -50,17 +50,17 @@ impl Narrow {
     /// `len` elements from the beginning of row `i` on.
     ///
     /// # Safety
-    /// As [`Narrow::widened`].
+    /// Same contract as [`Narrow::widened`].
     unsafe fn get<'a>(self, i: usize, len: usize) -> &'a [bf16] {
         let start = self.buffer.get().wrapping_add(self.first + i * self.row);
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts(start, len) }
     }
 
-    /// The same, to be written.
+    /// `len` elements from the beginning of row `i` on, to be written.
     ///
     /// # Safety
-    /// As [`Narrow::round`].
+    /// Same contract as [`Narrow::round`].
     unsafe fn get_mut<'a>(self, i: usize, len: usize) -> &'a mut [bf16] {
         let start = self.buffer.get().wrapping_add(self.first + i * self.row);
         // SAFETY: the caller's promise.
@@ -68,7 +68,7 @@ impl Narrow {
     }
 }
 
-/// Adjacent rows.
+/// The slice `x` as adjacent rows of `d` elements.
 fn flat(x: &mut [f32], d: usize) -> Lines {
     Lines {
         start: x.as_mut_ptr(),
@@ -76,7 +76,7 @@ fn flat(x: &mut [f32], d: usize) -> Lines {
     }
 }
 
-/// Where heads are in `[B, T, 3C]` and `[B, T, C]`.
+/// Finds a head's rows in buffers of shape `[B, T, 3C]` and `[B, T, C]`.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     t: usize,
@@ -85,7 +85,7 @@ struct Places {
 }
 
 impl Places {
-    /// Queries, keys or values (0, 1, 2) of head `h` of row `b`.
+    /// In `[B, T, 3C]`, the queries, keys or values (`which`: 0, 1, 2) of head `h` of row `b`.
     fn joint(self, buffer: Shared<bf16>, [b, h]: [usize; 2], which: usize) -> Narrow {
         let c = self.n_head * self.d;
         Narrow {
@@ -96,7 +96,7 @@ impl Places {
         }
     }
 
-    /// The same of an output.
+    /// In `[B, T, C]` (an output or its gradient), the rows of head `h` of row `b`.
     fn single(self, buffer: Shared<bf16>, [b, h]: [usize; 2]) -> Narrow {
         let c = self.n_head * self.d;
         Narrow {

@@ -7,10 +7,10 @@ use super::{Drops, dot};
 use crate::math::exp;
 use crate::parallel::scratch;
 
-/// Query `i`: `y` and `lse`.
+/// Computes row `i` of `y` and the `lse` of query `i`.
 ///
 /// # Safety
-/// As for a block of queries.
+/// Same contract as [`super::forward::block_forward`], for this query alone.
 pub(super) unsafe fn forward(head: &Head, i: usize, drops: Option<&Drops>, lse: &mut f32) {
     let (d, keys) = (head.d, head.reach(i));
     // SAFETY: rows of this head, by the caller's promise; row i of y is its own.
@@ -44,10 +44,10 @@ pub(super) unsafe fn forward(head: &Head, i: usize, drops: Option<&Drops>, lse: 
     });
 }
 
-/// The whole head: `dq`, `dk`, `dv`.
+/// Computes `dq`, `dk` and `dv` of the whole head.
 ///
 /// # Safety
-/// As for the tiled version.
+/// Same contract as [`super::backward::head_backward`].
 pub(super) unsafe fn backward(head: &HeadBackward, drops: Option<&Drops>) {
     let (d, t) = (head.d, head.seq_len);
     for i in 0..t {

@@ -42,7 +42,7 @@ pub(super) fn derivative<E: Real>(x: &[E], dy: &[E], dx: &mut [E]) {
     dx_tail.copy_from_slice(&dx[..dx_tail.len()]);
 }
 
-/// The end of a slice, and zeros.
+/// The last elements of a slice, padded with zeros.
 fn padded<E: Real>(tail: &[E]) -> [E; LANES] {
     std::array::from_fn(|i| tail.get(i).copied().unwrap_or(E::store(0.0)))
 }
@@ -70,7 +70,7 @@ fn store<E: Real>(y: __m512) -> [E; LANES] {
     floats.map(E::store)
 }
 
-/// `e`, `1/(1 + e)`, and where `z` is above 0.
+/// `e`, `1/(1 + e)`, and a mask of the lanes where `z` is above 0.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
 fn parts(x: __m512) -> (__m512, __m512, __mmask16) {

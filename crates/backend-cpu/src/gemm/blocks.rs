@@ -25,14 +25,14 @@ const PACK: usize = 1 << 22;
 /// Elements of a packed block of the left operand.
 const BLOCK: usize = pairs::SIDE * TERMS;
 
-/// A part of the product, whose operands lie ready.
+/// A part of the product, with its operands packed or usable as they are.
 struct Part<'a> {
     gemm: &'a Gemm<'a, bf16>,
     dots: Dots,
     rows: Range<usize>,
     columns: Range<usize>,
     terms: Range<usize>,
-    /// The packed rows, and the first of them; those before lie in the operand as they are needed.
+    /// The packed rows, and the number of the first. Earlier rows are read from the operand itself.
     left: &'a [bf16],
     packed_from: usize,
     /// Panels.
@@ -59,7 +59,7 @@ pub(super) fn run<Y: Real>(gemm: &Gemm<'_, bf16>, dots: Dots, y: &mut [Y], par: 
     let side = |most: usize| (PACK / depth.max(1) / SIDE * SIDE).min(most.next_multiple_of(SIDE));
     let (tall, wide) = (side(m), side(n));
     let y = Shared::new(y);
-    // Rows that the instructions can read where they lie.
+    // The number of rows that the instructions can read without packing.
     let whole = if gemm.trans_a || k % TERMS > 0 {
         0
     } else {
@@ -116,7 +116,8 @@ impl Gemm<'_, bf16> {
         let ns = count * wide / 8;
         par.split(count, ns, parts, &|(which, packed): (Range<usize>, _)| {
             for (i, packed) in which.zip(packed.0.chunks_exact_mut(wide)) {
-                // Both halves of 32 rows at each step: they share cache lines where rows are terms.
+                // Pack both halves of 32 rows at each step: if rows are terms, they share cache
+                // lines.
                 for at in 0..2 * steps {
                     let (step, half) = (at / 2, at % 2);
                     let packed = &mut packed[(half * steps + step) * BLOCK..][..BLOCK];

@@ -1,7 +1,7 @@
 //! The innermost product of `bf16`: 32 by 32 sums of packed operands, in `f32`.
 //!
 //! Every sum is one chain over the terms, two at a time, whatever block it falls into, so how an
-//! output is cut does not change a bit. Subnormal numbers count as 0, as the instructions have it.
+//! output is cut does not change a bit. The instructions treat subnormal numbers as 0.
 
 #![expect(
     unsafe_code,
@@ -90,8 +90,10 @@ static SHAPES: Shapes = {
 pub(super) struct Tiles(());
 
 impl Tiles {
+    /// Sets up the tiles.
+    ///
     /// # Safety
-    /// [`tiles_are_there`].
+    /// [`tiles_are_there`] must have returned true.
     pub(super) unsafe fn new() -> Self {
         // SAFETY: the instruction is there; it reads 64 bytes.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, readonly)) };
@@ -153,18 +155,19 @@ impl Tiles {
 
 impl Drop for Tiles {
     fn drop(&mut self) {
-        // SAFETY: `new` promised the instruction. Tiles in use would cost every switch of threads.
+        // SAFETY: `new` required the instruction. Unreleased tiles would slow every thread switch.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }
 
-/// Rows of a block whose sums stay in registers: with two vectors of columns, 16 of 32.
+/// Rows whose sums are kept in registers at a time: with two vectors of columns, 16 of 32
+/// registers.
 const ROWS: usize = 8;
 
-/// [`Tiles::block`], by vectors.
+/// Computes what [`Tiles::block`] computes, with AVX512_BF16 vectors instead of tiles.
 ///
 /// # Safety
-/// As there; the processor has AVX512_BF16.
+/// Same contract as [`Tiles::block`]. The CPU must support AVX512_BF16.
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(super) unsafe fn pairs_block(a: Left, b: *const bf16, steps: usize, sums: &mut Sums) {
     for top in (0..SIDE).step_by(ROWS) {

@@ -14,8 +14,9 @@
     reason = "pointers into operands that interleave with others'"
 )]
 
-/// The products of a module that has `tile::<ROWS, VECTORS, FULL, ADJACENT>`, `LANES`, `PANEL`, `TILE_ROWS`
-/// and `NARROW_ROWS`: for these features, by tiles of these heights.
+/// Defines `product` and `packed_product` in a module that has `tile::<ROWS, VECTORS, FULL,
+/// ADJACENT>`, `LANES`, `PANEL`, `TILE_ROWS` and `NARROW_ROWS`, compiled for the given features and
+/// tile heights.
 #[cfg(target_arch = "x86_64")]
 macro_rules! by_tiles { (
     $features:literal,
@@ -23,7 +24,7 @@ macro_rules! by_tiles { (
     one vector wide: $($narrow:literal)*,
 ) => {
     /// # Safety
-    /// As [`super::product`].
+    /// Same contract as [`super::product`].
     #[target_feature(enable = $features)]
     pub(super) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
         let most = |width| if width > LANES { TILE_ROWS } else { NARROW_ROWS };
@@ -34,7 +35,7 @@ macro_rules! by_tiles { (
     }
 
     /// # Safety
-    /// As [`super::packed_product`].
+    /// Same contract as [`super::packed_product`].
     #[target_feature(enable = $features)]
     pub(super) unsafe fn packed_product(
         p: Product,
@@ -50,7 +51,7 @@ macro_rules! by_tiles { (
     }
 
     /// # Safety
-    /// As [`super::product`], for at most [`PANEL`] columns and the height of one tile.
+    /// Same contract as [`super::product`], for at most [`PANEL`] columns and one tile's rows.
     #[target_feature(enable = $features)]
     unsafe fn tile_of_height(p: Product, a: Left, b: Right, c: Output) {
         match (p.n > LANES, p.m, p.n % LANES == 0, a.row) {
@@ -84,8 +85,8 @@ mod avx512;
 
 use crate::simd::{Level, level};
 
-/// Whether there are tiles of our own. Elsewhere [`whole_product`] is the one to call for what is not
-/// small: it packs both operands, each time.
+/// Whether this processor has tile kernels of our own. Without them, call [`whole_product`] for
+/// products that are not small: it packs both operands on every call.
 pub(super) fn has_tiles() -> bool {
     level() > Level::Portable
 }
@@ -203,7 +204,7 @@ pub(crate) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
 /// [`super::left::pack`] has packed into tiles of `height` rows, at most [`tile_rows`].
 ///
 /// # Safety
-/// [`has_tiles`]; else as [`product`].
+/// Same contract as [`product`], and [`has_tiles`] must be true.
 pub(super) unsafe fn packed_product(p: Product, height: usize, a: *const f32, b: Right, c: Output) {
     match level() {
         // SAFETY: the features are there (`level`); the operands are the caller's promise.
@@ -216,7 +217,8 @@ pub(super) unsafe fn packed_product(p: Product, height: usize, a: *const f32, b:
     }
 }
 
-/// Calls `tile` with the parts of a product: `panel` columns, then at most `most` rows for their number.
+/// Calls `tile` with the parts of a product: at most `panel` columns each, and at most
+/// `most(columns)` rows.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn cut(
@@ -290,11 +292,11 @@ fn cut_packed(
     }
 }
 
-/// Runs a product by `matrixmultiply` on the calling thread. The right operand is of any strides, too,
-/// as if it were a left one.
+/// Runs a product by `matrixmultiply` on the calling thread. The right operand may have any
+/// strides, so it is given as a [`Left`]: element `(l, j)` is at `start + l·row + j·column`.
 ///
 /// # Safety
-/// As [`product`].
+/// Same contract as [`product`].
 pub(super) unsafe fn whole_product(p: Product, a: Left, b: Left, c: Output) {
     let [ar, ac, br, bc, cr] =
         [a.row, a.column, b.row, b.column, c.row].map(|stride| stride as isize);

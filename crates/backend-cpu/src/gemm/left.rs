@@ -1,8 +1,8 @@
 //! The left operand in tiles, packed as the kernel reads it.
 //!
-//! Where it lies, a tile's rows are as far apart as the operand is wide, often a multiple of the page
-//! size: their lines fall into the same few sets of the cache, and their pages out of the table of
-//! addresses. Packed, a tile is one stretch of memory, which stays in the nearest cache.
+//! As stored, a tile's rows are as far apart as the operand is wide, often a multiple of the page
+//! size: their lines compete for the same few sets of the cache, and their pages for the TLB's
+//! entries. Packed, a tile is one stretch of memory, which stays in the nearest cache.
 
 #![expect(unsafe_code, reason = "elements that interleave with others'")]
 
@@ -17,12 +17,12 @@ use crate::simd::{Level, level};
 /// Elements behind the last tile that [`pack`] may write.
 pub(super) const SLACK: usize = 8;
 
-/// Packs `rows` rows of so many terms into tiles of `height` rows, at most [`tile_rows`]: element
-/// `(i, l)` of a tile is at `l·height + i`. The last tile may have less rows; what is in places beyond
-/// them has no meaning.
+/// Packs `rows` rows of `terms` terms each into tiles of `height` rows, at most [`tile_rows`]:
+/// element `(i, l)` of a tile is at `l·height + i`. The last tile may have fewer rows; the places
+/// of its missing rows hold unspecified values.
 ///
 /// # Safety
-/// - [`has_tiles`].
+/// - [`has_tiles`] must be true.
 /// - All these elements of `a` lie in memory that may be read; `a.row` or `a.column` is 1.
 /// - `to` has `terms·height` elements for every tile and [`SLACK`] more, which may be written and
 ///   overlap nothing.

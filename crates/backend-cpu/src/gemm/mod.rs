@@ -39,24 +39,29 @@ use latimer_tensor::op::Matmul;
 use latimer_tensor::{Handled, Result};
 use std::ops::Range;
 
-/// Terms of a sum that are added before the output is touched: a panel of them is 32 KiB at most.
+/// At most this many terms are summed before the output is touched: a panel of them is 32 KiB at
+/// most.
 const BLOCK_K: usize = 256;
 /// Elements of the right operand packed at a time: 1 MiB, half of a second-level cache.
 const PACK: usize = 1 << 18;
-/// Tiles that go over all panels before the next ones, where the left operand is packed: with
-/// `BLOCK_K` terms, 344 KiB of 14 rows, or 147 KiB of 6.
+/// If the left operand is packed, this many tiles of it are multiplied with all panels before the
+/// next tiles are packed: with `BLOCK_K` terms, 344 KiB if tiles have 14 rows, 147 KiB if they have
+/// 6.
 const BLOCK_TILES: usize = 24;
-/// The same where it is not; a multiple of [`ROW_UNIT`].
+/// If the left operand is not packed, this many rows of it are multiplied with all panels before
+/// the next rows; a multiple of [`ROW_UNIT`].
 const BLOCK_ROWS: usize = 144;
-/// From this many columns on, packing the left operand pays,
+/// A thread packs the left operand only if it takes at least this many columns, and the operand's
+/// stored rows are longer than [`LONG_ROW`].
 const MANY_COLUMNS: usize = 128;
-/// if its rows (columns, where transposed) are longer than this.
+/// Rows of the left operand, as stored (`k` elements, or `m` if transposed), are long enough to be
+/// packed if they are longer than this; see [`MANY_COLUMNS`].
 const LONG_ROW: usize = 64;
 /// Up to this many rows, the right operand is streamed rather than tiled.
 const FEW_ROWS: usize = 4;
-/// Columns that a thread takes as a piece of its own, about.
+/// About the number of columns in one piece, where each thread packs its own columns.
 const OWN_COLUMNS: usize = 1024;
-/// From this many rows on, packing a row-major right operand pays.
+/// From this many output rows on, packing a row-major right operand pays.
 const MANY_ROWS: usize = 48;
 
 pub(crate) fn matmul(op: &mut Matmul<'_>, par: Par) -> Result<Handled> {
@@ -158,10 +163,11 @@ impl Gemm<'_> {
         }
     }
 
-    /// Columns `all` of the output, in so many pieces.
+    /// Computes columns `all` of the output, in `pieces` pieces.
     fn columns(&self, all: Range<usize>, y: Shared<f32>, par: Par, pieces: usize) {
         let wide = panel();
-        // Blocks of nearly equal depth, by the shape only. At least one, for a product without terms.
+        // Blocks of nearly equal depth that depend on the shape only; one block if there are no
+        // terms.
         let blocks = self.k.div_ceil(BLOCK_K).max(1);
         let depth = self.k.div_ceil(blocks);
         let deep = |block: usize| (block * depth).min(self.k)..((block + 1) * depth).min(self.k);
@@ -196,8 +202,8 @@ impl Gemm<'_> {
         });
     }
 
-    /// Adds terms `deep` of columns `across`, given a right operand that begins there, whose panels
-    /// are `panel` elements apart.
+    /// Adds terms `deep` to columns `across` of the output. The right operand `b` begins at these
+    /// terms and columns, and its panels are `panel` elements apart.
     fn tiles(
         &self,
         across: Range<usize>,
@@ -307,8 +313,9 @@ impl Gemm<'_> {
     }
 }
 
-/// Calls `work` with pieces of the output, so many: cut in halves again and again, between rows where
-/// there are many, so that panels stay whole, else between panels. Rows are cut at multiples of `unit`.
+/// Splits the output into `pieces` pieces and calls `work` with each. Splits in half repeatedly:
+/// between rows if there are enough of them, so that panels stay whole, otherwise between panels.
+/// Rows are cut at multiples of `unit`.
 fn split_tiles(
     pieces: usize,
     unit: usize,
@@ -328,7 +335,8 @@ fn split_tiles(
     });
 }
 
-/// Piece `piece` of `pieces`; one that there is nothing left for is empty.
+/// The rows and panels of piece `piece` of `pieces`; empty if there are more pieces than can be
+/// cut.
 fn tile_piece(
     mut piece: usize,
     mut pieces: usize,

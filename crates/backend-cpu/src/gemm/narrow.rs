@@ -120,7 +120,7 @@ impl Gemm<'_, bf16> {
     }
 }
 
-/// Calls `work` with pieces of two slices as long as each other.
+/// Cuts two slices of equal length at the same places and calls `work` with each pair of pieces.
 fn rows<A: Sync, B: Send>(
     par: Par,
     from: &[A],
@@ -136,7 +136,7 @@ fn rows<A: Sync, B: Send>(
 }
 
 simd! {
-    /// `y = alpha·sums + bias + beta·y`, for a part of a row; no bias where it is empty.
+    /// `y = alpha·sums + bias + beta·y`, for a part of a row; an empty `bias` means no bias.
     pub(super) fn finish<Y: Real>(
         sums: &[f32],
         alpha: f32,

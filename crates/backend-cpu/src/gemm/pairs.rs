@@ -19,13 +19,13 @@ pub(super) const TERMS: usize = 32;
 /// Rows or columns of a block.
 pub(super) const SIDE: usize = 16;
 
-/// A stored operand from some element on.
+/// Where to read a block of a stored operand: the address of its first element, and the layout.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     pub(super) start: *const bf16,
     /// Elements from one of its rows to the next.
     pub(super) row: usize,
-    /// Whether its rows are terms, and not its columns.
+    /// Whether the operand's rows are the terms, rather than its columns.
     pub(super) terms_down: bool,
 }
 
@@ -72,7 +72,7 @@ pub(super) unsafe fn pack(from: Source, [terms, others]: [usize; 2], side: Side,
 /// Line `i`: 32 terms of row `i`.
 ///
 /// # Safety
-/// As [`pack`].
+/// Same contract as [`pack`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn lines(from: Source, terms: usize, others: usize) -> [__m512; SIDE] {
     let mask: __mmask32 = u32::MAX >> (TERMS - terms);
@@ -88,7 +88,7 @@ unsafe fn lines(from: Source, terms: usize, others: usize) -> [__m512; SIDE] {
 /// Line `p`: rows `2p` and `2p + 1`, of 16 columns, in pairs.
 ///
 /// # Safety
-/// As [`pack`].
+/// Same contract as [`pack`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn interleave(from: Source, terms: usize, others: usize) -> [__m512; SIDE] {
     let mask: __mmask16 = u16::MAX.unbounded_shr((SIDE - others) as u32);

@@ -9,8 +9,8 @@ use crate::parallel::{Par, RowsMut};
 use crate::simd::simd;
 use std::ops::Range;
 
-/// Rows that are copied together: enough for a stretch of every panel, few enough to be read as
-/// streams.
+/// Rows that are copied together: enough to fill a stretch of every panel, few enough for the
+/// processor to follow as streams.
 const ROWS: usize = 8;
 
 impl Gemm<'_> {
@@ -67,7 +67,7 @@ simd! {
     }
 }
 
-/// A few rows over all panels, then the next: rows are read from end to end.
+/// Copies a few rows into all panels, then the next few, so that rows are read from end to end.
 #[inline(always)]
 fn pack_rows<const WIDE: usize>(
     b: &[f32],

@@ -10,9 +10,10 @@ use crate::parallel::{Par, RowsMut, op_scratch};
 use crate::simd::simd;
 use std::ops::Range;
 
-/// Terms of a stretch.
+/// If there are several stretches, each has at least this many terms.
 const TERMS: usize = 256;
-/// The sums of a stretch may be so many for each of its rows' elements.
+/// Stretches are used only if the output's `m·n` sums are at most this many times `m + n`, the
+/// elements of both operands that one term has.
 const SUMS_PER_ELEMENT: usize = 64;
 /// Elements of the output that are added together.
 const UNIT: usize = 512;
@@ -28,7 +29,7 @@ impl Gemm<'_> {
         }
     }
 
-    /// `y = alpha·A·B + beta·y` by so many stretches.
+    /// `y = alpha·A·B + beta·y`, with the terms cut into `stretches` stretches.
     pub(super) fn run_stretches(&self, stretches: usize, y: &mut [f32], par: Par) {
         let (m, n, k) = (self.m, self.n, self.k);
         op_scratch(stretches * m * n, |sums| {

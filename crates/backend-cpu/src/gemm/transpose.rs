@@ -40,7 +40,7 @@ pub(crate) unsafe fn transpose(
 }
 
 /// # Safety
-/// As [`transpose`], for a block.
+/// Same contract as [`transpose`], for a block.
 unsafe fn portable(
     from: *const f32,
     row: usize,
@@ -74,7 +74,7 @@ pub(super) mod avx512 {
     };
 
     /// # Safety
-    /// As [`super::transpose`], for a block of at most 16 by 16.
+    /// Same contract as [`super::transpose`], for a block of at most 16 by 16.
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn block(
         from: *const f32,
@@ -87,8 +87,8 @@ pub(super) mod avx512 {
         let mask: __mmask16 = u16::MAX >> (SIDE - width);
         let scale = _mm512_set1_ps(scale);
         let mut rows = [_mm512_setzero_ps(); SIDE];
-        // Always 16 lines, so that they stay in registers: the last again instead of those beyond
-        // it, all of it masked.
+        // Always 16 lines, so that they stay in registers: for lines beyond the last, the last is
+        // loaded again with all lanes masked.
         for (i, line) in rows.iter_mut().enumerate() {
             let mask = if i < height { mask } else { 0 };
             let from = from.wrapping_add(i.min(height - 1) * row);
@@ -151,7 +151,7 @@ pub(super) mod avx2 {
     const LANES: usize = 8;
 
     /// # Safety
-    /// As [`super::transpose`], for a block of at most 16 by 16.
+    /// Same contract as [`super::transpose`], for a block of at most 16 by 16.
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn block(
         from: *const f32,
@@ -202,7 +202,7 @@ pub(super) mod avx2 {
         }
     }
 
-    /// The first so many lanes.
+    /// A mask of the first `lanes` lanes.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     pub(in super::super) fn mask(lanes: usize) -> __m256i {

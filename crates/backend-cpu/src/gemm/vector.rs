@@ -1,5 +1,5 @@
-//! Products with very few rows, at the speed of memory: the right operand is streamed once, as it lies
-//! there.
+//! Products with very few rows, at the speed of memory: the right operand is read once, in the
+//! order in which it is stored.
 //!
 //! Each thread reads one stretch of memory after the other from end to end. Where the right operand is
 //! row-major, a stretch is some of its rows, terms of all sums; the sums of the stretches, whose number
@@ -16,12 +16,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Rows of a row-major right operand that are added at a time: as many streams of memory.
 const STREAMS: usize = 4;
-/// Terms of a stretch, at least, and stretches, at most: the more, the more sums to add.
+/// If there are several stretches, each has at least this many terms, and there are at most
+/// `MOST_STRETCHES`: every further stretch means more sums to add.
 const TERMS: usize = 96;
 const MOST_STRETCHES: usize = 16;
 /// Columns handed out together.
 const UNIT: usize = 64;
-/// How far ahead of its use memory is asked for, in bytes.
+/// How far ahead of its use memory is prefetched, in bytes.
 const AHEAD: usize = 2048;
 /// Columns of a transposed right operand that are read at a time.
 const COLUMNS: usize = 4;
@@ -51,7 +52,7 @@ pub(super) fn run<E: Real, Y: Real>(gemm: &Gemm<'_, E>, y: &mut [Y], par: Par) {
     });
 }
 
-/// About how long the right operand takes from memory.
+/// About how many nanoseconds it takes to read the right operand from memory.
 fn nanoseconds(k: usize, n: usize) -> usize {
     n * k / 3
 }
@@ -87,7 +88,7 @@ fn by_stretches<E: Real, Y: Real>(gemm: &Gemm<'_, E>, a: &[f32], y: &mut [Y], pa
                 let terms = k * s / stretches..k * (s + 1) / stretches;
                 streams(a, k, terms, gemm.b, n, sums);
             }
-            // What one thread has, it adds while it is in its cache.
+            // A thread adds the sums that it owns while they are in its cache.
             for pair in additions(stretches).filter(|pair| pair.is_in(&which)) {
                 let (before, after) = sums.0.split_at_mut((pair.right - which.start) * m * n);
                 let left = &mut before[(pair.left - which.start) * m * n..][..m * n];
@@ -112,13 +113,14 @@ fn by_stretches<E: Real, Y: Real>(gemm: &Gemm<'_, E>, a: &[f32], y: &mut [Y], pa
                 finish(gemm.alpha, sum(0), bias, gemm.beta, y);
             }
         };
-        // As many sums are left as threads had a part.
+        // One sum is left for each thread that had a part.
         let left = par.threads().min(stretches);
         par.split(units, left * m * n / 8, 0..units, &work);
     });
 }
 
-/// Two sums that become one, the left: of stretches from `left` to `right`, and from there to `end`.
+/// Adds the sum of stretches `right .. end` to that of stretches `left .. right`, which then holds
+/// both.
 struct Addition {
     left: usize,
     right: usize,
@@ -126,14 +128,15 @@ struct Addition {
 }
 
 impl Addition {
-    /// Whether both are sums of these stretches alone.
+    /// Whether both sums are of `stretches` alone.
     fn is_in(&self, stretches: &Range<usize>) -> bool {
         stretches.start <= self.left && self.end <= stretches.end
     }
 }
 
-/// What makes one sum of so many: neighbours first, then pairs of them, and so on, so that whoever has
-/// some that lie side by side can add most of them. The order is the same for any number of threads.
+/// Pairwise order in which the stretches' sums become one: neighbours first, then pairs of pairs,
+/// and so on. A thread that owns adjacent sums can do most of the additions itself. The order is
+/// the same for any number of threads.
 fn additions(stretches: usize) -> impl Iterator<Item = Addition> {
     let widths = (0..usize::BITS).map(|level| 1 << level);
     let widths = widths.take_while(move |&width| width < stretches);
@@ -205,8 +208,8 @@ simd! {
     }
 }
 
-/// `Σ_l a[l]·b[j, l]` for every column `j`. The sums are written apart, or the compiler takes their
-/// vectors to pieces.
+/// `Σ_l a[l]·b[j, l]` for every column `j`. The sums are separate variables, because the compiler
+/// would split the vectors of an array of them.
 #[inline(always)]
 fn dots_together<const FMA: bool, E: Real>(a: &[f32], b: &[E]) -> [f32; COLUMNS] {
     let k = a.len();
@@ -216,7 +219,7 @@ fn dots_together<const FMA: bool, E: Real>(a: &[f32], b: &[E]) -> [f32; COLUMNS]
     let (vectors, tail) = a.as_chunks::<LANES>();
     for (a, ((b0, b1), (b2, b3))) in vectors.iter().zip(b0.iter().zip(b1).zip(b2.iter().zip(b3))) {
         for b in [b0, b1, b2, b3] {
-            // The same place in the next columns.
+            // The same terms of the next columns.
             soon(b, COLUMNS * k);
         }
         for i in 0..LANES {
@@ -248,11 +251,11 @@ simd! {
     ) {
         // mutant: matmul_stale_scratch
         sums.fill(0.0);
-        // Each stream is a run of rows, so that it goes on in memory where its last row ended.
+        // Each stream reads a run of adjacent rows, so its memory is contiguous.
         let run = terms.len() / STREAMS;
         let ahead = AHEAD / size_of::<E>();
         for r in 0..run {
-            // Written out: arrays that are mapped become calls.
+            // Written out, because the compiler turns mapped arrays into calls.
             let first = terms.start + r;
             let l = [first, first + run, first + 2 * run, first + 3 * run];
             let row = |s: usize| b[l[s] * n..][..n].as_chunks::<LANES>();
@@ -301,7 +304,8 @@ simd! {
 mod tests {
     use super::*;
 
-    /// The sum of so many stretches as a formula, where pieces of them are added first.
+    /// The sum of `stretches` stretches as a formula, when each of `pieces` pieces first adds its
+    /// own.
     fn formula(stretches: usize, pieces: usize) -> String {
         let mut sums: Vec<_> = (0..stretches).map(|s| s.to_string()).collect();
         let mut add = |pair: &Addition| {

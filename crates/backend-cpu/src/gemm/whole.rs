@@ -11,7 +11,7 @@ use crate::parallel::Par;
 use std::ops::Range;
 
 impl Gemm<'_> {
-    /// As [`Gemm::run`].
+    /// Does what [`Gemm::run`] does, on processors without tiles of our own.
     pub(super) fn run_whole(&self, y: &mut [f32], par: Par) {
         let (m, n, k) = (self.m, self.n, self.k);
         let y = Shared::new(y);

@@ -27,7 +27,7 @@ const POWER: [f32; 6] = [
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(crate) fn power_of_two(x: __m512, keep: __mmask16) -> __m512 {
-    // Lanes left out cost no detour through subnormals, as those that underflow would.
+    // Masked lanes are excluded here, because underflowing lanes would be slowed by subnormals.
     let keep = keep & _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, _mm512_set1_ps(-150.0));
     let n = _mm512_roundscale_ps::<0>(x);
     let r = _mm512_sub_ps(x, n);
@@ -39,7 +39,7 @@ pub(crate) fn power_of_two(x: __m512, keep: __mmask16) -> __m512 {
     _mm512_maskz_scalef_ps(keep, power, n)
 }
 
-/// `e^x` to 1.5 ulp for what is below infinity, as [`super::exp`].
+/// `e^x` to 1.5 ulp for `x` below infinity, as [`super::exp`].
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn exp(x: __m512) -> __m512 {

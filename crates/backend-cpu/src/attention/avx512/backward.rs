@@ -18,10 +18,10 @@ use std::ops::Range;
 /// Keys of a tile, as many as queries: a block of keys is then first met by one block of queries.
 const KEYS: usize = QUERIES;
 
-/// Writes the head's gradients; whether all of them are finite.
+/// Writes the head's gradients; returns whether all of them are finite.
 ///
 /// # Safety
-/// As [`crate::attention::backward::head_backward`]; AVX-512 is there.
+/// Same contract as [`crate::attention::backward::head_backward`]. The CPU must support AVX-512F.
 pub(in crate::attention) unsafe fn head_backward(
     head: &HeadBackward<'_>,
     drops: Option<&Drops>,
@@ -43,10 +43,11 @@ pub(in crate::attention) unsafe fn head_backward(
     })
 }
 
-/// A block of queries against all keys that they see; whether the sums that end here are finite.
+/// Computes a block of queries against all keys that they see; returns whether the sums that are
+/// complete after this block are finite.
 ///
 /// # Safety
-/// As [`head_backward`], for at most `16·V` queries; of two vectors the second has some.
+/// Same contract as [`head_backward`], for at most `16·V` queries, and more than 16 if `V` is 2.
 #[target_feature(enable = "avx512f")]
 unsafe fn block<const V: usize>(
     head: &HeadBackward<'_>,
@@ -186,7 +187,7 @@ unsafe fn block<const V: usize>(
         // SAFETY: these rows of dq, which are the caller's own.
         unsafe { scatter(&near[2 * queries * d..], d, result) };
     }
-    // What is not finite stays so as more is added.
+    // A sum that is not finite stays so, whatever is added to it.
     _mm512_reduce_add_ps(poison) == 0.0
 }
 
@@ -212,7 +213,7 @@ struct Pairs {
 }
 
 impl Pairs {
-    /// From lane `lanes` on.
+    /// The same work for the queries from lane `lanes` on.
     fn upper(self, lanes: usize) -> Self {
         Self {
             packed_q: self.packed_q.wrapping_add(lanes),
@@ -225,7 +226,7 @@ impl Pairs {
         }
     }
 
-    /// From key `first` on.
+    /// The same work for the keys from `first` on.
     fn from(self, first: usize) -> Self {
         Self {
             k: self.k.from(first),
@@ -238,7 +239,7 @@ impl Pairs {
         }
     }
 
-    /// Keys `rows`, for as many vectors of queries as `lse` and `delta` have.
+    /// Computes keys `rows`, for as many vectors of queries as `lse` and `delta` have.
     ///
     /// # Safety
     /// These keys, the packed queries and the mask may be read, and the tiles' rows be written.
@@ -257,7 +258,7 @@ impl Pairs {
 }
 
 /// # Safety
-/// As [`Pairs::run`], for `ROWS` keys.
+/// Same contract as [`Pairs::run`], for `ROWS` keys.
 #[target_feature(enable = "avx512f")]
 unsafe fn pairs<const ROWS: usize, const V: usize>(p: Pairs, lse: &[__m512], delta: &[__m512]) {
     let mut sums = [[[_mm512_setzero_ps(); V]; 2]; ROWS];

@@ -16,10 +16,10 @@ use std::ops::Range;
 /// Keys of a tile: with 32 queries, 8 KiB of scores.
 const KEYS: usize = 64;
 
-/// Queries from `top` on, as many as `lse`; whether all of `y` is finite.
+/// Computes the `lse.len()` queries from `top` on; returns whether all of their `y` is finite.
 ///
 /// # Safety
-/// As [`crate::attention::forward::block_forward`]; AVX-512 is there.
+/// Same contract as [`crate::attention::forward::block_forward`]. The CPU must support AVX-512F.
 pub(in crate::attention) unsafe fn block_forward(
     head: &Head,
     top: usize,
@@ -39,7 +39,7 @@ pub(in crate::attention) unsafe fn block_forward(
 }
 
 /// # Safety
-/// As [`block_forward`], for at most `16·V` queries; of two vectors the second has some.
+/// Same contract as [`block_forward`], for at most `16·V` queries, and more than 16 if `V` is 2.
 #[target_feature(enable = "avx512f")]
 unsafe fn block<const V: usize>(
     head: &Head,
@@ -63,7 +63,8 @@ unsafe fn block<const V: usize>(
     let (mut shrink, mut factors) = ([0.0; QUERIES], [0.0; QUERIES]);
     for first in (0..seen).step_by(KEYS) {
         let keys = KEYS.min(seen - first);
-        // The lower vector of queries sees so many of these keys.
+        // The number of these keys that the lower vector of queries sees; the upper one sees them
+        // all.
         let both = match V {
             1 => keys,
             _ => head.reach(top + LANES - 1).saturating_sub(first).min(keys),
@@ -150,7 +151,7 @@ unsafe fn block<const V: usize>(
     _mm512_reduce_add_ps(poison) == 0.0
 }
 
-/// One over the sums, and the logarithms of the sums of exponentials.
+/// Writes one over each sum, and the logarithm of each sum of exponentials.
 #[target_feature(enable = "avx512f")]
 fn finish(most: &[__m512], total: &[__m512], factors: &mut [f32; QUERIES], lse: &mut [f32]) {
     let mut tops = [0.0; QUERIES];
@@ -168,7 +169,7 @@ fn finish(most: &[__m512], total: &[__m512], factors: &mut [f32; QUERIES], lse: 
     lse.copy_from_slice(&tops[..lse.len()]);
 }
 
-/// Scores of keys against packed queries, into a tile.
+/// Computes scores of keys against packed queries, into a tile.
 #[derive(Clone, Copy, Debug)]
 struct Scores {
     k: Lines,
@@ -183,7 +184,7 @@ struct Scores {
 }
 
 impl Scores {
-    /// From lane `lanes` on.
+    /// The same work for the queries from lane `lanes` on.
     fn upper(self, lanes: usize) -> Self {
         Self {
             packed: self.packed.wrapping_add(lanes),
@@ -193,8 +194,8 @@ impl Scores {
         }
     }
 
-    /// Keys `rows`, for as many vectors of queries as `most` has, which is raised to the greatest
-    /// scores; NaNs are passed over.
+    /// Computes the scores of keys `rows`, for as many vectors of queries as `most` has, and raises
+    /// `most` to the greatest of them; NaNs are ignored.
     ///
     /// # Safety
     /// These keys and the packed queries may be read, and the tile's rows be written.
@@ -219,7 +220,7 @@ impl Scores {
 }
 
 /// # Safety
-/// As [`Scores::run`], for `ROWS` keys.
+/// Same contract as [`Scores::run`], for `ROWS` keys.
 #[target_feature(enable = "avx512f")]
 unsafe fn scores<const ROWS: usize, const V: usize>(s: Scores, most: &mut [__m512]) {
     let mut sums = [[_mm512_setzero_ps(); V]; ROWS];
@@ -261,18 +262,18 @@ unsafe fn scores<const ROWS: usize, const V: usize>(s: Scores, most: &mut [__m51
     }
 }
 
-/// Scores of a tile that become weights.
+/// Turns the scores of a tile into weights.
 #[derive(Clone, Copy, Debug)]
 struct Weights {
     /// `[keys, lanes]`.
     tile: *mut f32,
-    /// The factors of dropout, as the tile.
+    /// The factors of dropout, of the tile's shape.
     mask: Option<*const f32>,
     lanes: usize,
 }
 
 impl Weights {
-    /// From lane `lanes` on.
+    /// The same work for the queries from lane `lanes` on.
     fn upper(self, lanes: usize) -> Self {
         Self {
             tile: self.tile.wrapping_add(lanes),
@@ -281,7 +282,8 @@ impl Weights {
         }
     }
 
-    /// Exponentiates what is left of scores without `most`, and adds to `total`; then drops.
+    /// Subtracts `most` from the scores, exponentiates, adds the weights to `total`, then applies
+    /// dropout.
     ///
     /// # Safety
     /// The tile has these rows, and so has the mask.

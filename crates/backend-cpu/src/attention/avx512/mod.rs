@@ -1,6 +1,6 @@
-//! The same tiles for AVX-512, with scores, weights and sums kept in registers for as long as they
-//! fit: masks, maxima, dropout, factors and the check for what is not finite are folded into passes
-//! that happen anyway, and no product goes over pairs that no query of its vector sees.
+//! Tiled attention for AVX-512, with scores, weights and sums kept in registers as long as they
+//! fit: masks, maxima, dropout, factors and the check for non-finite values are folded into passes
+//! that happen anyway, and no product computes keys that no query of its vector sees.
 //!
 //! Scores are kept in powers of two: queries are scaled by `scale·log₂ e` as they are packed, and
 //! weights are `2^(s - m)`.
@@ -24,10 +24,11 @@ use std::ops::Range;
 /// Floats of a vector.
 const LANES: usize = 16;
 
-/// As [`super::pack`], of which it leaves whole blocks of 16 by 16 to [`turn`].
+/// Packs as [`super::pack`] does. If `queries` and `d` are multiples of 16, [`turn`] transposes
+/// them in blocks of 16 by 16.
 ///
 /// # Safety
-/// As there; AVX-512 is there.
+/// Same contract as [`super::pack`]. The CPU must support AVX-512F.
 #[target_feature(enable = "avx512f")]
 unsafe fn pack(
     from: Lines,
@@ -60,11 +61,13 @@ unsafe fn pack(
     }
 }
 
-/// A block of 16 by 16, transposed. Parts of rows meet as they are loaded, which leaves half of the
-/// shuffles: quarter `l` of a vector is four elements of row `4l + r`.
+/// Writes a block of 16 by 16, transposed and times `scale`, to `to`. Parts of four rows are
+/// combined as they are loaded (quarter `l` of a vector is four elements of row `4l + r`), which
+/// saves half of the shuffles.
 ///
 /// # Safety
-/// 16 rows of 16 floats of `from` may be read, and as many of `to` be written.
+/// 16 rows of 16 floats of `from` may be read, and 16 such rows of `to` be written. The CPU must
+/// support AVX-512F.
 #[target_feature(enable = "avx512f")]
 unsafe fn turn(from: Lines, scale: f32, to: Lines) {
     let scale = _mm512_set1_ps(scale);
@@ -108,7 +111,7 @@ fn blocks(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
 macro_rules! by_height { ($height:expr, $kernel:ident, $fixed:tt, $arguments:tt: $($rows:literal)*) => {
     match $height {
         $(
-            // SAFETY: the promise that whoever calls this macro has from its caller.
+            // SAFETY: the caller of the function around this macro makes the kernel's promise.
             $rows => unsafe { $crate::attention::avx512::by_height!(@ $kernel, $rows, $fixed, $arguments) },
         )*
         _ => unreachable!("a block is as high as its kernel at most"),
@@ -119,21 +122,21 @@ macro_rules! by_height { ($height:expr, $kernel:ident, $fixed:tt, $arguments:tt:
 }; }
 use by_height;
 
-/// What is in an output before a product is added.
+/// How an output's old content enters the result.
 #[derive(Clone, Copy, Debug)]
 enum Before<'a> {
-    /// Nothing: it is not read.
+    /// The output is not read.
     Nothing,
-    /// A sum to be added to.
+    /// The product is added to the old content.
     Sum,
-    /// A sum whose row `i` is multiplied by factor `i` first.
+    /// Row `i` of the old content is multiplied by factor `i`, then the product is added.
     Scaled(&'a [f32]),
 }
 
-/// The left operand of a [`Mix`] begins here.
+/// The left operand of a [`Mix`], by the address of its first element.
 #[derive(Clone, Copy, Debug)]
 enum Left {
-    /// Its columns are rows of a tile, so many elements apart.
+    /// Its columns are rows of a tile; the second field is the distance between them, in elements.
     Turned(*const f32, usize),
     /// Its rows are rows of a tile, [`QUERIES`] elements apart.
     Upright(*const f32),
@@ -151,11 +154,12 @@ struct Mix<'a> {
 }
 
 impl Mix<'_> {
-    /// Runs it for some rows of `d` elements; `poison` collects `0·x` of what is written.
+    /// Computes rows `rows` of `d` elements; `poison` collects `0·x` of every `x` that is written.
     ///
     /// # Safety
-    /// - AVX-512 is there.
-    /// - The operands may be read, and these rows of `out` are the caller's to write.
+    /// - The CPU must support AVX-512F.
+    /// - The operands may be read; the caller may write these rows of `out`, and nobody else
+    ///   touches them.
     #[target_feature(enable = "avx512f")]
     unsafe fn run(mut self, rows: Range<usize>, d: usize, poison: &mut __m512) {
         self.left = match self.left {
@@ -195,15 +199,16 @@ impl Mix<'_> {
         }
     }
 
-    /// Most rows that one call takes.
+    /// The most rows that one call of [`mix`] takes.
     fn most_rows(d: usize) -> usize {
         if d > LANES { 12 } else { 16 }
     }
 }
 
 /// # Safety
-/// As [`Mix::run`], for `ROWS` rows and `16·VECTORS` columns, of the last 16 those in `mask`; element
-/// `(i, l)` of the left operand is at `left + i·STEP + l·column`.
+/// Same contract as [`Mix::run`], for `ROWS` rows and `16·VECTORS` columns, where `mask` selects
+/// the valid ones of the last 16; element `(i, l)` of the left operand is at `left + i·STEP +
+/// l·column`.
 #[target_feature(enable = "avx512f")]
 unsafe fn mix<const ROWS: usize, const VECTORS: usize, const STEP: usize>(
     m: Mix<'_>,
@@ -260,9 +265,9 @@ unsafe fn mix<const ROWS: usize, const VECTORS: usize, const STEP: usize>(
     }
 }
 
-/// Elements of many rows, column by column. Addresses are sums of few registers: the compiler,
-/// which knows how rows are related, would step from each row to the next, one cycle a step, and
-/// that chain would take longer than the products.
+/// Addresses of one column's elements in many rows, column after column. Each address is a sum of
+/// few registers. The compiler, knowing how rows are spaced, would step from each row to the next,
+/// one cycle a step, and that chain would take longer than the products.
 #[derive(Clone, Copy, Debug)]
 struct Down {
     /// Rows 0, 4, 8 and 12 at this column.
@@ -282,7 +287,7 @@ impl Down {
         }
     }
 
-    /// Where row `i` is.
+    /// The address of row `i`'s element in this column.
     #[inline(always)]
     fn at(&self, i: usize) -> *const f32 {
         let start = self.fours[i / 4];
@@ -292,14 +297,14 @@ impl Down {
         }
     }
 
-    /// Goes to the next column.
+    /// Moves on to the next column.
     #[inline(always)]
     fn step(&mut self) {
         self.fours = self.fours.map(|start| start.wrapping_add(1));
     }
 }
 
-/// The same number, of which the compiler knows nothing.
+/// Returns `x`, hidden from the optimizer.
 #[inline(always)]
 fn opaque(mut x: usize) -> usize {
     // SAFETY: no instruction at all.

@@ -29,8 +29,8 @@ super::by_tiles! {
 /// takes the place of a multiply-add. `ADJACENT` says that `a.row` is 1.
 ///
 /// # Safety
-/// As [`super::product`], with `ROWS` rows and at most `8·VECTORS` columns, more than
-/// `8·(VECTORS - 1)`.
+/// Same contract as [`super::product`], with `ROWS` rows, and at most `8·VECTORS` but more than
+/// `8·(VECTORS - 1)` columns.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile<const ROWS: usize, const VECTORS: usize, const FULL: bool, const ADJACENT: bool>(
     p: Product,

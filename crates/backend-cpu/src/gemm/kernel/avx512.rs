@@ -27,8 +27,8 @@ super::by_tiles! {
 /// load takes the place of a multiply-add. `ADJACENT` says that `a.row` is 1.
 ///
 /// # Safety
-/// As [`super::product`], with `ROWS` rows and at most `16·VECTORS` columns, more than
-/// `16·(VECTORS - 1)`.
+/// Same contract as [`super::product`], with `ROWS` rows, and at most `16·VECTORS` but more than
+/// `16·(VECTORS - 1)` columns.
 #[target_feature(enable = "avx512f")]
 unsafe fn tile<const ROWS: usize, const VECTORS: usize, const FULL: bool, const ADJACENT: bool>(
     p: Product,

@@ -1,4 +1,4 @@
-//! Copies of less than 8 rows, and squares of 8 by 8.
+//! Packing for AVX2: copies of fewer than 8 rows, and squares of 8 by 8.
 
 use super::Left;
 use crate::gemm::transpose::avx2::{columns, load};
@@ -13,7 +13,7 @@ const LINE: usize = 16;
 const DEPTH: usize = 8;
 
 /// # Safety
-/// As [`super::pack`].
+/// Same contract as [`super::pack`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn pack(a: Left, rows: usize, terms: usize, height: usize, to: *mut f32) {
     let tile = |top: usize| to.wrapping_add(top * terms);
@@ -56,7 +56,7 @@ pub(super) unsafe fn pack(a: Left, rows: usize, terms: usize, height: usize, to:
     }
 }
 
-/// Asks for what is copied soon: rows end before the processor has seen that they go on.
+/// Prefetches what is copied next: rows end before the processor has recognised the stream.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn fetch(from: *const f32) {
@@ -67,7 +67,7 @@ fn fetch(from: *const f32) {
     }
 }
 
-/// Copies less than 8 adjacent elements.
+/// Copies fewer than 8 adjacent elements.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn copy(from: *const f32, count: usize, to: *mut f32) {
@@ -91,12 +91,12 @@ unsafe fn copy(from: *const f32, count: usize, to: *mut f32) {
 /// which is written after it, as is the next tile.
 ///
 /// # Safety
-/// As [`super::pack`].
+/// Same contract as [`super::pack`].
 #[target_feature(enable = "avx2,fma")]
 unsafe fn turn(a: Left, rows: usize, terms: usize, height: usize, to: *mut f32) {
     let mut lines = [_mm256_setzero_ps(); LANES];
     for (i, line) in lines.iter_mut().enumerate() {
-        // The last row again beyond it: a constant number of lines stays in registers.
+        // Beyond the last row, load it again: a constant number of lines stays in registers.
         // mutant: avx2_packed_tile_repeats_a_row
         let from = a.start.wrapping_add(i.min(rows - 1) * a.row);
         // SAFETY: these terms of a row.

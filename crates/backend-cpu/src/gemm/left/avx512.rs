@@ -1,4 +1,4 @@
-//! Copies in vectors of 16, and squares of 16 by 16.
+//! Packing for AVX-512: copies in vectors of 16, and squares of 16 by 16.
 
 use super::Left;
 use crate::gemm::transpose::avx512::columns;
@@ -14,7 +14,7 @@ const LANES: usize = 16;
 const DEPTH: usize = 8;
 
 /// # Safety
-/// As [`super::pack`].
+/// Same contract as [`super::pack`].
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn pack(a: Left, rows: usize, terms: usize, height: usize, to: *mut f32) {
     let tile = |top: usize| to.wrapping_add(top * terms);
@@ -57,13 +57,13 @@ fn mask(lanes: usize) -> __mmask16 {
 /// Packs up to 16 adjacent terms of one tile.
 ///
 /// # Safety
-/// As [`super::pack`].
+/// Same contract as [`super::pack`].
 #[target_feature(enable = "avx512f")]
 unsafe fn turn(a: Left, rows: usize, terms: Range<usize>, height: usize, to: *mut f32) {
     let (across, down) = (mask(terms.len()), mask(rows));
     let mut lines = [_mm512_setzero_ps(); LANES];
     for (i, line) in lines.iter_mut().enumerate() {
-        // The last row again beyond it: a constant number of lines stays in registers.
+        // Beyond the last row, load it again: a constant number of lines stays in registers.
         // mutant: packed_tile_repeats_a_row
         let from = a.start.wrapping_add(i.min(rows - 1) * a.row + terms.start);
         // SAFETY: these terms of a row; lanes beyond them are masked.
