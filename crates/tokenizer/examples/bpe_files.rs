@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release --example bpe_files -- TEXT FOLDER [RANKS_FOLDER]`
 //!
-//! One vocabulary for each pattern and tie rule is trained on `TEXT`; from `RANKS_FOLDER` those of
-//! OpenAI's encodings are taken whose `NAME.tiktoken` is there.
+//! One vocabulary for each pattern and tie rule is trained on `TEXT`. OpenAI's encodings are added
+//! if `RANKS_FOLDER` holds their `NAME.tiktoken`.
 
 use std::error::Error;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Times training and encoding, one JSON line a measurement, for a table beside other programs.
+//! Times training and encoding, one JSON line a measurement, for a comparison with other programs.
 //!
 //! ```text
 //! bpe_speed train CORPUS VOCAB_SIZE PATTERN TIES [MERGES_OUT]
@@ -7,11 +7,12 @@
 //! bpe_speed odd RANKS ENCODING BYTES [FOLDER_OUT]
 //! ```
 //!
-//! `train` maps the corpus as one text; `train-documents` reads it and cuts it as `encode` does, as
-//! programs that take lists of texts are given it. `encode` takes the first `MB` megabytes, cut into documents of about 8 KiB at line ends; `odd`
-//! makes its inputs (or, if the folder has a file of that name, takes it) and encodes each once with
-//! a tokenizer that has seen nothing. Results are written for a comparison: merges in hexadecimal,
-//! ids as 32-bit little-endian numbers. Memory is the peak of the whole process, in MiB.
+//! `train` maps the corpus as one text; `train-documents` reads it and cuts it as `encode` does,
+//! which is the input that programs for lists of texts get. `encode` takes the first `MB`
+//! megabytes, cut into documents of about 8 KiB at line ends. `odd` makes its inputs (or takes the
+//! file of that name if the folder has one) and encodes each once with a tokenizer that has not
+//! encoded anything yet. Results are written for a comparison: merges in hexadecimal, ids as 32-bit
+//! little-endian numbers. Memory is the peak of the whole process, in MiB.
 #![allow(clippy::print_stdout, reason = "an example shows its result")]
 
 use std::error::Error;
@@ -185,7 +186,7 @@ fn encode(
     Ok(())
 }
 
-/// Of about `size` characters, cut after a line end if one is near.
+/// Documents of about `size` characters, cut after a line end if one is near.
 fn documents(text: &str, size: usize) -> Vec<&str> {
     let mut documents = Vec::new();
     let mut rest = text;
@@ -202,8 +203,8 @@ fn documents(text: &str, size: usize) -> Vec<&str> {
     documents
 }
 
-/// Seconds of processor time of this thread, where the system says it: other programs' work on a
-/// busy machine is not in it.
+/// Seconds of processor time of this thread, if the system reports it. Unlike elapsed time, it
+/// excludes other programs' work on a busy machine.
 fn cpu_seconds() -> Option<f64> {
     let line = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1e9)
@@ -265,7 +266,7 @@ fn write_ids(path: &Path, ids: &[u32]) -> Result<()> {
     Ok(fs::write(path, bytes)?)
 }
 
-/// The most memory this process held, where the system says it.
+/// The peak memory of this process, if the system reports it.
 fn peak_mib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

@@ -31,17 +31,17 @@ use crate::tokenizer::Tokenizer;
 /// ```
 #[derive(Clone)]
 pub struct CharTokenizer {
-    /// By id.
+    /// The tokens, indexed by id.
     tokens: Vec<Token>,
-    /// Id of each character below [`TABLE`], or [`NONE`]: the whole of most texts.
+    /// The id of each character below [`TABLE`], or [`NONE`]; most texts need no other characters.
     table: [u32; TABLE],
     /// The other characters with their ids, sorted.
     rest: Vec<(char, u32)>,
 }
 
-/// Latin-1: the letters of western European text. The size is a choice, nothing depends on it.
+/// Size of the table: Latin-1, the letters of western European text. Results do not depend on it.
 const TABLE: usize = 256;
-/// No id; a vocabulary of characters ends far below.
+/// Marks a character without an id; a vocabulary of characters is far smaller.
 const NONE: u32 = u32::MAX;
 
 /// A character in UTF-8.

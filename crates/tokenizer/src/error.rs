@@ -1,4 +1,4 @@
-//! What can go wrong, as data. Messages are one sentence; causes are chained by `source`.
+//! Errors of this crate. Messages are one sentence; causes are chained by `source`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub enum Error {
     UnknownCharacter {
         /// The character.
         character: char,
-        /// Where it first stands in the text.
+        /// Where it first occurs in the text.
         place: Place,
         /// How many characters have an id.
         vocab_size: usize,
@@ -32,9 +32,9 @@ pub enum Error {
         word_hint(nearest.as_deref(), *vocab_size)
     )]
     UnknownWord {
-        /// The word, whole; the message shows the start of a long one.
+        /// The whole word; the message shows the start of a long one.
         word: String,
-        /// Where it first stands in the text.
+        /// Where it first occurs in the text.
         place: Place,
         /// A known word of nearly the same spelling, if there is one.
         nearest: Option<String>,
@@ -52,24 +52,24 @@ pub enum Error {
         vocab_size: usize,
     },
 
-    /// An id between or after the vocabularies, in a row of ids.
+    /// A row of ids contains an id between or after the vocabularies.
     #[error("row {row}, position {position}: no word or sub-word has the id {id}")]
     NoSuchToken {
         /// The id.
         id: u32,
         /// The row, from 0.
         row: usize,
-        /// Its place in the row, from 0.
+        /// The id's place in the row, from 0.
         position: usize,
     },
-    /// Sub-words and their marks do not match, where only matching ones were asked for.
+    /// Sub-words and their marks do not match, although only matching ones are allowed.
     #[error("row {row}, position {position}: {fault} (id {id})")]
     Unbalanced {
         /// The id that does not match.
         id: u32,
         /// The row, from 0.
         row: usize,
-        /// Its place in the row, from 0.
+        /// The id's place in the row, from 0.
         position: usize,
         /// What is wrong.
         fault: &'static str,
@@ -81,9 +81,9 @@ pub enum Error {
     Setting {
         /// The setting.
         name: &'static str,
-        /// What it must be.
+        /// The values it may have.
         expected: &'static str,
-        /// What it is.
+        /// The value it has.
         found: String,
     },
     /// A vocabulary lacks a token that its kind cannot do without.
@@ -103,13 +103,13 @@ pub enum Error {
         quoted(token)
     )]
     ScatteredId {
-        /// Which vocabulary.
+        /// The name of the vocabulary.
         vocabulary: &'static str,
         /// The token.
         token: String,
         /// Its id, as found.
         id: String,
-        /// The id that it should have, or the least.
+        /// The id that it should have, or the smallest that it may have.
         expected: usize,
     },
     /// There is nothing to number.
@@ -125,10 +125,10 @@ pub enum Error {
         found: usize,
         /// The limit.
         max: usize,
-        /// What to do.
+        /// What the user can do.
         hint: &'static str,
     },
-    /// One token stands twice in a vocabulary, so that it would have two ids.
+    /// One token occurs twice in a vocabulary, so that it would have two ids.
     #[error(
         "{} stands twice in the vocabulary, as ids {first} and {second}",
         quoted(token)
@@ -138,7 +138,7 @@ pub enum Error {
         token: String,
         /// Its first id.
         first: usize,
-        /// The id that repeats it.
+        /// Its second id.
         second: usize,
     },
     /// A vocabulary entry that the kind's own rule would never cut from a text.
@@ -156,12 +156,12 @@ pub enum Error {
     },
 
     // Byte-pair encoding.
-    /// What is special to this kind.
+    /// An error that only byte-pair encoding has.
     #[error(transparent)]
     Bpe(#[from] crate::bpe::BpeError),
 
     // Files.
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("cannot {action} {}", path.display())]
     Io {
         /// What was tried: `read` or `write`.
@@ -180,7 +180,7 @@ pub enum Error {
     NoTokenizerInFolder {
         /// The folder.
         path: PathBuf,
-        /// What it has, or lacks.
+        /// What the folder contains instead, or lacks.
         instead: &'static str,
     },
     /// A file was read but is not a tokenizer; the source says why.
@@ -199,7 +199,7 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
-    /// JSON of another program, or of another part of this one.
+    /// The JSON is another program's, or another part of this program wrote it.
     #[error(
         "not a tokenizer file of this program: \"format\" is {}, expected \"{}\"",
         found.as_deref().map_or_else(|| "missing".to_owned(), quoted),
@@ -209,7 +209,7 @@ pub enum Error {
         /// The file's `format`, if it has one.
         found: Option<String>,
     },
-    /// A file of a newer program.
+    /// The file was written by a newer program.
     #[error(
         "tokenizer file version {found} is not supported, this program reads version {supported}: \
          update it, or make the tokenizer again"
@@ -220,7 +220,7 @@ pub enum Error {
         /// The version this program reads and writes.
         supported: u64,
     },
-    /// The `kind` is none of [`kinds`](crate::kinds).
+    /// The `kind` is not one of [`kinds`](crate::kinds).
     #[error("unknown tokenizer kind {}: {}", quoted(kind), kind_hint(*nearest))]
     UnknownKind {
         /// The kind.
@@ -233,7 +233,7 @@ pub enum Error {
     NotInFormat {
         /// The program.
         format: &'static str,
-        /// What it cannot say.
+        /// What the format cannot express.
         what: &'static str,
     },
     /// A field is missing or has the wrong type.
@@ -257,7 +257,7 @@ pub enum Error {
     },
 }
 
-/// A position in a text, for people: lines and columns count from 1, columns in characters.
+/// A position in a text, as shown to people: lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Offset in bytes, from 0.
@@ -312,20 +312,21 @@ impl From<latimer_text::Error> for Error {
     }
 }
 
-/// The known name most like `name`: the smallest edit distance in lower case, the first of equals,
-/// and at most a third of the name's letters apart (short names: one letter).
+/// The known name most like `name`: the one with the smallest edit distance in lower case, the
+/// first of equals. It may differ by at most a third of the name's letters (for short names one
+/// letter).
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // Names are short; the distance to a pasted page would take a time that grows with the page.
+    // Names are short. The distance to a pasted page would take a time that grows with the page.
     const LONGEST: usize = 64;
     let letters = name.chars().take(LONGEST + 1).count();
     if letters > LONGEST {
         return None;
     }
-    // A word of one letter is like every other.
+    // A word of one letter is similar to every other, so it has no nearest name.
     let limit = (letters.max(3) / 3).min(letters.saturating_sub(1));
     let name = name.to_lowercase();
     known
-        // Every letter more or less is one edit at least: most names need no look at their letters.
+        // Meanwhile, positions in the order of ranks are used as ranks.
         .filter(|k| k.len() <= 4 * (letters + limit))
         .map(|k| (strsim::levenshtein(&name, &k.to_lowercase()), k))
         .filter(|(distance, _)| *distance <= limit)
@@ -396,7 +397,7 @@ mod tests {
         assert_eq!(nearest("x", ["\n", "="].into_iter()), None);
         assert_eq!(nearest("", ["a"].into_iter()), None);
         assert_eq!(nearest(&"x".repeat(1 << 20), known()), None);
-        // Letters count, however many bytes they have: three and four here.
+        // Letters count, not bytes: each has three or four bytes here.
         for (written, meant) in [("漢字仮名交文", "漢字仮名交じり文"), ("𐐨𐐩𐐪𐐫𐐬𐐭", "𐐨𐐩𐐪𐐫𐐬𐐭𐐮𐐯")]
         {
             assert_eq!(nearest(written, [meant].into_iter()), Some(meant));

@@ -1,4 +1,5 @@
-//! The file: JSON that says whose it is, which version, which kind, and then the kind's own fields.
+//! The file format: JSON that states the format, its version and the kind, then the kind's own
+//! fields.
 //!
 //! ```json
 //! {
@@ -12,9 +13,9 @@
 //! }
 //! ```
 //!
-//! Fields stand in this order, one token a line, the position in `vocab` is the id. To add a kind,
-//! implement [`Tokenizer`], give it a `from_fields`, and name it in [`KINDS`]. A kind whose file has
-//! another program's format is told apart in [`from_json`], before that line is asked for.
+//! The fields stand in this order, one token a line; the position in `vocab` is the id. To add a
+//! kind, implement [`Tokenizer`], give it a `from_fields`, and list it in [`KINDS`]. [`from_json`]
+//! recognises a kind whose file has another program's format before it looks for `"format"`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub const VERSION: u64 = 1;
 
 type Read = fn(&Fields) -> Result<Arc<dyn Tokenizer>>;
 
-/// Every kind and what reads its fields.
+/// Every kind with the function that reads its fields.
 const KINDS: &[(&str, Read)] = &[
     (CharTokenizer::KIND, |fields| {
         Ok(Arc::new(CharTokenizer::from_fields(fields)?))
@@ -61,24 +62,25 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 /// Reads a tokenizer of any kind: a file that [`from_json`] reads; a folder with a `tokenizer.json`,
 /// or with GPT-2's `vocab.json` and `merges.txt`; a rank file of tiktoken's.
 ///
-/// A rank file does not say how text is cut. If its name is that of an encoding, such as
-/// `cl100k_base.tiktoken`, that encoding's pattern is taken, and its special tokens if the file has
-/// as many ranks as the encoding. Other names need [`load_with`].
+/// A rank file does not state its pattern. If its name is that of an encoding, such as
+/// `cl100k_base.tiktoken`, the encoding's pattern is used, and its special tokens too if the file
+/// has as many ranks as the encoding. Other names need [`load_with`].
 ///
 /// # Errors
 ///
-/// [`Io`](Error::Io) if it cannot be read, [`Text`](Error::Text) if it is no text,
-/// [`NoTokenizerInFolder`](Error::NoTokenizerInFolder), [`File`](Error::File) around the error of the
-/// format if it is not a tokenizer; all name the path.
+/// [`Io`](Error::Io) if it cannot be read, [`Text`](Error::Text) if it is not text,
+/// [`NoTokenizerInFolder`](Error::NoTokenizerInFolder), [`File`](Error::File) around the error of
+/// the format if it is not a tokenizer; all name the path.
 pub fn load(path: &Path) -> Result<Arc<dyn Tokenizer>> {
     load_with(path, None)
 }
 
-/// [`load`], with the pattern of a rank file or of `vocab.json` and `merges.txt`, which do not say it.
+/// As [`load`], with the pattern for a rank file or for `vocab.json` and `merges.txt`, which do not
+/// state it.
 ///
 /// # Errors
 ///
-/// As [`load`]; [`Setting`](Error::Setting) if a pattern is given for a file that says its own.
+/// As [`load`]; [`Setting`](Error::Setting) if a pattern is given for a file that states its own.
 pub fn load_with(path: &Path, pattern: Option<Pattern>) -> Result<Arc<dyn Tokenizer>> {
     if path.is_dir() {
         return match Found::in_folder(path) {
@@ -119,7 +121,7 @@ pub fn is_in_folder(folder: &Path) -> bool {
     Found::in_folder(folder).is_some()
 }
 
-/// The files of a folder that are its tokenizer.
+/// The files in a folder that hold its tokenizer.
 enum Found {
     Whole(PathBuf),
     Pair { vocab: PathBuf, merges: PathBuf },
@@ -138,7 +140,7 @@ impl Found {
     }
 }
 
-/// What a folder has in place of a tokenizer.
+/// The error that says what a folder has in place of a tokenizer.
 fn nothing_in(folder: &Path) -> Error {
     let has = |name: &str| folder.join(name).exists();
     let instead = if has("vocab.json") {
@@ -156,7 +158,7 @@ fn nothing_in(folder: &Path) -> Error {
     }
 }
 
-/// Whether a file is one of ranks, by its name or else by its first line.
+/// Whether a file is a rank file, by its name or else by its first line.
 fn is_ranks(path: &Path, text: &str) -> bool {
     path.extension().is_some_and(|e| e == "tiktoken")
         || text
@@ -195,7 +197,7 @@ fn in_file(path: &Path, source: Error) -> Error {
 /// vocabulary that is empty, repeats itself or has entries that are no tokens of its kind.
 pub fn from_json(json: &str) -> Result<Arc<dyn Tokenizer>> {
     let value: Value = serde_json::from_str(json).map_err(|source| Error::Json { source })?;
-    // Byte-pair encoding is kept in Hugging Face's format.
+    // Byte-pair encoding is stored in Hugging Face's format.
     if value.as_object().is_some_and(hf::is_hf) {
         return Ok(Arc::new(hf::read(&value)?));
     }
@@ -295,8 +297,9 @@ impl Fields {
     }
 }
 
-/// The text of a file. Written by hand, not from a map: the order of fields is part of the
-/// fingerprint and must not hang on a feature that another crate switches on in `serde_json`.
+/// The text of a file. It is written by hand instead of from a map, because the order of fields is
+/// part of the fingerprint and must not depend on a `serde_json` feature that another crate turns
+/// on.
 pub(crate) fn write_json<'v>(
     kind: &str,
     flags: &[(&str, bool)],
@@ -318,7 +321,7 @@ pub(crate) fn write_json<'v>(
     json
 }
 
-/// Writes a file so that `path` holds all of `bytes` or what it held before.
+/// Writes a file atomically: `path` holds either all of `bytes` or its previous content.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     latimer_files::replace(path, bytes).map_err(|source| Error::Io {
         action: "write",

@@ -1,9 +1,9 @@
 //! Tokenizers: characters, words, n-grams, byte-pair encoding, and one way to load them all.
 //!
-//! A language model reads and writes numbers. A *tokenizer* is the list of pieces of text that have
-//! a number (the *vocabulary*) and the rule that cuts a text into them and joins them again. Every
-//! kind here is a [`Tokenizer`], so a trainer or a sampler holds an `Arc<dyn Tokenizer>` and never
-//! asks which.
+//! A language model reads and writes numbers. A *tokenizer* is a list of pieces of text that have a
+//! number (the *vocabulary*) and the rule that cuts a text into them and joins them again. Every
+//! kind here is a [`Tokenizer`], so a trainer or a sampler holds an `Arc<dyn Tokenizer>` and need
+//! not know the kind.
 //!
 //! ```
 //! use latimer_tokenizer::{CharTokenizer, Tokenizer};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 pub enum AllowedSpecial<'a> {
     /// None: their names are text like any other.
     None,
-    /// All that the vocabulary has.
+    /// All special tokens of the vocabulary.
     All,
     /// These names.
     Only(&'a [&'a str]),
@@ -39,7 +39,7 @@ impl Specials {
         self.list.iter().map(|(name, id)| (name.as_str(), *id))
     }
 
-    /// A search for the allowed ones; an unknown name is the error.
+    /// A finder of the allowed tokens; the error is the first unknown name.
     pub(crate) fn finder<'a>(&'a self, allowed: AllowedSpecial<'a>) -> Result<Finder<'a>, &'a str> {
         let names: Vec<&str> = match allowed {
             AllowedSpecial::None => Vec::new(),
@@ -63,7 +63,8 @@ impl Specials {
     }
 }
 
-/// Finds special tokens in a text: the leftmost, and of those that start at one place the longest.
+/// Finds special tokens in a text: the leftmost one, and the longest of those that start at one
+/// place.
 #[derive(Debug)]
 pub(crate) struct Finder<'a> {
     /// Whether a name starts with this byte.

@@ -8,9 +8,9 @@
 //! Joining: one space between two tokens, except around a line end, after a token that ends in an
 //! apostrophe, and before a single mark.
 //!
-//! Cutting, joining and cutting again gives the same tokens, which is what makes the normal form
-//! stable: a mark is only ever cut from the end of a run, and joining puts nothing but marks, white
-//! space or the end behind it.
+//! Cutting, joining and cutting again gives the same tokens, which makes the normal form stable: a
+//! mark is only ever cut from the end of a run, and joining puts only marks, white space or the end
+//! after it.
 
 use std::borrow::Borrow;
 
@@ -57,8 +57,8 @@ fn is_mark(token: &str) -> bool {
     chars.next().is_some_and(|c| MARKS.contains(&c)) && chars.next().is_none()
 }
 
-/// Iterator of [`split`]: `at` is where the next token starts; the run being cut ends at `end`, its
-/// marks start at `marks`.
+/// Iterator of [`split`]: `at` is where the next token starts; the current run ends at `end`, and
+/// its marks start at `marks`.
 pub(crate) struct Split<'t> {
     text: &'t str,
     at: usize,
@@ -75,7 +75,7 @@ impl<'t> Iterator for Split<'t> {
             self.at += rest.find(|c: char| c == '\n' || !c.is_whitespace())?;
             let rest = &self.text[self.at..];
             let run = match rest.find(char::is_whitespace) {
-                Some(0) => "\n", // the only white space that `at` stops at
+                Some(0) => "\n", // the only white space at which `at` can stop
                 Some(len) => &rest[..len],
                 None => rest,
             };
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    /// The normal form, said without cutting.
+    /// The normal form, defined without cutting.
     fn is_normal(text: &str) -> bool {
         text.split('\n').all(|line| {
             let runs: Vec<&str> = line.split(' ').collect();

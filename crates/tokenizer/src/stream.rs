@@ -1,4 +1,4 @@
-//! Text from ids as they are made.
+//! Turning ids into text as they are generated.
 
 use std::str;
 
@@ -7,9 +7,9 @@ use crate::tokenizer::Tokenizer;
 
 /// Decodes ids one by one into text that can be shown at once.
 ///
-/// A token may be a part of a character, so bytes wait (at most three) until they are a whole one.
-/// The pieces and what [`finish`](Self::finish) gives, put together, are [`Tokenizer::decode`] of
-/// all the ids.
+/// A token may be part of a character, so bytes (at most three) are held back until the character
+/// is complete. The pieces and the result of [`finish`](Self::finish), put together, are
+/// [`Tokenizer::decode`] of all the ids.
 ///
 /// ```
 /// use latimer_tokenizer::{StreamDecoder, Tokenizer, WordTokenizer};
@@ -28,9 +28,9 @@ use crate::tokenizer::Tokenizer;
 pub struct StreamDecoder<'a> {
     tokenizer: &'a dyn Tokenizer,
     previous: Option<u32>,
-    /// The start of a character whose end has not come; while pushing, also the new bytes.
+    /// The start of a character whose rest has not come; while pushing, also the new bytes.
     pending: Vec<u8>,
-    /// What the last push gave.
+    /// The text that the last push returned.
     text: String,
 }
 
@@ -46,8 +46,8 @@ impl<'a> StreamDecoder<'a> {
         }
     }
 
-    /// A decoder that goes on after a text, such as a prompt, whose last id was `previous`: the
-    /// first piece starts with a space where one belongs. The prompt itself is not given again. An
+    /// A decoder that continues a text, such as a prompt, whose last id was `previous`: the first
+    /// piece starts with a space where one belongs. The prompt itself is not returned again. An
     /// unknown `previous` is reported by the first [`push`](Self::push).
     #[must_use]
     pub fn after(tokenizer: &'a dyn Tokenizer, previous: Option<u32>) -> Self {
@@ -57,12 +57,12 @@ impl<'a> StreamDecoder<'a> {
         }
     }
 
-    /// The text that `id` completes; empty while a character is unfinished. Bytes that can be no
-    /// character become U+FFFD.
+    /// The text that `id` completes; empty while a character is unfinished. Bytes that cannot be
+    /// part of a character become U+FFFD.
     ///
     /// # Errors
     ///
-    /// [`UnknownId`](crate::Error::UnknownId); the decoder is then as it was.
+    /// [`UnknownId`](crate::Error::UnknownId); the decoder is then unchanged.
     pub fn push(&mut self, id: u32) -> Result<&str> {
         self.tokenizer
             .decode_next(self.previous, id, &mut self.pending)?;
@@ -86,7 +86,8 @@ impl<'a> StreamDecoder<'a> {
         Ok(&self.text)
     }
 
-    /// Ends the text: `"\u{FFFD}"` if a character was left unfinished, else nothing.
+    /// Ends the text: returns `"\u{FFFD}"` if a character was left unfinished, otherwise an empty
+    /// text.
     #[must_use]
     pub fn finish(self) -> &'static str {
         if self.pending.is_empty() {

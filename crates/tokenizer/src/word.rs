@@ -9,7 +9,7 @@ use crate::file::{Fields, write_json};
 use crate::split::{is_token, join, spaced, split};
 use crate::tokenizer::Tokenizer;
 
-/// The name of the token that stands for every unknown word, where one was asked for.
+/// The name of the token that stands for every unknown word, if the tokenizer has one.
 pub const UNKNOWN: &str = "__unk";
 
 /// A tokenizer whose tokens are words, punctuation marks and line ends.
@@ -52,9 +52,9 @@ pub const UNKNOWN: &str = "__unk";
 /// ```
 #[derive(Clone)]
 pub struct WordTokenizer {
-    /// By id; `UNKNOWN` comes last if there is one.
+    /// The words, indexed by id; `UNKNOWN`, if present, comes last.
     words: Vec<Arc<str>>,
-    /// Without `UNKNOWN`: no text may name it.
+    /// The id of each word except `UNKNOWN`, which no text may name.
     ids: HashMap<Arc<str>, u32>,
     unknown: Option<u32>,
 }
@@ -63,7 +63,8 @@ pub struct WordTokenizer {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WordOptions {
     /// The most ids, `UNKNOWN` included. With `unknown`, the rarest words beyond it are left out
-    /// (of equally frequent ones the last in the alphabet); without, more words are an error.
+    /// (of equally frequent ones the last in the alphabet); without `unknown`, having more words is
+    /// an error.
     pub max_vocab_size: Option<usize>,
     /// Whether words without an id encode as [`UNKNOWN`].
     pub unknown: bool,
@@ -73,16 +74,16 @@ impl WordTokenizer {
     /// The `"kind"` in files.
     pub const KIND: &'static str = "word";
 
-    /// The tokenizer of the words of `text`, numbered in the order of their code points.
+    /// Fits a tokenizer to the words of `text`, numbered in the order of their code points.
     ///
     /// # Errors
     ///
-    /// [`EmptyVocabulary`](Error::EmptyVocabulary) if there is no word.
+    /// [`EmptyVocabulary`](Error::EmptyVocabulary) if the text has no word.
     pub fn fit(text: &str) -> Result<Self> {
         Self::fit_iter([text])
     }
 
-    /// The tokenizer of the words of several texts; their order does not matter.
+    /// Fits a tokenizer to the words of several texts; their order does not matter.
     ///
     /// # Errors
     ///
@@ -133,7 +134,8 @@ impl WordTokenizer {
         Self::from_vocab(words, options.unknown)
     }
 
-    /// The tokenizer of these words, sorted and without repeats, as in the tutorial's dictionary.
+    /// Makes the tokenizer of these words, sorted and without repeats, as in the tutorial's
+    /// dictionary.
     ///
     /// ```
     /// use latimer_tokenizer::{Tokenizer, WordTokenizer};
@@ -223,13 +225,13 @@ impl WordTokenizer {
         self.words.iter().map(|word| &**word)
     }
 
-    /// The id of a token, if it has one of its own.
+    /// The id of a token. `None` if it is unknown, even if [`UNKNOWN`] stands for it.
     #[must_use]
     pub fn id(&self, word: &str) -> Option<u32> {
         self.ids.get(word).copied()
     }
 
-    /// The token of an id; `None` if there is no such id.
+    /// The token of an id; `None` if the id does not exist.
     #[must_use]
     pub fn word(&self, id: u32) -> Option<&str> {
         self.words.get(id as usize).map(|word| &**word)
@@ -281,7 +283,7 @@ impl Tokenizer for WordTokenizer {
     }
 
     fn cut(&self, text: &str) -> usize {
-        // White space stands in no token, but for the line's end, which is one.
+        // No token contains white space, except the line end, which is a token itself.
         text.char_indices()
             .rev()
             .find(|(_, c)| c.is_whitespace())
@@ -363,7 +365,7 @@ mod tests {
             })
         ));
         assert_eq!(fit(4, false).unwrap().vocab_size(), 4);
-        // The most frequent stay, c before d, and the ids are still sorted.
+        // The most frequent words stay, `c` before `d`, and the ids are still sorted.
         let t = fit(4, true).unwrap();
         assert_eq!(t.words().collect::<Vec<_>>(), ["a", "b", "c", UNKNOWN]);
         assert_eq!(t.encode("a d e b").unwrap(), [0, 3, 3, 1]);
@@ -387,7 +389,7 @@ mod tests {
         let t = WordTokenizer::fit_with(["a __unk b"], asked).unwrap();
         assert_eq!(t.words().collect::<Vec<_>>(), ["a", "b", UNKNOWN]);
         assert_eq!(t.id(UNKNOWN), None);
-        // Without the special token it is a word like any other.
+        // Without the special token, `__unk` is a word like any other.
         let t = WordTokenizer::fit("a __unk b").unwrap();
         assert_eq!((t.id(UNKNOWN), t.special(UNKNOWN)), (Some(0), None));
     }

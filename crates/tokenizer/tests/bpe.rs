@@ -1,4 +1,4 @@
-//! Encoding and files: nothing is lost, nothing depends on the way taken, nothing bad gets through.
+//! Encoding and files: nothing is lost, every method gives the same ids, and bad input is refused.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod texts;
@@ -11,8 +11,8 @@ use latimer_tokenizer::{
 };
 use proptest::prelude::*;
 
-/// Merging as its definition has it: the merge of lowest rank, the leftmost of equals, by looking
-/// through all of them each time.
+/// Merging by its definition: search all merges each time for the one of lowest rank, the leftmost
+/// of equals.
 fn naive(tokenizer: &BpeTokenizer, piece: &[u8]) -> Vec<u32> {
     let merges: Vec<_> = tokenizer.merges().collect();
     let mut ids: Vec<u32> = piece.iter().map(|b| tokenizer.id(&[*b]).unwrap()).collect();
@@ -41,7 +41,7 @@ fn trained(pattern: Pattern) -> &'static BpeTokenizer {
     })
 }
 
-/// Any merges at all: chains, loops of ranks, tokens that merging never reaches.
+/// Arbitrary merges: chains, loops of ranks, tokens that merging never reaches.
 fn any_merges() -> impl Strategy<Value = BpeTokenizer> {
     prop::collection::vec((0usize..1000, 0usize..1000), 0..40).prop_filter_map(
         "the same token by two merges",
@@ -80,7 +80,8 @@ fn special_tokens_come_only_when_allowed() {
     for pattern in Pattern::ALL {
         let tokenizer = trained(pattern);
         let specials: Vec<u32> = tokenizer.special_tokens().map(|(_, id)| id).collect();
-        // The text they were trained on has it many times, and one of the patterns is none.
+        // The training text contains this name many times, and one of the patterns does not cut
+        // text at all.
         assert_eq!(tokenizer.id(b"<|endoftext|>"), None);
         let text = "a<|endoftext|> <|end|>b";
         let plain = tokenizer.encode(text).unwrap();
@@ -131,7 +132,7 @@ proptest! {
             let lines = texts::lines(seed, 10);
             let one_by_one: Vec<_> = lines.iter().map(|l| tokenizer.encode(l).unwrap()).collect();
             prop_assert_eq!(tokenizer.encode_batch(&lines), one_by_one.as_slice());
-            // A tokenizer that has seen nothing yet.
+            // A clone has remembered no pieces yet.
             let fresh = tokenizer.clone();
             for (line, ids) in lines.iter().zip(&one_by_one) {
                 prop_assert_eq!(&fresh.encode(line).unwrap(), ids);
@@ -179,7 +180,7 @@ proptest! {
                 prop_assert_eq!(again.to_json(), json);
             }
             Err(error) => {
-                // A token that merging its own bytes does not give.
+                // The vocabulary has a token that merging its own bytes does not give.
                 let is_not_ranks = matches!(error, Error::Bpe(BpeError::NotRanks { .. }));
                 prop_assert!(is_not_ranks, "{}", error);
                 let unmade = (0..tokenizer.vocab_size() as u32).any(|id| {
@@ -417,7 +418,7 @@ fn merges_may_be_pairs_and_tokens_may_be_whole() {
 
 #[test]
 fn bytes_and_fingerprint_are_pinned() {
-    // These bytes lie in checkpoints and their hash in token files.
+    // Checkpoints contain these bytes, and token files their hash.
     let tokenizer = BpeTrainer::new(300, Pattern::Nanochat)
         .ties(TieRule::HuggingFace)
         .special_tokens(&["<|bos|>"])

@@ -1,4 +1,4 @@
-//! A text cut where [`Tokenizer::cut`] says has the ids of the whole.
+//! A text cut where [`Tokenizer::cut`] says has the same ids as the whole text.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -13,7 +13,7 @@ const PARTS: [&str; 22] = [
     ".", "!", "/", "\u{e9}", "\u{4e2d}", "\u{3000}", "\u{3a3}",
 ];
 
-/// One of each kind, each knowing every text made of [`PARTS`].
+/// One tokenizer of each kind; each can encode every text made of [`PARTS`].
 fn tokenizers() -> Vec<Box<dyn Tokenizer>> {
     let all = PARTS.concat();
     let mut found: Vec<Box<dyn Tokenizer>> = vec![
@@ -49,7 +49,7 @@ proptest! {
         let text = parts.concat();
         KINDS.with(|kinds| -> Result<(), TestCaseError> {
             for tokenizer in kinds {
-                // Again and again, as far as it goes.
+                // Cut again and again, as far as possible.
                 let mut left = text.as_str();
                 while let cut @ 1.. = tokenizer.cut(left) {
                     let (head, tail) = text.split_at(cut);
@@ -70,7 +70,7 @@ proptest! {
 fn usual_text_is_cut_late() {
     let text = "First Citizen:\nBefore we proceed any further, hear me speak.\n".repeat(3);
     for tokenizer in tokenizers() {
-        // Also where a text is one long line.
+        // Test also a text that is one long line.
         for text in [&text, &text.replace('\n', " ")] {
             let cut = tokenizer.cut(text);
             let uncut = tokenizer.kind() == "bpe" && cut == 0;

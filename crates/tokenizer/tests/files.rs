@@ -21,7 +21,7 @@ fn word_file(vocab: &str) -> String {
 
 #[test]
 fn bytes_and_fingerprints_are_pinned() {
-    // These bytes lie in checkpoints and their hash in token files: a change needs a new version.
+    // Checkpoints contain these bytes, and token files their hash: a change needs a new version.
     let chars = CharTokenizer::fit("b\n\"a").unwrap();
     assert_eq!(
         chars.to_json(),
@@ -73,7 +73,7 @@ fn failed_saves_name_the_path_and_leave_nothing() {
         format!("cannot write {}", absent.display())
     );
     assert!(error.source().is_some());
-    // A folder is in the way: the rename fails and the temporary file goes.
+    // A folder is in the way: the rename fails and the temporary file is removed.
     let taken = folder.path().join("taken");
     fs::create_dir_all(taken.join("inside")).unwrap();
     assert!(matches!(
@@ -206,7 +206,8 @@ fn each_fault_has_its_sentence() {
 
 #[test]
 fn a_file_keeps_its_order() {
-    // Not sorted: made elsewhere, and the model's rows follow it.
+    // The characters are not sorted: the file was made elsewhere, and the rows of its model have
+    // this order.
     let t = from_json(&char_file(r#"["b","a"]"#)).unwrap();
     assert_eq!(t.encode("ab").unwrap(), [1, 0]);
 }

@@ -1,5 +1,5 @@
-//! Ways in which other programs write one `tokenizer.json`: the ids are those of `tokenizers`, and
-//! what is not done exactly is named. The cases are made by `peers/hf_files.py`.
+//! Different ways to write one `tokenizer.json`: the ids equal those of `tokenizers`, and whatever
+//! cannot be reproduced exactly is named. `peers/hf_files.py` makes the cases.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -68,7 +68,7 @@ fn each_way_of_writing_gives_its_ids() {
             assert_eq!(&json!(got), ids, "{} {text:?}", case["name"]);
             assert_eq!(tokenizer.decode(&got).unwrap(), text, "{}", case["name"]);
         }
-        // What is written means the same.
+        // The written file means the same.
         let again = BpeTokenizer::from_hf(&tokenizer.to_json()).unwrap();
         assert_eq!(
             again.fingerprint(),
@@ -143,7 +143,7 @@ fn pairs_of_files_that_are_not_gpt2s_are_refused() {
     let tokenizer =
         BpeTokenizer::from_merges(Pattern::Gpt2, &[(116, 104)], &["中", "<|x|>"]).unwrap();
     let (vocab, merges) = tokenizer.to_vocab_and_merges();
-    // A special token of one character is none of the bytes.
+    // A special token of one character is not one of the bytes.
     let again = BpeTokenizer::from_vocab_and_merges(&vocab, &merges, Pattern::Gpt2).unwrap();
     assert_eq!(again.to_json(), tokenizer.to_json());
     let clip = vocab.replacen('{', "{\"a</w>\":300,", 1);

@@ -1,4 +1,4 @@
-//! The `ngram` tokenizer: what holds for every text, and what no file can do.
+//! The `ngram` tokenizer: what must hold for every text and every file, damaged ones included.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use latimer_tokenizer::{
@@ -40,7 +40,7 @@ fn streamed(t: &NgramTokenizer, ids: &[u32]) -> String {
 
 #[test]
 fn words_are_python_counted_and_numbered() {
-    // The package sorts by falling count and keeps the first of equals.
+    // The package sorts by falling count; equal counts keep the order in which they came.
     let t = NgramTokenizer::fit(["b a b", "c a d"]).unwrap();
     let words: Vec<_> = t.words().map(|(word, _)| word).collect();
     assert_eq!(words, ["__unk", "__pad", "b", "a", "c", "d"]);
@@ -275,7 +275,7 @@ proptest! {
     }
 }
 
-/// Whatever loaded must work.
+/// A tokenizer that could be loaded must work.
 fn used(t: Option<&dyn Tokenizer>) {
     if let Some(t) = t {
         let ids = t.encode("aa b\n__unk é").unwrap();

@@ -1,7 +1,7 @@
 //! The PyPI package `bpe` 1.0 on record: the same ids, texts and JSON.
 //!
-//! `ngram/make_golden.py` made the cases, and makes any number of random ones for a longer
-//! comparison, named by `LATIMER_NGRAM_GOLDEN`.
+//! `ngram/make_golden.py` made the cases. For a longer comparison it can make any number of random
+//! ones; `LATIMER_NGRAM_GOLDEN` names their file.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
@@ -30,13 +30,13 @@ fn check(case: &Value) {
     let queries = strings(&case["queries"]);
     let fitted = NgramTokenizer::fit_with(strings(&case["lines"]), options(settings)).unwrap();
     let json = case["json"].as_str().unwrap();
-    // Python keeps a whole number where one was given.
+    // Python keeps a whole number if it was given one.
     let json = json.replace("\"pct_bpe\": 0,", "\"pct_bpe\": 0.0,");
     let json = json.replace("\"pct_bpe\": 1,", "\"pct_bpe\": 1.0,");
     assert_eq!(fitted.to_python_json().unwrap(), json, "{settings}");
     let loaded = NgramTokenizer::from_python_json(&json).unwrap();
     assert_eq!(loaded.to_python_json().unwrap(), json);
-    // The package's order within an object is no part of it.
+    // The package's order within an object does not matter.
     let sorted: Value = serde_json::from_str(&json).unwrap();
     let sorted = NgramTokenizer::from_python_json(&sorted.to_string()).unwrap();
 
@@ -78,8 +78,8 @@ fn check(case: &Value) {
     }
 }
 
-/// Whether every word that begins ends: the package drops the others, a model shows them. With no
-/// room for `__eow`, or one mark for both, none ends.
+/// Whether every word that begins also ends: the package drops those that do not, a model shows
+/// them. If there is no room for `__eow`, or both marks are the same, no word ends.
 fn all_closed(t: &NgramTokenizer, row: &[u32]) -> bool {
     let count = |mark| {
         let id = t.subword_id(mark);

@@ -1,7 +1,7 @@
 //! The tutorial's vocabulary: the package fitted on tiny Shakespeare, line by line.
 //!
-//! The text is `shakespeare.txt` in the folder of downloads (`latimer data get shakespeare`); where
-//! it is not, this is skipped.
+//! The text is `shakespeare.txt` in the folder of downloads (`latimer data get shakespeare`);
+//! without it the test is skipped.
 
 use std::env;
 use std::fs;
@@ -14,9 +14,9 @@ const SUBWORDS: &str = "__sow __eow e s i r n t a o l d c u g p h m in er es b e
                         w v le ti on nt ar an un k co ri is de at ra or se li ne he ou ve ss di al it \
                         ea ns th ro pe ur et ly el me ta la rs io ch nd ce us ll tr sh";
 
-// FNV-1a of what the package gives with PYTHONHASHSEED=0, which numbers required tokens and marks in
-// our order: its JSON; the rows of ids as little-endian u32, each after its length; the rows back as
-// text, joined by line ends.
+// FNV-1a of the package's results with PYTHONHASHSEED=0, which numbers required tokens and marks in
+// our order: its JSON; the rows of ids as little-endian u32, each after its length; the rows
+// decoded again, joined by line ends.
 const JSON: u64 = 0xf7df_81f2_3c59_65d9;
 const IDS: u64 = 0x555b_1d90_9b02_003a;
 const BACK: u64 = 0x7557_5335_01e8_0574;
@@ -52,13 +52,13 @@ fn a_model_of_256_ids_reads_and_writes_all_of_it() {
     assert_eq!(t.special(LINE), Some(2));
     let ids = t.encode(&text).unwrap();
     let unknown = ids.iter().filter(|&&id| id == 0).count();
-    // As the package counts: `j`, `q`, `x` and `z` are too rare for 52 sub-words.
+    // The package counts the same: `j`, `q`, `x` and `z` are too rare for 52 sub-words.
     assert_eq!((ids.len(), unknown), (736_719, 3197));
     let line = "hear me speak , good people : the gods know .\n";
     assert_eq!(t.decode(&t.encode(line).unwrap()).unwrap(), line);
 }
 
-/// The text, or `None`, saying so.
+/// The text; `None`, with a message, if it is not there.
 fn shakespeare() -> Option<String> {
     let folder = match env::var_os("LATIMER_CACHE") {
         Some(path) if !path.is_empty() => PathBuf::from(path),

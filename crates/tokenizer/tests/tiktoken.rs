@@ -18,7 +18,7 @@ struct Both {
     theirs: &'static CoreBPE,
 }
 
-/// A rank file made of what the other crate decodes.
+/// A rank file made from the tokens that the other crate decodes.
 fn rank_file(theirs: &CoreBPE, specials: &[(&str, u32)]) -> String {
     let mut file = String::new();
     for id in 0..300_000u32 {
@@ -98,7 +98,7 @@ fn all_lines_are_the_same(encoding: Encoding) {
     same(both, &lines.concat());
     for (_, text) in texts::odd(100_000) {
         same(both, &text);
-        // Not at the start, not to the end.
+        // The text stands neither at the start nor at the end.
         same(both, &format!("x {text} y"));
     }
 }

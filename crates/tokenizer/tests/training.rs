@@ -1,4 +1,5 @@
-//! Merges: equal to those of other programs on Shakespeare, and to a naive trainer on anything.
+//! Training: the merges equal those of other programs on Shakespeare, and of a naive trainer on any
+//! text.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod texts;
@@ -23,7 +24,7 @@ fn fnv1a(bytes: &[u8]) -> String {
     format!("{hash:016x}")
 }
 
-/// Where the program keeps what it downloads.
+/// The path of the plays in the program's folder of downloads.
 fn shakespeare() -> Option<PathBuf> {
     let folder = match std::env::var_os("LATIMER_CACHE") {
         Some(folder) => PathBuf::from(folder),
@@ -78,7 +79,7 @@ fn shakespeares_merges_are_those_of_the_other_programs() {
 /// The bytes of both tokens.
 type Merge = (Vec<u8>, Vec<u8>);
 
-/// Training as its definition has it: count all pairs of all pieces anew for every merge.
+/// Training by its definition: count all pairs of all pieces again for every merge.
 fn naive(pieces: &[Vec<u8>], rule: TieRule, most: usize, least: u64) -> Vec<Merge> {
     // Hugging Face numbers the bytes by their printable characters: visible ones first.
     let visible = |b: u8| matches!(b, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
@@ -163,8 +164,8 @@ proptest! {
     ) {
         let pattern = if split { Pattern::Gpt2 } else { Pattern::None };
         let pieces: Vec<Vec<u8>> = if split {
-            // The pattern has its own tests; the tokens of no merges at all are not pieces, so the
-            // pieces are found by an expression here.
+            // Patterns have tests of their own. The tokens of a vocabulary without merges are not
+            // pieces, so the pieces are found with an expression here.
             let regex = fancy_regex::Regex::new(pattern.regex().unwrap()).unwrap();
             let mut pieces = Vec::new();
             for chunk in texts.iter().flat_map(|text| text.utf8_chunks()) {
@@ -183,7 +184,8 @@ proptest! {
                 .min_frequency(least)
                 .train(&texts, &mut silent)
                 .unwrap();
-            // Read from a file, which proves nothing, each token is made by its merges all the same.
+            // A file proves nothing about its tokens; still each token must be the result of its
+            // merges.
             let read = BpeTokenizer::from_hf(&trained.to_json()).unwrap();
             prop_assert_eq!(read.to_tiktoken().unwrap(), trained.to_tiktoken().unwrap());
             prop_assert_eq!(merges(&trained), naive(&pieces, rule, most, least), "{:?}", rule);
@@ -193,7 +195,7 @@ proptest! {
 
 #[test]
 fn one_piece_of_many_megabytes_is_no_trouble() {
-    // Quadratic work on these would take days; the limit is only there to see that.
+    // Quadratic work on these would take days; the time limit only detects that.
     let start = Instant::now();
     let len = 500_000;
     for (name, text) in texts::odd(len) {

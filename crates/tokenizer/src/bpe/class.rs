@@ -1,4 +1,4 @@
-//! What a pattern asks of a character, looked up in one table.
+//! Character classes that the patterns need, looked up in one table.
 //!
 //! The sets are those of the `regex` family of crates, which tiktoken's patterns run on: they are
 //! built from `regex-syntax` at first use, so that an update of Unicode reaches both.
@@ -82,7 +82,7 @@ impl Classes {
 
     /// The class and the length in bytes of the character at `at`; `(0, 0)` at the end.
     ///
-    /// `text` is UTF-8 and `at` the start of a character; otherwise the answer is some class.
+    /// `text` must be UTF-8 and `at` the start of a character; otherwise the class is arbitrary.
     #[inline]
     pub(super) fn at(&self, text: &[u8], at: usize) -> (u8, usize) {
         match text.get(at) {
@@ -94,7 +94,7 @@ impl Classes {
         }
     }
 
-    /// Where the characters from `at` stop being in any of the classes of `mask`.
+    /// The first place from `at` whose character is in none of the classes of `mask`.
     #[inline]
     pub(super) fn skip(&self, text: &[u8], mut at: usize, mask: u8) -> usize {
         while let Some(&byte) = text.get(at) {
@@ -114,8 +114,8 @@ impl Classes {
         at
     }
 
-    /// [`skip`](Self::skip) for letters, the most of every text: eight bytes at once, so that the
-    /// end of a short word is computed and not come upon.
+    /// [`skip`](Self::skip) for letters, which are most of every text. Eight bytes are tested at
+    /// once, so the end of a short word is computed instead of searched for.
     #[inline]
     pub(super) fn skip_letters(&self, text: &[u8], mut at: usize) -> usize {
         loop {
@@ -130,7 +130,7 @@ impl Classes {
                     return at;
                 }
             }
-            // A longer character or the end is near.
+            // Continue byte by byte: a longer character or the end of the text is near.
             loop {
                 let (class, len) = self.at(text, at);
                 if class & LETTER == 0 {
@@ -165,13 +165,14 @@ impl Classes {
     }
 }
 
-/// How many of eight bytes, from the lowest, are ASCII letters before the first that is none.
+/// Counts the ASCII letters at the start of eight bytes (lowest byte first), up to the first other
+/// byte.
 #[inline]
 fn ascii_letters(eight: u64) -> usize {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES << 7;
-    // In small letters and without its high bit, each byte stays below 2^8 in the sums: the high
-    // bit of a sum says whether the byte is at least `a`, or more than `z`.
+    // With lower-case letters and the high bit cleared, no byte's sum exceeds 2^8 - 1: the high bit
+    // of a sum says whether the byte is at least `a`, or greater than `z`.
     let small = (eight | (ONES * 0x20)) & !HIGH;
     let from_a = small + ONES * (0x80 - b'a' as u64);
     let past_z = small + ONES * (0x7f - b'z' as u64);

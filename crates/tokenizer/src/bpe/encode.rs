@@ -1,4 +1,4 @@
-//! Encoding: the ways in, all over the same merging of pieces.
+//! Encoding: the entry points, all of which merge pieces in the same way.
 
 use std::ops::Range;
 
@@ -26,8 +26,8 @@ impl BpeTokenizer {
         });
     }
 
-    /// Pieces are found in batches and then looked up: cutting is full of jumps that no processor
-    /// foresees, and the memory that is looked up can only be fetched ahead where there are none.
+    /// Pieces are found in batches and then looked up. Cutting is full of branches that no
+    /// processor predicts, and memory can be prefetched only in code without such branches.
     pub(super) fn encode_text(&self, text: &str, ids: &mut Vec<u32>) {
         const BATCH: usize = 128;
         ids.reserve(text.len() / 3);
@@ -55,9 +55,9 @@ impl BpeTokenizer {
         });
     }
 
-    /// The ids of any bytes. Those of valid UTF-8 are [`encode`](Tokenizer::encode)'s; otherwise
-    /// each valid stretch is encoded as a text of its own and each invalid sequence as a piece,
-    /// except that [`Pattern::None`](super::Pattern::None) takes everything as one piece.
+    /// The ids of arbitrary bytes. Valid UTF-8 gets the ids of [`encode`](Tokenizer::encode).
+    /// Otherwise each valid stretch is encoded as a text of its own and each invalid sequence as a
+    /// piece, except that [`Pattern::None`](super::Pattern::None) takes everything as one piece.
     #[must_use]
     pub fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32> {
         let mut ids = Vec::with_capacity(bytes.len() / 4);
@@ -70,9 +70,9 @@ impl BpeTokenizer {
         ids
     }
 
-    /// The ids of a text in which the allowed special tokens stand for themselves. Of several that
-    /// start at one place the longest counts; what is between them is encoded as texts of their
-    /// own. Other special tokens are text like any other.
+    /// The ids of a text in which the names of allowed special tokens encode to those tokens. If
+    /// several start at the same place, the longest counts. The stretches between them are encoded
+    /// as texts of their own. Names of other special tokens are ordinary text.
     ///
     /// ```
     /// use latimer_tokenizer::{AllowedSpecial, BpeTokenizer, Pattern};
@@ -105,8 +105,8 @@ impl BpeTokenizer {
         Ok(ids)
     }
 
-    /// The ids of a text, each with the bytes it stands for. A token may be a part of a character,
-    /// so that the ends need not be `char` boundaries.
+    /// The ids of a text, each with its range of bytes. A token may cover part of a character, so
+    /// the ends of a range need not be `char` boundaries.
     #[must_use]
     pub fn encode_with_offsets(&self, text: &str) -> Vec<(u32, Range<usize>)> {
         let mut ids = Vec::new();
@@ -127,18 +127,19 @@ impl BpeTokenizer {
         self.count_while(text, |_, _| true)
     }
 
-    /// The number of tokens of a text if it is at most `limit`. A text that has more is read no
-    /// further than needed to see that, up to the end of the piece.
+    /// The number of tokens of a text if it is at most `limit`, else `None`. Reading stops at the
+    /// end of the piece that shows that the text has more.
     #[must_use]
     pub fn count_up_to(&self, text: &str, limit: usize) -> Option<usize> {
         let count = self.count_while(text, |count, next| {
-            // No token is longer than the longest, so that many are to come at least.
+            // No token is longer than `longest`, so the next piece has at least this many tokens.
             count + next.div_ceil(self.longest) <= limit
         });
         (count <= limit).then_some(count)
     }
 
-    /// Counts while `go_on(tokens so far, bytes of the next piece)`; if it stops, more than that.
+    /// Counts tokens while `go_on(tokens so far, bytes of the next piece)` is true; returns
+    /// `usize::MAX` if it turns false.
     fn count_while(&self, text: &str, go_on: impl Fn(usize, usize) -> bool) -> usize {
         let mut count = 0;
         let mut ids = Vec::new();
@@ -156,8 +157,9 @@ impl BpeTokenizer {
         })
     }
 
-    /// The ids of many texts, in their order; with the feature `rayon` on its threads (as many as
-    /// the pool has that this is called in), else one after the other.
+    /// The ids of many texts, in the order of the texts. With the feature `rayon` they are encoded
+    /// in parallel, on the threads of the pool that this is called in; without it one after the
+    /// other.
     #[must_use]
     pub fn encode_batch<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Vec<Vec<u32>> {
         let one = |text: &S| {

@@ -1,4 +1,4 @@
-//! What can go wrong with byte-pair encoding, as data.
+//! Errors of byte-pair encoding.
 
 use super::{Pattern, TieRule};
 
@@ -18,7 +18,7 @@ pub enum BpeError {
     UnknownEncoding {
         /// The name given.
         name: String,
-        /// The names there are.
+        /// The names of all encodings.
         known: String,
     },
     /// No such rule for ties.
@@ -48,7 +48,7 @@ pub enum BpeError {
         id: u32,
         /// The token that has it first, in quotation marks.
         first: String,
-        /// The other.
+        /// The other token.
         second: String,
     },
     /// Two ids have the same token.
@@ -58,7 +58,7 @@ pub enum BpeError {
         token: String,
         /// Its lower id.
         first: u32,
-        /// The id that repeats it.
+        /// The id that repeats the token.
         second: u32,
     },
     /// An id so high that the table of tokens would be mostly empty.
@@ -68,7 +68,7 @@ pub enum BpeError {
         id: u32,
         /// How many tokens there are.
         tokens: usize,
-        /// The highest id for that many.
+        /// The highest id allowed for that many tokens.
         limit: u32,
     },
     /// A merge names a token that is not in the vocabulary.
@@ -88,7 +88,7 @@ pub enum BpeError {
     /// A special token without text.
     #[error("the special token of id {id} is empty")]
     EmptySpecial {
-        /// Its id.
+        /// The token's id.
         id: u32,
     },
 
@@ -132,14 +132,14 @@ pub enum BpeError {
     },
 
     // Hugging Face files.
-    /// A part of the file that this program cannot do exactly.
+    /// The file uses something that this program cannot reproduce exactly.
     #[error("the field {field} is {found}: {expected}")]
     Unsupported {
         /// The path of the field, as in `model.dropout`.
         field: String,
-        /// What it holds, shortened.
+        /// The value found, shortened.
         found: String,
-        /// What can be read.
+        /// The values that can be read.
         expected: &'static str,
     },
     /// A line of `merges.txt` or an entry of `merges` that is not two tokens.
@@ -148,7 +148,7 @@ pub enum BpeError {
         /// The merge, from 0.
         rank: usize,
     },
-    /// A token with a character that stands for no byte.
+    /// A token contains a character that does not stand for a byte.
     #[error("the token {token:?} has the character {character:?}, which stands for no byte")]
     NotByteLevel {
         /// The token.
@@ -158,7 +158,7 @@ pub enum BpeError {
     },
 
     // Training.
-    /// The vocabulary would not even hold the bytes.
+    /// The vocabulary is too small to hold even the single bytes.
     #[error(
         "a vocabulary of {asked} is too small: 256 bytes and {specials} special tokens need {least}"
     )]
@@ -167,10 +167,10 @@ pub enum BpeError {
         asked: usize,
         /// Special tokens asked for.
         specials: usize,
-        /// The least size.
+        /// The smallest size that would do.
         least: usize,
     },
-    /// More distinct text than positions can be counted.
+    /// The distinct pieces are longer than the training's 32-bit positions can count.
     #[error(
         "the distinct pieces have {bytes} bytes, more than the {limit} that training can hold: use a pattern, or less text"
     )]

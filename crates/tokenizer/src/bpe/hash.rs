@@ -1,13 +1,14 @@
-//! Hashing for the tables of this module: a few multiplications, no protection of its own.
+//! Hashing for the tables of this module: a few multiplications, without protection against chosen
+//! keys.
 //!
-//! Tables whose keys come from a text take a random seed; nothing that is computed depends on it.
+//! Tables whose keys come from a text therefore take a random seed; no result depends on it.
 
 use std::hash::{BuildHasher, RandomState};
 
 const K0: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 / golden ratio, odd
 const K1: u64 = 0xd6e8_feb8_6659_fd93; // a random odd number
 
-/// Both halves of the product, folded: every bit of `a` and `b` reaches every bit.
+/// Multiplies to 128 bits and folds both halves: every bit of `a` and `b` affects every bit.
 #[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
@@ -39,7 +40,7 @@ pub(super) fn bytes(bytes: &[u8], seed: u64) -> u64 {
     fold(hash ^ u64::from_le_bytes(last), K0)
 }
 
-/// A number that nobody outside can guess.
+/// A random seed that nobody outside the process can guess.
 pub(super) fn seed() -> u64 {
     RandomState::new().hash_one(0)
 }

@@ -1,6 +1,6 @@
 //! Merging one piece: always the pair of lowest rank, the leftmost of equals.
 //!
-//! Three ways to the same ids:
+//! Three methods give the same ids:
 //!
 //! - up to [`LINEAR`] bytes, a scan of all ranks for every merge: the array stays in registers and
 //!   the first level of cache, and nothing beats it;
@@ -20,7 +20,7 @@ use super::pairs::{APART, Merged, NONE, Pairs};
 
 /// The longest piece merged by scanning.
 pub(super) const LINEAR: usize = 128;
-/// Of a window, the part before the place where the next one starts.
+/// The next window starts after this fraction (numerator, denominator) of a window.
 const SETTLED: (usize, usize) = (3, 4);
 
 /// The merges of a vocabulary.
@@ -28,14 +28,14 @@ const SETTLED: (usize, usize) = (3, 4);
 pub(super) struct Merges {
     /// The id of each byte.
     pub(super) bytes: [u32; 256],
-    /// What becomes of two bytes: the first look at every piece.
+    /// The merge of every pair of single bytes, looked up first for every piece.
     byte_pairs: Vec<Merged>,
     pairs: Pairs,
     /// Bytes of each token, by id.
     lens: Vec<u32>,
 }
 
-/// Room that is kept from one piece to the next.
+/// Buffers that are kept from one piece to the next.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     nodes: Vec<Node>,
@@ -102,7 +102,8 @@ impl Merges {
         }
     }
 
-    /// Of 2 to `N` bytes, `N` at most 128: the lowest rank is looked for among all.
+    /// Merges 2 to `N` bytes (`N` is at most 128): scans all ranks for the lowest before every
+    /// merge.
     fn scan<const N: usize>(&self, piece: &[u8], ids: &mut Vec<u32>) {
         let n = piece.len();
         let mut rank = [NONE; N];
@@ -152,7 +153,7 @@ impl Merges {
         }
     }
 
-    /// Of any length below 2^32, by a heap of ranks and places.
+    /// Merges any number of bytes below 2^32, by a heap of ranks and places.
     pub(super) fn heap(&self, piece: &[u8], room: &mut Room, ids: &mut Vec<u32>) {
         let n = piece.len();
         let Room { nodes, heap, .. } = room;
@@ -220,13 +221,13 @@ impl Merges {
         }
     }
 
-    /// By windows; see the top of this file.
+    /// Merges by overlapping windows; see the module's documentation.
     fn splice(&self, piece: &[u8], room: &mut Room, ids: &mut Vec<u32>) {
         let mut size = LINEAR;
         // The tokens of a window that starts where the settled ones in `ids` end.
         let mut tokens = std::mem::take(&mut room.window);
         let mut others = std::mem::take(&mut room.next_window);
-        // Of a run of one letter all windows are alike: the last one is kept.
+        // In a run of one letter all windows are alike, so the last window's tokens are kept.
         let mut last = std::mem::take(&mut room.last_window);
         let mut last_bytes: &[u8] = &[];
         let mut start = 0;
@@ -263,7 +264,8 @@ impl Merges {
                     end = other_end;
                 }
                 None => {
-                    // Tokens too long for the overlap: a larger window, up to all that is left.
+                    // The tokens are too long for the overlap: try a larger window, up to all that
+                    // is left.
                     size *= 2;
                     end = (start + size).min(piece.len());
                     tokens.clear();

@@ -1,8 +1,8 @@
 //! Byte-pair encoding over bytes: GPT's tokenizer.
 //!
-//! A text is cut into pieces by a [`Pattern`]; in each piece, which starts as its bytes, the two
-//! neighbours that were merged first in training are merged, again and again, until no two
-//! neighbours are a known pair. Every text has ids, and nothing is lost.
+//! A text is cut into pieces by a [`Pattern`]. Each piece starts as its single bytes. The two
+//! neighbours that were merged earliest in training are merged, again and again, until no two
+//! neighbours are a known pair. Every text can be encoded, and nothing is lost.
 
 mod class;
 mod encode;

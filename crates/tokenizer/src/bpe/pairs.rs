@@ -2,15 +2,15 @@
 
 use super::hash;
 
-/// No rank, no id.
+/// Marks the absence of a rank or an id.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// What becomes of a pair.
+/// The result of looking up a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Merged {
     /// The place in the order of merges, [`NONE`] if the pair does not merge.
     pub(super) rank: u32,
-    /// The token that is made.
+    /// The id of the merged token.
     pub(super) id: u32,
 }
 
@@ -28,14 +28,14 @@ struct Slot {
 /// Bits of the filter for each slot: with two slots or more to a pair, at most one in 16 is set.
 const FILTER_BITS: usize = 8;
 
-/// No pair: ids stay below [`NONE`].
+/// Key of an empty slot. No pair has it, since ids stay below [`NONE`].
 const FREE: u64 = u64::MAX;
 
 /// An open hash table at most half full.
 ///
-/// Most pairs that are asked for do not merge, and the table is larger than the near caches. So a
-/// small filter comes first, in which one bit says whether any pair with
-/// these bits of the hash is in the table.
+/// Most pairs that are looked up do not merge, and the table is larger than the near caches. So a
+/// small filter comes first: one bit says whether the table holds any pair with these bits of the
+/// hash.
 #[derive(Debug, Clone)]
 pub(super) struct Pairs {
     slots: Vec<Slot>,
@@ -65,14 +65,14 @@ impl Pairs {
         }
     }
 
-    /// The word and the bit of the filter.
+    /// The word of the filter and the bit in it for this hash.
     #[inline]
     fn filter_at(&self, hash: u64) -> (usize, u64) {
         let word = hash as usize >> 6 & (self.filter.len() - 1);
         (word, 1 << (hash & 63))
     }
 
-    /// Adds a pair, which gives `false` if it was there. There must be room.
+    /// Adds a pair; returns `false` if it was there already. There must be room.
     pub(super) fn insert(&mut self, left: u32, right: u32, merged: Merged) -> bool {
         let key = key(left, right);
         let mask = self.slots.len() - 1;
@@ -93,7 +93,7 @@ impl Pairs {
         }
     }
 
-    /// What becomes of `left` and `right`.
+    /// The rank and the merged token of `left` and `right`; [`APART`] if they do not merge.
     #[inline]
     pub(super) fn get(&self, left: u32, right: u32) -> Merged {
         let key = key(left, right);

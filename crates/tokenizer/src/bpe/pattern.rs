@@ -1,4 +1,5 @@
-//! How a text is cut into pieces before merging: no token crosses a piece.
+//! Patterns: how a text is cut into pieces before merging. No token crosses from one piece to the
+//! next.
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use super::split;
 /// written for it. Other expressions are refused: their pieces would be right, but slow, and a
 /// training run could not be cut into parts safely.
 ///
-/// In bytes that are no UTF-8, each valid stretch is cut as a text of its own and each invalid
+/// In bytes that are not UTF-8, each valid stretch is cut as a text of its own and each invalid
 /// sequence is a piece; [`None`](Pattern::None) takes everything as one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -31,7 +32,7 @@ pub enum Pattern {
     Nanochat,
 }
 
-/// One expression, in the spelling that both tiktoken and Hugging Face's engine take.
+/// GPT-2's expression, in the spelling that both tiktoken and Hugging Face's engine accept.
 const GPT2: &str = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const GPT4: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const CL100K: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -66,7 +67,7 @@ const SPELLINGS: &[(&str, Pattern)] = &[
     ),
 ];
 
-/// tiktoken's own, whose `$` and `{1,3}+` mean something else to Hugging Face's engine.
+/// tiktoken's own spelling, whose `$` and `{1,3}+` mean something else to Hugging Face's engine.
 const TIKTOKEN_CL100K: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s";
 
 impl Pattern {
@@ -161,7 +162,7 @@ impl Pattern {
         }
     }
 
-    /// As [`pieces`](Self::pieces), for any bytes.
+    /// As [`pieces`](Self::pieces), but for arbitrary bytes.
     pub(crate) fn byte_pieces<'t>(
         self,
         bytes: &'t [u8],
@@ -292,7 +293,7 @@ mod tests {
 
     #[test]
     fn long_runs_are_read_a_few_times_only() {
-        // With a look back at every step these would take hours.
+        // If every step looked back, these would take hours.
         for pattern in Pattern::ALL {
             for unit in ["A", "ªA", " ", "\n ", "\u{301}", "'", "1", "é"] {
                 let text = unit.repeat(1 << 18);

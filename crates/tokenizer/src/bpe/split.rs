@@ -1,9 +1,9 @@
-//! The patterns as hand-written splitters: where does the piece that starts here end?
+//! The patterns as hand-written splitters: each finds the end of the piece that starts at a place.
 //!
 //! A regular expression with a look-ahead costs more than the merges themselves. Each function here
 //! is one expression of [`Pattern`](super::Pattern), alternative by alternative in the same order;
-//! the tests compare them with the expressions on every character and on random text. All look at
-//! each character a bounded number of times.
+//! the tests compare them with the expressions on every character and on random text. Every
+//! function looks at each character a bounded number of times.
 
 use super::class::{Classes, LETTER, LOWER, NEWLINE, NUMBER, OTHER, SPACE, UPPER};
 
@@ -91,7 +91,8 @@ pub(super) fn gpt4<const DIGITS: usize, const WHOLE_END: bool>(
     text: &[u8],
     at: usize,
 ) -> usize {
-    // A space and a letter, as most pieces start: the general way below says the same.
+    // Fast path for a space and a letter, as most pieces start; the general code below gives the
+    // same.
     if text[at] == b' ' && text.get(at + 1).is_some_and(u8::is_ascii_alphabetic) {
         return classes.skip_letters(text, at + 2);
     }
@@ -127,7 +128,7 @@ pub(super) fn gpt4<const DIGITS: usize, const WHOLE_END: bool>(
     lines_and_blanks(classes, text, at)
 }
 
-/// At most `more` further numbers.
+/// Skips at most `more` further numbers.
 #[inline]
 fn digits(classes: &Classes, text: &[u8], mut at: usize, more: usize) -> usize {
     for _ in 0..more {
@@ -156,7 +157,8 @@ pub(super) fn o200k(classes: &Classes, text: &[u8], at: usize) -> usize {
     let word = if is_letter {
         lowered(classes, text, at).or_else(|| raised(classes, text, at))
     } else {
-        // Anything may stand before a word once; a mark may also start one.
+        // Any one character may stand before a word; a combining mark may also start the word
+        // itself.
         lowered(classes, text, at + len)
             .or_else(|| lowered(classes, text, at))
             .or_else(|| raised(classes, text, at + len))
@@ -177,8 +179,8 @@ pub(super) fn o200k(classes: &Classes, text: &[u8], at: usize) -> usize {
     lines_and_blanks(classes, text, at)
 }
 
-/// `U*W+`: upper as far as it goes, then lower. With nothing lower there, the upper part gives back
-/// as much as makes the lower one a single character that is both.
+/// `U*W+`: as many upper as possible, then lower. If nothing lower follows, the upper part gives
+/// back characters until the lower part is a single character that is in both classes.
 #[inline]
 fn lowered(classes: &Classes, text: &[u8], at: usize) -> Option<usize> {
     let mut end = at;

@@ -1,4 +1,4 @@
-//! The vocabulary: tokens, merges and special tokens, checked and made ready.
+//! The vocabulary: tokens, merges and special tokens, with their checks and lookup tables.
 
 use std::fmt;
 
@@ -11,10 +11,11 @@ use crate::error::{Error, Result};
 use crate::special::Specials;
 use crate::tokenizer::Tokenizer;
 
-/// A byte-level BPE tokenizer: that of GPT-2, of GPT-4 and of most models since.
+/// A byte-level BPE tokenizer, as GPT-2, GPT-4 and most models since have.
 ///
-/// Text never yields a special token: `<|endoftext|>` in a text is encoded as the characters it
-/// has. [`encode_with_special`](Self::encode_with_special) allows what its caller names.
+/// Text never yields a special token: `<|endoftext|>` in a text is encoded character by character.
+/// [`encode_with_special`](Self::encode_with_special) allows the special tokens that its caller
+/// names.
 ///
 /// ```
 /// use latimer_tokenizer::{BpeTokenizer, Pattern, Tokenizer};
@@ -30,24 +31,25 @@ use crate::tokenizer::Tokenizer;
 #[derive(Clone)]
 pub struct BpeTokenizer {
     pub(super) pattern: Pattern,
-    /// Special ones included.
+    /// All tokens, special ones included.
     pub(super) tokens: Tokens,
     /// Left, right and made token in the order of ranks.
     list: Vec<[u32; 3]>,
     pub(super) merges: Merges,
-    /// Pieces that are one token.
+    /// Pieces that are a single token.
     pub(super) whole: Index,
     pub(super) specials: Specials,
-    /// Whether a piece that is a token is that token, even if merging makes another list of it.
+    /// Whether a piece whose bytes are a token becomes that token even if merging gives other
+    /// tokens.
     ignore_merges: bool,
-    /// The first token that merging its bytes does not give.
+    /// The first token that merging its own bytes does not give.
     unmade: Option<u32>,
     /// Bytes of the longest token.
     pub(super) longest: usize,
     pub(super) pool: Pool,
 }
 
-/// What a vocabulary is made of, as a file has it.
+/// The parts of a vocabulary, as a file holds them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parts {
     pub(crate) pattern: Option<Pattern>,
@@ -57,22 +59,23 @@ pub(crate) struct Parts {
     pub(crate) merges: Vec<[u32; 3]>,
     pub(crate) specials: Vec<(String, u32)>,
     pub(crate) ignore_merges: bool,
-    /// Whether every token is known to be what merging its bytes gives. So it is after training and
-    /// after a replay of ranks, in which the bytes of each token went through all earlier merges.
+    /// Whether every token is known to be the result of merging its bytes. This is true after
+    /// training and after a replay of ranks, in which the bytes of each token went through all
+    /// earlier merges.
     pub(crate) is_made_by_merges: bool,
 }
 
 impl BpeTokenizer {
-    /// The `"kind"`.
+    /// The `"kind"` in files.
     pub const KIND: &'static str = "bpe";
 
-    /// The tokenizer whose ids 0 to 255 are the bytes, 256 and up the merges in their order, and
-    /// after those the special tokens.
+    /// Makes the tokenizer in which ids 0 to 255 are the bytes, 256 and up are the merges in their
+    /// order, and the special tokens come after those.
     ///
     /// # Errors
     ///
-    /// A merge of an id that is not made yet or of a pair that is merged already, two merges that
-    /// make the same token, a special token that is empty or given twice.
+    /// A merge of an id that is not made yet or of a pair that is already merged, two merges that
+    /// make the same token, and a special token that is empty or given twice.
     pub fn from_merges(pattern: Pattern, merges: &[(u32, u32)], specials: &[&str]) -> Result<Self> {
         let mut tokens: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
         let mut list = Vec::with_capacity(merges.len());
@@ -101,7 +104,7 @@ impl BpeTokenizer {
         })
     }
 
-    /// Checks the parts and makes the tables.
+    /// Checks the parts and builds the tables.
     pub(crate) fn from_parts(parts: Parts) -> Result<Self> {
         let tokens = table(&parts.tokens, &parts.specials)?;
         let mut is_special = vec![false; tokens.len()];
@@ -132,7 +135,7 @@ impl BpeTokenizer {
                 .ok_or(BpeError::MissingByte { byte })?;
         }
 
-        // Files that know tokens by their spelling could not tell these apart.
+        // Files that identify tokens by their spelling could not tell these apart.
         for (name, second) in &parts.specials {
             let spelled = crate::format::alphabet::to_bytes(name).unwrap_or_default();
             if let Some(first) = all.get(&tokens, &spelled) {
@@ -208,13 +211,13 @@ impl BpeTokenizer {
         })
     }
 
-    /// How text is cut into pieces.
+    /// The pattern that cuts text into pieces.
     #[must_use]
     pub fn pattern(&self) -> Pattern {
         self.pattern
     }
 
-    /// The merges in their order: left and right token, and the token that is made.
+    /// The merges in their order: the left and the right token, and the token they make.
     pub fn merges(&self) -> impl ExactSizeIterator<Item = (u32, u32, u32)> {
         self.list
             .iter()
@@ -226,7 +229,7 @@ impl BpeTokenizer {
         self.specials.iter()
     }
 
-    /// The id of the token with exactly these bytes, special ones aside; `None` also for a token
+    /// The id of the token with exactly these bytes, special tokens aside. `None` also for a token
     /// that no text yields.
     #[must_use]
     pub fn id(&self, bytes: &[u8]) -> Option<u32> {
@@ -245,8 +248,8 @@ impl BpeTokenizer {
         self.specials.iter().any(|(_, special)| special == id)
     }
 
-    /// The bytes that an id adds to a text. Vocabularies such as `cl100k` have ids without a token,
-    /// which a model has rows for all the same: they add nothing.
+    /// The bytes that an id adds to a text. Vocabularies such as `cl100k` have ids without a token;
+    /// models still have rows for these ids, and they add nothing to the text.
     fn decoded(&self, id: u32) -> Result<&[u8]> {
         match self.tokens.get(id) {
             Some(token) => Ok(token),
@@ -266,7 +269,8 @@ impl BpeTokenizer {
 /// The tokens by id, checked: each id once, each special token once.
 fn table(tokens: &[(u32, Vec<u8>)], specials: &[(String, u32)]) -> Result<Tokens, BpeError> {
     let count = tokens.len() + specials.len();
-    // Vocabularies have gaps, but not larger ones than themselves; a table has a place for each id.
+    // Vocabularies may have gaps, but no gap larger than the vocabulary: the table has a place for
+    // each id.
     let limit = (4 * count + (1 << 16)).min(NONE as usize / 2) as u32;
     let all = || {
         let plain = tokens.iter().map(|(id, token)| (*id, token.as_slice()));
@@ -305,12 +309,13 @@ fn table(tokens: &[(u32, Vec<u8>)], specials: &[(String, u32)]) -> Result<Tokens
     Ok(Tokens::new(by_id))
 }
 
-/// The merges that ranks stand for, by replay: each token of several bytes is the two parts that
-/// the merges of lower rank leave of it.
+/// Derives the merges from the ranks by replay: each token of several bytes is made of the two
+/// parts that the merges of lower rank leave of it.
 ///
-/// With these merges every text has the ids that tiktoken gives it, which merges any two neighbours
-/// that together are a token: such neighbours are always the two parts. (Nothing has crossed the
-/// borders of the token so far, so its bytes went through what they went through in the replay.)
+/// With these merges every text gets the ids that tiktoken gives it. tiktoken merges any two
+/// neighbours that together are a token, and such neighbours are always these two parts. (Nothing
+/// has crossed the borders of the token so far, so its bytes went through the same merges as in the
+/// replay.)
 pub(crate) fn ranks_to_merges(tokens: &[(u32, Vec<u8>)]) -> Result<Vec<[u32; 3]>, BpeError> {
     let mut order: Vec<&(u32, Vec<u8>)> = tokens.iter().collect();
     order.sort_by_key(|(rank, _)| *rank);
@@ -325,7 +330,7 @@ pub(crate) fn ranks_to_merges(tokens: &[(u32, Vec<u8>)]) -> Result<Vec<[u32; 3]>
     if let Some(byte) = (0..=255u8).find(|byte| bytes[usize::from(*byte)] == NONE) {
         return Err(BpeError::MissingByte { byte });
     }
-    // Places in the order of ranks stand for the ranks meanwhile.
+    // Meanwhile, positions in the order of ranks are used as ranks.
     let mut merges = Merges::new(bytes, Pairs::with_capacity(order.len()), lens);
     let mut list = Vec::new();
     let mut room = Room::default();
@@ -400,8 +405,8 @@ impl Tokenizer for BpeTokenizer {
         if self.pattern == Pattern::None {
             return 0;
         }
-        // Between a letter or digit and white space a piece ends, whatever stands around and
-        // whichever the pattern.
+        // A piece ends between a letter or digit and white space, whatever the surrounding text and
+        // the pattern.
         let bytes = text.as_bytes();
         (1..bytes.len())
             .rev()

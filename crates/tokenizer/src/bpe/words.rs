@@ -1,4 +1,4 @@
-//! Whole pieces that are known: the tokens of the vocabulary, and the pieces seen lately.
+//! Whole pieces with known ids: the tokens of the vocabulary, and the pieces seen lately.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,8 @@ use super::pattern::Piece;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tokens {
     bytes: Vec<u8>,
-    /// Where each token starts, and the last one ends. A token without bytes is no token.
+    /// Where each token starts, and where the last one ends. An empty entry is an id without a
+    /// token.
     starts: Vec<usize>,
 }
 
@@ -57,7 +58,7 @@ impl Index {
         }
     }
 
-    /// Adds a token of `tokens`; the id of the one with the same bytes if there is one.
+    /// Adds a token of `tokens`; if another one has the same bytes, returns its id.
     pub(super) fn insert(&mut self, tokens: &Tokens, id: u32) -> Option<u32> {
         let token = tokens.get(id).unwrap_or_default();
         let mask = self.slots.len() - 1;
@@ -91,12 +92,13 @@ impl Index {
 
 /// The longest piece that is remembered, in bytes: with its length it fills a `u128`.
 const SHORT: usize = 15;
-/// Places for pieces, of two pieces each. Memory that no piece has come to is never touched.
+/// Number of sets in the memory of pieces (log2), two pieces each. Memory of unused sets is never
+/// touched.
 const SETS_LOG2: u32 = 17;
-/// Bytes of a place, one line of cache.
+/// Bytes of a set: one cache line.
 const SET: usize = 64;
 
-/// The lowest bytes, by their number.
+/// Masks of the lowest bytes, indexed by how many.
 const MASKS: [u128; SHORT + 1] = {
     let mut masks = [0; SHORT + 1];
     let mut len = 0;
@@ -107,13 +109,13 @@ const MASKS: [u128; SHORT + 1] = {
     masks
 };
 
-/// The longest piece in the second table, in bytes, and its most ids.
+/// The longest piece in the second table, in bytes; and the most ids of such a piece.
 const MIDDLE: usize = 48;
 const MIDDLE_IDS: usize = 18;
-/// Pieces in the second table, of 128 bytes each.
+/// Number of pieces in the second table (log2), of 128 bytes each.
 const MIDDLE_SLOTS_LOG2: u32 = 15;
 
-/// A piece of a length between [`SHORT`] and [`MIDDLE`] and its ids.
+/// A piece longer than [`SHORT`], up to [`MIDDLE`] bytes, and its ids.
 #[derive(Debug, Clone)]
 struct SeenMiddle {
     bytes: [u8; MIDDLE],
@@ -122,11 +124,11 @@ struct SeenMiddle {
     ids: [u32; MIDDLE_IDS],
 }
 
-/// A piece and its ids: the bytes and their number as two words, then up to four ids, each one
-/// more than it is, so that 0 is no piece and no id.
+/// A piece and its ids: the bytes and their number as two words, then up to four ids. Each id is
+/// stored plus one, so that 0 means no piece or no id.
 type Seen = [u64; 4];
 
-/// The piece as a number, if it is short. No piece is 0: its length is in it.
+/// The piece as a number, if it is short. No piece is 0, since the number contains its length.
 #[inline]
 fn key(piece: Piece<'_>) -> Option<u128> {
     let len = piece.end - piece.start;
@@ -144,14 +146,14 @@ fn key(piece: Piece<'_>) -> Option<u128> {
     Some(bytes | (len as u128) << 120)
 }
 
-/// What one thread needs to encode: memory of pieces and room for merging.
+/// What one thread needs to encode: remembered pieces and buffers for merging.
 #[derive(Debug)]
 pub(super) struct Workspace {
-    /// Pieces seen lately: in each place the last one that came to it, and the one before. Memory
-    /// from the system starts at a page, so that each place is one line of cache, and may be had in
-    /// large pages. Without it nothing is remembered.
+    /// Pieces seen lately. Each set keeps the last two that were stored in it. The memory is
+    /// mapped, so it starts at a page (each set is one cache line) and may use large pages. If
+    /// mapping fails, nothing is remembered.
     seen: Option<MmapMut>,
-    /// The same for longer ones; made when the first comes.
+    /// Pieces longer than [`SHORT`] seen lately; made when the first one comes.
     seen_middle: Vec<SeenMiddle>,
     pub(super) room: Room,
 }
@@ -161,7 +163,7 @@ impl Workspace {
         let seen = MmapMut::map_anon(SET << SETS_LOG2).ok();
         #[cfg(target_os = "linux")]
         if let Some(seen) = &seen {
-            // Only faster: a system that refuses is as good.
+            // This only makes it faster, so a refusal is ignored.
             let _: std::io::Result<()> = seen.advise(memmap2::Advice::HugePage);
         }
         Self {
@@ -211,7 +213,7 @@ impl Workspace {
         }
     }
 
-    /// The way of few pieces, kept apart from that of most: what to remember.
+    /// The slow path, for pieces that were not seen: finds the ids and returns what to remember.
     #[cold]
     #[inline(never)]
     fn unseen_ids(
@@ -229,7 +231,7 @@ impl Workspace {
     }
 }
 
-/// One of the two pieces of a place.
+/// Reads one of the two pieces of a set.
 #[inline(always)]
 fn read(set: &[u8], which: usize) -> Seen {
     std::array::from_fn(|i| {
@@ -292,7 +294,7 @@ impl Workspace {
     }
 }
 
-/// Workspaces at rest, as many as were ever used at once.
+/// Workspaces that are not in use: as many as were ever used at once.
 #[derive(Debug, Default)]
 pub(super) struct Pool(Mutex<Vec<Workspace>>);
 
@@ -306,13 +308,13 @@ impl Pool {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Workspace>> {
-        // A push or pop that panics leaves a whole list.
+        // A push or pop that panics leaves the list intact.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clone for Pool {
-    /// A pool of its own: what is remembered is never part of a result.
+    /// A clone starts with an empty pool: what is remembered never affects a result.
     fn clone(&self) -> Self {
         Self::default()
     }

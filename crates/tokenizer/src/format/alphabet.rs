@@ -1,7 +1,8 @@
-//! Bytes as printable characters: how GPT-2's files, and Hugging Face's after them, spell tokens.
+//! Bytes as printable characters, the spelling of tokens in GPT-2's files and, after them, in
+//! Hugging Face's.
 //!
-//! The bytes that Latin-1 shows as a visible character are that character; the others are, in their
-//! order, the characters from U+0100 on. A space is `Ġ`.
+//! A byte that Latin-1 shows as a visible character is written as that character. The others are
+//! written, in order, as the characters from U+0100 on. A space is `Ġ`.
 
 use crate::bpe::BpeError;
 
@@ -37,7 +38,7 @@ pub(crate) fn to_text(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The bytes in the order of their characters, in which Hugging Face numbers them.
+/// The bytes in the order of their characters, which is how Hugging Face numbers them.
 pub(crate) fn ordered() -> [u8; 256] {
     let mut bytes: [u8; 256] = std::array::from_fn(|byte| byte as u8);
     bytes.sort_by_key(|byte| CHARACTERS[usize::from(*byte)]);
@@ -47,7 +48,7 @@ pub(crate) fn ordered() -> [u8; 256] {
 fn byte(c: char) -> Option<u8> {
     match u32::from(c) {
         code @ 0..0x100 => Some(code as u8).filter(|byte| is_visible(*byte)),
-        // The 68 others, found by their place.
+        // The 68 other bytes, found by their position.
         code => (0..=255u8)
             .filter(|byte| !is_visible(*byte))
             .nth(code as usize - 0x100),

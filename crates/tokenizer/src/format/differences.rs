@@ -1,12 +1,12 @@
-//! What another program's file does not keep.
+//! Differences between a tokenizer and what another program's file keeps of it.
 
 use crate::bpe::BpeTokenizer;
 use crate::ngram::NgramTokenizer;
 use crate::tokenizer::Tokenizer;
 use std::any::Any;
 
-/// What differs in `after`, a tokenizer that was written in another program's format and read back,
-/// a phrase each: empty if it gives the same ids for every text.
+/// Compares a tokenizer with `after`, which was written in another program's format and read back.
+/// Returns a phrase for each difference; none if both give the same ids for every text.
 ///
 /// ```
 /// use latimer_tokenizer::{BpeTokenizer, Pattern, differences};

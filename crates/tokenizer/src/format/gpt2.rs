@@ -12,9 +12,9 @@ use super::hf::{parts, spelled};
 use crate::bpe::{BpeError, BpeTokenizer, Parts, Pattern};
 use crate::error::{Error, Result};
 
-/// Reads the pair of a folder with what other programs put beside it: `added_tokens.json`, a map of
-/// special tokens after the vocabulary, and `tokenizer_config.json`, of which is checked that text is
-/// cut as GPT-2 cuts it.
+/// Reads the pair of files in a folder, and the files that other programs put beside them:
+/// `added_tokens.json`, a map of special tokens after the vocabulary, and `tokenizer_config.json`,
+/// which is only used to check that text is cut as GPT-2 cuts it.
 pub(crate) fn read_pair(
     folder: &Path,
     vocab: &str,
@@ -86,19 +86,20 @@ fn unsupported(field: &str, found: &Value, expected: &'static str) -> BpeError {
 }
 
 impl BpeTokenizer {
-    /// Reads `vocab.json` and `merges.txt`. Neither says how text is cut ([`Pattern::Gpt2`] is
-    /// usual) nor what is special: entries that are neither a byte nor made by a merge are taken as
-    /// special tokens, as `<|endoftext|>` in GPT-2's own file.
+    /// Reads `vocab.json` and `merges.txt`. Neither states the pattern ([`Pattern::Gpt2`] is usual)
+    /// or which tokens are special: entries that are neither a byte nor made by a merge are taken
+    /// as special tokens, such as `<|endoftext|>` in GPT-2's own file.
     ///
     /// # Errors
     ///
-    /// Not JSON, a line that is not two tokens, a merge of tokens that the vocabulary lacks, and a
-    /// vocabulary that contradicts itself or lacks a byte.
+    /// Text that is not JSON, a line that is not two tokens, a merge of tokens that the vocabulary
+    /// lacks, and a vocabulary that contradicts itself or lacks a byte.
     pub fn from_vocab_and_merges(vocab: &str, merges: &str, pattern: Pattern) -> Result<Self> {
         Self::from_pair(vocab, merges, pattern, Vec::new())
     }
 
-    /// The same with special tokens that are not in the vocabulary, or are there with their ids.
+    /// As `from_vocab_and_merges`, with special tokens that are not in the vocabulary or are there
+    /// with the same ids.
     fn from_pair(
         vocab: &str,
         merges: &str,
@@ -137,7 +138,8 @@ impl BpeTokenizer {
             .iter()
             .map(|(left, right)| format!("{left}{right}"))
             .collect();
-        // "a" at the end of a word: CLIP's files have it, and this pattern has no word ends.
+        // A token such as "a" at the end of a word: CLIP's files have these, but this pattern has
+        // no word ends.
         if let Some((token, _)) = vocab
             .iter()
             .find(|(token, _)| *token == "a</w>" && !made.contains(*token))
@@ -163,8 +165,8 @@ impl BpeTokenizer {
         })
     }
 
-    /// Writes `vocab.json` and `merges.txt`, in this order. The pattern is not in them, and that a
-    /// token is special only by having no merge.
+    /// Writes `vocab.json` and `merges.txt`, in this order. They do not state the pattern, and a
+    /// token is recognised as special only because no merge makes it.
     #[must_use]
     pub fn to_vocab_and_merges(&self) -> (String, String) {
         let names = spelled(self);

@@ -1,4 +1,4 @@
-//! Other programs' files of byte-level BPE, read and written.
+//! Reading and writing other programs' files of byte-level BPE.
 
 pub(crate) mod alphabet;
 mod differences;

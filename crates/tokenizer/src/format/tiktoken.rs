@@ -1,4 +1,4 @@
-//! tiktoken's rank files: one token a line, in base64, and its rank.
+//! tiktoken's rank files: each line is a token in base64 and its rank.
 //!
 //! The rank is the token's id and its place in the order of merges. The merges themselves are not
 //! in the file; they follow from the ranks.
@@ -9,7 +9,7 @@ use crate::bpe::{BpeError, BpeTokenizer, Parts, Pattern, ranks_to_merges, shown}
 use crate::error::Result;
 use crate::tokenizer::Tokenizer;
 
-/// What OpenAI's encodings have beside their ranks: the pattern and the special tokens.
+/// OpenAI's encodings: what their rank files do not contain, the pattern and the special tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
@@ -17,7 +17,7 @@ pub enum Encoding {
     R50kBase,
     /// Codex.
     P50kBase,
-    /// Codex for edits: the ranks of `p50k_base` with marks for filling in.
+    /// Codex for edits: the ranks of `p50k_base` with special tokens for infilling.
     P50kEdit,
     /// GPT-3.5 and GPT-4.
     Cl100kBase,
@@ -63,7 +63,7 @@ impl Encoding {
             })
     }
 
-    /// How text is cut.
+    /// The pattern that cuts text into pieces.
     #[must_use]
     pub fn pattern(self) -> Pattern {
         match self {
@@ -73,7 +73,7 @@ impl Encoding {
         }
     }
 
-    /// How many ranks its file has.
+    /// The number of ranks in its file.
     fn ranks(self) -> usize {
         match self {
             Self::R50kBase => 50_256,
@@ -107,7 +107,7 @@ impl Encoding {
 }
 
 impl Encoding {
-    /// Whether these tokens, sorted by rank, are as many as the encoding has, beside its special ones.
+    /// Whether these tokens, sorted by rank, are as many as the encoding has, special tokens aside.
     fn is_whole(self, tokens: &[(u32, Vec<u8>)]) -> bool {
         let is_free = |id: u32| tokens.binary_search_by_key(&id, |(rank, _)| *rank).is_err();
         tokens.len() == self.ranks() && self.special_tokens().iter().all(|(_, id)| is_free(*id))
@@ -115,21 +115,21 @@ impl Encoding {
 }
 
 impl BpeTokenizer {
-    /// Reads a rank file, with the pattern and the special tokens that it does not have; those of
-    /// OpenAI's files are in [`Encoding`].
+    /// Reads a rank file. The pattern and the special tokens, which the file lacks, are given;
+    /// those of OpenAI's files are in [`Encoding`].
     ///
     /// # Errors
     ///
-    /// A line that is no token and rank, a rank or a token that stands twice, a missing byte,
+    /// A line that is not a token and a rank, a rank or a token that occurs twice, a missing byte,
     /// special tokens in conflict, and ranks that no training gives: each token of several bytes
     /// must be two parts after the merges of lower rank.
     pub fn from_tiktoken(ranks: &[u8], pattern: Pattern, specials: &[(&str, u32)]) -> Result<Self> {
         Self::from_tokens(read(ranks)?, pattern, specials)
     }
 
-    /// Reads a rank file that may be named after an encoding. The name stands for the pattern if none
-    /// is given, and for the special tokens if the file has the encoding's ranks: a name alone is no
-    /// vocabulary.
+    /// Reads a rank file that may be named after an encoding. The name selects the pattern if
+    /// `pattern` is `None`. It selects the special tokens only if the file also has the encoding's
+    /// ranks: the name alone does not prove which vocabulary this is.
     ///
     /// # Errors
     ///
@@ -172,13 +172,13 @@ impl BpeTokenizer {
         })
     }
 
-    /// Writes a rank file. The pattern and the special tokens are not in it; the reader is to be
-    /// given them.
+    /// Writes a rank file. It holds neither the pattern nor the special tokens, which its reader
+    /// must be given.
     ///
     /// # Errors
     ///
     /// [`NotRanks`](BpeError::NotRanks) if ids are not in the order of merges, a token has two
-    /// merges, or merging does not give it: tiktoken would then give other ids.
+    /// merges, or merging its bytes does not give it: tiktoken would then give other ids.
     pub fn to_tiktoken(&self) -> Result<String> {
         let refuse = |reason: String| Err(BpeError::NotRanks { reason }.into());
         if let Some(id) = self.unmade() {
@@ -241,7 +241,7 @@ fn rank_line(line: &[u8]) -> Option<(u32, Vec<u8>)> {
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// RFC 4648 with padding.
+/// Encodes by RFC 4648, with padding.
 fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {

@@ -1,4 +1,4 @@
-//! Ids to text: row by row as the package does, and id by id as a model writes.
+//! Ids to text: row by row, as the package does, or id by id, as a model writes.
 
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
@@ -8,8 +8,8 @@ use super::NgramTokenizer;
 impl NgramTokenizer {
     /// The text of each row of ids: words and glued pieces, joined by single spaces.
     ///
-    /// As in the package, pieces whose `__eow` is missing at the end of a row are lost, and a piece
-    /// outside its marks is a word, unless [`strict`](super::NgramOptions::strict) refuses it.
+    /// As in the package, the pieces of a row that ends before their `__eow` are lost, and a piece
+    /// outside the marks is a word, unless [`strict`](super::NgramOptions::strict) refuses it.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl NgramTokenizer {
         Ok(text)
     }
 
-    /// What `id` adds to a text whose last token was `previous`, or after what
-    /// [`remember`](Tokenizer::remember) gave for it.
+    /// The text that `id` adds after `previous`, which is the last id or the value that
+    /// [`remember`](Tokenizer::remember) returned for it.
     pub(super) fn step(&self, previous: Option<u32>, id: u32) -> Result<Step<'_>> {
         Ok(self.state(previous)?.step(self, id)?.0)
     }
@@ -87,8 +87,8 @@ impl NgramTokenizer {
         Ok(())
     }
 
-    /// The state after `previous`. A plain id tells nearly all: only a word's id may be a word's or
-    /// a piece's, and is taken for a word's.
+    /// The state after `previous`. A plain id nearly always determines it. Only an id that a word
+    /// and a piece share is ambiguous; it is taken for the word.
     fn state(&self, previous: Option<u32>) -> Result<State> {
         let Some(previous) = previous else {
             return Ok(State::START);
@@ -116,7 +116,7 @@ impl NgramTokenizer {
     }
 }
 
-/// What one id adds to the text.
+/// The text that one id adds.
 pub(super) struct Step<'t> {
     /// Whether a space comes first.
     pub(super) spaced: bool,
@@ -125,14 +125,14 @@ pub(super) struct Step<'t> {
     pub(super) after: u32,
 }
 
-/// Where in a text an id comes.
+/// The position in a text where an id comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
-    /// Between the marks of a word.
+    /// Whether it is between the marks of a word.
     open: bool,
-    /// Between them, after a piece that shows.
+    /// Whether it is between the marks, after a piece that has text.
     begun: bool,
-    /// Nothing shows yet on this line.
+    /// Whether the line has no text yet.
     blank: bool,
 }
 
@@ -142,7 +142,7 @@ impl State {
         begun: false,
         blank: true,
     };
-    /// States are remembered as the last eight numbers of 32 bits; ids end far below.
+    /// A state is packed as one of the eight largest 32-bit numbers, which no id reaches.
     const PACKED: u32 = u32::MAX - 7;
 
     fn pack(self) -> u32 {

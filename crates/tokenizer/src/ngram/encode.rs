@@ -4,12 +4,12 @@ use super::names::Names;
 use super::split::Word;
 use super::{NgramTokenizer, split};
 
-/// How text is taken.
+/// How text is treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
     /// As in the package: required tokens are words like any other.
     Package,
-    /// For a language model: no text names `unk`, `pad` or `__line`, nor makes a mark.
+    /// For a language model: no text encodes to `unk`, `pad` or `__line`, or produces a mark.
     Model,
 }
 
@@ -37,8 +37,8 @@ impl NgramTokenizer {
 
     /// The ids of each sentence.
     ///
-    /// With `fixed_length` each row is cut to that many ids, or filled with `__pad` at its end;
-    /// `reverse` then turns the whole row round, so that the padding comes first.
+    /// With `fixed_length` each row is cut to that many ids, or filled with `__pad` at its end.
+    /// `reverse` then reverses the whole row, so that the padding comes first.
     ///
     /// ```
     /// use latimer_tokenizer::NgramTokenizer;
@@ -87,8 +87,9 @@ impl NgramTokenizer {
         }
     }
 
-    /// `text` in normal form: in lower case, cut by the rule, and joined by single spaces; with
-    /// [`NgramOptions::lines`](super::NgramOptions::lines) line ends stay, else they are spaces too.
+    /// `text` in normal form: in lower case, cut by the rule, and joined by single spaces. With
+    /// [`NgramOptions::lines`](super::NgramOptions::lines) line ends stay; otherwise they become
+    /// spaces too.
     ///
     /// ```
     /// use latimer_tokenizer::{NgramOptions, NgramTokenizer};
@@ -120,7 +121,7 @@ impl NgramTokenizer {
     }
 }
 
-/// What encoding keeps from one line to the next.
+/// The encoder's state from one line to the next.
 struct Encoder<'t> {
     tokenizer: &'t NgramTokenizer,
     manner: Manner,
@@ -131,8 +132,8 @@ struct Encoder<'t> {
     cut_ids: Vec<u32>,
 }
 
-/// The most words that are remembered, and the most bytes of one: what comes after is cut each
-/// time, so that memory stays within some MiB on any text.
+/// The number of words that are remembered (`REMEMBERED`), and the most bytes of such a word. All
+/// others are cut each time, so that memory stays within some MiB on any text.
 const REMEMBERED: usize = 1 << 16;
 const LONGEST_REMEMBERED: usize = 64;
 
@@ -186,13 +187,13 @@ impl<'t> Encoder<'t> {
         }
     }
 
-    /// Whether a word of the text may have this id.
+    /// Whether a word of the text may encode to this id.
     fn may_name(&self, id: u32) -> bool {
         let t = self.tokenizer;
         self.manner == Manner::Package || (id != t.unk && id != t.pad && Some(id) != t.line)
     }
 
-    /// Whether a piece of the text may be this sub-word. Long n-grams may spell a mark.
+    /// Whether a piece of the text may encode to this sub-word. Long n-grams may spell a mark.
     fn may_cut(&self, number: u32) -> bool {
         let id = self.tokenizer.piece_ids[number as usize];
         self.manner == Manner::Package

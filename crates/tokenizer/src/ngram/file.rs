@@ -1,4 +1,5 @@
-//! Our own file of kind `ngram`: the settings, then words and sub-words in the order of their ids.
+//! Our own file format of kind `ngram`: the settings, then words and sub-words in the order of
+//! their ids.
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ use super::{NgramOptions, NgramTokenizer};
 use crate::error::{Error, Result};
 use crate::file::{FORMAT, Fields, VERSION};
 
-/// Every field of its own, in the order of the file.
+/// The kind's own fields, in the order of the file.
 const FIELDS: [&str; 15] = [
     "lowercase",
     "lines",
@@ -118,7 +119,7 @@ fn list(names: &Names) -> String {
     json
 }
 
-/// The list without a repeat; `first` is the id of its first string.
+/// The list as names; refused if a string repeats. `first` is the id of its first string.
 fn distinct(strings: &[&str], first: usize) -> Result<Names> {
     let mut names = Names::new();
     for (number, string) in strings.iter().enumerate() {

@@ -6,13 +6,13 @@ use super::names::{Key, Names};
 use super::options::NgramOptions;
 use super::split;
 
-/// More than any text counts: what puts required tokens first.
+/// A count higher than any text can give: it puts required tokens first.
 const FIRST: u64 = 1 << 63;
 
-/// After so many distinct words the table of n-grams is trimmed.
+/// The table of n-grams is trimmed after every this many distinct words.
 const TRIM_EVERY: usize = 10_000;
 
-/// Strings with counts, in the order in which they came.
+/// Strings with counts, in the order of first occurrence.
 struct Counts {
     names: Names,
     counts: Vec<u64>,
@@ -36,7 +36,8 @@ impl Counts {
         }
     }
 
-    /// Puts `name` first, keeping its place among equals.
+    /// Puts `name` before all counted strings. Required names are ordered by first occurrence, in the
+    /// text or here.
     fn require(&mut self, name: &str) {
         let (number, new) = self.names.insert(name);
         if new {
@@ -46,7 +47,7 @@ impl Counts {
         }
     }
 
-    /// The numbers by falling count; of equal counts the first comes first.
+    /// The numbers by falling count; equal counts keep the order of first occurrence.
     fn sorted(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.counts.len()).collect();
         order.sort_by_key(|&number| Reverse(self.counts[number]));
@@ -60,8 +61,8 @@ impl Counts {
         order
     }
 
-    /// Keeps the `n` most frequent, as [`most_frequent`](Self::most_frequent) counts, in the order
-    /// in which they came. What is left out and comes again comes last.
+    /// Keeps the `n` most frequent strings, as [`most_frequent`](Self::most_frequent) selects them,
+    /// in their order. A dropped string that comes again comes last.
     fn trim(&mut self, n: i64) {
         let mut kept = self.most_frequent(n);
         if kept.len() == self.counts.len() {
@@ -104,8 +105,8 @@ pub(super) fn fit<S: AsRef<str>>(
     };
     for text in texts {
         let text = text.as_ref();
-        // A line end is white space and ends every word and every sigma: lines can be cut alone,
-        // and a long text need not be copied whole.
+        // A line end is white space and ends every word and every sigma. Lines can therefore be cut
+        // one by one, and a long text need not be copied whole.
         if text.len() > 4096 {
             text.split('\n').for_each(&mut count);
         } else {

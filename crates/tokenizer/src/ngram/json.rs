@@ -19,11 +19,12 @@ impl NgramTokenizer {
     /// The tokenizer as the package's `Encoder.save` writes it, to the byte (with required tokens
     /// and marks in this crate's order); `Encoder.load` gives the same ids.
     ///
-    /// [`lines`](NgramOptions::lines) is not said in it, `__line` is a required token there.
+    /// The file does not record [`lines`](NgramOptions::lines); `__line` is a required token in it.
     ///
     /// # Errors
     ///
-    /// [`NotInFormat`](Error::NotInFormat) if it keeps case: the package does not.
+    /// [`NotInFormat`](Error::NotInFormat) if the tokenizer keeps case, which the package never
+    /// does.
     pub fn to_python_json(&self) -> Result<String> {
         let options = &self.options;
         if !options.lowercase {
@@ -63,16 +64,16 @@ impl NgramTokenizer {
         Ok(json)
     }
 
-    /// The tokenizer that the package's `Encoder.save` wrote.
+    /// Reads the tokenizer that the package's `Encoder.save` wrote.
     ///
-    /// A language model needs [`with_lines`](Self::with_lines) besides.
+    /// For a language model, call [`with_lines`](Self::with_lines) on the result.
     ///
     /// # Errors
     ///
-    /// For text that is not JSON, fields that are missing, unknown or of another type, settings
-    /// outside their range, a vocabulary without `__unk` or `__pad` (an encoder that was saved
-    /// before it was fitted), and ids that are not counted up from 0 for words and without a gap
-    /// from some later one for sub-words, as fitting numbers them.
+    /// Text that is not JSON, fields that are missing, unknown or of another type, settings outside
+    /// their range, a vocabulary without `__unk` or `__pad` (an encoder that was saved before it
+    /// was fitted), and ids numbered differently from fitting: words must count up from 0, and
+    /// sub-words without a gap from some later id.
     pub fn from_python_json(json: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(json).map_err(|source| Error::Json { source })?;
         match value {
@@ -98,7 +99,7 @@ impl NgramTokenizer {
         let options = read_kwargs(object("kwargs")?)?;
         let (_, words) = read_ids(object("words")?, "words", Some(0))?;
         let (first, subwords) = read_ids(object("byte_pairs")?, "byte_pairs", None)?;
-        // Without sub-words nothing says where they would begin.
+        // Without sub-words the file does not say where their ids would begin.
         let first = first.unwrap_or(words.len());
         Self::from_parts(options, words, subwords, first)
     }
@@ -114,7 +115,7 @@ fn only(map: &Map<String, Value>, known: &[&str]) -> Result<()> {
     }
 }
 
-/// The arguments of `Encoder(...)`; a missing one has its default.
+/// Reads the arguments of `Encoder(...)`; a missing one has its default.
 fn read_kwargs(kwargs: &Map<String, Value>) -> Result<NgramOptions> {
     only(
         kwargs,
@@ -197,8 +198,8 @@ pub(super) fn as_size(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
 }
 
-/// The strings of `{token: id}` in the order of the ids, which must count up without a gap from
-/// `first`, or from the smallest; and that first id, if there is any.
+/// The strings of `{token: id}` in the order of the ids, and the first id if there is one. The ids
+/// must count up without a gap from `first`, or from the smallest if `first` is `None`.
 fn read_ids(
     map: &Map<String, Value>,
     name: &'static str,

@@ -44,33 +44,34 @@ use pieces::Pieces;
 /// that is also a word has the word's id.
 ///
 /// Fitting keeps the most frequent words (`vocab_size * (1 - pct_bpe)` of them, required tokens
-/// first), then counts single characters and n-grams of the words left out and keeps the most
-/// frequent of these. Of equally frequent ones the first in the text comes first. Sub-words are
+/// first). It then counts the single characters and n-grams of the words left out and keeps the
+/// most frequent of these. Equally frequent ones keep their order in the text. Sub-words are
 /// numbered from where the words *could* end: a text with few words leaves a gap of unused ids. A
-/// language model would have a row of weights for each of them, so with
-/// [`NgramOptions::lines`] sub-words follow the last word.
+/// language model would have a row of weights for each of them, so with [`NgramOptions::lines`]
+/// sub-words follow the last word.
 ///
 /// Word characters, white space and lower case are those of Python 3.11 (Unicode 14.0), whatever
-/// compiled this crate. NLTK up to 3.9 cuts by Python's `re`, as this does; NLTK 3.10 moved to the
-/// package `regex`, whose `\w` takes combining marks too, and cuts such texts differently.
+/// compiler built this crate. NLTK up to 3.9 cuts by Python's `re`, as this crate does. NLTK 3.10
+/// moved to the package `regex`, whose `\w` matches combining marks too, and cuts such texts
+/// differently.
 ///
-/// # As the package, and for language models
+/// # Differences for language models
 ///
 /// [`transform`](Self::transform), [`inverse_transform`](Self::inverse_transform) and
-/// [`tokenize`](Self::tokenize) are the package's methods and do what it does, with sentences that
-/// lose their white space. As a [`Tokenizer`] it does the same to one text, unless
-/// [`NgramOptions::lines`] makes it one for language models: each line end is then the token
-/// [`LINE`], and text that spells [`LINE`], `__unk` or `__pad` is cut into pieces, never taken for
-/// them.
+/// [`tokenize`](Self::tokenize) are the package's methods and behave like them; sentences lose
+/// their white space. As a [`Tokenizer`] it does the same to one text, unless
+/// [`NgramOptions::lines`] makes it a tokenizer for language models. Each line end is then the
+/// token [`LINE`], and text that spells [`LINE`], `__unk` or `__pad` is cut into pieces instead of
+/// encoding to these tokens.
 ///
 /// # What is lost
 ///
 /// With `lines`, `decode(encode(text)) == normalize(text)` exactly if no character became `__unk`
-/// (see [`normalize`](Self::normalize)): lower case, single spaces between all tokens, also before
-/// a full stop. Without, it holds if besides no text spells `__sow` or `__eow` and both have ids of
-/// their own, which a sub-word size below 2 leaves them not.
+/// (see [`normalize`](Self::normalize)): lower case, and single spaces between all tokens, also
+/// before a full stop. Without `lines`, the text must also not spell `__sow` or `__eow`, and both
+/// must have ids of their own, which they lack if fewer than 2 ids are left for sub-words.
 ///
-/// Ids in the gap have no token; one of them decodes as `__unk` does.
+/// An id in the gap has no token; it decodes like `__unk`.
 ///
 /// ```
 /// use latimer_tokenizer::{NgramOptions, NgramTokenizer, Tokenizer};
@@ -99,13 +100,13 @@ use pieces::Pieces;
 #[derive(Clone)]
 pub struct NgramTokenizer {
     options: NgramOptions,
-    /// By id.
+    /// The words, indexed by id.
     words: Names,
-    /// By id less `first_subword`.
+    /// The sub-words, indexed by id minus `first_subword`.
     subwords: Names,
     first_subword: u32,
     pieces: Pieces,
-    /// By number of the sub-word: its id as a piece, which is the word's if it is a word too.
+    /// The id of each sub-word as a piece, which is the word's id if it is a word too.
     piece_ids: Vec<u32>,
     unk: u32,
     pad: u32,
@@ -119,7 +120,7 @@ impl NgramTokenizer {
     /// The `"kind"` in files.
     pub const KIND: &'static str = "ngram";
 
-    /// The tokenizer of these lines with the package's settings.
+    /// Fits a tokenizer to these lines, with the package's settings.
     ///
     /// # Errors
     ///
@@ -128,7 +129,7 @@ impl NgramTokenizer {
         Self::fit_with(lines, NgramOptions::default())
     }
 
-    /// The tokenizer of these lines. An item may hold several lines: a line end is white space.
+    /// Fits a tokenizer to these lines. An item may hold several lines: a line end is white space.
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl NgramTokenizer {
     ) -> Result<Self> {
         options.check()?;
         let (word_size, subword_size) = options.sizes();
-        // The package goes on with vocabularies too small for its own marks; a model cannot.
+        // The package accepts vocabularies too small for its own marks; a model needs the marks.
         if options.lines && subword_size < 2 {
             return Err(Error::VocabularyTooLarge {
                 found: usize::try_from(word_size).map_or(MOST, |words| words.saturating_add(2)),
@@ -161,7 +162,7 @@ impl NgramTokenizer {
         Self::from_parts(options, words, subwords, first_subword)
     }
 
-    /// Puts a tokenizer together. `words` and `subwords` are in the order of their ids.
+    /// Makes a tokenizer from its parts. `words` and `subwords` are in the order of their ids.
     fn from_parts(
         options: NgramOptions,
         words: Names,
@@ -258,15 +259,15 @@ impl NgramTokenizer {
         self.words.find(word)
     }
 
-    /// The id of a sub-word, if it has one. As a piece of a word it has the word's id if it is a
-    /// word too.
+    /// The id of a sub-word, if it has one. As a piece of a word, a sub-word that is a word too has
+    /// the word's id.
     #[must_use]
     pub fn subword_id(&self, subword: &str) -> Option<u32> {
         let number = self.subwords.find(subword)?;
         Some(self.first_subword + number)
     }
 
-    /// The string of an id and whether it is a sub-word's; `None` if no token has it.
+    /// The string of an id and whether it is a sub-word; `None` if the id has no token.
     fn token(&self, id: u32) -> Option<(&str, bool)> {
         if let Some(number) = id.checked_sub(self.first_subword) {
             Some((self.subwords.get(number as usize)?, true))
@@ -320,7 +321,8 @@ impl Tokenizer for NgramTokenizer {
     }
 
     fn cut(&self, text: &str) -> usize {
-        // Neither stands in a word, nor does a letter's lower case hang on what is behind it.
+        // No word contains either character, and the lower case of a letter does not depend on what
+        // follows them.
         text.rfind([' ', '\n']).map_or(0, |at| at + 1)
     }
 
@@ -337,7 +339,7 @@ impl Tokenizer for NgramTokenizer {
         self.subword_id(name).filter(|_| is_mark)
     }
 
-    /// The token as it is spelt in the vocabulary, [`LINE`] too.
+    /// The token as the vocabulary spells it, also for [`LINE`].
     fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         self.token(id).map(|(text, _)| text.as_bytes())
     }

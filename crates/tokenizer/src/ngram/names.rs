@@ -1,14 +1,14 @@
-//! Distinct strings, numbered in the order in which they came.
+//! Distinct strings, numbered in the order of insertion.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
 /// A list of distinct strings that finds the number of each.
 ///
-/// All letters lie in one string, and the table holds 16 bytes a slot: a vocabulary of words costs
-/// little more than its letters. A string of up to eight bytes lies in its slot, so that most words
-/// of a text are found without a look at the letters. Numbers follow the order of insertion and
-/// never the hash.
+/// All letters are kept in one string, and the table holds 16 bytes a slot: a vocabulary of words
+/// costs little more than its letters. A string of up to eight bytes is stored in its slot, so that
+/// most words of a text are found without reading the letters. Numbers follow the order of
+/// insertion and never the hash.
 #[derive(Clone)]
 pub(super) struct Names {
     text: String,
@@ -19,16 +19,16 @@ pub(super) struct Names {
     seed: u64,
 }
 
-/// A string as the table sees it.
+/// The part of a string that the table compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     /// The bytes of a short string, the first lowest; a hash of a longer one.
     head: u64,
-    /// In bytes; [`FREE`] for a slot without a string.
+    /// Length in bytes; [`FREE`] for a slot without a string.
     len: u32,
 }
 
-/// A key and a number, flat: 16 bytes.
+/// A key and a number in 16 bytes.
 #[derive(Clone, Copy)]
 struct Slot {
     head: u64,
@@ -53,7 +53,7 @@ impl Slot {
 
 const FREE: u32 = u32::MAX;
 
-/// Bytes of a string that lies in its slot.
+/// The most bytes of a string that is stored in its slot.
 const SHORT: usize = 8;
 
 /// The most strings of one list.
@@ -67,7 +67,7 @@ impl Key {
     /// The key of a string of at most eight bytes: the first `len` of `eight`.
     #[inline]
     pub(super) fn short(eight: u64, len: usize) -> Self {
-        // Shifted in two steps: by 64 at once is an error.
+        // The shift is done in two steps, since a shift by 64 at once is an error.
         let others = u64::MAX << (4 * len) << (4 * len);
         Self {
             head: eight & !others,
@@ -75,7 +75,7 @@ impl Key {
         }
     }
 
-    /// The key of the `len` bytes from `start`; quickest if eight bytes follow `start`.
+    /// The key of the `len` bytes from `start`; fastest if at least eight bytes follow `start`.
     #[inline]
     pub(super) fn within(text: &[u8], start: usize, len: usize) -> Self {
         let head = if len > SHORT {
@@ -91,7 +91,7 @@ impl Key {
         Self { head, len }
     }
 
-    /// Where to look first, as a number of 32 bits.
+    /// The slot where the search begins, as a number of 32 bits.
     #[inline]
     fn place(self, seed: u64) -> usize {
         (mix(self.head ^ seed, u64::from(self.len)) >> 32) as usize
@@ -127,8 +127,8 @@ impl Names {
         self.find_key(Key::new(name), || name)
     }
 
-    /// As [`find`](Self::find), with the string's key at hand; the string itself is asked for only
-    /// if it is long.
+    /// As [`find`](Self::find), for a string whose key is known; `name` is called only if the
+    /// string is long.
     #[inline]
     pub(super) fn find_key<'n>(&self, key: Key, name: impl Fn() -> &'n str) -> Option<u32> {
         if self.slots.is_empty() {
@@ -137,12 +137,12 @@ impl Names {
         self.probe(key, name).ok()
     }
 
-    /// The number of a string, and whether it is new.
+    /// Adds a string unless it is there; returns its number and whether it is new.
     pub(super) fn insert(&mut self, name: &str) -> (u32, bool) {
         self.insert_key(Key::new(name), || name)
     }
 
-    /// As [`insert`](Self::insert), with the string's key at hand.
+    /// As [`insert`](Self::insert), for a string whose key is known.
     #[inline]
     pub(super) fn insert_key<'n>(&mut self, key: Key, name: impl Fn() -> &'n str) -> (u32, bool) {
         if 2 * self.ends.len() >= self.slots.len() {
@@ -165,7 +165,7 @@ impl Names {
         }
     }
 
-    /// The number of a string, or the free slot where it belongs. There is always a free slot.
+    /// The number of a string, or the free slot where it belongs. At least one slot is always free.
     #[inline]
     fn probe<'n>(&self, key: Key, name: impl Fn() -> &'n str) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
@@ -202,7 +202,7 @@ impl Names {
 }
 
 impl<'n> FromIterator<&'n str> for Names {
-    /// Repeats are left out.
+    /// Adds all names; repeats are left out.
     fn from_iter<I: IntoIterator<Item = &'n str>>(names: I) -> Self {
         let mut list = Self::new();
         for name in names {
@@ -212,7 +212,7 @@ impl<'n> FromIterator<&'n str> for Names {
     }
 }
 
-/// Other numbers in each process: who makes a text cannot know which strings collide.
+/// Random seeds for each process, so that the author of a text cannot know which strings collide.
 static SEEDS: LazyLock<(u64, u64)> = LazyLock::new(|| {
     let state = RandomState::new();
     (state.hash_one(0u8), state.hash_one(1u8))

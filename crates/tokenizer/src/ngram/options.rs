@@ -20,20 +20,20 @@ pub struct NgramOptions {
     /// `max(int(vocab_size * (1 - pct_bpe)), required tokens)` of them, computed in `f64` and
     /// truncated, sub-words the rest.
     pub vocab_size: usize,
-    /// The share of sub-words, from 0 to 1 in practice: any finite number is computed with as in
-    /// the package. If it leaves fewer than no ids (a `vocab_size` below the number of required
-    /// tokens, a negative share), the package's slice `[:-n]` leaves out the `n` rarest sub-words
-    /// instead, and so does this.
+    /// The share of sub-words, normally from 0 to 1; any finite number is computed with, as in the
+    /// package. If it leaves a negative number `-n` of ids (a `vocab_size` below the number of
+    /// required tokens, a negative share), the package's slice `[:-n]` drops the `n` rarest
+    /// sub-words instead, and so does this crate.
     pub pct_bpe: f64,
     /// The shortest sub-word counted after single characters, in code points. With 1, single
     /// characters count twice.
     pub ngram_min: usize,
     /// The longest sub-word counted, and the longest tried when a word is cut; at least 1. (The
-    /// package accepts 0 and then never returns from an unknown word.) Fitting holds every n-gram
-    /// up to this length of at least 10,000 words.
+    /// package accepts 0 and then never returns from an unknown word.) Fitting keeps in memory
+    /// every n-gram up to this length of at least 10,000 words.
     pub ngram_max: usize,
-    /// Words that are in the vocabulary whatever the text. `unk` and `pad` always are and come
-    /// before these; the package's own order changes with Python's hash seed.
+    /// Words that are in the vocabulary whatever the text. `unk` and `pad` always are, and come
+    /// before these. In the package their order changes with Python's hash seed.
     pub required_tokens: Vec<String>,
     /// Whether [`inverse_transform`](crate::NgramTokenizer::inverse_transform) refuses sub-words
     /// outside their marks and marks without a partner.
@@ -73,8 +73,8 @@ impl Default for NgramOptions {
 }
 
 impl NgramOptions {
-    /// The settings for a language model of at most `max_vocab_size` ids: the default ones, with
-    /// [`lines`](Self::lines).
+    /// The settings for a language model of at most `max_vocab_size` ids: the default ones with
+    /// [`lines`](Self::lines) on.
     #[must_use]
     pub fn language_model(max_vocab_size: usize) -> Self {
         Self {
@@ -84,8 +84,8 @@ impl NgramOptions {
         }
     }
 
-    /// All required tokens without repeats, in the order of their ids where the text has none of
-    /// them: `unk`, `pad`, the others as given, [`LINE`].
+    /// All required tokens without repeats: `unk`, `pad`, the others as given, [`LINE`]. Their ids
+    /// have this order if the text contains none of them.
     pub(super) fn required(&self) -> Vec<&str> {
         let mut all = Vec::new();
         let given = self.required_tokens.iter().map(String::as_str);
@@ -102,7 +102,7 @@ impl NgramOptions {
         all
     }
 
-    /// Refuses what no tokenizer can be made with.
+    /// Refuses settings that no tokenizer can be made with.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |name, expected, found| {
             Err(Error::Setting {
@@ -127,8 +127,8 @@ impl NgramOptions {
         Ok(())
     }
 
-    /// How many ids words get, and how many are left for sub-words: fewer than none if words need
-    /// more than all.
+    /// The number of ids for words, and the number left for sub-words, which is negative if words
+    /// need more than there are.
     pub(super) fn sizes(&self) -> (i64, i64) {
         // Casts from f64 truncate towards zero, as Python's `int`, and saturate.
         let share = (self.vocab_size as f64 * (1.0 - self.pct_bpe)) as i64;

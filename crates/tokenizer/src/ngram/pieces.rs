@@ -5,13 +5,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::names::Names;
 
-/// The sub-words as a tree of characters. Finding the longest at one place takes a step for each of
-/// its characters, and no more than the longest sub-word has.
+/// The sub-words as a tree of characters. Finding the longest sub-word at one place takes one step
+/// for each of its characters, and never more steps than the longest sub-word has characters.
 #[derive(Clone)]
 pub(super) struct Pieces {
-    /// From a node and a character to the next node.
+    /// The next node for a node and a character.
     edges: HashMap<u64, u32, BuildHasherDefault<Multiply>>,
-    /// By node: the sub-word that ends there, or [`NONE`].
+    /// For each node, the sub-word that ends there, or [`NONE`].
     ends: Vec<u32>,
     /// The most characters of a piece.
     longest: usize,
@@ -37,7 +37,7 @@ impl Pieces {
                     tree.ends.push(NONE);
                 }
             }
-            // One that is longer than the longest piece is never cut.
+            // A sub-word longer than the longest piece is never used.
             if subword.chars().nth(longest).is_none() {
                 tree.ends[node as usize] = number;
             }
@@ -46,7 +46,7 @@ impl Pieces {
     }
 
     /// The pieces of `word` in order, as numbers of sub-words; `None` for a character that starts
-    /// none. Sub-words for which `usable` is false are passed over.
+    /// no sub-word. Sub-words for which `usable` is false are skipped.
     pub(super) fn cut<'a>(
         &'a self,
         word: &'a str,
@@ -118,7 +118,7 @@ mod tests {
         Pieces::new(subwords, longest).cut(word, |_| true).collect()
     }
 
-    /// The rule as the package writes it.
+    /// The rule as the package implements it.
     fn naive(subwords: &Names, longest: usize, word: &str) -> Vec<Option<u32>> {
         let word: Vec<char> = word.chars().collect();
         let mut pieces = Vec::new();

@@ -4,23 +4,24 @@
 use super::names::Key;
 use super::unicode::{Class, Classes, lower_into};
 
-/// White space after every line: eight bytes can be read at every word, and the last word ends.
+/// Number of white-space bytes added to every line, so that eight bytes can be read at every word
+/// and the last word ends.
 const END: usize = 8;
 
-/// Lines are filled up to a multiple of this many bytes, which lower case takes at once.
+/// Lines are padded to a multiple of this many bytes, which are put in lower case at once.
 const FILLED: usize = 32;
 
-/// Bytes of an ASCII line that are looked at together, a bit each.
+/// Number of bytes of an ASCII line that are classified together, one bit each.
 const BLOCK: usize = 64;
 
-/// A line in lower case if asked for, ready to be cut.
+/// A line, in lower case if that was asked for, ready to be cut.
 pub(super) struct Line<'b> {
-    /// With white space behind it.
+    /// The text with white space after it.
     text: &'b str,
     is_ascii: bool,
 }
 
-/// Copies a line into `buffer` to cut it.
+/// Copies a line into `buffer` and prepares it for cutting.
 #[inline]
 pub(super) fn prepare<'b>(line: &str, lowercase: bool, buffer: &'b mut String) -> Line<'b> {
     buffer.clear();
@@ -40,7 +41,7 @@ pub(super) fn prepare<'b>(line: &str, lowercase: bool, buffer: &'b mut String) -
     }
 }
 
-/// Puts white space behind a line.
+/// Pads a line with white space.
 fn fill(line: &mut String) {
     const SPACES: [u8; END + FILLED] = [b' '; END + FILLED];
     const FILL: &str = match str::from_utf8(&SPACES) {
@@ -80,12 +81,13 @@ impl<'b> Line<'b> {
 /// Iterator of [`Line::words`].
 pub(super) struct Words<'b> {
     line: Line<'b>,
-    /// Where to go on: at the next block of an ASCII line, at the next character of another.
+    /// Where the search continues: the next block of an ASCII line, or the next character of
+    /// another.
     at: usize,
     block: Block,
 }
 
-/// What is left of a block: where words start and where they end, and the class of its last byte.
+/// The rest of a block: where words start and end, and the class of its last byte.
 #[derive(Default)]
 struct Block {
     start: usize,
@@ -109,8 +111,9 @@ impl<'b> Iterator for Words<'b> {
 }
 
 impl<'b> Words<'b> {
-    /// Takes the next start and the next end, which belong together: words do not overlap. Where a
-    /// block has no end left, the word goes on in the next, and its start was the last of the block.
+    /// Takes the next start and the next end, which belong together because words do not overlap.
+    /// If the block has no further end, the word continues in the next block, and its start was the
+    /// last one in this block.
     #[inline]
     fn next_ascii(&mut self) -> Option<Word<'b>> {
         while self.block.starts == 0 {
@@ -132,7 +135,7 @@ impl<'b> Words<'b> {
         })
     }
 
-    /// Looks at the next block; `None` after the last.
+    /// Classifies the next block; `None` after the last.
     #[inline]
     fn next_block(&mut self) -> Option<()> {
         let bytes = self.line.text.as_bytes().get(self.at..)?;
@@ -140,7 +143,7 @@ impl<'b> Words<'b> {
             return None;
         }
         let (mut words, mut marks) = (0, 0);
-        // The line is filled up to whole eights.
+        // The line is padded to a multiple of eight bytes.
         let (eights, _) = bytes[..bytes.len().min(BLOCK)].as_chunks();
         for (number, eight) in eights.iter().enumerate() {
             let (word, mark) = classes(u64::from_le_bytes(*eight));
@@ -161,7 +164,7 @@ impl<'b> Words<'b> {
         Some(())
     }
 
-    /// A character at a time.
+    /// Finds the next word character by character.
     fn next_any(&mut self) -> Option<Word<'b>> {
         let line = self.line.text;
         let classes = Classes::new();
@@ -181,8 +184,8 @@ impl<'b> Words<'b> {
     }
 }
 
-/// Which of eight ASCII bytes, the first lowest, are of class `Word` and which of class `Mark`: a bit
-/// each.
+/// Two masks with a bit for each of eight ASCII bytes, the first byte lowest: the bytes of class
+/// `Word`, and those of class `Mark`.
 #[inline]
 fn classes(eight: u64) -> (u64, u64) {
     const ONES: u64 = 0x0101_0101_0101_0101;

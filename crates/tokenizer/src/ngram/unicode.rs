@@ -1,7 +1,8 @@
 //! What a word character, white space and lower case are, as in Python 3.11 (Unicode 14.0).
 //!
-//! The vocabulary hangs on these to the letter, so they are tables of our own and do not move with
-//! the compiler's Unicode version. They were read off Python itself (`tests/ngram/make_tables.py`):
+//! The vocabulary depends on every detail of these, so they are tables of our own, independent of
+//! the compiler's Unicode version. They were read from Python itself
+//! (`tests/ngram/make_tables.py`):
 //!
 //! - word characters are letters, numbers and `_` (general categories `L*` and `N*`, no marks);
 //! - white space is Unicode's and U+001C to U+001F;
@@ -12,7 +13,7 @@ use std::sync::LazyLock;
 
 use super::tables::{CASED, IGNORABLE, LOWER, SPACE, WORD};
 
-/// What the cutting rule asks of a character.
+/// The classes of characters that the cutting rule distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     Space,
@@ -22,14 +23,14 @@ pub(super) enum Class {
     Mark,
 }
 
-/// Bits of a character: the classes below and, for those that change, `CHANGES`.
+/// Bits of a character: its class and, for characters that change, `CHANGES`.
 const IS_WORD: u8 = 1;
 const IS_SPACE: u8 = 2;
 const IS_CASED: u8 = 4;
 const IS_IGNORABLE: u8 = 8;
 const CHANGES: u8 = 16;
 
-/// The bits of the basic plane, where nearly all text lies, worked out at the first use.
+/// The bits of the basic plane, where nearly all text lies, computed at the first use.
 static PLANE: LazyLock<Box<[u8]>> = LazyLock::new(|| {
     let mut plane = vec![0; 0x1_0000];
     for (set, bit) in SETS {
@@ -60,7 +61,7 @@ const SETS: [(&[u32], u8); 4] = [
     (&IGNORABLE, IS_IGNORABLE),
 ];
 
-/// The classes of all characters, at hand for many questions.
+/// The classes of all characters. Made once, used for many look-ups.
 #[derive(Clone, Copy)]
 pub(super) struct Classes(&'static [u8]);
 
@@ -91,9 +92,10 @@ impl Classes {
     }
 }
 
-/// The bits by binary search in every table.
+/// The bits of a character, by binary search in every table.
 fn search(point: u32) -> u8 {
-    // A set is where membership changes: an odd number of changes up to here means inside.
+    // A set lists the points where membership changes: an odd number of changes up to here means
+    // inside.
     let inside = |set: &[u32]| set.partition_point(|&change| change <= point) % 2 == 1;
     let mut bits = 0;
     for (set, bit) in SETS {
@@ -107,10 +109,10 @@ fn search(point: u32) -> u8 {
     bits
 }
 
-/// The one character of lower case in two, `i` and U+0307.
+/// The one character whose lower case is two characters, `i` and U+0307.
 const DOTTED_I: char = 'İ';
 
-/// The lower case of a code point by itself.
+/// The lower case of a single code point.
 fn lowered(point: u32) -> u32 {
     let point = point as i32; // at most 0x10FFFF
     let (groups, _) = LOWER.as_chunks::<4>();
@@ -130,7 +132,7 @@ pub(super) fn lower_into(text: &str, out: &mut String) {
     let classes = Classes::new();
     // Whether the nearest character before, case-ignorable ones aside, is cased.
     let mut after_cased = false;
-    // What stays as it is is copied in runs.
+    // Unchanged stretches are copied as a whole.
     let mut copied = 0;
     for (at, c) in text.char_indices() {
         let bits = classes.bits(c);
@@ -153,8 +155,9 @@ pub(super) fn lower_into(text: &str, out: &mut String) {
     out.push_str(&text[copied..]);
 }
 
-/// Whether the first character of `rest` that is not case-ignorable is cased. Each sigma looks no
-/// further than the next, which is cased: a text is read twice at most.
+/// Whether the first character of `rest` that is not case-ignorable is cased. The search from a
+/// sigma ends at the next sigma at the latest, since that is cased; so a text is read at most
+/// twice.
 fn before_cased(classes: Classes, rest: &str) -> bool {
     rest.chars()
         .map(|c| classes.bits(c))

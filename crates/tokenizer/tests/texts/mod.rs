@@ -1,4 +1,4 @@
-//! Texts for tests, from seeds: many scripts, code, emoji, runs, and bytes that are no text.
+//! Texts for tests, made from seeds: many scripts, code, emoji, runs, and bytes that are not text.
 #![allow(dead_code, reason = "every test takes the part it needs")]
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
@@ -13,7 +13,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Below `n`.
+    /// A random number below `n`.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
@@ -122,7 +122,7 @@ const CODE: &[&str] = &[
     "\u{200d}",
 ];
 
-/// One line of a kind that `number` chooses.
+/// One line of text; `number` selects its kind.
 pub(crate) fn line(random: &mut Random, number: usize) -> String {
     let mut line = String::new();
     let words = 1 + random.below(20);
@@ -182,7 +182,7 @@ pub(crate) fn lines(seed: u64, number: usize) -> Vec<String> {
     (0..number).map(|i| line(&mut random, i)).collect()
 }
 
-/// Long inputs of one kind of `len` bytes or a little less.
+/// Long inputs, each of one kind and of `len` bytes or a little less.
 pub(crate) fn odd(len: usize) -> Vec<(&'static str, String)> {
     let mut random = Random(7);
     let mut from =

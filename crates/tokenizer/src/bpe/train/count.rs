@@ -1,4 +1,4 @@
-//! Counting pieces: the text in parts, each part cut where a piece ends whatever stands around.
+//! Counting pieces: the text is divided into parts at places where a piece ends in any context.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,10 +8,10 @@ use crate::bpe::class::{self, classes};
 use crate::bpe::hash;
 use crate::bpe::pattern::Pattern;
 
-/// Bytes in one part, about: many parts for each thread, and far more text than one piece.
+/// Approximate bytes in one part: many parts for each thread, yet much more text than one piece.
 const PART: usize = 1 << 20;
 
-/// Distinct pieces and how often each stands in the text.
+/// Distinct pieces and how often each occurs in the text.
 #[derive(Debug)]
 pub(super) struct Pieces {
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ struct Piece {
     start: usize,
     len: usize,
     count: u64,
-    /// Where the piece stands first, in all texts put together.
+    /// Where the piece first occurs, counted over all texts put together.
     first: u64,
 }
 
@@ -47,7 +47,7 @@ impl Pieces {
         self.bytes.len()
     }
 
-    /// Every distinct piece with its count, in the order in which they stand in the text first.
+    /// Every distinct piece with its count, in the order of first occurrence in the text.
     pub(super) fn in_order(&self) -> impl Iterator<Item = (&[u8], u64)> {
         let mut order: Vec<&Piece> = self.list.iter().collect();
         order.sort_unstable_by_key(|piece| piece.first);
@@ -107,7 +107,7 @@ impl Pieces {
         }
     }
 
-    /// All of both.
+    /// The counts of both.
     fn join(self, other: Self) -> Self {
         let (mut all, less) = if self.list.len() < other.list.len() {
             (other, self)
@@ -125,11 +125,12 @@ impl Pieces {
 /// A part of a text.
 #[derive(Debug, Clone, Copy)]
 struct Part<'t> {
-    /// Up to and with the character after the part, which decides where its last pieces end.
+    /// The bytes up to and including the character after the part, which decides where its last
+    /// pieces end.
     bytes: &'t [u8],
     /// Where the part ends in `bytes`.
     end: usize,
-    /// Where it starts in all texts put together.
+    /// Where the part starts, counted over all texts put together.
     offset: u64,
 }
 
@@ -206,9 +207,10 @@ fn cut<'t>(pattern: Pattern, text: &'t [u8], offset: u64, parts: &mut Vec<Part<'
     }
 }
 
-/// The first place from `from` where a piece ends whatever stands around, for every pattern: after
-/// a letter or digit and before a space or line feed, or after a line feed and before anything that
-/// is neither white space nor the slash, which `o200k` takes to the marks before the line feed.
+/// The first place from `from` where a piece ends in any context and for every pattern: after a
+/// letter or digit and before a space or line feed, or after a line feed and before a character
+/// that is neither white space nor a slash (`o200k` joins a slash to the marks before the line
+/// feed).
 fn border(text: &[u8], from: usize) -> usize {
     let is_border = |at: usize| match (text[at - 1], text[at]) {
         (before, b' ' | b'\n') => before.is_ascii_alphanumeric(),
@@ -250,7 +252,7 @@ mod tests {
                     whole.push(piece.bytes().to_vec());
                     true
                 });
-                // At every border that there is.
+                // Cut at every possible border.
                 let mut start = 0;
                 let mut parts = Vec::new();
                 while pattern != Pattern::None && start < text.len() {

@@ -13,30 +13,30 @@ use super::queue::{self, Queue, Tie};
 use crate::bpe::BpeError;
 use crate::error::Result;
 
-/// No pair, no token: between pieces.
+/// In place of a pair or token: the cell between two pieces.
 const NONE: u32 = u32::MAX;
-/// The most cells: places and pairs, at most three to a cell, are counted in 32 bits.
+/// The largest number of cells: places and pairs, at most three to a cell, are counted in 32 bits.
 const LIMIT: u64 = 1 << 30;
 
-/// What is to be found.
+/// The vocabulary to learn.
 #[derive(Debug)]
 pub(super) struct Goal {
     /// The id of each byte.
     pub(super) bytes: [u32; 256],
     /// The id of the first merge.
     pub(super) first: u32,
-    /// The most merges.
+    /// The largest number of merges.
     pub(super) merges: usize,
-    /// The least count of a merge.
+    /// The smallest count of a pair that is merged.
     pub(super) min_frequency: u64,
-    /// Ties by place, not by ids.
+    /// Whether ties are broken by place in the text instead of by ids.
     pub(super) first_seen: bool,
     /// Tokens that no merge may make.
     pub(super) never: Vec<Vec<u8>>,
 }
 
 impl Goal {
-    /// Whether `left` and `right` together are a token that must not be.
+    /// Whether `left` and `right` together are a token that must not be made.
     fn forbids(&self, left: u32, right: u32, merges: &[(u32, u32)], len: usize) -> bool {
         self.never
             .iter()
@@ -73,14 +73,14 @@ struct Pair {
     left: u32,
     right: u32,
     count: u64,
-    /// Its places: `len` from `start` in `places`, rising.
+    /// The pair's places: `len` entries from `start` in `places`, rising.
     start: usize,
     len: u32,
 }
 
 struct State {
     cells: Vec<Cell>,
-    /// How often each piece stands in the text.
+    /// How often each piece occurs in the text.
     counts: Vec<u64>,
     pairs: Vec<Pair>,
     places: Vec<u32>,
@@ -99,7 +99,7 @@ impl queue::Pairs for State {
         if !self.first_seen {
             return u64::from(pair.left) << 32 | u64::from(pair.right);
         }
-        // The first place where it still stands.
+        // Find the first place where the pair still stands.
         while pair.len > 0 {
             let place = self.places[pair.start];
             if self.cells[place as usize].pair == number {
@@ -157,8 +157,8 @@ pub(super) fn learn(
 /// The pairs that one merge makes, and where.
 #[derive(Debug, Default)]
 struct Maker {
-    /// By the token before the new one, and by the token after it: the pair, if it was made in this
-    /// merge.
+    /// The pair made in this merge, if any, by the token before the new one (`before`) and by the
+    /// token after it (`after`).
     before: Vec<u32>,
     after: Vec<u32>,
     made: Vec<(u32, u32)>,
@@ -180,7 +180,7 @@ impl State {
         };
         let mut cells = Vec::with_capacity(2 * pieces.len() + 1);
         let mut counts = Vec::new();
-        // The number of each pair of bytes, and how many places it has.
+        // The number of each pair of bytes, and how many places the pair has.
         let mut numbers = vec![NONE; 1 << 16];
         let mut pairs: Vec<Pair> = Vec::new();
         cells.push(border);
@@ -229,8 +229,8 @@ impl State {
         Ok(state)
     }
 
-    /// Makes room for the places of the pairs from `first` on: as many as their `len` says, which
-    /// is then 0.
+    /// Makes room for the places of the pairs from `first` on, as many as their `len` says, and
+    /// sets `len` to 0.
     fn allot(&mut self, first: usize) {
         let mut start = self.places.len();
         for pair in &mut self.pairs[first..] {
@@ -250,7 +250,7 @@ impl State {
         }
     }
 
-    /// Merges a pair wherever it stands and adds the pairs that this makes.
+    /// Merges a pair wherever it occurs and adds the pairs that this makes.
     fn merge(&mut self, number: u32, maker: &mut Maker) {
         let Pair {
             left,
@@ -307,11 +307,12 @@ impl State {
             maker.before[pair.left as usize] = NONE;
             maker.after[pair.right as usize] = NONE;
         }
-        // It never comes again: what is left of its list is of no use.
+        // The pair never comes again, so the rest of its list is dropped.
         self.pairs[number as usize].len = 0;
     }
 
-    /// The pair of this merge in `slot`, made if it is new, one place and `count` more.
+    /// The pair that this merge makes in `slot`, created if it is new; adds one place and `count`
+    /// to it.
     fn made(&mut self, slot: &mut u32, left: u32, right: u32, count: u64) -> u32 {
         if *slot == NONE {
             *slot = self.pairs.len() as u32;

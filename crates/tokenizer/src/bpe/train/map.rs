@@ -8,7 +8,7 @@ use std::path::Path;
 /// not change.
 pub(super) struct Text {
     bytes: Mapped,
-    /// Bytes of the mark.
+    /// Length of the byte-order mark in bytes.
     mark: usize,
 }
 

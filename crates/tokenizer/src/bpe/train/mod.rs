@@ -1,9 +1,9 @@
 //! Training: from a text to its merges.
 //!
 //! The text is cut into pieces by the pattern and equal pieces are counted ([`count`]), on all
-//! threads. Then the most frequent pair of neighbours is merged in all distinct pieces at once, and
-//! again, until the vocabulary is full or no pair is left ([`learn`]). Nothing depends on the number
-//! of threads or on the order of a hash table.
+//! threads. Then the most frequent pair of neighbours is merged in all distinct pieces at once,
+//! again and again until the vocabulary is full or no pair is left ([`learn`]). The result does not
+//! depend on the number of threads or on the order of a hash table.
 
 mod count;
 mod learn;
@@ -18,10 +18,10 @@ use super::tokenizer::{BpeTokenizer, Parts};
 use crate::error::Result;
 use crate::format::alphabet;
 
-/// Which of several pairs that are equally frequent is merged first.
+/// The rule that decides which of several equally frequent pairs is merged first, and how ids are
+/// numbered.
 ///
-/// Each rule is one tool's, and the merges are then exactly that tool's. It also says how the ids
-/// are numbered.
+/// Each rule reproduces one tool, whose merges the result then equals exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum TieRule {
@@ -66,22 +66,22 @@ impl TieRule {
     }
 }
 
-/// How far a training run is.
+/// Progress of a training run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrainProgress {
-    /// Text is cut and counted.
+    /// Text is being cut and counted.
     Counting {
         /// Bytes done.
         bytes: u64,
         /// Bytes in all.
         total: u64,
     },
-    /// Pairs are merged.
+    /// Pairs are being merged.
     Merging {
         /// Merges found.
         merges: usize,
-        /// Merges that fit the vocabulary; there may be fewer in the text.
+        /// Merges that fit the vocabulary; the text may yield fewer.
         total: usize,
     },
 }
@@ -108,8 +108,8 @@ pub struct BpeTrainer {
 }
 
 impl BpeTrainer {
-    /// A trainer of vocabularies of at most `vocab_size` tokens, the 256 bytes and the special ones
-    /// included.
+    /// A trainer of vocabularies of at most `vocab_size` tokens, including the 256 bytes and the
+    /// special tokens.
     pub fn new(vocab_size: usize, pattern: Pattern) -> Self {
         Self {
             vocab_size,
@@ -120,21 +120,21 @@ impl BpeTrainer {
         }
     }
 
-    /// Which of equally frequent pairs comes first; [`TieRule::LowestIds`] if not said.
+    /// Sets which of equally frequent pairs is merged first; [`TieRule::LowestIds`] by default.
     pub fn ties(mut self, ties: TieRule) -> Self {
         self.ties = ties;
         self
     }
 
-    /// How often a pair must stand in the text to be merged; once if not said.
+    /// Sets how often a pair must occur in the text to be merged; once by default.
     pub fn min_frequency(mut self, min_frequency: u64) -> Self {
         self.min_frequency = min_frequency.max(1);
         self
     }
 
-    /// Special tokens, numbered in this order. Where their names stand in the training text they
-    /// are text like any other, but for one thing: two tokens that together are such a name are
-    /// never merged.
+    /// Sets the special tokens, numbered in this order. Their names in the training text are
+    /// ordinary text, with one exception: two tokens that together spell such a name are never
+    /// merged.
     pub fn special_tokens<S: AsRef<str>>(mut self, names: &[S]) -> Self {
         self.specials = names.iter().map(|name| name.as_ref().to_owned()).collect();
         self
@@ -145,8 +145,8 @@ impl BpeTrainer {
     /// # Errors
     ///
     /// [`VocabTooSmall`](BpeError::VocabTooSmall); [`TooMuchText`](BpeError::TooMuchText) if the
-    /// distinct pieces have more than 2^30 bytes; special tokens that are empty or given twice, or
-    /// whose name is a token's.
+    /// distinct pieces have more than 2^30 bytes; special tokens that are empty, given twice, or
+    /// equal to another token.
     pub fn train<T: AsRef<[u8]>>(
         &self,
         texts: &[T],
@@ -158,13 +158,13 @@ impl BpeTrainer {
         self.learn(&pieces, progress)
     }
 
-    /// Learns from files, which are mapped and not read into memory; each is a text, and a
-    /// byte-order mark is no part of it. They must not change meanwhile. Pipes are read into memory.
+    /// Learns from files. They are mapped rather than read into memory (pipes are read), and must
+    /// not change meanwhile. Each file is one text; a byte-order mark is not part of it.
     ///
     /// # Errors
     ///
     /// As [`train`](Self::train), [`Io`](crate::Error::Io) for a file that cannot be read, and
-    /// [`Text`](crate::Error::Text) for one that is no text in UTF-8.
+    /// [`Text`](crate::Error::Text) for one that is not UTF-8 text.
     pub fn train_files<P: AsRef<Path>>(
         &self,
         paths: &[P],
@@ -182,7 +182,7 @@ impl BpeTrainer {
         self.learn(&pieces, progress)
     }
 
-    /// Finds faults of the options before the work, not after it.
+    /// Checks the options before the work starts.
     fn check(&self) -> Result<()> {
         let least = 256 + self.specials.len();
         if self.vocab_size < least {

@@ -1,9 +1,9 @@
 //! The pairs in the order of their counts.
 //!
-//! A count only falls once its pair is in the queue, so an entry may be too high but never too low:
-//! it is looked at again when it comes to the top. Most pairs are rare and never come there. Those
-//! lie in one list for each count, which costs nothing until that count is reached; the others, and
-//! those of the count that is reached, in a heap.
+//! Once a pair is in the queue its count only falls, so an entry may be too high but never too low:
+//! it is checked again when it reaches the top. Most pairs are rare and never get there. Those are
+//! kept in one list for each count, which costs nothing until that count is reached. The other
+//! pairs, and those of the count that is reached, are in a heap.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,17 +16,17 @@ pub(super) type Tie = u64;
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// The pairs of counts of [`LISTS`] and more.
+    /// The pairs with counts of [`LISTS`] or more.
     high: BinaryHeap<(u64, Reverse<Tie>, u32)>,
-    /// Below that, by count.
+    /// The pairs with lower counts: one list for each count.
     lists: Vec<Vec<u32>>,
-    /// The count of the pairs in `now`; above it nothing is left but `high`.
+    /// The count of the pairs in `now`; pairs with higher counts are only in `high`.
     level: u64,
     now: BinaryHeap<Reverse<(Tie, u32)>>,
     least: u64,
 }
 
-/// What the queue asks of a pair: its count now, and its tie.
+/// What the queue needs to know of a pair: its current count and its tie.
 pub(super) trait Pairs {
     fn count(&self, pair: u32) -> u64;
     fn tie(&mut self, pair: u32) -> Tie;
@@ -57,7 +57,7 @@ impl Queue {
         }
     }
 
-    /// Takes the most frequent pair, of several the one with the lowest tie.
+    /// Takes the most frequent pair; among equally frequent ones, that with the lowest tie.
     pub(super) fn pop(&mut self, pairs: &mut impl Pairs) -> Option<u32> {
         while let Some((count, Reverse(tie), pair)) = self.high.pop() {
             if pairs.count(pair) == count && pairs.tie(pair) == tie {

@@ -1,4 +1,4 @@
-//! A value of the file with its place, and what may be said of it.
+//! A value of the file with its place, and checks on it.
 
 use serde_json::{Map, Value};
 
@@ -36,7 +36,7 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// Absent, `null` or one of the values that change nothing.
+    /// Accepts a value that is absent, `null` or one of `also`, all of which change nothing.
     pub(super) fn is_off(self, also: &[Value], expected: &'static str) -> Result<(), BpeError> {
         if self.value.is_null() || also.contains(self.value) {
             Ok(())
@@ -67,18 +67,18 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The same place with another value, such as an entry of a list.
+    /// The same place in the file with another value, such as an entry of a list.
     pub(super) fn with(self, value: &'a Value) -> Self {
         Self { value, ..self }
     }
 
-    /// The `"type"` of an object; empty if there is none.
+    /// The `"type"` of an object; empty if it has no such field.
     pub(super) fn kind(self) -> &'a str {
         self.value.get("type").and_then(Value::as_str).unwrap_or("")
     }
 
-    /// Refuses fields of an object that have a value and are not in `known`: what they change is not
-    /// known.
+    /// Refuses an object that has a field with a value whose name is not in `known`, since its
+    /// effect is unknown.
     pub(super) fn only(self, known: &[&str]) -> Result<(), BpeError> {
         let unknown = self.value.as_object().and_then(|map| {
             map.iter()
@@ -100,8 +100,8 @@ impl<'a> Field<'a> {
         .refuse("this program does not know this field, so it cannot tell what it changes")
     }
 
-    /// The entries of a `Sequence` of this kind of step and of those in it, in their order; any
-    /// other step is the one entry, and none is no entry.
+    /// The steps in order. A `Sequence`, also one inside another, is replaced by its entries; any
+    /// other step is the only entry; `null` gives an empty list.
     pub(super) fn flat(self, list: &str) -> Result<Vec<Field<'a>>, BpeError> {
         let mut steps = Vec::new();
         let mut left = vec![self];

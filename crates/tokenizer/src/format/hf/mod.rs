@@ -1,9 +1,10 @@
 //! Hugging Face's `tokenizer.json`, as far as it is byte-level BPE.
 //!
-//! A file is read only if every part of it can be done exactly; the error names the first that
-//! cannot. Fields that are absent have the defaults of `tokenizers`; steps that change nothing are
-//! read; fields that nobody knows are refused. What is written loads in `tokenizers` and gives the same ids. In the file special tokens
-//! stand in the vocabulary too, so that they keep their ids where there are gaps.
+//! A file is read only if every part of it can be reproduced exactly; the error names the first
+//! that cannot. Absent fields have the defaults of `tokenizers`, steps that change nothing are
+//! accepted, and unknown fields are refused. A written file loads in `tokenizers` and gives the
+//! same ids. In it, special tokens stand in the vocabulary too, so that they keep their ids where
+//! there are gaps.
 
 mod field;
 mod steps;
@@ -22,13 +23,13 @@ use super::alphabet::to_bytes;
 use crate::bpe::{BpeError, BpeTokenizer, Parts};
 use crate::error::{Error, Result};
 
-/// Whether a JSON object is such a file and not one of this crate.
+/// Whether a JSON object is a `tokenizer.json` of Hugging Face and not this crate's own file.
 pub(crate) fn is_hf(map: &Map<String, Value>) -> bool {
     map.get("format").is_none() && map.get("model").is_some_and(Value::is_object)
 }
 
-/// Reads the parsed file. The kind of model comes first: nothing else in a file of another kind
-/// would be its fault.
+/// Reads the parsed file. The kind of model is checked first: in a file of another kind, no other
+/// complaint would be to the point.
 pub(crate) fn read(file: &Value) -> Result<BpeTokenizer> {
     let whole = Field {
         parent: "",
@@ -97,8 +98,8 @@ pub(crate) fn read(file: &Value) -> Result<BpeTokenizer> {
     })
 }
 
-/// Refuses models of other kinds by their kind. Older files do not name it: it is then told by the
-/// fields that only one kind has, as `tokenizers` does.
+/// Refuses models of other kinds and names the kind. Older files do not state it; it is then
+/// inferred, as in `tokenizers`, from the fields that only one kind has.
 fn is_bpe(model: &Map<String, Value>) -> Result<(), BpeError> {
     const EXPECTED: &str = "only byte-level \"BPE\" can be read";
     let kind = Field::of(model, "model", "type");
@@ -156,11 +157,12 @@ fn vocab(field: Field<'_>) -> Result<Vec<(&str, u32)>, BpeError> {
         .collect()
 }
 
-/// Tokens and merges by their bytes. Specials may stand in the vocabulary too, then with their id.
+/// The tokens and merges as bytes. A special token may also stand in the vocabulary, with the same
+/// id.
 ///
-/// A special token is found in a text before anything is merged, so that merges that make it, or
-/// that it is a part of, are never used: they are left out. A text that spells it, where special
-/// tokens are not asked for, is then made of other tokens.
+/// Special tokens are found in a text before anything is merged. Merges that make a special token,
+/// or that it is a part of, are therefore never used and are left out. A text that spells its name
+/// is made of other tokens if special tokens are not asked for.
 pub(super) fn parts(
     vocab: Vec<(&str, u32)>,
     merges: &[(&str, &str)],
@@ -202,7 +204,7 @@ pub(super) fn parts(
             .into_iter()
             .find(|t| named.contains_key(*t))
         {
-            // Its spelling is that of a text only if it has no character that stands for another.
+            // The spelling equals the text only if no character in it stands for another byte.
             if !name.is_ascii() {
                 return Err(special_in_use(name));
             }
@@ -254,7 +256,7 @@ fn added_tokens(field: Field<'_>) -> Result<Vec<(String, u32)>, BpeError> {
         for flag in ["single_word", "lstrip", "rstrip"] {
             part(flag).is_off(&[Value::from(false)], "only false can be read")?;
         }
-        // Nothing is normalized, so that it says nothing.
+        // Nothing is normalized, so this flag has no effect.
         part("normalized").flag(false)?;
         if !part("special").flag(false)? {
             return part("special").refuse(
@@ -276,14 +278,15 @@ fn added_tokens(field: Field<'_>) -> Result<Vec<(String, u32)>, BpeError> {
 
 impl BpeTokenizer {
     /// Reads a `tokenizer.json` of Hugging Face: byte-level BPE with one of the patterns of
-    /// [`Pattern`](crate::Pattern) and special tokens. Its ids are those of `tokenizers` with
-    /// `add_special_tokens=False`, for text without the names of special tokens. Whole folders of
-    /// models are read by [`load`](crate::load) as well.
+    /// [`Pattern`](crate::Pattern) and special tokens. The ids are those of `tokenizers` with
+    /// `add_special_tokens=False`, for text without the names of special tokens.
+    /// [`load`](crate::load) also reads whole folders of models.
     ///
     /// # Errors
     ///
-    /// Not JSON, a vocabulary that contradicts itself, and everything that could not be done
-    /// exactly: other models, normalizers, templates, expressions, tokens that are not special.
+    /// Text that is not JSON, a vocabulary that contradicts itself, and everything that cannot be
+    /// reproduced exactly: other models, normalizers, templates, expressions, and tokens that are
+    /// not special.
     pub fn from_hf(json: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(json).map_err(|source| Error::Json { source })?;
         match &value {

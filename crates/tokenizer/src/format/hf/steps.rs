@@ -1,11 +1,11 @@
-//! The steps around the model: what is done to a text before it, and to tokens after it.
+//! The steps around the model: changes to a text before it, and to tokens after it.
 
 use serde_json::{Map, Value};
 
 use super::field::Field;
 use crate::bpe::{BpeError, Pattern};
 
-/// A normalizer changes the text: only those can be read that do not.
+/// Accepts normalizers that leave the text unchanged, and refuses all others.
 pub(super) fn normalizer(field: Field<'_>) -> Result<(), BpeError> {
     const NONE: &str = "text is taken as it comes, only null can be read";
     for step in field.flat("normalizers")? {
@@ -25,7 +25,7 @@ pub(super) fn normalizer(field: Field<'_>) -> Result<(), BpeError> {
             ],
             _ => return step.refuse(NONE),
         };
-        // What is on when absent is not off when absent.
+        // An absent field may mean "on", so every field must be given as off.
         let is_said = known.iter().all(|name| step.value.get(name).is_some());
         if !is_said || !known.iter().all(|name| is_off(name)) {
             return step.refuse(NONE);
@@ -35,7 +35,7 @@ pub(super) fn normalizer(field: Field<'_>) -> Result<(), BpeError> {
     Ok(())
 }
 
-/// How text is cut.
+/// The pattern that the file's steps cut text by.
 pub(super) fn pre_tokenizer(field: Field<'_>) -> Result<Pattern, BpeError> {
     const SHAPES: &str =
         "only \"ByteLevel\", or a \"Sequence\" of a \"Split\" and a \"ByteLevel\", can be read";
@@ -65,7 +65,7 @@ pub(super) fn pre_tokenizer(field: Field<'_>) -> Result<Pattern, BpeError> {
     }
 }
 
-/// A field of a step, named after the whole part of the file.
+/// A field of a step, under the name of the whole part of the file.
 fn part<'a>(step: Field<'a>, name: &'a str) -> Result<Field<'a>, BpeError> {
     let map: &Map<String, Value> = step.object("expected an object")?;
     Ok(Field::of(map, step.name, name))
@@ -75,7 +75,7 @@ fn split_pattern(split: Field<'_>) -> Result<Pattern, BpeError> {
     split.only(&["type", "pattern", "behavior", "invert"])?;
     let invert = part(split, "invert")?.flag(false)?;
     let behavior = part(split, "behavior")?;
-    // The known expressions match everything, so that what is between matches can be removed, and
+    // The known expressions match everything, so the text between matches can be removed, and
     // isolated matches are the same pieces as isolated gaps.
     match (behavior.value.as_str(), invert) {
         (Some("Isolated"), _) | (Some("Removed"), true) => {}
@@ -94,11 +94,11 @@ fn split_pattern(split: Field<'_>) -> Result<Pattern, BpeError> {
     }
 }
 
-/// Whether it cuts text by its own expression.
+/// Whether a `ByteLevel` step cuts text by its own expression.
 fn byte_level(step: Field<'_>) -> Result<bool, BpeError> {
     step.only(BYTE_LEVEL_FIELDS)?;
     let prefix = part(step, "add_prefix_space")?;
-    // The format has no default for it.
+    // The format defines no default for this field.
     if prefix.value != &Value::from(false) {
         return prefix.refuse("text is taken as it comes, only false can be read");
     }
@@ -108,14 +108,15 @@ fn byte_level(step: Field<'_>) -> Result<bool, BpeError> {
 
 const BYTE_LEVEL_FIELDS: &[&str] = &["type", "add_prefix_space", "trim_offsets", "use_regex"];
 
-/// What follows the model: it may change the places of tokens in the text, which are not asked for,
-/// but add no token.
+/// Accepts steps after the model that add no token. They may change the offsets of tokens, which
+/// are not used here.
 pub(super) fn post_processor(field: Field<'_>) -> Result<(), BpeError> {
     for step in field.flat("processors")? {
         match step.kind() {
             "ByteLevel" => offsets_only(step)?,
             "TemplateProcessing" => {
-                // What would be done to pairs of texts is not asked for: there are only single ones.
+                // What the template does to pairs of texts does not matter: only single texts are
+                // encoded.
                 step.only(&["type", "single", "pair", "special_tokens"])?;
                 let is_text =
                     |piece: &Value| piece.pointer("/Sequence/id") == Some(&Value::from("A"));
@@ -141,12 +142,12 @@ pub(super) fn post_processor(field: Field<'_>) -> Result<(), BpeError> {
     Ok(())
 }
 
-/// What makes text of tokens; without it, it is the inverse of `ByteLevel` all the same.
+/// Accepts decoders that invert `ByteLevel`; without any decoder, decoding inverts it as well.
 pub(super) fn decoder(field: Field<'_>) -> Result<(), BpeError> {
     for step in field.flat("decoders")? {
         match step.kind() {
             "ByteLevel" => offsets_only(step)?,
-            // Joins the texts of tokens, which is done anyway.
+            // `Fuse` joins the texts of tokens, which is done anyway.
             "Fuse" => step.only(&["type"])?,
             _ => return step.refuse("only \"ByteLevel\" can be read"),
         }
@@ -154,7 +155,7 @@ pub(super) fn decoder(field: Field<'_>) -> Result<(), BpeError> {
     Ok(())
 }
 
-/// A `ByteLevel` after the model, whose fields change no id and no text.
+/// Checks a `ByteLevel` after the model: its fields change neither ids nor text.
 fn offsets_only(step: Field<'_>) -> Result<(), BpeError> {
     step.only(BYTE_LEVEL_FIELDS)?;
     for name in &BYTE_LEVEL_FIELDS[1..] {

@@ -8,7 +8,8 @@ use super::super::alphabet::to_text;
 use crate::bpe::{BpeTokenizer, Pattern};
 use crate::tokenizer::Tokenizer;
 
-/// The whole file. The order of fields and of tokens is fixed: it is part of the fingerprint.
+/// Writes the whole file. The order of fields and tokens is fixed, since it is part of the
+/// fingerprint.
 pub(crate) fn write(tokenizer: &BpeTokenizer) -> String {
     let quote = |text: &str| Value::from(text).to_string();
     let mut json = String::from("{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n");
@@ -80,7 +81,7 @@ pub(crate) fn write(tokenizer: &BpeTokenizer) -> String {
     json
 }
 
-/// Every token in printable characters, special ones as they are; `None` for an id without token.
+/// Every token in printable characters, special ones unchanged; `None` for an id without a token.
 pub(in super::super) fn spelled(tokenizer: &BpeTokenizer) -> Vec<Option<String>> {
     let mut names: Vec<Option<String>> = (0..tokenizer.vocab_size() as u32)
         .map(|id| tokenizer.token_bytes(id).map(to_text))
