@@ -84,15 +84,15 @@ pub(crate) struct ConfigArgs<const DATA: bool> {
 }
 
 impl<const DATA: bool> ConfigArgs<DATA> {
-    /// The whole configuration; `before` are keys laid under those of the command line.
+    /// Resolves the whole configuration; the flags of the command line override `before`.
     pub(crate) fn resolve(&self, before: &[(&str, &str)]) -> Result<Config> {
         let overrides = self.overrides(before)?;
         let (preset, file) = (self.preset.as_deref(), self.config.as_deref());
         Ok(Config::resolve(preset, file, &overrides)?)
     }
 
-    /// The configuration that a run is asked to be resumed under: a file describes it anew, flags
-    /// alone lie over the run's own.
+    /// The configuration to resume a run under: a file describes it anew, while flags alone
+    /// override the run's own configuration.
     pub(crate) fn resume(&self, run: &Config) -> Result<Config> {
         if self.config.is_some() {
             return self.resolve(&[]);
@@ -104,7 +104,7 @@ impl<const DATA: bool> ConfigArgs<DATA> {
         Ok(config)
     }
 
-    /// Keys and values of the flags, after those of `before`.
+    /// Keys and values of the flags, preceded by those of `before`.
     fn overrides(&self, before: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
         let mut overrides: Vec<_> = before
             .iter()
@@ -188,7 +188,7 @@ impl<const DATA: bool> FromArgMatches for KeyFlags<DATA> {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         for key in Key::all() {
-            // Bench has no flags for the data: that is no error here.
+            // `bench` has no flags for the data, so a missing one is not an error.
             if let Ok(Some(values)) = matches.try_get_many::<String>(key.name) {
                 self.0
                     .extend(values.map(|value| (key.name.to_owned(), value.clone())));

@@ -5,17 +5,17 @@ use crate::terminal::Terminal;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::time::{Duration, Instant};
 
-/// A bar is drawn for what takes longer.
+/// A bar is drawn only if the task takes longer than this.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Without a bar, there is a line so often.
+/// Without a bar, a line is printed at this interval.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// What is done of a task: a bar on a terminal, a line now and then elsewhere.
+/// Shows the progress of a task: as a bar on a terminal, as an occasional line elsewhere.
 pub(crate) struct Bar<'a> {
     terminal: &'a Terminal,
     what: &'static str,
     len: u64,
-    /// Parts that were done before.
+    /// Parts that were done by an earlier command.
     first: u64,
     begin: Instant,
     last_line: Instant,
@@ -23,7 +23,7 @@ pub(crate) struct Bar<'a> {
 }
 
 impl<'a> Bar<'a> {
-    /// A task of `len` parts, or 0 if that is not known; `what` says what is being done.
+    /// Starts a task of `len` parts (0 if that is not known); `what` names the task.
     pub(crate) fn new(terminal: &'a Terminal, what: &'static str, len: u64) -> Self {
         let begin = Instant::now();
         Self {
@@ -37,13 +37,13 @@ impl<'a> Bar<'a> {
         }
     }
 
-    /// A bar for work that was begun earlier: its first parts are done, and do not count for the rate.
+    /// Sets how many parts an earlier command did; they do not count for the rate.
     pub(crate) fn after(mut self, first: u64) -> Self {
         self.first = first;
         self
     }
 
-    /// So many parts are done.
+    /// Sets the number of parts done.
     pub(crate) fn set(&mut self, done: u64) {
         if self.bar.is_none() && self.terminal.has_bar() && self.begin.elapsed() > PATIENCE {
             self.bar = self.draw();
@@ -72,7 +72,8 @@ impl<'a> Bar<'a> {
             _ => "{msg} {bar:24} {human_pos}/{human_len}  {rate}  {left} left",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            // By the mean so far: the bar's own guess begins when it is drawn, not with the task.
+            // Use the mean rate so far: the bar's own estimate begins when it is drawn, not with
+            // the task.
             let first = self.first;
             let per_second = move |state: &ProgressState| {
                 state.pos().saturating_sub(first) as f64 / state.elapsed().as_secs_f64()

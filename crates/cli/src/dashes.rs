@@ -1,12 +1,13 @@
 //! Arguments that begin with a dash: which of them are flags, and which are values.
 //!
 //! A text or a number may begin with a dash, as `- to be` and `-1` do. The parser of the command
-//! line would take either for a flag, or, told not to, everything after it for text. So arguments are
-//! put into a form that has one reading before they are parsed: an option that takes a value has it
-//! in the same argument (`--prompt=- to be`), and what belongs to no option comes last, after `--`.
+//! line would take either for a flag or, if told not to, everything after it for text. So the
+//! arguments are first rewritten into a form that can be read in only one way: an option and its
+//! value become one argument (`--prompt=- to be`), and arguments that belong to no option come
+//! last, after `--`.
 //!
-//! A value that is a flag of the command, letter by letter, is most likely a value that was
-//! forgotten: that is refused, and the refusal says how to give such a value.
+//! If a value is exactly a flag of the command, the real value was most likely forgotten. That is
+//! refused, and the error says how to give such a value.
 
 use clap::{Arg, Command};
 use std::ffi::{OsStr, OsString};
@@ -14,10 +15,10 @@ use std::ffi::{OsStr, OsString};
 /// Ends the flags of a command line.
 const END: &str = "--";
 
-/// The arguments in a form with one reading. `root` is a command that is built.
+/// Rewrites the arguments so that they can be read in only one way. `root` must be a built command.
 ///
 /// # Errors
-/// One sentence, where an option has a flag for a value.
+/// One sentence, if an option has a flag in the place of a value.
 pub(crate) fn settle(root: &Command, args: &[OsString]) -> Result<Vec<OsString>, String> {
     let (mut settled, mut words) = (Vec::new(), Vec::new());
     let mut command = root;
@@ -47,7 +48,7 @@ pub(crate) fn settle(root: &Command, args: &[OsString]) -> Result<Vec<OsString>,
     Ok(settled)
 }
 
-/// An option without `=`, and the values that follow it.
+/// Rewrites an option without `=` and the values that follow it.
 fn settle_option(
     command: &Command,
     option: &Arg,
@@ -57,7 +58,7 @@ fn settle_option(
 ) -> Result<(), String> {
     let values = option.get_num_args().unwrap_or_default();
     let Some(first) = rest.as_slice().first().filter(|_| values.takes_values()) else {
-        // A flag; or a value is missing, and the parser says so.
+        // It is a flag, or its value is missing, which the parser reports.
         settled.push(arg.to_owned());
         return Ok(());
     };
@@ -80,7 +81,7 @@ fn settle_option(
         let Some(value) = rest.as_slice().first() else {
             break;
         };
-        // Later ones are values as long as they cannot be a flag, misspelt ones included.
+        // Later arguments are values unless they could be a flag, misspelt ones included.
         let begins = left == values.max_values();
         if !begins && begins_with_dash(value) && !is_text(command, value) {
             break;
@@ -95,7 +96,7 @@ fn settle_option(
     Ok(())
 }
 
-/// The option that an argument names in full, without a value of its own.
+/// The option that an argument names in full and without a value.
 fn option<'c>(command: &'c Command, arg: &OsStr) -> Option<&'c Arg> {
     let name = arg.to_str()?.strip_prefix("--")?;
     command
@@ -107,18 +108,18 @@ fn subcommand<'c>(command: &'c Command, arg: &OsStr) -> Option<&'c Command> {
     command.find_subcommand(arg)
 }
 
-/// Whether a command has arguments that belong to no option.
+/// Whether a command takes positional arguments.
 fn takes_words(command: &Command) -> bool {
     command.get_positionals().next().is_some()
 }
 
-/// Whether it might be taken for a flag. A dash alone is none.
+/// Whether an argument could be a flag: it begins with a dash and is longer than that.
 fn begins_with_dash(arg: &OsStr) -> bool {
     let bytes = arg.as_encoded_bytes();
     bytes.len() > 1 && bytes[0] == b'-'
 }
 
-/// Whether an argument is a flag of the command, letter by letter, maybe with a value.
+/// Whether an argument is exactly a flag of the command, with or without a value.
 fn is_flag(command: &Command, arg: &OsStr) -> bool {
     let arg = arg.to_string_lossy();
     if let Some(long) = arg.strip_prefix("--") {
@@ -137,8 +138,8 @@ fn is_flag(command: &Command, arg: &OsStr) -> bool {
     }
 }
 
-/// Whether an argument that begins with a dash is text: no flag, not even a misspelt one, which has
-/// two dashes, a letter, and no space.
+/// Whether an argument that begins with a dash is text: neither a flag nor a misspelt one. A
+/// misspelt flag has two dashes, then a letter, and no space.
 fn is_text(command: &Command, arg: &OsStr) -> bool {
     let text = arg.to_string_lossy();
     let misspelt = text.strip_prefix("--").is_some_and(|name| {
@@ -202,7 +203,7 @@ mod tests {
                 &["translate", "--method", "exact", "le"],
                 "translate|--method=exact|--|le",
             ),
-            // Misspelt flags stay where the parser finds them.
+            // Misspelt flags stay where the parser reports them.
             (
                 &["translate", "--methd", "exact"],
                 "translate|--methd|--|exact",

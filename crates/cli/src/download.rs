@@ -1,7 +1,7 @@
 //! Published corpora, from the network into the cache.
 //!
-//! A download is written beside its place as `NAME.part` and renamed when its SHA-256 is right. One
-//! that breaks off leaves its part, and the next goes on from there.
+//! A download is written beside its final place as `NAME.part` and renamed when its SHA-256 is
+//! right. If a download breaks off, its part stays, and the next download continues from there.
 
 use crate::bar::Bar;
 use crate::terminal::Terminal;
@@ -15,19 +15,19 @@ use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_RANGE, RANGE};
 use ureq::{Agent, Body};
 
-/// A server that does not answer for so long is not there.
+/// A server that has not answered after this time counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(15);
-/// One that is silent for so long has gone away.
+/// A server that has sent nothing for this time counts as gone.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// What else can be done where a corpus was asked for by name.
+/// Alternatives to a download, for a corpus that was asked for by name.
 pub(crate) const OTHER_TEXT: &str = ", or give a text of yours as --data FILE, or \
     --data phrasebook-english, which is made here";
 
 /// Why a corpus could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DownloadError {
-    /// There was no answer.
+    /// The server did not answer.
     #[error(
         "cannot download {url} (without a network, put that file at {}{OTHER_TEXT})",
         path.display()
@@ -38,7 +38,7 @@ pub(crate) enum DownloadError {
         #[source]
         source: Box<ureq::Error>,
     },
-    /// The answer was no.
+    /// The server refused.
     #[error(
         "{url} answered {status} (put the file at {} yourself{OTHER_TEXT})",
         path.display()
@@ -48,7 +48,7 @@ pub(crate) enum DownloadError {
         path: PathBuf,
         status: StatusCode,
     },
-    /// The answer broke off.
+    /// The transfer broke off.
     #[error(
         "the download of {url} broke off after {got} of {expected} bytes: the same command again \
          goes on from there"
@@ -60,7 +60,7 @@ pub(crate) enum DownloadError {
         #[source]
         source: Option<io::Error>,
     },
-    /// What came is not what was published.
+    /// The file received is not the published one.
     #[error(
         "what {url} sent is not what was published: its SHA-256 is {got}, not {expected}; nothing \
          of it was kept"
@@ -70,7 +70,7 @@ pub(crate) enum DownloadError {
         got: String,
         expected: &'static str,
     },
-    /// Another process downloads the same.
+    /// Another process is downloading this file.
     #[error("another process is writing {}: wait for it, and try again", path.display())]
     Busy { path: PathBuf },
     /// A file could not be read or written.
@@ -85,7 +85,7 @@ pub(crate) enum DownloadError {
 
 type Result<T, E = DownloadError> = std::result::Result<T, E>;
 
-/// Downloads what of `names` is a published corpus and not in the cache, and says so.
+/// Downloads those of `names` that are published corpora and not in the cache, and reports it.
 ///
 /// # Errors
 /// [`DownloadError`].
@@ -105,7 +105,7 @@ pub(crate) fn provide(names: &[String], library: &Library, terminal: &Terminal) 
     Ok(())
 }
 
-/// Where a corpus lies in the cache, after downloading it unless it is there and right.
+/// The path of a corpus in the cache. It is downloaded unless a correct copy is there.
 ///
 /// # Errors
 /// [`DownloadError`].
@@ -127,7 +127,7 @@ pub(crate) fn fetch(published: &Published, cache: &Path, terminal: &Terminal) ->
     download.run()
 }
 
-/// One download. The address is apart from the published one, so that tests can serve it.
+/// One download. Its address is separate from the published one, so that tests can serve it.
 struct Download<'a> {
     agent: Agent,
     url: &'a str,
@@ -164,23 +164,23 @@ impl Download<'_> {
         Ok(self.path.clone())
     }
 
-    /// Beside its place, so that renaming it is one step.
+    /// The path of the part, beside the final place, so that renaming is one step.
     fn part(&self) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(".part");
         name.into()
     }
 
-    /// Brings the part to its full length.
+    /// Downloads until the part has its full length.
     fn transfer(&self, part: &Path) -> Result<()> {
         let expected = self.published.bytes;
-        // A part that is too long is none of this file's.
+        // A part that is too long does not belong to this file.
         let have = Some(length(part)).filter(|&n| n < expected).unwrap_or(0);
         let mut answer = self.ask(have)?;
         let goes_on =
             have > 0 && answer.status() == StatusCode::PARTIAL_CONTENT && starts_at(&answer, have);
         if have > 0 && !goes_on && answer.status() != StatusCode::OK {
-            // The server cannot go on from there: once more from the beginning.
+            // The server cannot continue from there, so start from the beginning.
             answer = self.ask(0)?;
         }
         if !goes_on && answer.status() != StatusCode::OK {
@@ -193,7 +193,7 @@ impl Download<'_> {
         let begin = if goes_on { have } else { 0 };
         let mut file = open(part, begin)?;
         let mut bar = Bar::new(self.terminal, "downloading", expected).after(begin);
-        // One byte more than there should be is enough to know.
+        // Reading one byte more than expected is enough to see that the file is too long.
         let mut body = answer.body_mut().as_reader().take(expected + 1 - begin);
         let (mut got, mut buffer) = (begin, vec![0; 1 << 16]);
         let broken = loop {
@@ -210,7 +210,8 @@ impl Download<'_> {
             }
         };
         file.sync_all().map_err(failed("write", part))?;
-        // What ended too early without an error is not what was published, or its beginning.
+        // If the data ended early without an error, it is not the published file but perhaps its
+        // beginning.
         if got < expected {
             return Err(DownloadError::BrokenOff {
                 url: self.url.to_owned(),
@@ -222,7 +223,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// Asks for the file from byte `first` on.
+    /// Requests the file from byte `first` on.
     fn ask(&self, first: u64) -> Result<ureq::http::Response<Body>> {
         let mut request = self.agent.get(self.url);
         if first > 0 {
@@ -236,14 +237,14 @@ impl Download<'_> {
     }
 }
 
-/// Whether a partial answer begins where it was asked to.
+/// Whether a partial answer begins at the byte that was requested.
 fn starts_at(answer: &ureq::http::Response<Body>, first: u64) -> bool {
     let range = answer.headers().get(CONTENT_RANGE);
     let range = range.and_then(|range| range.to_str().ok());
     range.is_some_and(|range| range.starts_with(&format!("bytes {first}-")))
 }
 
-/// The part, `len` bytes of it kept, locked against other processes where the system can.
+/// Opens the part, keeps `len` bytes of it, and locks it against other processes if the system can.
 fn open(part: &Path, len: u64) -> Result<File> {
     if let Some(folder) = part.parent() {
         fs::create_dir_all(folder).map_err(failed("create", folder))?;

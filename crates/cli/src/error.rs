@@ -1,4 +1,4 @@
-//! What a command can fail with, and the sentence and exit status it becomes.
+//! The errors of commands, with their sentences and exit statuses.
 
 use crate::download::DownloadError;
 use crate::registry::RegistryError;
@@ -13,16 +13,16 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 const FAILED: u8 = 1;
 /// Exit status of wrong usage.
 pub(crate) const USAGE: u8 = 2;
-/// Exit status when nobody reads the result any more: 128 and SIGPIPE.
+/// Exit status when the reader of the result is gone: 128 and SIGPIPE.
 const BROKEN_PIPE: u8 = 128 + 13;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The command was wrongly used.
+    /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
-    /// An operation's operands do not fit.
+    /// The operands are too large for the device.
     #[error(
         "these operands need {needed}, but {device} has {available}: give smaller sizes with --shape"
     )]
@@ -34,7 +34,7 @@ pub(crate) enum Error {
     /// The device is a stand-in for tests.
     #[error("{device} runs GPU kernels on the CPU for tests: there is nothing to measure on it")]
     NoMeasurement { device: String },
-    /// Something is wrong with one line of stdin.
+    /// One line of stdin is wrong.
     #[error("line {line} of stdin")]
     InLine { line: usize, source: Box<Error> },
     #[error(transparent)]
@@ -43,13 +43,13 @@ pub(crate) enum Error {
     Trainer(Box<latimer_trainer::Error>),
     #[error(transparent)]
     Lessons(Box<latimer_lessons::Error>),
-    /// There is no model to translate by.
+    /// The user has no model that can translate.
     #[error("{cause}; the methods {others} need no model")]
     NoTranslator {
         cause: Box<latimer_trainer::Error>,
         others: String,
     },
-    /// A format that cannot hold all of a tokenizer.
+    /// The format cannot hold all of a tokenizer.
     #[error("the format {format} does not keep {what}: give --lossy to write the rest")]
     Lossy { format: String, what: String },
     /// A file could not be written.
@@ -97,7 +97,7 @@ impl From<latimer_tensor::Error> for Error {
 }
 
 impl Error {
-    /// Says what is wrong, unless nobody listens, and gives the exit status.
+    /// Prints the error, unless nobody reads it, and returns the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         let status = self.exit_status();
         if status != BROKEN_PIPE {
@@ -120,7 +120,7 @@ impl Error {
     }
 }
 
-/// `error: …` on stderr.
+/// Prints `error: …` to stderr.
 pub(crate) fn complain(sentence: &str) {
     terminal::line(format_args!(
         "{} {}",
@@ -129,13 +129,13 @@ pub(crate) fn complain(sentence: &str) {
     ));
 }
 
-/// An error and its causes as one line, without saying anything twice.
+/// An error and its causes in one line, each cause only once.
 pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
     let mut text = one_line(&error.to_string());
     let mut next = error.source();
     while let Some(cause) = next {
         let part = match cause.downcast_ref::<io::Error>() {
-            // Systems put it in words of their own, with a number.
+            // Systems word this differently and add a number, so we use our own words.
             Some(error) if error.kind() == io::ErrorKind::NotFound => {
                 "there is no such file or folder".to_owned()
             }
@@ -149,7 +149,7 @@ pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A message on one line, without the picture of the place that some parsers draw:
+/// A message on one line, without the excerpt that some parsers draw:
 ///
 /// ```text
 ///   |

@@ -13,7 +13,7 @@ pub(crate) fn thousands(n: impl TryInto<u64>) -> String {
     text
 }
 
-/// What is done in a second as `1,234`, `12`, `2.5` or `0.04`: never as 0 while something is done.
+/// A rate per second as `1,234`, `12`, `2.5` or `0.04`; never as 0 unless it is 0.
 pub(crate) fn speed(per_second: f64) -> String {
     match per_second {
         x if x >= 10.0 => thousands(x as u64),
@@ -24,7 +24,7 @@ pub(crate) fn speed(per_second: f64) -> String {
     }
 }
 
-/// The same with its unit, turned over where less than one is done in a second: `12/s`, `1.4 s each`.
+/// A rate with its unit, inverted if it is below one per second: `12/s`, `1.4 s each`.
 pub(crate) fn rate(per_second: f64) -> String {
     match per_second {
         x if x >= 1.0 => format!("{}/s", speed(x)),
@@ -48,13 +48,13 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
-/// `1` as `1 thread`, `2` as `2 threads`.
+/// A number with its noun: `1` as `1 thread`, `2` as `2 threads`.
 pub(crate) fn count(n: usize, what: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{} {what}{plural}", thousands(n as u64))
 }
 
-/// A share as `98.2 %`.
+/// A share in per cent, such as `98.2 %`.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }

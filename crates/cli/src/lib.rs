@@ -32,8 +32,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use terminal::Terminal;
 
-/// The whole command, over the backends of a registry: reads the process's arguments, does what
-/// they say and gives the exit status.
+/// The whole command, with the backends of a registry: reads the process's arguments, runs the
+/// command and returns the exit status.
 ///
 /// ```no_run
 /// use latimer::{Registry, backend_cpu::Cpu, main_with, tensor::Device};

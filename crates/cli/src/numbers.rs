@@ -1,7 +1,7 @@
-//! Numbers on the command line, and what is said of one that is out of range.
+//! Parsers of numbers on the command line, with errors for numbers out of range.
 //!
-//! A parser's error is what the number must be: [`usage`](crate::usage) puts the flag and the value
-//! before it.
+//! A parser's error says what the number must be; [`usage`](crate::usage) puts the flag and the
+//! value before it.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -25,7 +25,7 @@ where
     T: FromStr + PartialOrd + Display + Copy + Send + Sync + Bound + 'static,
 {
     move |text| {
-        // As keys and their flags have it: 1_000_000.
+        // Underscores are allowed, as in configuration keys: 1_000_000.
         let number = text.replace('_', "").parse().ok();
         number.filter(|n| range.contains(n)).ok_or_else(|| {
             let (least, most) = (range.start(), range.end());
@@ -36,7 +36,7 @@ where
 
 /// The largest number of a type.
 pub(crate) trait Bound {
-    /// It.
+    /// The largest value.
     const MOST: Self;
 }
 

@@ -1,4 +1,4 @@
-//! What a person sees of a run: a bar on a terminal, plain lines elsewhere.
+//! The progress of a run: a bar on a terminal, plain lines elsewhere.
 
 use crate::format::{count, duration, speed, thousands};
 use crate::terminal::{Terminal, dim};
@@ -9,9 +9,9 @@ use latimer_trainer::event::{Eval, Event, Plan, PlanPart, Sample, Step, StepTimi
 use latimer_trainer::size;
 use std::time::{Duration, Instant};
 
-/// Without a bar, there is a line at each tenth of the run, and at least this often.
+/// Without a bar, a line is printed at each tenth of the run, and at least this often.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Two lines are at least so far apart.
+/// The least time between two lines.
 const HASTE: Duration = Duration::from_millis(500);
 
 /// Shows the events of a run.
@@ -19,20 +19,20 @@ pub(crate) struct Progress<'a> {
     terminal: &'a Terminal,
     steps: u64,
     device: String,
-    /// Why it is no GPU, where that was left open: what follows the device.
+    /// The reason why no GPU is used, if the backend was `auto`; shown after the device.
     no_gpu: String,
     bar: Option<ProgressBar>,
     begin: Instant,
     last_line: Option<Instant>,
     /// Tokens and milliseconds since the last line.
     recent: (f64, f64),
-    /// Done before, by the run that is resumed.
+    /// Steps done before the run was resumed.
     first_step: u64,
     last_step: u64,
-    /// Of the last sample.
+    /// Step of the last sample.
     sampled_at: Option<u64>,
     told_of_stop: bool,
-    /// Names of corpora that have a weight each.
+    /// Names of the corpora, if they have weights.
     parts: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Shows one event; `stopping` says that a signal has come.
+    /// Shows one event; `stopping` is true once a signal has arrived.
     pub(crate) fn show(&mut self, event: &Event, stopping: bool) {
         match event {
             Event::Plan(plan) => self.plan(plan),
@@ -87,7 +87,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -120,7 +120,7 @@ impl<'a> Progress<'a> {
         self.begin = Instant::now();
         (self.first_step, self.last_step) = (plan.steps_done, plan.steps_done);
         let target = ProgressDrawTarget::stderr();
-        // A terminal that cannot go back (TERM=dumb) gets lines too.
+        // A terminal that cannot move the cursor back (TERM=dumb) gets lines too.
         if self.terminal.has_bar() && !target.is_hidden() {
             let bar = ProgressBar::with_draw_target(Some(self.steps), target);
             let template = "{bar:24} {human_pos}/{human_len}  {msg}";
@@ -157,7 +157,7 @@ impl<'a> Progress<'a> {
                     duration(self.left())
                 ),
             });
-            // The rate of the last seconds, not of the whole run.
+            // Use the rate of the last seconds, not that of the whole run.
             if self.recent.1 > 5.0 {
                 self.recent = (rate, 1.0);
             }
@@ -188,7 +188,8 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Seconds to the last step, from the time that the steps so far took with all between them.
+    /// Seconds to the last step, at the mean pace of the steps so far, pauses between them
+    /// included.
     fn left(&self) -> f64 {
         let done = self.last_step.saturating_sub(self.first_step);
         time_left(self.begin.elapsed(), done, self.steps - self.last_step)
@@ -208,7 +209,7 @@ impl<'a> Progress<'a> {
     fn sample(&mut self, sample: &Sample) {
         let first = self.sampled_at != Some(sample.step);
         self.sampled_at = Some(sample.step);
-        // A translation stands beside its prompt; a text goes on from it.
+        // A translation is shown beside its prompt; other text continues the prompt.
         let text = match sample.text.starts_with(&sample.prompt) {
             true => sample.text.trim().to_owned(),
             false => format!("{} = {}", sample.prompt, sample.text),
@@ -224,7 +225,7 @@ impl<'a> Progress<'a> {
         });
     }
 
-    /// Prints above the bar.
+    /// Prints something above the bar.
     fn above(&self, print: impl FnOnce(&Terminal)) {
         match &self.bar {
             Some(bar) => bar.suspend(|| print(self.terminal)),
@@ -233,12 +234,13 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Seconds that as many steps take, if those done took so long.
+/// Seconds that `left` more steps take if `done` steps took `taken`.
 fn time_left(taken: Duration, done: u64, left: u64) -> f64 {
     taken.as_secs_f64() / done.max(1) as f64 * left as f64
 }
 
-/// What a run takes from one of several corpora: `75.00 % from a.txt (1,000 training tokens, 1.20 epochs; …)`.
+/// The share of a run that comes from one of several corpora: `75.00 % from a.txt (1,000 training
+/// tokens, 1.20 epochs; …)`.
 pub(crate) fn part_of_run(part: &PlanPart) -> String {
     let tokens = part.training_tokens.map_or(0, |tokens| tokens as u64);
     format!(
@@ -251,7 +253,7 @@ pub(crate) fn part_of_run(part: &PlanPart) -> String {
     )
 }
 
-/// The losses of several corpora, where there are such: ` (a.txt 1.2345, b.txt 2.3456)`.
+/// The losses of several corpora: ` (a.txt 1.2345, b.txt 2.3456)`. Empty for a single one.
 pub(crate) fn of_each(names: &[String], losses: &[f32]) -> String {
     if losses.is_empty() {
         return String::new();

@@ -1,4 +1,4 @@
-//! Backends by name: those of this program, and any that another program adds.
+//! Backends by name: those of this program, and those that other programs add.
 
 use latimer_tensor::Device;
 use latimer_trainer::config::nearest;
@@ -8,12 +8,12 @@ use std::fmt;
 /// Why a backend did not open.
 pub type BackendError = Box<dyn Error + Send + Sync>;
 
-/// The name that stands for the best backend there is.
+/// The name that stands for the best backend available.
 pub(crate) const AUTO: &str = "auto";
-/// What [`AUTO`] tries, in this order.
+/// The backends that [`AUTO`] tries, in this order.
 const PREFERRED: [&str; 2] = ["cuda", "cpu"];
 
-/// What the command line says about a device.
+/// The command line's options for a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
@@ -22,7 +22,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Options for so many threads; 0 for one per core.
+    /// Options for this many threads; 0 for one per core.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         Self { threads }
@@ -42,7 +42,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Why there is no such device.
+/// Why a device could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
@@ -52,17 +52,17 @@ pub enum RegistryError {
     Unknown {
         /// The name.
         name: String,
-        /// The backend it most likely meant.
+        /// The backend that was most likely meant.
         nearest: Option<String>,
         /// All names, joined by commas.
         known: String,
     },
-    /// The backend is compiled in, but does not open.
+    /// The backend is compiled in but cannot be opened.
     #[error("backend {name} cannot be used")]
     Unavailable {
         /// The name.
         name: String,
-        /// Why.
+        /// The reason.
         #[source]
         source: BackendError,
     },
@@ -83,7 +83,7 @@ impl Registry {
         registry
     }
 
-    /// Adds a backend, in the place of any other of that name.
+    /// Adds a backend; it replaces one of the same name.
     #[must_use]
     pub fn with(
         mut self,
@@ -95,12 +95,12 @@ impl Registry {
         self
     }
 
-    /// All names, in the order they were added.
+    /// All names, in the order in which they were added.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|(name, _)| &**name)
     }
 
-    /// The device of a backend. `auto` is `cuda` if that opens, else `cpu`.
+    /// Opens the device of a backend. `auto` opens `cuda` if possible, else `cpu`.
     ///
     /// # Errors
     /// [`RegistryError`].
@@ -122,7 +122,8 @@ impl Registry {
         })
     }
 
-    /// The first of the preferred that opens; if none does, why the last one does not.
+    /// Opens the first preferred backend that works; if none does, returns the error of the last
+    /// one.
     fn open_auto(&self, options: &Options) -> Result<Device, RegistryError> {
         let mut last = None;
         for name in PREFERRED {

@@ -1,9 +1,9 @@
-//! What Ctrl-C (SIGINT) and SIGTERM do.
+//! The effect of Ctrl-C (SIGINT) and SIGTERM.
 //!
-//! They end the process at once, with exit status 128 plus the signal's number: whatever a command
-//! writes, it writes aside and renames, so nothing half done is left under its name. A command that
-//! has something to save or to take away first asks to be told instead ([`Signals::defer`]); a second
-//! signal then ends the process all the same.
+//! By default they end the process at once, with exit status 128 plus the signal's number. That is
+//! safe because a command writes a file under another name and then renames it, so nothing
+//! incomplete is left under its own name. A command that must save or remove something first defers
+//! the signals ([`Signals::defer`]); a second signal then still ends the process.
 
 use crate::error::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -13,35 +13,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What the exit status of a process that a signal ended begins at, as shells have it.
+/// The exit status of a process that a signal ended is this plus the signal's number, as in shells.
 const SIGNALLED: i32 = 128;
-/// Time between two looks for a signal.
+/// Time between two checks for a signal.
 const GLANCE: Duration = Duration::from_millis(50);
-/// Time that a command has to end by itself.
+/// Time that a command gets to end by itself.
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// The signals that this process has got.
+/// The signals that this process has received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals {
-    /// Whether the next one ends the process.
+    /// Whether the next signal ends the process.
     at_once: Arc<AtomicBool>,
-    /// Whether one has come.
+    /// Whether a signal has arrived.
     come: Arc<AtomicBool>,
-    /// The last one's number.
+    /// The number of the last signal.
     number: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Handles signals from now on.
     ///
     /// # Errors
-    /// [`Error::Signals`] when the system does not let us.
+    /// [`Error::Signals`] if the system refuses.
     pub(crate) fn listen() -> Result<Self> {
         let signals = Self::default();
         signals.at_once.store(true, Ordering::Relaxed);
         for signal in [SIGINT, SIGTERM] {
             let (at_once, come) = (&signals.at_once, &signals.come);
-            // In this order: whether the process ends is asked before the same signal says so.
+            // In this order: the decision to exit must be made before the same signal sets the
+            // flag.
             flag::register_conditional_shutdown(signal, SIGNALLED + signal, at_once.clone())
                 .and_then(|_| flag::register_usize(signal, signals.number.clone(), signal as usize))
                 .and_then(|_| flag::register(signal, come.clone()))
@@ -51,15 +52,15 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Lets the first signal set a flag and do no more: the flag.
+    /// Makes the first signal only set a flag, and returns that flag.
     pub(crate) fn defer(&self) -> Arc<AtomicBool> {
         self.at_once.store(false, Ordering::Relaxed);
         self.come.clone()
     }
 
-    /// As [`Signals::defer`], but where the command has not ended half a second after the first
-    /// signal, be it in a system call that waits or in a long computation, `clean` is called and the
-    /// process ended.
+    /// As [`Signals::defer`], but if the command has not ended half a second after the first
+    /// signal, for example because of a blocking system call or a long computation, calls `clean`
+    /// and ends the process.
     pub(crate) fn defer_for_a_moment(
         &self,
         clean: impl FnOnce() + Send + 'static,

@@ -1,4 +1,4 @@
-//! Where text goes: results to stdout, everything else to stderr.
+//! Output: results go to stdout, everything else to stderr.
 
 use crate::args::Common;
 use crate::error::{Error, Result};
@@ -7,10 +7,10 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
-/// What a person asked to see, and how.
+/// The output that the user asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terminal {
-    /// Results are JSON.
+    /// Whether results are printed as JSON.
     pub(crate) json: bool,
     quiet: bool,
     verbosity: u8,
@@ -25,7 +25,7 @@ impl Terminal {
         }
     }
 
-    /// For tests of what speaks on the way.
+    /// A terminal that prints nothing, for tests of code that reports progress.
     #[cfg(test)]
     pub(crate) fn silent() -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Terminal {
         }
     }
 
-    /// Whether progress is shown as a bar that is drawn over and over.
+    /// Whether progress is shown as a bar that is redrawn.
     pub(crate) fn has_bar(&self) -> bool {
         !self.quiet && stderr().is_terminal()
     }
@@ -45,21 +45,21 @@ impl Terminal {
         std::io::stdin().is_terminal()
     }
 
-    /// A line for a person.
+    /// Prints a line for a person.
     pub(crate) fn note(&self, text: impl Display) {
         if !self.quiet {
             line(text);
         }
     }
 
-    /// A line for a person who asked for more, with `-v` (1) or `-vv` (2).
+    /// Prints a line for a person who asked for more, with `-v` (1) or `-vv` (2).
     pub(crate) fn detail(&self, verbosity: u8, text: impl Display) {
         if !self.quiet && self.verbosity >= verbosity {
             line(dim(text));
         }
     }
 
-    /// What is allowed and probably not meant.
+    /// Prints a warning: something allowed that was probably not meant.
     pub(crate) fn warn(&self, text: impl Display) {
         if !self.quiet {
             line(format_args!(
@@ -69,7 +69,7 @@ impl Terminal {
         }
     }
 
-    /// Text without a line's end, now.
+    /// Prints text without a line end, and flushes.
     pub(crate) fn ask(&self, text: impl Display) {
         if !self.quiet {
             let mut stderr = stderr().lock();
@@ -78,8 +78,8 @@ impl Terminal {
     }
 }
 
-/// What a person types to start this: `latimer`, or `cargo xtask` where that became this program and
-/// said so.
+/// The command that the user typed to start this program: `latimer`, or `cargo xtask` if that
+/// started it and said so.
 pub(crate) fn called() -> &'static str {
     const FROM_A_CLONE: &str = "cargo xtask";
     match std::env::args_os().next() {
@@ -88,7 +88,7 @@ pub(crate) fn called() -> &'static str {
     }
 }
 
-/// A path as a shell takes it: in quotes where it holds what a shell reads in a way of its own.
+/// A path as a shell reads it: quoted if it contains characters with a special meaning.
 pub(crate) fn quoted(path: &std::path::Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c);
@@ -98,12 +98,13 @@ pub(crate) fn quoted(path: &std::path::Path) -> String {
     }
 }
 
-/// Text whose commands, written as `latimer …` between backticks, can be typed as they stand.
+/// Text in which commands between backticks, written as `latimer …`, are replaced by what the user
+/// can type.
 pub(crate) fn typed(text: &str) -> String {
     text.replace("`latimer ", &format!("`{} ", called()))
 }
 
-/// Less important than what stands around it.
+/// Text that is less important than its surroundings, shown dim.
 pub(crate) fn dim(text: impl Display) -> StyledObject<String> {
     style(text.to_string()).for_stderr().dim()
 }
@@ -113,23 +114,23 @@ pub(crate) fn has_colour() -> bool {
     stdout().is_terminal() && console::colors_enabled()
 }
 
-/// A line on stderr. That nobody reads it is no reason to stop.
+/// Prints a line to stderr. Failing to write it is ignored.
 pub(crate) fn line(text: impl Display) {
     let _ = writeln!(stderr().lock(), "{text}");
 }
 
-/// A line on stdout.
+/// Prints a line to stdout.
 pub(crate) fn result(text: impl Display) -> Result<()> {
     writeln!(stdout().lock(), "{text}").map_err(Error::Stdout)
 }
 
-/// A JSON object on stdout, its keys in the order of the fields.
+/// Prints a JSON object to stdout, with keys in the order of the fields.
 pub(crate) fn json_result(value: &impl Serialize) -> Result<()> {
-    // Plain structs of numbers and strings cannot fail to be written.
+    // Writing plain structs of numbers and strings cannot fail.
     result(serde_json::to_string(value).unwrap_or_default())
 }
 
-/// Text on stdout that is to be seen at once.
+/// Prints text to stdout and flushes.
 pub(crate) fn stream(text: &str) -> Result<()> {
     let mut stdout = stdout().lock();
     let written = stdout

@@ -1,4 +1,4 @@
-//! What `--data` names: downloaded where need be, found, and told.
+//! The files that `--data` names: downloaded if needed, found, and reported.
 
 use crate::commands::{Context, library};
 use crate::download;
@@ -24,8 +24,8 @@ fn extension(text: &str) -> Result<String, String> {
     }
 }
 
-/// The files that names mean, after a download if need be. A person is told which of a folder's
-/// files are read and which are not.
+/// The files that names stand for, downloaded if needed. Reports which of a folder's files are read
+/// and which are not.
 pub(crate) fn find(
     context: &Context,
     names: &[String],
@@ -38,7 +38,8 @@ pub(crate) fn find(
     Ok(files)
 }
 
-/// Says what is read and what is not, where a name stands for other files than itself.
+/// Reports which files are read and which are not, for names that stand for other files than
+/// themselves.
 pub(crate) fn tell(terminal: &Terminal, data: &DataFiles) {
     for named in data.names() {
         if let Some(text) = told(named) {
@@ -69,7 +70,7 @@ pub(crate) fn tell(terminal: &Terminal, data: &DataFiles) {
 
 /// `src: 69 files are read; not read: 1,203 .py, 12 without an extension`.
 fn told(named: &NamedFiles) -> Option<String> {
-    /// Kinds of files that are counted each; those of all others together.
+    /// The number of kinds that are counted one by one; the others are counted together.
     const KINDS: usize = 8;
     let is_itself = matches!(&named.files[..], [file] if file == Path::new(&named.name));
     if named.is_tokens || named.not_read.is_empty() && (is_itself || named.files.len() == 1) {

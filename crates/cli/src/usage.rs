@@ -1,4 +1,4 @@
-//! From arguments to a command, or to one sentence that says what is wrong with them.
+//! Turns arguments into a command, or into one sentence that says what is wrong with them.
 
 use crate::args::Cli;
 use crate::dashes::settle;
@@ -14,12 +14,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// What `--help` ends with.
+/// The end of `--help`.
 const BEGIN: &str = "\
 Start with `latimer train`: built-in data, no network, about two minutes on two cores.
 Then `latimer translate \"le chat est sous la table\"`, and `latimer lesson 2` to see how it is done.";
 
-/// The command that the arguments ask for; else what was to be said is said, and this is the exit
+/// Parses the arguments. If they only ask for help or are wrong, prints that and returns the exit
 /// status.
 pub(crate) fn parse(registry: &Registry, args: &[OsString]) -> Result<Cli, ExitCode> {
     let backends: Vec<&str> = registry.names().chain([AUTO]).collect();
@@ -64,8 +64,8 @@ pub(crate) fn parse(registry: &Registry, args: &[OsString]) -> Result<Cli, ExitC
     })
 }
 
-/// Columns of help: the terminal's, else those that `COLUMNS` names, but no more than are read with
-/// ease. A width of 0 is an unknown one.
+/// Width of the help in columns: the terminal's, else that of `COLUMNS`, but at most 100, which is
+/// still easy to read. A width of 0 means unknown.
 fn width() -> usize {
     const WIDEST: usize = 100;
     let terminals = [Term::stdout(), Term::stderr()];
@@ -79,7 +79,7 @@ fn width() -> usize {
     width.map_or(WIDEST, |columns| columns.min(WIDEST))
 }
 
-/// What is wrong, in one line, and where to look.
+/// One line that says what is wrong and where to look.
 fn sentence(error: &clap::Error, root: &Command, args: &[OsString]) -> String {
     let (path, command) = innermost(root, args);
     let context = |kind| match error.get(kind) {
@@ -129,7 +129,7 @@ fn sentence(error: &clap::Error, root: &Command, args: &[OsString]) -> String {
     }
 }
 
-/// The flag that a misspelt one most likely meant.
+/// The flag that a misspelt one was most likely meant to be.
 fn nearest_flag(name: &str, root: &Command, command: &Command) -> Option<String> {
     let name = name.trim_start_matches('-');
     let longs = || {
@@ -143,7 +143,7 @@ fn nearest_flag(name: &str, root: &Command, command: &Command) -> Option<String>
     ours.map(|ours| format!("--{ours}"))
 }
 
-/// The innermost command that the arguments name, with the words that lead there.
+/// The innermost command that the arguments name, with the words that lead to it.
 fn innermost<'c>(root: &'c Command, args: &[OsString]) -> (String, &'c Command) {
     let (mut path, mut command) = (called().to_owned(), root);
     for arg in args.iter().skip(1).filter_map(|arg| arg.to_str()) {

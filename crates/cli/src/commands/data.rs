@@ -1,4 +1,4 @@
-//! `latimer data`: corpora that have a name.
+//! `latimer data`: named corpora.
 
 use super::{Context, library, unknown};
 use crate::bar::Bar;
@@ -74,7 +74,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The result: one a corpus. What the program makes itself has no file.
+/// The result of `list`, one for each corpus. A corpus that the program generates has no file.
 #[derive(Serialize)]
 struct Listed {
     name: &'static str,

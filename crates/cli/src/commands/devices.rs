@@ -1,4 +1,4 @@
-//! `latimer devices`: what can be computed on here.
+//! `latimer devices`: the devices to compute on.
 
 use super::Context;
 use crate::error::{Result, sentence};
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-/// The result: one a backend.
+/// The result, one for each backend.
 #[derive(Serialize)]
 struct Found<'a> {
     backend: &'a str,
@@ -24,10 +24,10 @@ struct Found<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_bytes: Option<u64>,
     detail: String,
-    /// What loading its kernels took, where they are loaded at run time.
+    /// Time to load its kernels, if they are loaded at run time.
     #[serde(skip_serializing_if = "Option::is_none")]
     module_load_ms: Option<f64>,
-    /// Why it is not available.
+    /// The reason why it is not available.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<ExitCode> {
         if let Ok(device) = &opened {
             match device.backend().preload() {
                 Ok(time) => loading = time,
-                // A device whose kernels do not load computes nothing.
+                // A device whose kernels do not load cannot be used.
                 Err(error) => (info, reason) = (None, Some(sentence(&error))),
             }
         }
@@ -83,7 +83,7 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The backend's own reason: that it cannot be used is said already.
+/// The backend's own reason, without the sentence that it cannot be used.
 fn reason(error: &RegistryError) -> String {
     std::error::Error::source(error).map_or_else(|| sentence(error), sentence)
 }

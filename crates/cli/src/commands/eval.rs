@@ -35,18 +35,18 @@ pub(crate) struct Args {
     stride: Option<usize>,
 }
 
-/// The result.
+/// The result of `eval`.
 #[derive(Serialize)]
 struct Measured {
     /// Mean cross-entropy in nats a token.
     loss: f32,
     /// `exp(loss)`.
     perplexity: f64,
-    /// The same loss by bytes of text, in bits: comparable between tokenizers.
+    /// The same loss in bits per byte of text, which is comparable between tokenizers.
     bits_per_byte: f64,
     /// Tokens predicted.
     tokens: usize,
-    /// Bytes of text that these tokens stand for.
+    /// Bytes of the text that these tokens stand for.
     bytes: usize,
     seconds: f64,
 }
@@ -74,7 +74,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     drop(bar);
     let seconds = start.elapsed().as_secs_f64();
 
-    // The first token is given, not predicted.
+    // The first token is given and not predicted.
     let (mut whole, mut first) = (Vec::new(), Vec::new());
     tokenizer.decode_into(&ids, &mut whole)?;
     tokenizer.decode_into(&ids[..1], &mut first)?;

@@ -1,4 +1,4 @@
-//! `latimer generate`: text from a model, as it is made.
+//! `latimer generate`: text from a model, shown while it is generated.
 
 use super::Context;
 use crate::args::{ModelArgs, ModelTokenizer};
@@ -49,12 +49,12 @@ pub(crate) struct Args {
     interactive: bool,
 }
 
-/// The result: one a sample.
+/// The result, one for each sample.
 #[derive(Serialize)]
 struct Sample<'a> {
-    /// The prompt and what was added.
+    /// The prompt and the text that was added.
     text: String,
-    /// The same, as ids.
+    /// The ids of prompt and added text.
     ids: &'a [u32],
     prompt_tokens: usize,
     new_tokens: usize,
@@ -96,7 +96,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Prompts from stdin until it ends; one that the model cannot read is no reason to stop.
+    /// Reads prompts from stdin until it ends. A prompt that the model cannot read does not end the
+    /// loop.
     fn converse(&self) -> Result<()> {
         let ask = self.terminal.is_interactive();
         if ask {
@@ -119,7 +120,7 @@ impl Writer<'_> {
         }
     }
 
-    /// All samples of one prompt.
+    /// Writes all samples of one prompt.
     fn write(&self, prompt: Option<&str>) -> Result<()> {
         let ids = match prompt {
             Some(prompt) => self.tokenizer.encode(without_mark(prompt))?,

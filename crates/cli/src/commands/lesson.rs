@@ -15,9 +15,9 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The corpus that some lessons read.
+/// The corpus that some lessons need.
 const SHAKESPEARE: &str = "shakespeare";
-/// The lessons that read it, and those that translate by a GPT.
+/// The lessons that need it, and those that translate by a GPT.
 const READERS: [&str; 8] = ["11", "12", "lm0", "lm1", "lm2", "lm3", "lm4", "lm5"];
 const TRANSLATORS: [&str; 2] = ["12", "thread"];
 /// The lessons that take more than a second.
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     model: ModelArgs,
 }
 
-/// A lesson's results.
+/// The results of a lesson.
 #[derive(Serialize)]
 struct Given<'a> {
     lesson: Value,
@@ -53,7 +53,7 @@ struct Given<'a> {
     outputs: Map<String, Value>,
 }
 
-/// A lesson that can be given.
+/// A lesson in the list.
 #[derive(Serialize)]
 struct Listed<'a> {
     lesson: Value,
@@ -115,7 +115,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         }
         let mut lesson = entry.build(&setting)?;
         as_typed(&mut lesson.parts);
-        // A book is written at its end, everything else as soon as it is known.
+        // A book is written at the end, everything else as soon as it is computed.
         if args.html.is_some() {
             lessons.push(lesson);
         } else {
@@ -129,7 +129,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says beforehand what a person may wonder about.
+/// Warns beforehand of anything that a user may wonder about.
 fn warn(context: &Context, args: &Args, entry: &Entry) {
     let id = entry.id;
     if args.words.is_some() && !entry.takes_words {
@@ -142,7 +142,7 @@ fn warn(context: &Context, args: &Args, entry: &Entry) {
     }
 }
 
-/// Commands become what a person has to type here.
+/// Replaces commands by what the user has to type here.
 fn as_typed(parts: &mut [Part]) {
     for part in parts {
         match part {
@@ -162,7 +162,7 @@ fn as_typed(parts: &mut [Part]) {
 fn no_lesson(id: &str) -> Error {
     let names: Vec<&str> = LESSONS.iter().map(|entry| entry.id).collect();
     match id.parse::<i64>() {
-        // No number is a misspelling of another.
+        // A number is never a misspelling of another number.
         Ok(_) => Error::Usage(format!(
             "there is no lesson {id}: there are {}",
             names.join(", ")
@@ -195,7 +195,7 @@ fn list(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A lesson's name in JSON: a number where it is one.
+/// A lesson's name as JSON: a number if it is one.
 fn name(id: &str) -> Value {
     id.parse::<u64>().map_or_else(|_| id.into(), Value::from)
 }
@@ -234,15 +234,15 @@ fn write(context: &Context, path: &PathBuf, lessons: &[Lesson]) -> Result<()> {
     terminal::result(format_args!("{}: open it in a browser", written.out))
 }
 
-/// The folder with Shakespeare's plays, downloaded if need be. Without them a lesson takes a text
-/// that the program makes.
+/// The folder with Shakespeare's plays, downloaded if needed. Without it a lesson uses a text that
+/// the program generates.
 fn plays(context: &Context) -> Option<PathBuf> {
     let library = library();
     let published = library.find(SHAKESPEARE)?.published()?;
     match download::fetch(&published, library.cache(), &context.terminal) {
         Ok(_) => Some(library.cache().to_owned()),
         Err(error) => {
-            // A lesson takes no other text.
+            // Lessons cannot use another text, so that hint is removed.
             let reason = sentence(&error).replace(OTHER_TEXT, "");
             let warning = format_args!(
                 "without Shakespeare's plays this trains on the phrasebook's English: {reason}"
@@ -258,7 +258,7 @@ fn model(context: &Context, args: &Args) -> Result<Option<LoadedModel>> {
     match context.model(&args.model, Some(PHRASEBOOK)) {
         Ok(model) => Ok(Some(model)),
         Err(error) if args.model.model.is_some() => Err(error),
-        // Nobody asked for one: the lesson says how to train it.
+        // The user did not name a model, so this is no error: the lesson says how to train one.
         Err(Error::Trainer(cause)) if matches!(*cause, latimer_trainer::Error::NoRun { .. }) => {
             Ok(None)
         }

@@ -1,4 +1,4 @@
-//! `latimer logits`: what a model thinks of some ids, as a file.
+//! `latimer logits`: writes a model's logits for some ids to a file.
 
 use super::Context;
 use crate::args::ModelArgs;
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     out: PathBuf,
 }
 
-/// The result.
+/// The result of `logits`.
 #[derive(Serialize)]
 struct Written {
     shape: [usize; 2],
@@ -47,7 +47,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Logits at every position, `[T, V]`: the vocabulary's columns without the padding.
+/// The logits at every position, `[T, V]`: the columns of the vocabulary without the padding.
 fn logits(model: &LoadedModel, ids: &[u32]) -> Result<([usize; 2], Vec<f32>)> {
     let config = model.gpt.config();
     let vocab_size = config.vocab_size;

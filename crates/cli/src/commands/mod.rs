@@ -23,10 +23,10 @@ use latimer_trainer::{LoadedModel, load_tokenizer, newest_run};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Where runs are, unless told otherwise.
+/// The default folder of runs.
 pub(crate) const RUNS: &str = "runs";
 
-/// What every command can use.
+/// Data that every command can use.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) registry: Registry,
@@ -35,7 +35,7 @@ pub(crate) struct Context {
     pub(crate) signals: Signals,
 }
 
-/// Does what a command says.
+/// Runs a command.
 pub(crate) fn run(context: &Context, command: Command) -> Result<ExitCode> {
     match command {
         Command::Train(args) => train::run(context, &args),
@@ -63,7 +63,7 @@ impl Context {
         Ok(device)
     }
 
-    /// The device, and why it is no GPU where that was left open.
+    /// The device; and, if the backend was `auto` and no GPU is used, the reason.
     pub(crate) fn open(&self) -> Result<(Device, Option<String>)> {
         let options = Options::new(self.common.threads);
         let device = self.registry.open(&self.common.backend, &options)?;
@@ -74,7 +74,7 @@ impl Context {
         let reason = match self.registry.open("cuda", &options) {
             Err(error @ RegistryError::Unavailable { .. }) => {
                 let reason = std::error::Error::source(&error).map_or_else(String::new, sentence);
-                // What else could be done is for those who asked for a GPU.
+                // Further advice is only for users who asked for a GPU.
                 let reason = reason.split([':', ';']).next().unwrap_or_default();
                 Some(reason.to_owned())
             }
@@ -83,7 +83,7 @@ impl Context {
         Ok((device, reason))
     }
 
-    /// Says so where a number type is not the device's own.
+    /// Warns if a number type is not native on the device.
     pub(crate) fn warn_if_slow(&self, device: &Device, dtype: Dtype) {
         if !device.is_native(dtype.dtype()) {
             let (dtype, info) = (dtype.name(), device.info());
@@ -99,7 +99,7 @@ impl Context {
         self.model_with(args, preset, None)
     }
 
-    /// The same, with the tokenizer at this path in place of its own.
+    /// As [`Context::model`], with the tokenizer at this path instead of the model's own.
     pub(crate) fn model_with(
         &self,
         args: &ModelArgs,
@@ -132,7 +132,7 @@ impl Context {
     }
 }
 
-/// A name that is none of those there are.
+/// The error for an unknown name; it suggests the nearest known one.
 pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
     let meant = nearest(name, known.iter().copied());
     let hint = meant.map_or(String::new(), |meant| format!(": did you mean `{meant}`?"));
@@ -149,7 +149,7 @@ pub(crate) fn library() -> Library {
 fn cache() -> PathBuf {
     match std::env::var_os("LATIMER_CACHE") {
         Some(path) if !path.is_empty() => path.into(),
-        // A system without a home has no cache folder of its own.
+        // A system without a home directory has no cache folder.
         _ => dirs::cache_dir().unwrap_or_default().join("latimer"),
     }
 }

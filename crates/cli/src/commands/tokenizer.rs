@@ -1,4 +1,4 @@
-//! `latimer tokenizer`: vocabularies, made and used.
+//! `latimer tokenizer`: makes and uses vocabularies.
 
 mod convert;
 mod encode;
@@ -53,7 +53,7 @@ impl TokenizerArgs {
     }
 }
 
-/// The pattern of that name.
+/// The pattern of this name.
 fn pattern(name: &str) -> Result<Pattern> {
     Pattern::from_name(name).map_err(|_| {
         let names: Vec<_> = Pattern::ALL.iter().map(|p| p.name()).collect();

@@ -1,4 +1,4 @@
-//! `latimer train`: a run from its configuration to its last line.
+//! `latimer train`: a run from its configuration to the last line.
 
 use super::{Context, RUNS, library};
 use crate::args::{ConfigArgs, presets};
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     print_config: bool,
 }
 
-/// What the help of `train` ends with.
+/// The end of the help of `train`.
 fn after_help() -> String {
     format!(
         "{}\nLosses:\n  sampled losses, every --eval-interval steps, are means over --eval-iters batches of \
@@ -112,7 +112,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if args.plain_launches {
         run.launch_plainly();
     }
-    // Until here nothing is written that a signal could leave half done.
+    // Nothing written up to here could be left incomplete by a signal.
     let stop = context.signals.defer();
     let folder = match &resume {
         Some(resume) => {
@@ -136,7 +136,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             && unwritten.is_none()
             && let Err(error) = terminal::result(event.to_json())
         {
-            // Nobody reads what this run tells: it is saved and ends.
+            // The reader of stdout is gone: the run is saved and ends.
             unwritten = Some(error);
             stop.store(true, Ordering::Relaxed);
         }
@@ -187,7 +187,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The run that is to be gone on with.
+/// The run to resume.
 fn newest(args: &Args) -> Result<Resume> {
     let path = match &args.out {
         Some(out) => out.clone(),
@@ -205,7 +205,7 @@ fn newest(args: &Args) -> Result<Resume> {
     Ok(Resume::open(&path)?)
 }
 
-/// What a run would need: the plan as JSON, or as lines.
+/// Prints what a run would need: the plan as JSON, or as lines.
 fn dry_run(context: &Context, config: &Config) -> Result<ExitCode> {
     let device = context.device()?;
     let library = library();
@@ -218,7 +218,7 @@ fn dry_run(context: &Context, config: &Config) -> Result<ExitCode> {
     }
     let (steps, a_step) = (config.train.max_iters, plan.tokens_per_step);
     let epoch = match plan.training_tokens {
-        // Each has epochs of its own.
+        // Each corpus has its own epochs.
         Some(tokens) if !plan.parts.is_empty() => thousands(tokens as u64),
         Some(tokens) => format!(
             "{} ({:.2} epochs in all)",
@@ -259,7 +259,8 @@ fn print_config(config: &Config, json: bool) -> Result<()> {
     }
 }
 
-/// The end of a run, for a person. `begun_at` are the steps done before, where it was resumed.
+/// The summary at the end of a run, for a person. `begun_at` is the number of steps done before it
+/// was resumed.
 fn summary(done: &Done, timing: &DoneTiming, begun_at: u64, config: &Config) -> String {
     let seconds = duration(timing.seconds);
     let steps = |n: u64| count(n as usize, "step");
@@ -283,7 +284,7 @@ fn summary(done: &Done, timing: &DoneTiming, begun_at: u64, config: &Config) -> 
     if let Some(val_loss) = done.val_loss {
         let each = of_each(&config.data.data, &done.val_losses);
         text += &format!("\nvalidation loss {val_loss:.4} over the whole split{each}");
-        // Less than that can only be one of those on the way.
+        // A lower loss can only be that of an earlier evaluation.
         if let Some(best) = done.best_val_loss.filter(|&best| best < val_loss) {
             text += &format!("; the lowest sampled one was {best:.4}");
         }
@@ -309,9 +310,10 @@ fn summary(done: &Done, timing: &DoneTiming, begun_at: u64, config: &Config) -> 
     text
 }
 
-/// What to do with the model.
+/// Suggests what to do with the model.
 fn what_next(asked: Option<&Path>, out: &Path, done: &Done) -> String {
-    // Without --model, the newest run in ./runs is taken: this one, unless it is elsewhere.
+    // Without `--model`, commands use the newest run in ./runs, which is this one unless it is
+    // elsewhere.
     let model = match asked {
         Some(_) => format!("--model {} ", terminal::quoted(out)),
         None => String::new(),

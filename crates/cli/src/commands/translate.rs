@@ -46,7 +46,7 @@ pub(crate) struct Args {
     text: Vec<String>,
 }
 
-/// Who has no model yet is told what goes without.
+/// For a user without a model: an error that names the methods that need none.
 fn without_model(error: Error) -> Error {
     match error {
         Error::Trainer(cause) if matches!(*cause, latimer_trainer::Error::NoRun { .. }) => {
@@ -59,7 +59,7 @@ fn without_model(error: Error) -> Error {
     }
 }
 
-/// A factor of scores.
+/// The factor of scores.
 #[derive(Clone, Copy, Debug)]
 enum Scale {
     Formula,
@@ -75,14 +75,14 @@ fn scale(text: &str) -> Result<Scale, String> {
     }
 }
 
-/// The result.
+/// The result of `translate`.
 #[derive(Serialize)]
 struct Translated<'a> {
     method: &'a str,
     text: &'a str,
-    /// The answer's tokens, each as text.
+    /// The tokens of the answer, each as text.
     tokens: &'a [String],
-    /// What was computed on the way, if that was asked for.
+    /// Intermediate results, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     workings: Option<Map<String, Value>>,
 }
@@ -112,7 +112,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The result: a JSON object, or the text after what was computed on the way.
+/// Prints the result: a JSON object, or the text, preceded by the intermediate results.
 fn show(context: &Context, args: &Args, translation: &Translation) -> Result<()> {
     if context.terminal.json {
         let outputs = || translation.workings.iter().filter_map(Part::output);
@@ -164,7 +164,7 @@ impl Args {
         })
     }
 
-    /// The flags laid over a method's own factors; `d` is the length of its vectors.
+    /// The flags override a method's own factors; `d` is the length of its vectors.
     fn sharpness(&self, own: Sharpness, d: usize) -> Sharpness {
         Sharpness {
             scale: match self.scale {

@@ -1,4 +1,4 @@
-//! Downloads from a server of a few lines, on this machine.
+//! Tests of downloads, with a small server on this machine.
 
 use super::*;
 use std::io::{BufRead, BufReader};
@@ -6,15 +6,15 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 const TEXT: &[u8] = b"to be, or not to be, that is the question";
-/// Of that text.
+/// The hash of that text.
 const SHA256: &str = "31dd3ae9c23ebd0c4409cbce6db5c561e692b2e0f61b9d8170c92e5e2ce5f5f7";
 
-/// How the server behaves.
+/// The behaviour of the server.
 #[derive(Clone, Copy, PartialEq)]
 enum Manner {
-    /// Answers ranges.
+    /// Answers range requests.
     Ranges,
-    /// Sends the whole, whatever is asked for.
+    /// Always sends the whole file.
     Whole,
     /// Refuses ranges.
     NoRanges,
@@ -22,11 +22,11 @@ enum Manner {
     Breaks,
     /// Sends another text of the same length.
     Lies,
-    /// Knows nothing.
+    /// Answers that the file does not exist.
     NotFound,
 }
 
-/// A server, and the `Range` of each request so far.
+/// A server, and the `Range` header of each request so far.
 struct Server {
     url: String,
     asked: Arc<Mutex<Vec<Option<usize>>>>,
@@ -37,7 +37,7 @@ fn serve(manner: Manner) -> Server {
     let url = format!("http://{}/text.txt", listener.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = asked.clone();
-    // It ends with the test's process.
+    // The thread ends with the test's process.
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -133,7 +133,7 @@ fn the_text_comes_once() {
     assert_eq!(names(&cache), ["text.txt"]);
     download(&server.url, &cache).unwrap();
     assert_eq!(server.asked(), [None]);
-    // A damaged one is replaced.
+    // A damaged file is replaced.
     fs::write(&path, "to be").unwrap();
     download(&server.url, &cache).unwrap();
     assert_eq!(fs::read(&path).unwrap(), TEXT);
@@ -193,21 +193,21 @@ fn no_answer_and_a_refusal_say_what_to_do_and_write_nothing() {
         error.to_string().contains("answered 404 Not Found"),
         "{error}"
     );
-    // Nobody listens on a port that was just given back.
+    // A port that was just given back has no listener.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let url = format!("http://{}/text.txt", closed.unwrap());
     let error = download(&url, folder.path()).unwrap_err();
     assert!(matches!(error, DownloadError::NoAnswer { .. }), "{error}");
     assert!(error.to_string().contains("--data FILE"), "{error}");
     assert_eq!(names(folder.path()), <[&str; 0]>::default());
-    // Nor is a cache that cannot be: a file stands in its place.
+    // The cache cannot be created: a file stands in its place.
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let error = download(&serve(Manner::Ranges).url, &file).unwrap_err();
     assert!(matches!(error, DownloadError::File { .. }), "{error}");
 }
 
-/// Where there is a device that is always full.
+/// Runs only where the system has a device that is always full.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_named() {

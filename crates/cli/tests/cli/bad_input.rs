@@ -4,8 +4,8 @@ use crate::place::{Outcome, Place, TINY};
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// Runs each, and checks its status, that it says one sentence with these words in it, and that no
-/// file came or went.
+/// Runs each command and checks its status, that it prints one sentence containing these words, and
+/// that no file appeared or disappeared.
 fn refused(place: &Place, cases: &[(&str, i32, &str)]) {
     let before = place.listing();
     for &(args, status, words) in cases {
@@ -13,7 +13,8 @@ fn refused(place: &Place, cases: &[(&str, i32, &str)]) {
         let outcome = place.run(args);
         one_sentence(&outcome, args, status, words);
         assert_eq!(place.listing(), before, "{args} left something behind");
-        // Nothing is computed, and no memory taken, for what cannot work: that would take minutes.
+        // A command that cannot work must not compute or take memory first: that would take
+        // minutes.
         assert!(start.elapsed() < Duration::from_secs(60), "{args}");
     }
 }

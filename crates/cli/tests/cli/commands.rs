@@ -31,7 +31,7 @@ fn train_tells_its_events_as_json() {
             "{key}: {done}"
         );
     }
-    // A key stands once in an object: some readers refuse to choose.
+    // No object has a key twice: some readers reject that.
     let line = place.output(&format!("train {TINY} --json --out again"));
     let step = line.lines().nth(1).unwrap();
     assert_eq!(step.matches("\"step\":").count(), 1, "{step}");
@@ -52,7 +52,7 @@ fn train_speaks_to_people_on_stderr_and_sums_up_on_stdout() {
     ] {
         assert!(outcome.stderr.contains(said), "{said}: {outcome:?}");
     }
-    // Neither is a terminal: no colour, no bar.
+    // Neither stdout nor stderr is a terminal: no colour, no bar.
     assert!(!outcome.stderr.contains(['\x1b', '\r']), "{outcome:?}");
     assert!(place.path("runs/baby-001/latest").is_file());
     let quiet = place.run(&format!("train {TINY} --quiet"));
@@ -100,7 +100,7 @@ fn generate_converses_line_by_line() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A prompt that the model cannot read is no reason to stop.
+    // A prompt that the model cannot read does not end the loop.
     child
         .stdin
         .take()
@@ -136,7 +136,7 @@ fn logits_are_the_vocabularys_columns() {
     let header: Value = serde_json::from_slice(&bytes[8..][..length]).unwrap();
     assert_eq!(header["logits"]["shape"], written["shape"]);
     assert_eq!(bytes.len() - 8 - length, 3 * vocab_size as usize * 4);
-    // Whatever comes later changes nothing before.
+    // Later ids change nothing at earlier positions.
     place.output("logits --ids 1,2 --out shorter.safetensors");
     let shorter = std::fs::read(place.path("shorter.safetensors")).unwrap();
     let row = vocab_size as usize * 4;
@@ -161,7 +161,7 @@ fn the_phrasebook_trains_and_translates() {
     for key in ["exact_match", "exact_match_structures", "word_by_word"] {
         assert!(done[key].is_number(), "{key}: {done}");
     }
-    // A newer run of another kind is not the translator.
+    // A newer run of another preset is not taken as the translator.
     place.output(&format!("train {TINY} --quiet"));
     let outcome = Outcome::of(
         place
@@ -174,7 +174,7 @@ fn the_phrasebook_trains_and_translates() {
     let (text, tokens) = (&translation["text"], &translation["tokens"]);
     assert!(text.is_string() && tokens.is_array(), "{translation}");
 
-    // The same sentence as a person writes it is the same to the model.
+    // The same sentence, as a person would write it, gives the same answer.
     let written = place.run_args(&[
         "translate",
         "--json",
@@ -189,7 +189,7 @@ fn the_phrasebook_trains_and_translates() {
     let keys: Vec<&String> = written.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["method", "text", "tokens"]);
 
-    // What it cannot be sure of is said, with its probabilities.
+    // Answers that the model is unsure of come with their probabilities.
     for (text, said) in [
         (
             "table la sous",
@@ -211,7 +211,7 @@ fn the_phrasebook_trains_and_translates() {
             "{unsure:?}"
         );
     }
-    // A model of two steps is sure of nothing.
+    // A model of two steps is unsure of everything.
     let doubted = place.run_args(&["translate", "Le chat dort."]);
     let said = "the model doubts its answer for `le chat dort`: ";
     assert!(doubted.stderr.contains(said), "{doubted:?}");
@@ -233,7 +233,8 @@ fn bench_times_steps() {
     let measured = &place.json(&format!("bench train --preset baby --steps 2 {flags}"))[0];
     assert_eq!(measured["preset"], "baby");
     assert_eq!(measured["backend"], "cpu");
-    // 65 characters and 16 positions of 16, one block of 12*16*16 + 13*16, a norm of 2*16.
+    // There are 65 characters and 16 positions of width 16, one block of 12*16*16 + 13*16, and a
+    // norm of 2*16.
     assert_eq!(
         measured["params"],
         65 * 16 + 16 * 16 + 12 * 256 + 13 * 16 + 32
@@ -244,7 +245,7 @@ fn bench_times_steps() {
     for key in ["tokens_per_s", "mfu", "loss_first", "loss_last"] {
         assert!(measured[key].as_f64().unwrap() > 0.0, "{key}: {measured}");
     }
-    // After the warm-up every buffer is one that was there before.
+    // After the warm-up every buffer is reused.
     assert_eq!(measured["allocations_per_step"], 0.0);
     assert_eq!(measured["pool_mb"], measured["predicted_mb"]);
     assert!(
@@ -255,7 +256,7 @@ fn bench_times_steps() {
     let shares =
         measured["peak_share"].as_f64().unwrap() * measured["peak_gflops"].as_f64().unwrap();
     assert!(shares > 0.0, "{measured}");
-    // The tokens of a step, over all its micro-batches.
+    // The tokens of a step count all its micro-batches.
     let tokens = |measured: &serde_json::Value| {
         let ms = measured["step_ms"]["median"].as_f64().unwrap();
         measured["tokens_per_s"].as_f64().unwrap() * ms * 1e-3
@@ -287,7 +288,7 @@ fn a_profile_says_where_the_time_goes() {
     let whole = number(profile, "ops_ms") + number(profile, "dispatch_ms");
     assert!((sum("ms") - number(profile, "ops_ms")).abs() < 1e-9 * whole);
     assert!((sum("share") * whole - number(profile, "ops_ms")).abs() < 1e-9 * whole);
-    // Each product of the forward pass has two in the backward pass, of as many operations.
+    // Each product of the forward pass has two in the backward pass, with as many operations each.
     let mflop = |phase| {
         let products = of(phase, "matmul").into_iter();
         products
@@ -299,7 +300,8 @@ fn a_profile_says_where_the_time_goes() {
         (backward - 2.0 * forward).abs() < 1e-9 * backward,
         "{forward} {backward}"
     );
-    // Two products a block for each of attention and MLP, and the head: 2·M·K·N each.
+    // Attention and MLP have two products a block each, and the head has one: 2·M·K·N operations
+    // each.
     let (tokens, c) = (32.0, 16.0);
     let operations = 2.0 * tokens * c * (2.0 * 12.0 * c + 65.0);
     assert!(
@@ -320,7 +322,7 @@ fn bench_times_tokens() {
     let bench = format!("bench generate --preset baby {flags} --new-tokens 5");
     let begin = std::time::Instant::now();
     let measured = &place.json(&bench)[0];
-    // Four tokens of each of two texts, none of them faster, lie in that time.
+    // Four tokens of each of two texts take at least that long, since no token is faster.
     let least = measured["ms_per_token"]["min"].as_f64().unwrap();
     assert!(
         10.0 * least <= begin.elapsed().as_secs_f64() * 1e3,
@@ -332,7 +334,7 @@ fn bench_times_tokens() {
         (&measured["batch_size"], &measured["prompt_tokens"]),
         (&1.into(), &1.into())
     );
-    // All but the positions, of which a token reads one.
+    // Every parameter is read except the positions, of which a token reads one.
     assert_eq!(measured["weight_bytes"], 4 * (parameters - 16 * 16));
     let number = |row: &serde_json::Value, key: &str| row[key].as_f64().unwrap();
     let ms = &measured["ms_per_token"];
@@ -345,7 +347,7 @@ fn bench_times_tokens() {
     ] {
         assert!(number(measured, key) > 0.0, "{key}: {measured}");
     }
-    // Three rows side by side count three tokens a step.
+    // Three rows side by side give three tokens a step.
     let batch = "--prompt-tokens 4 --batch-size 3 --dtype bf16";
     let measured = &place.json(&format!("{bench} {batch}"))[0];
     assert_eq!(
@@ -356,7 +358,8 @@ fn bench_times_tokens() {
     assert!((tokens - 3000.0).abs() < 1e-6, "{measured}");
     assert_eq!(measured["weight_bytes"], 2 * (parameters - 16 * 16));
     assert!(place.output(&bench).contains("tokens/s"));
-    // The last of five tokens, which three texts more end with: five positions are seen.
+    // The profile shows the last of five tokens, in three more texts: five positions are attended
+    // to.
     let profile = &place.json(&format!("{bench} --profile"))[0]["profile"];
     let rows = profile["rows"].as_array().unwrap();
     assert!(
@@ -364,7 +367,7 @@ fn bench_times_tokens() {
         "{profile}"
     );
     assert_eq!(profile["steps"], 3);
-    // Four products of the block, and the head: every weight but biases, norms and positions.
+    // The block's four products and the head read every weight but biases, norms and positions.
     let products = rows.iter().filter(|row| row["op"] == "matmul");
     let mflop = products.map(|row| number(row, "gflops") * number(row, "ms"));
     let operations = 2.0 * 16.0 * (12.0 * 16.0 + 65.0);
@@ -387,7 +390,7 @@ fn bench_times_every_operation_it_lists() {
     assert_eq!(place.output("bench op").lines().count(), listed.len());
     for row in listed {
         let name = row["op"].as_str().unwrap();
-        // Small sizes, so that the whole table takes a second.
+        // Small sizes are used so that the whole table takes a second.
         let shape = vec!["3"; row["shape"].as_array().unwrap().len()].join(",");
         let bench = format!("bench op {name} --shape {shape} --runs 2 --warmup 1");
         let measured = &place.json(&bench)[0];
@@ -400,7 +403,8 @@ fn bench_times_every_operation_it_lists() {
         assert!(0.0 < number("min_us") && number("min_us") <= number("median_us"));
         assert!(number("gb_s") > 0.0, "{measured}");
     }
-    // [2, 3] by [3, 4]: 2·3·4 fused multiply-adds, on 6 + 12 + 8 numbers of 4 bytes.
+    // A product of [2, 3] by [3, 4] has 2·3·4 fused multiply-adds, on 6 + 12 + 8 numbers of 4
+    // bytes.
     let measured = &place.json("bench op matmul --shape 2,3,4 --runs 1")[0];
     let number = |key: &str| measured[key].as_f64().unwrap();
     let seconds = number("median_us") * 1e-6;
@@ -412,7 +416,7 @@ fn bench_times_every_operation_it_lists() {
         (number("gb_s") * seconds * 1e9 - 104.0).abs() < 1e-6,
         "{measured}"
     );
-    // Other number types are the f64 meaning's on this backend, and that is said.
+    // This backend runs other number types by the f64 meaning, and says so.
     let slow = place.output("bench op softmax --shape 2,3 --dtype f16 --runs 1");
     assert!(slow.contains("no version of its own"), "{slow}");
 }

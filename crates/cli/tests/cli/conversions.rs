@@ -1,5 +1,5 @@
-//! Vocabularies written in other programs' formats and read back, and tokenizers for models that have
-//! none.
+//! Vocabularies written in other programs' formats and read back, and tokenizers for models without
+//! one.
 
 use crate::place::{Outcome, Place, TINY};
 use serde_json::Value;
@@ -63,7 +63,7 @@ fn what_a_format_does_not_keep_is_said_and_asked_for() {
         "lost.json",
         &["line ends"],
     );
-    // The rest is the same after all.
+    // Everything else is the same.
     assert_eq!(
         place.ids("--tokenizer lost --pattern gpt4"),
         place.ids("--tokenizer gpt4.json")
@@ -72,10 +72,10 @@ fn what_a_format_does_not_keep_is_said_and_asked_for() {
         place.ids("--tokenizer lost.tiktoken --pattern gpt2"),
         place.ids("--tokenizer special.json")
     );
-    // Nothing is written where something would be lost.
+    // Nothing is written if something would be lost.
     let refused = place.convert("--tokenizer gpt4.json --to gpt2 --out none");
     assert!(refused.status == Some(1) && !place.path("none").exists());
-    // Formats that keep all need no flag: of every kind, and of every pattern.
+    // Formats that keep everything need no flag: test every kind and every pattern.
     for (tokenizer, to, out) in [
         ("plain.json", "gpt2", "kept"),
         ("special.json", "gpt2", "kept-special"),
@@ -111,7 +111,7 @@ fn a_rank_file_is_read_back_whatever_it_is_called() {
             (Some(0), ""),
             "{name}"
         );
-        // A name is no vocabulary: no special tokens, and no ids of others.
+        // A name alone is not a vocabulary: it adds no special tokens and no ids of an encoding.
         let info = &place.json(&format!("tokenizer info --tokenizer {name}"))[0];
         assert_eq!(info["vocab_size"], 280, "{info}");
         assert_eq!(info["pattern"], pattern, "{info}");
@@ -120,7 +120,7 @@ fn a_rank_file_is_read_back_whatever_it_is_called() {
             place.ids("--tokenizer a.json")
         );
     }
-    // Other names say nothing of the pattern.
+    // Other names do not select a pattern.
     place.output("tokenizer train --vocab-size 280 --pattern gpt4 --data text.txt --out a.json");
     for name in ["mine.tiktoken", "ranks.txt", "cl100k_base.tiktoken"] {
         let outcome = place.convert(&format!("--tokenizer a.json --to tiktoken --out {name}"));
@@ -144,7 +144,7 @@ fn a_tokenizer_is_found_in_every_folder_by_one_rule() {
     place.output("tokenizer train --vocab-size 280 --pattern gpt2 --data text.txt --out a.json");
     place.output(&format!("train {TINY} --tokenizer a.json --out run"));
     place.output("tokenizer convert --tokenizer a.json --to gpt2 --out pair");
-    // Of a run, and of a checkpoint.
+    // Take the tokenizer of a run, and of a checkpoint.
     let checkpoint = std::fs::read_to_string(place.path("run/latest")).unwrap();
     let checkpoint = format!("run/{}", checkpoint.trim());
     for tokenizer in ["run", &checkpoint, "pair"] {
@@ -154,7 +154,7 @@ fn a_tokenizer_is_found_in_every_folder_by_one_rule() {
             "{tokenizer}"
         );
     }
-    // A model whose folder has the pair only.
+    // The model's folder has only the pair of files.
     let model = place.path("model");
     std::fs::create_dir(&model).unwrap();
     for name in ["config.json", "model.safetensors"] {
@@ -179,7 +179,8 @@ fn a_tokenizer_is_found_in_every_folder_by_one_rule() {
     let loss =
         |flags: &str| place.json(&format!("eval --data text.txt {flags}"))[0]["loss"].clone();
     assert_eq!(loss("--model model"), loss("--model run"));
-    // Another in place of its own: smaller is used, larger is refused, broken is not looked at.
+    // Use another tokenizer in place of the model's own: a smaller one is used, a larger one
+    // refused, and the model's own is not read even if it is broken.
     std::fs::write(
         model.join("tokenizer.json"),
         "{\"model\": {\"type\": \"WordPiece\"}}",
@@ -200,7 +201,7 @@ fn a_tokenizer_is_found_in_every_folder_by_one_rule() {
         "{large:?}"
     );
     place.output(&format!("{generate} --model run --tokenizer small.json"));
-    // Folders without one say what they have.
+    // For folders without a tokenizer, the error says what they contain.
     std::fs::create_dir(place.path("half")).unwrap();
     std::fs::copy(place.path("pair/vocab.json"), place.path("half/vocab.json")).unwrap();
     let half = place.run("tokenizer info --tokenizer half");

@@ -1,9 +1,9 @@
-//! `--data`: folders, patterns, and what is said of files that are not read.
+//! `--data`: folders, patterns, and reports of files that are not read.
 
 use crate::place::{Place, TINY};
 use std::fs;
 
-/// A tree as a program's sources are: text, code, and what is neither.
+/// A tree of files like a program's sources: text, code, and other files.
 fn tree() -> Place {
     let place = Place::new();
     for folder in ["src/a/b", "src/.git"] {
@@ -38,7 +38,7 @@ fn a_folder_says_what_it_is_read_for() {
                 # src: not read: 3 .py\n# src: not read: 1 empty\n# src: not read: 1 hidden\n\
                 src/readme.md\n";
     assert_eq!(listing("run"), said);
-    // In nothing else of a run: a copy of the tree gives the same bytes.
+    // The path appears in no other file of a run: a copy of the tree gives the same bytes.
     for file in [
         "metrics.jsonl",
         "samples.txt",
@@ -56,7 +56,7 @@ fn a_folder_says_what_it_is_read_for() {
     assert!(listing("py").ends_with(files), "{}", listing("py"));
     let config = fs::read_to_string(place.path("py/config.toml")).unwrap();
     assert!(config.contains("extensions = \"py,.MD\""), "{config}");
-    // A run that is begun anew has the files of its own.
+    // A run that is started anew lists its own files.
     place.output(&format!("train {TINY} --out py --overwrite --quiet"));
     assert_eq!(listing("py"), "# text.txt: files read: 1\ntext.txt\n");
     let outcome = place.run(&format!("train {TINY} --out plain"));
@@ -146,7 +146,7 @@ fn a_pattern_is_read_wherever_a_file_is() {
     }
 }
 
-/// One wording, whatever the file was to be.
+/// The wording is the same, whatever the file was needed for.
 #[test]
 fn a_missing_file_has_one_wording() {
     let place = Place::new();

@@ -1,4 +1,5 @@
-//! Number types: bf16 wherever f32 is, without a word, since every processor runs it natively.
+//! Number types: bf16 works wherever f32 does, without a warning, since every processor runs it
+//! natively.
 
 use crate::place::{Place, TINY};
 
@@ -13,7 +14,7 @@ fn bf16_trains_writes_and_measures_natively() {
     let metrics = |run: &str| std::fs::read(place.path(run).join("metrics.jsonl")).unwrap();
     assert_ne!(metrics("narrow"), metrics("wide"));
 
-    // A model is a model, whichever type it was trained in and whichever it is computed in.
+    // A model can be used in either type, whichever type it was trained in.
     for model in ["narrow", "wide"] {
         let loss = |dtype: &str| {
             let eval = format!("eval --model {model} --data text.txt --max-tokens 40");
@@ -22,7 +23,7 @@ fn bf16_trains_writes_and_measures_natively() {
                 .unwrap()
         };
         let (wide, narrow) = (loss("f32"), loss("bf16"));
-        // As in the trainer's own test of two layers, which are more roundings.
+        // The bound of the trainer's own test, whose two layers have more roundings.
         let bound = 24.0f64.sqrt() / 256.0 * wide;
         assert!(
             wide != narrow && (wide - narrow).abs() < bound,

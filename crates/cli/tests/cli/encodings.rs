@@ -1,4 +1,4 @@
-//! Text as other programs write it: byte-order marks, UTF-16, `\r\n`, and pipes in place of files.
+//! Text as other programs write it: byte-order marks, UTF-16, `\r\n`, and pipes instead of files.
 
 use crate::place::{Outcome, Place, TINY};
 use serde_json::Value;
@@ -111,7 +111,7 @@ fn other_encodings_are_refused_wherever_text_is_read() {
         );
     }
     assert!(!place.path("x").exists());
-    // Files that are not data.
+    // Also test files other than data.
     let json = std::fs::read_to_string(place.path("bpe.json")).unwrap();
     place.write("wide.json", utf16(&json));
     place.write("gpt2.tiktoken", utf16("IQ== 0\n"));
@@ -165,7 +165,7 @@ fn marks_and_line_ends_of_files_that_are_not_data() {
     );
     let printed = place.output("train --config run.toml --print-config");
     assert!(printed.contains("max_iters = 7"), "{printed}");
-    // Lines of stdin.
+    // Read stdin line by line.
     let encode = "tokenizer encode --tokenizer bpe.json";
     let plain = place.fed_bytes(encode, b"to be\nor\n");
     assert_eq!(plain.stdout.lines().count(), 2, "{plain:?}");
@@ -175,7 +175,7 @@ fn marks_and_line_ends_of_files_that_are_not_data() {
     let ids = plain.stdout.replace('\n', "\r\n");
     let text = place.fed_bytes(decode, &[MARK, ids.as_bytes()].concat());
     assert_eq!(text.stdout, "to be\nor\n", "{text:?}");
-    // Of a whole text, line ends are data.
+    // In a whole text, line ends are data.
     let whole = place.fed_bytes(&format!("{encode} --whole"), b"to be\r\nor");
     let text = place.fed_bytes(&format!("{decode} --whole"), whole.stdout.as_bytes());
     assert_eq!(text.stdout, "to be\r\nor", "{text:?}");

@@ -1,4 +1,5 @@
-//! The fault table of `docs/faults.md`, a test a row: what the user sees, and that nothing is lost.
+//! The fault table of `docs/faults.md`, one test a row: what the user sees, and that nothing is
+//! lost.
 
 #![cfg(unix)]
 
@@ -7,12 +8,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Runs of a rate that stays may be made longer: of 6 steps first, of 8 in the end.
+/// A run with a constant learning rate may be made longer: it has 6 steps first, and 8 in the end.
 const KEYS: &str = "--schedule constant --checkpoint-interval 3 --eval-interval 2 --quiet";
 const NEWEST: &str = "run/checkpoints/step-000006";
 const GO_ON: &str = "train --resume --out run --max-iters 8";
 
-/// A run of six steps, with checkpoints after three and six; and one of eight, never stopped.
+/// A run of six steps with checkpoints after three and six, and one of eight that was never
+/// stopped.
 fn stopped() -> Place {
     let place = Place::new();
     place.output(&format!("train {TINY} {KEYS} --max-iters 8 --out straight"));
@@ -20,7 +22,7 @@ fn stopped() -> Place {
     place
 }
 
-/// What the command says when it refuses: one sentence, status 1, with these words.
+/// Expects a refusal: one sentence with these words, and status 1.
 fn refused(place: &Place, args: &str, words: &[&str]) -> Outcome {
     let outcome = place.run(args);
     assert_eq!(outcome.status, Some(1), "{args}: {outcome:?}");
@@ -34,7 +36,8 @@ fn refused(place: &Place, args: &str, words: &[&str]) -> Outcome {
     outcome
 }
 
-/// Going on succeeds, says these words, and leaves what was to be left.
+/// Expects that resuming succeeds, prints these words, and leaves the files of an uninterrupted
+/// run.
 fn goes_on(place: &Place, words: &[&str]) {
     let outcome = place.run(GO_ON);
     assert_eq!(outcome.status, Some(0), "{outcome:?}");
@@ -135,7 +138,7 @@ fn no_sound_checkpoint_at_all() {
         .unwrap();
     }
     refused(&place, GO_ON, &["step-000006/state.json is damaged"]);
-    // What was there is there still.
+    // The old run is still there.
     place.output("generate --model run --max-new-tokens 2");
 }
 
@@ -156,7 +159,7 @@ fn a_damaged_model_where_text_is_written() {
     );
 }
 
-/// A file larger than the system lets a process write, as on a full disk.
+/// Limits the size of files that a process may write, which acts like a full disk.
 #[test]
 fn no_room_for_a_checkpoint() {
     let place = Place::new();
@@ -167,14 +170,14 @@ fn no_room_for_a_checkpoint() {
     for words in ["cannot write", ".safetensors", "File too large"] {
         assert!(outcome.stderr.contains(words), "{outcome:?}");
     }
-    // Nothing half written is left, and with room the run goes on from its beginning.
+    // Nothing half written is left; with enough room the run starts again from its beginning.
     let left = fs::read_dir(place.path("run/checkpoints")).unwrap().count();
     assert_eq!(left, 0);
     place.output("train --resume --out run --quiet");
     nothing_is_lost(&place);
 }
 
-/// The command after a preparation by the shell.
+/// Runs the command after a shell command.
 fn limited(place: &Place, before: &str, args: &str) -> Outcome {
     let command = place.command(args);
     let mut shell = Command::new("sh");
@@ -201,12 +204,12 @@ fn results_written_to_a_full_device() {
         stderr.contains("cannot write to stdout: No space left"),
         "{stderr}"
     );
-    // It was saved after the step in which that was found.
+    // The run was saved after the step in which the fault was found.
     place.output("train --resume --out run --quiet");
     nothing_is_lost(&place);
 }
 
-/// Needs the right to mount; elsewhere it says that it was left out.
+/// Needs the right to mount; without it, the test prints that it was left out.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_file_system() {
@@ -237,7 +240,7 @@ fn a_full_file_system() {
     assert!(metrics.unwrap() == straight.unwrap());
 }
 
-/// A superuser may write everywhere: there, it says that it was left out.
+/// A superuser may write everywhere; as one, the test prints that it was left out.
 #[test]
 fn a_folder_that_may_not_be_written_to() {
     use std::os::unix::fs::PermissionsExt;
@@ -270,7 +273,7 @@ fn a_loss_that_is_not_finite() {
         named.iter().any(|w| outcome.stderr.contains(w)),
         "{outcome:?}"
     );
-    // Weights of 1e30 make every later step NaN as well: to leave this one out is not offered.
+    // Weights of 1e30 make every later step NaN as well, so leaving out this step is not offered.
     assert!(!outcome.stderr.contains("--skip-batch"), "{outcome:?}");
     let skip = "train --resume --out run --skip-batch";
     refused(&place, skip, &["leaving out step 2", "does not help"]);
@@ -288,7 +291,7 @@ fn a_vocabulary_of_another_size() {
     place
         .output("tokenizer train --kind bpe --vocab-size 300 --data text.txt --out t.json --quiet");
     fs::copy(place.path("t.json"), newest(&place, "tokenizer.json")).unwrap();
-    // As somebody would who means it: without the manifest, a checkpoint is a model from elsewhere.
+    // A user may do this on purpose: without the manifest, a checkpoint is a model from elsewhere.
     fs::create_dir(place.path("model")).unwrap();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
         fs::copy(newest(&place, file), place.path("model").join(file)).unwrap();
@@ -325,7 +328,7 @@ fn changed_data() {
     goes_on(&place, &[]);
 }
 
-/// Any byte of a file of tokens, with its length and its times as they were.
+/// Changes any byte of a file of tokens and keeps its length and times.
 #[test]
 fn changed_data_in_a_file_of_tokens() {
     let place = Place::new();
@@ -344,7 +347,7 @@ fn changed_data_in_a_file_of_tokens() {
         let file = fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(time).unwrap();
     };
-    // Pieces of it were hashed before, and these places lay between them.
+    // Formerly only pieces of the file were hashed, and these places lay between them.
     for at in [64, 5_001, 100_001, 300_001, bytes.len() - 2] {
         let mut changed = bytes.clone();
         changed[at] ^= 1;
@@ -366,7 +369,7 @@ fn two_processes() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // It tells its plan after it has the folder.
+    // The run prints its plan once it has the folder.
     let mut line = String::new();
     let mut lines = std::io::BufReader::new(first.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
@@ -375,14 +378,14 @@ fn two_processes() {
     for args in [GO_ON, &format!("train {TINY} --out run --overwrite")] {
         refused(&place, args, &words);
     }
-    // A lock dies with its holder, however it dies.
+    // A lock ends with its holder, however that dies.
     first.kill().unwrap();
     first.wait().unwrap();
     let killed = place.run(GO_ON);
     assert!(!killed.stderr.contains("another process"), "{killed:?}");
 }
 
-/// Nothing is decided by the time of a file.
+/// No decision depends on the time of a file.
 #[test]
 fn a_clock_that_goes_backwards() {
     let place = stopped();
@@ -444,7 +447,8 @@ fn stopped_before_the_first_checkpoint() {
     goes_on(&place, &["resuming run from its beginning"]);
 }
 
-/// Without `--out` it is found too: it was written to last, though an older run has a checkpoint.
+/// The run is found without `--out` too: it was written to last, though an older run has a
+/// checkpoint.
 #[test]
 fn stopped_before_the_first_checkpoint_and_not_named() {
     let place = Place::new();
@@ -459,7 +463,7 @@ fn stopped_before_the_first_checkpoint_and_not_named() {
         let outcome = place.run(args);
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
         let words = ["resuming runs/baby-002", "from its beginning"];
-        // The second time it is whole, and the newest still.
+        // The second time, the run is complete and still the newest.
         let said = words.map(|words| outcome.stderr.contains(words));
         assert_eq!(said, [true, !args.contains("preset")], "{outcome:?}");
         fs::rename(&two, place.path("run")).unwrap();
@@ -467,7 +471,7 @@ fn stopped_before_the_first_checkpoint_and_not_named() {
         fs::rename(place.path("run"), &two).unwrap();
     }
     assert!(fs::read(one.join("metrics.jsonl")).unwrap() == of_one);
-    // A model is still taken from a run that has one.
+    // Commands that use a model still take it from a run that has one.
     fs::remove_file(two.join("latest")).unwrap();
     fs::remove_dir_all(two.join("checkpoints")).unwrap();
     place.output("generate --max-new-tokens 2");

@@ -1,13 +1,13 @@
-//! Models of Hugging Face's kind, and models that are broken.
+//! Models in Hugging Face's format, and broken models.
 
 use crate::place::{Outcome, Place};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes of one f32.
+/// The bytes of one f32.
 type Element = [u8; 4];
 
-/// A copy of a folder that transformers wrote (`tests/golden/make_hf.py`): 19 ids, 9 positions.
+/// Copies a folder that transformers wrote (`tests/golden/make_hf.py`): 19 ids, 9 positions.
 fn copy(place: &Place, name: &str) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/hf");
     let to = place.path(name);
@@ -22,7 +22,7 @@ fn copy(place: &Place, name: &str) -> PathBuf {
     to
 }
 
-/// Changes the elements of a file's tensors, each an f32.
+/// Changes the elements of a file's tensors, which are all f32.
 fn change(file: &Path, change: impl FnOnce(&mut [Element])) {
     let mut bytes = fs::read(file).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -32,7 +32,7 @@ fn change(file: &Path, change: impl FnOnce(&mut [Element])) {
 
 fn refused(outcome: &Outcome, words: &str) {
     assert_eq!(outcome.status, Some(1), "{outcome:?}");
-    // What `generate` goes on from is shown before the model is asked.
+    // `generate` prints the prompt before the model computes.
     assert!(["", "be"].contains(&&*outcome.stdout), "{outcome:?}");
     let lines = outcome.stderr.lines().count();
     assert!(
@@ -41,7 +41,7 @@ fn refused(outcome: &Outcome, words: &str) {
     );
 }
 
-/// The commands that use a model, on a text that its tokenizer knows.
+/// The commands that use a model, on a text that its tokenizer can encode.
 const USES: [&str; 4] = [
     "generate --max-new-tokens 3 --prompt be",
     "eval --data text.txt --max-tokens 20",
@@ -117,8 +117,8 @@ fn what_a_folder_asks_for_and_is_not_computed_is_one_sentence() {
     );
 }
 
-/// The model has 19 ids, its tokenizer 15 characters. Chosen evenly, each id without a character
-/// would come up within a hundred.
+/// The model has 19 ids, its tokenizer 15 characters. Sampling evenly would soon, within a hundred
+/// draws, give each id without a character.
 #[test]
 fn ids_without_a_token_are_never_sampled() {
     let place = Place::new();
@@ -147,13 +147,14 @@ fn ids_without_a_token_are_never_sampled() {
         );
     }
     place.output("eval --model plain --data text.txt --max-tokens 50");
-    // All of the model's columns are there, and its own ids are known.
+    // All columns of the model are there, and its own ids are accepted.
     let written = place.output("logits --model plain --ids 0,18 --out l.safetensors");
     assert!(written.starts_with("logits [2, 19]"), "{written}");
     let outcome = place.run("logits --model plain --ids 19 --out l.safetensors");
     refused(&outcome, "id 19 is outside the vocabulary of 19");
 
-    // A tokenizer larger than the model's vocabulary would read texts that the model cannot.
+    // If a tokenizer were larger than the model's vocabulary, it would give ids that the model does
+    // not have.
     fs::write(place.path("many.txt"), "abcdefghijklmnopqrstuvwxyz").unwrap();
     fs::remove_file(place.path("plain/tokenizer.json")).unwrap();
     place.output("tokenizer train --kind char --data many.txt --out plain/tokenizer.json");
@@ -192,7 +193,7 @@ fn one_weight_that_is_no_number_is_named_by_all() {
     assert!(!place.path("logits.safetensors").exists());
 }
 
-/// Each weight is a number, and what follows from them is not.
+/// Every weight is a finite number, but the logits are not.
 #[test]
 fn logits_that_are_no_numbers_are_refused_by_all() {
     let place = Place::new();
@@ -208,7 +209,7 @@ fn logits_that_are_no_numbers_are_refused_by_all() {
     assert!(!place.path("logits.safetensors").exists());
 }
 
-/// Such a tokenizer has gaps between its words and its pieces, too.
+/// Such a tokenizer also has a gap between the ids of its words and of its pieces.
 #[test]
 fn a_tokenizer_that_leaves_out_ends_of_lines_is_used_where_it_can_be() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! `kill -9` at any moment, and then `--resume`: what a run leaves is what it would have left.
+//! `kill -9` at any moment, then `--resume`: the run must leave the same files as if never killed.
 
 use crate::place::{Place, TINY};
 use std::fs;
@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// Kills of the ordinary test; `cargo xtask kills` asks for more by `LATIMER_KILLS`.
+/// Number of kills of the ordinary test; `cargo xtask kills` sets a higher one by `LATIMER_KILLS`.
 const KILLS: u32 = 50;
-/// Kills that one run meets at most before it is let to its end.
+/// The most kills of one run before it may finish.
 const LIVES: u32 = 7;
-/// Everything that a checkpoint must bring back: accumulated gradients, masks, the best and the last.
+/// Covers everything that a checkpoint must restore: accumulated gradients, masks, the best and the
+/// last.
 const RUN: &str = "--grad-accum 2 --dropout 0.1 --max-iters 60 --checkpoint-interval 2 \
     --eval-interval 7 --sample-interval 10 --keep-last 3 --keep-best --patience 50";
 
@@ -37,8 +38,8 @@ fn a_run_killed_at_any_moment_is_the_run_never_killed() {
                 assert_eq!(child.wait().unwrap().code(), Some(0), "{out}");
                 break;
             }
-            // One in four dies while a checkpoint is being written, another early: before or soon
-            // after its first step.
+            // One kill in four comes while a checkpoint is being written; another comes early,
+            // before or soon after the first step.
             let checkpoints = place.path(&out).join("checkpoints");
             let moment = match random.below(4) {
                 0 => Moment::InWrite(random.below(3)),
@@ -74,14 +75,15 @@ fn a_run_killed_at_any_moment_is_the_run_never_killed() {
 
 /// When a process is killed.
 enum Moment {
-    /// So long after its start.
+    /// This long after its start.
     After(Duration),
-    /// When it has begun to write the checkpoint after so many others.
+    /// When it has begun to write a checkpoint after this many others.
     InWrite(u64),
 }
 
 impl Moment {
-    /// Waits for it, or for the end of the process; whether a checkpoint was being written.
+    /// Waits for the moment or the end of the process; returns whether a checkpoint was being
+    /// written.
     fn wait(&self, child: &mut Child, checkpoints: &Path) -> bool {
         let begin = Instant::now();
         let writes = || {
@@ -102,7 +104,7 @@ impl Moment {
                         }
                         seen += 1;
                     }
-                    // What lies there from a life before is not this one's.
+                    // A file left by an earlier process does not count.
                     wrote = now;
                 }
             }
@@ -111,7 +113,7 @@ impl Moment {
     }
 }
 
-/// A process that goes on with a run, or begins it where nothing of it is there.
+/// Starts a process that resumes the run, or begins it if it has left nothing.
 fn begin_or_resume(place: &Place, out: &str, threads: u64) -> Child {
     let args = match place.path(out).join("config.toml").exists() {
         true => format!("train --resume --quiet --threads {threads} --out {out}"),
@@ -121,7 +123,7 @@ fn begin_or_resume(place: &Place, out: &str, threads: u64) -> Child {
     command.stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// What a run left, but for the clock's.
+/// The files that a run left, without times.
 fn left(place: &Place, run: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let root = place.path(run);
     let mut files = Vec::new();
@@ -141,7 +143,7 @@ fn left(place: &Place, run: &str) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Marsaglia's xorshift: moments are to differ, not to be good.
+/// Marsaglia's xorshift: the moments must differ; the quality of the numbers does not matter.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! The ladder's presets under every command that a user gives them to.
+//! The ladder's presets under every command that users run on them.
 
 use crate::place::Place;
 use std::fs;
@@ -44,7 +44,8 @@ fn every_model_trains_goes_on_is_measured_and_writes() {
             assert!(one == two, "{preset}: {file} differs");
         }
 
-        // Past the window's 16, from a prompt that fills it and from one that does not.
+        // Generate past the window of 16 tokens, from a prompt that fills it and from one that does
+        // not.
         for prompt in ["to", "to be or not to be, that is"] {
             let mut command = place.command(&format!(
                 "generate --model {straight} --max-new-tokens 20 --temperature 0 --json --quiet"
@@ -61,7 +62,8 @@ fn every_model_trains_goes_on_is_measured_and_writes() {
                 .as_f64()
                 .unwrap()
         };
-        // Four steps from the start nothing is learnt: near the logarithm of 13 characters or above.
+        // After four steps the model knows nothing yet: the loss is near the logarithm of 13
+        // characters or above.
         for loss in [loss(""), loss("--stride 1")] {
             assert!((2.0..5.0).contains(&loss), "{preset}: {loss}");
         }

@@ -1,12 +1,12 @@
-//! Several corpora with weights, as a user gives them.
+//! Mixing several corpora by weights, as a user does.
 
 use crate::place::{Outcome, Place, TINY};
 use std::fs;
 
-/// `text.txt` three times as often as `other`.
+/// Takes `text.txt` three times as often as `other`.
 const MIXED: &str = "--data other --data-weights 3,1";
 
-/// A place with a second text, as a folder.
+/// A place with a second text, in a folder.
 fn place() -> Place {
     let place = Place::new();
     fs::create_dir(place.path("other")).unwrap();
@@ -60,7 +60,7 @@ fn shares_and_epochs_are_told_before_a_run_and_losses_after() {
         let all = event["val_loss"].as_f64().unwrap();
         assert!(all >= one.min(two) && all <= one.max(two), "{event}");
     }
-    // Nothing of it where there are no weights.
+    // Without weights nothing of this is printed.
     let plain = place.json(&format!("train {TINY} --out plain"));
     let keys = ["parts", "val_losses"];
     assert!(
@@ -70,7 +70,7 @@ fn shares_and_epochs_are_told_before_a_run_and_losses_after() {
     );
 }
 
-/// Files of tokens mix with texts, which are read with their tokenizer.
+/// Files of tokens can be mixed with texts, which are encoded with the tokenizer of the tokens.
 #[test]
 fn files_of_tokens_mix_with_texts() {
     let place = place();

@@ -1,10 +1,10 @@
-//! Where results go: a full disk, a reader who leaves, a terminal of no width.
+//! Results on a full disk, with a reader that leaves, and on a terminal without a width.
 
 use crate::place::{Outcome, Place, TINY};
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-/// Every command that has a result, where no run is needed.
+/// Every command that has a result and needs no run.
 const RESULTS: [&str; 11] = [
     "--help",
     "--version",

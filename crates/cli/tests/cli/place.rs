@@ -1,4 +1,4 @@
-//! A folder to run the command in.
+//! A folder in which the command runs.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 pub(crate) const TINY: &str = "--preset baby --data text.txt --n-layer 1 --n-embd 16 --n-head 2 \
     --block-size 16 --batch-size 4 --eval-iters 1 --warmup-iters 1 --max-iters 5";
 
-/// A temporary folder with a text in it; the command runs there and caches there.
+/// A temporary folder that contains a text; the command runs there and caches there.
 pub(crate) struct Place(TempDir);
 
-/// What a command did.
+/// Output and status of a command.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) status: Option<i32>,
@@ -37,7 +37,7 @@ impl Place {
         self.command_of(args.split_whitespace())
     }
 
-    /// Runs the command with these arguments, whatever they hold.
+    /// Runs the command with these arguments, which may hold spaces.
     pub(crate) fn run_args(&self, args: &[&str]) -> Outcome {
         Outcome::of(&mut self.command_of(args.iter().copied()))
     }
@@ -48,25 +48,26 @@ impl Place {
             .args(args)
             .current_dir(self.0.path())
             .env("LATIMER_CACHE", self.path("cache"))
-            // No test reaches the network: nobody listens on the port called discard.
+            // No test reaches the network: nothing listens on port 9 (discard).
             .env("ALL_PROXY", "http://127.0.0.1:9")
             .stdin(Stdio::null());
         command
     }
 
-    /// Runs it to its end; whatever happens, it may not panic.
+    /// Runs the command to its end; in no case may it panic.
     pub(crate) fn run(&self, args: &str) -> Outcome {
         Outcome::of(&mut self.command(args))
     }
 
-    /// Runs it and expects success: what it printed.
+    /// Runs the command, expects success and returns its output.
     pub(crate) fn output(&self, args: &str) -> String {
         let outcome = self.run(args);
         assert_eq!(outcome.status, Some(0), "{args}: {outcome:?}");
         outcome.stdout
     }
 
-    /// Runs it with `--json` and expects success and nothing but JSON.
+    /// Runs the command with `--json`, expects success and returns its output, which must be JSON
+    /// only.
     pub(crate) fn json(&self, args: &str) -> Vec<Value> {
         let text = self.output(&format!("{args} --json"));
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));

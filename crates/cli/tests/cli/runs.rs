@@ -1,4 +1,4 @@
-//! What a run leaves behind: the same bytes, a checkpoint when interrupted.
+//! The files that a run leaves: always the same bytes, and a checkpoint after an interruption.
 
 use crate::place::{Place, TINY};
 use std::fs;
@@ -74,7 +74,7 @@ fn overwrite_replaces_a_run() {
     assert!(!place.path("run/checkpoints/step-000005").exists());
 }
 
-/// A run without an end that has done a step.
+/// Starts a run without an end and waits until it has done a step.
 fn endless(place: &Place) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut child = place
         .command(&format!(
@@ -126,7 +126,7 @@ fn a_run_is_resumed_by_its_own_configuration() {
     place.output(&format!(
         "train {TINY} {flags} --quiet --max-iters 12 --out straight"
     ));
-    // Elsewhere than in ./runs, and there.
+    // The run `straight` is outside ./runs; this one is in it.
     place.output(&format!("train {TINY} {flags} --quiet"));
     place.output("train --resume --out runs/baby-001 --max-iters 8 --quiet --threads 1");
     place.output(&format!(
@@ -185,7 +185,7 @@ fn a_dry_run_says_what_is_needed_and_leaves_nothing() {
     let place = Place::new();
     let before = place.listing();
     let plan = &place.json(&format!("train {TINY} --dry-run"))[0];
-    // 41 characters a line, 40 lines, a tenth of them kept.
+    // There are 40 lines of 41 characters, and a tenth is kept for validation.
     assert_eq!(plan["training_tokens"], 1476);
     assert_eq!(plan["validation_tokens"], 164);
     assert_eq!(plan["tokens_per_step"], 4 * 16);
@@ -205,7 +205,7 @@ fn a_dry_run_says_what_is_needed_and_leaves_nothing() {
     assert_eq!(place.listing(), before);
 }
 
-/// How operations reach the device is no part of a run.
+/// The way in which operations reach the device does not change a run.
 #[test]
 fn plain_launches_leave_the_same_run() {
     let place = Place::new();

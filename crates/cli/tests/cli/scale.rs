@@ -1,4 +1,4 @@
-//! Data that is larger than memory should be: what training holds does not grow with it.
+//! Data larger than memory should be: the memory of training does not grow with the data.
 
 #![cfg(target_os = "linux")]
 
@@ -15,7 +15,8 @@ const LARGE: usize = 2_000_000_000;
 const COUNT: std::ops::Range<usize> = 32..40;
 const HEADER: usize = 64;
 
-/// Its anonymous memory, sampled, is at most 5 % above that of a run on a thousandth of the data.
+/// Its peak anonymous memory, sampled, is at most 5 % above that of a run on a thousandth of the
+/// data.
 #[ignore = "writes 2 GB and takes a minute"]
 #[test]
 fn two_gigabytes_take_the_memory_of_two_megabytes() {

@@ -1,4 +1,4 @@
-//! Signals, and runs that end before they have begun.
+//! Signals, and runs that end before their first step.
 
 use crate::place::{Place, TINY};
 use std::fs;
@@ -6,10 +6,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Far more than a second on the busiest machine, and less than what is being stopped would take.
+/// Far more than a second even on a busy machine, but less than the command would take by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The command, begun.
+/// A command that was started.
 struct Begun {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -57,7 +57,7 @@ impl Begun {
     }
 }
 
-/// A run on the phrasebook, whose training split has no end: nor have evaluations of it.
+/// A run on the phrasebook, whose training split is endless and so are evaluations of it.
 const ENDLESS: &str = "--preset phrasebook --n-layer 1 --n-embd 16 --n-head 2 --batch-size 4 \
     --warmup-iters 1 --eval-iters 1000000000 --sample-interval 0 --threads 1 --json --out run";
 
@@ -74,7 +74,7 @@ fn an_evaluation_is_given_up_and_done_when_the_run_is_resumed() {
         assert!(last.contains("\"interrupted\":true"), "{last}");
         assert!(!stdout.contains("\"eval\""), "{stdout}");
         assert!(stderr.contains("stopped after step 2 of 3"), "{stderr}");
-        // It begins where it stopped: in the evaluation.
+        // The run resumes where it stopped: in the evaluation.
         let mut again = Begun::new(&mut place.command("train --resume --out run --json"));
         again.wait_for("\"plan\"");
         let (got, stdout, stderr) = again.stop(signal);
@@ -100,7 +100,7 @@ fn the_measuring_at_the_end_is_given_up() {
     place.output("generate --model run --max-new-tokens 2 --prompt le");
 }
 
-/// A pipe that nobody writes to: reading it never ends.
+/// Nobody writes to this pipe, so reading it never ends.
 #[cfg(unix)]
 #[test]
 fn nothing_is_left_of_a_command_that_was_stopped_before_it_wrote() {
@@ -125,7 +125,7 @@ fn nothing_is_left_of_a_command_that_was_stopped_before_it_wrote() {
         for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
             let mut command = place.command(&args);
             let run = Begun::new(&mut command);
-            // Returns when the command has opened the pipe, too: it now waits for text.
+            // Opening it for writing returns once the command has opened it too and waits for text.
             let _text = fs::File::options().write(true).open(&pipe).unwrap();
             let (got, _, stderr) = run.stop(signal);
             assert_eq!(got, Some(status), "{args} {stderr}");
@@ -134,7 +134,8 @@ fn nothing_is_left_of_a_command_that_was_stopped_before_it_wrote() {
     }
 }
 
-/// Killed, it leaves what is not taken for tokens, and what the next attempt takes away.
+/// If killed, the command leaves files that are not mistaken for tokens; the next attempt removes
+/// them.
 #[cfg(unix)]
 #[test]
 fn data_whose_preparation_was_killed_is_prepared_again() {
@@ -150,7 +151,7 @@ fn data_whose_preparation_was_killed_is_prepared_again() {
     );
     let args = "--tokenizer t.json --out tokens --shard-tokens 99";
     let run = Begun::new(&mut place.command(&format!("data prepare text.txt pipe.txt {args}")));
-    // Returns when the first text is done.
+    // This returns once the command has finished the first text.
     let _text = fs::File::options().write(true).open(&pipe).unwrap();
     let (status, ..) = run.stop("-KILL");
     assert_eq!(status, None);
@@ -165,7 +166,7 @@ fn data_whose_preparation_was_killed_is_prepared_again() {
     });
     assert_eq!(left.count(), 0);
     place.output(&format!("{train} --out run --quiet"));
-    // Cut off at its very end, it is not finished.
+    // If only its last file is missing, the preparation is not finished.
     fs::remove_file(place.path("tokens/tokenizer.json")).unwrap();
     for tokenizer in ["", "--tokenizer t.json"] {
         let refused = place.run(&format!("{train} {tokenizer} --out other"));
@@ -177,7 +178,7 @@ fn data_whose_preparation_was_killed_is_prepared_again() {
     }
 }
 
-/// Whatever is wrong, no folder is there afterwards, neither the run's nor one above it.
+/// Whatever the error, no folder remains, neither the run's nor one above it.
 #[test]
 fn a_run_that_cannot_begin_leaves_no_folder() {
     let place = Place::new();
@@ -218,7 +219,8 @@ fn a_run_that_cannot_begin_leaves_no_folder() {
     }
 }
 
-/// A learning rate that breaks all weights in its first step: no checkpoint, no loss that is null.
+/// With a learning rate that breaks all weights in the first step, no checkpoint is saved and no
+/// loss is null.
 #[test]
 fn weights_that_became_infinite_are_not_saved() {
     let place = Place::new();
@@ -246,7 +248,8 @@ fn weights_that_became_infinite_are_not_saved() {
     }
 }
 
-/// Of this sitting, not of all; and what has to be typed.
+/// A resumed run reports what it did itself, not the steps before; and hints can be typed as
+/// printed.
 #[cfg(unix)]
 #[test]
 fn a_resumed_run_tells_what_it_did_and_hints_can_be_typed() {
@@ -286,7 +289,7 @@ fn a_resumed_run_tells_what_it_did_and_hints_can_be_typed() {
         text.contains("trained 2 steps after the 5 of before in "),
         "{text}"
     );
-    // Stopped, it says how to go on.
+    // A stopped run says how to resume it.
     let mut command = place.command("");
     let more = ["--max-iters", "100000000", "--json"];
     command.arg0("cargo xtask").args(resume).args(more);

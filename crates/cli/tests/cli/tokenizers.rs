@@ -1,4 +1,4 @@
-//! Vocabularies from the command line: fitted, used, looked at, converted, trained with.
+//! Vocabularies on the command line: fitting, using, showing, converting, and training with them.
 
 use crate::place::{Outcome, Place, TINY};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 impl Place {
-    /// Runs a command on some stdin.
+    /// Runs a command with this stdin.
     pub(crate) fn fed(&self, args: &str, stdin: &str) -> Outcome {
         let mut child = self
             .command(args)
@@ -29,7 +29,7 @@ impl Place {
         }
     }
 
-    /// The same, expecting success and lines of JSON.
+    /// Like `fed`, but expects success and lines of JSON.
     fn fed_json(&self, args: &str, stdin: &str) -> Vec<Value> {
         let outcome = self.fed(&format!("{args} --json"), stdin);
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
@@ -43,7 +43,7 @@ impl Place {
 
 const LINES: &str = "to be or not to be\n\nthat is, the question\n";
 
-/// What `tokenizer info` says that ids are: numbers and their names.
+/// The kinds of ids that `tokenizer info` prints: numbers and names.
 fn shares(shown: &str) -> Vec<(u64, String)> {
     let mut lines = shown
         .lines()
@@ -63,7 +63,7 @@ fn what_the_ids_of_a_vocabulary_are_adds_up() {
     for (kind, flags, expected) in [
         ("char", "", "characters"),
         ("word", "--vocab-size 8", "words"),
-        // The package leaves room for words that this text does not have.
+        // The package reserves ids for words that this text does not have.
         ("ngram", "", "words, sub-words, unused ids"),
         ("ngram", "--lines", "words, sub-words"),
         ("ngram", "--vocab-size 10", "words, sub-words"),
@@ -85,7 +85,7 @@ fn what_the_ids_of_a_vocabulary_are_adds_up() {
         let unused = info["unused"].as_u64().unwrap();
         assert_eq!(unused > 0, expected.contains("unused"), "{info}");
         assert_eq!(shown.contains("unused: among "), unused > 0, "{shown}");
-        // Tokens are what has an id and a text.
+        // A token has an id and a text.
         let tokens = total - unused;
         assert!(
             trained.starts_with(&format!("{kind}: {tokens} tokens")),
@@ -108,7 +108,7 @@ fn every_kind_goes_to_ids_and_back() {
             (&info["kind"], &info["vocab_size"]),
             (&trained["kind"], &trained["vocab_size"])
         );
-        // Of ngram, pieces: this text has but the two marks around them.
+        // For ngram the list has the pieces: this text has only the two marks around them.
         let listed = if kind == "ngram" { 2 } else { 3 };
         assert_eq!(
             info["vocab"].as_array().map(Vec::len),
@@ -126,11 +126,11 @@ fn every_kind_goes_to_ids_and_back() {
             assert_eq!(texts[2], "that is, the question", "{kind}");
         }
         assert_eq!(texts[0], "to be or not to be", "{kind}");
-        // Plain ids are read too, and what was written for people.
+        // Plain ids can be read too, as well as output for people.
         let encode = format!("tokenizer encode --tokenizer {kind}.json");
         let plain = place.fed(&encode, LINES).stdout;
         assert_eq!(place.fed_json(&decode, &plain), texts);
-        // Line ends and all.
+        // Take the whole input as one text, line ends included.
         let whole = place.fed_json(&format!("{encode} --whole"), LINES);
         assert_eq!(whole.len(), 1);
         let text = &place.fed_json(&format!("{decode} --whole"), &whole[0].to_string())[0];
@@ -165,7 +165,7 @@ fn special_tokens_are_text_unless_asked_for() {
         "to<|end|>",
     );
     assert_eq!(shown.stdout, "to|<|end|>\n");
-    // In colours, which begin again after the sixth.
+    // The colours repeat after the sixth.
     let mut command = place.command("tokenizer encode --tokenizer bpe.json --show --special");
     let nine = "<|end|>".repeat(9);
     std::fs::write(place.path("nine.txt"), &nine).unwrap();
@@ -199,10 +199,10 @@ fn formats_of_others_hold_the_same_ids() {
         ));
         assert_eq!(ids(out), ids("a.json"), "{format}");
     }
-    // A rank file says nothing of its pattern: its name does.
+    // A rank file does not state its pattern, but its name does.
     place.output("tokenizer convert --tokenizer a.json --to tiktoken --out r50k_base.tiktoken");
     assert_eq!(ids("r50k_base.tiktoken"), ids("a.json"));
-    // Nor do GPT-2's two files, whose pattern is GPT-2's.
+    // GPT-2's two files do not state it either; their pattern is GPT-2's.
     place.output("tokenizer convert --tokenizer a.json --to gpt2 --out folder");
     assert_eq!(ids("folder"), ids("a.json"));
     place.output("tokenizer train --kind ngram --data text.txt --out n.json");
@@ -225,7 +225,8 @@ fn prepared_tokens_train_as_the_text_does() {
     assert_eq!(made["tokens"], ids);
     assert_eq!(made["shards"], ids.div_ceil(300));
     let losses = |data: &str, out: &str| {
-        // Without a validation split both train on all tokens; it is cut by characters otherwise.
+        // Without a validation split both train on all tokens; otherwise the split is made by
+        // characters.
         let flags = format!("--tokenizer bpe.json --val-fraction 0 --out {out}");
         let train = format!("train {TINY} {flags}").replace("text.txt", data);
         let events = place.json(&train);
@@ -237,7 +238,7 @@ fn prepared_tokens_train_as_the_text_does() {
     let of_text = losses("text.txt text.txt", "a");
     assert_eq!(of_text.len(), 5);
     assert_eq!(losses("tokens", "b"), of_text);
-    // Its own tokenizer is used where none is named.
+    // Without `--tokenizer`, the tokenizer of the tokens is used.
     let events = place.json(&format!("train {TINY} --out c").replace("text.txt", "tokens"));
     assert_eq!(events[0]["vocab_size"], 280);
 }
@@ -347,7 +348,7 @@ fn what_cannot_be_is_said() {
             .contains("line 2 of stdin: unknown character 'z'"),
         "{bad:?}"
     );
-    // A file of tokens that was cut short, and one that is none.
+    // One file of tokens was cut short, the other is not a file of tokens.
     let shard = place.path("tokens/shard-00000.bin");
     let whole = std::fs::read(&shard).unwrap();
     for (bytes, said) in [

@@ -2,7 +2,7 @@
 
 use crate::place::{Outcome, Place, TINY};
 
-/// Runs the command with these arguments, spaces and all.
+/// Runs the command with these arguments, which may hold spaces.
 fn run(place: &Place, args: &[&str]) -> Outcome {
     Outcome::of(&mut place.command_of(args.iter().copied()))
 }
@@ -40,7 +40,7 @@ fn a_text_may_begin_with_a_dash() {
         );
         assert_eq!(apart.stderr, refused);
     }
-    // A value that was forgotten, whatever takes one.
+    // A value was forgotten, for any option that takes one.
     for args in [
         &["generate", "--prompt", "--seed", "1"][..],
         &["generate", "--model", "-q"],
@@ -104,7 +104,7 @@ fn words_may_begin_with_a_dash() {
     }
 }
 
-/// Every option that takes a number, of every command.
+/// Every option of every command that takes a number.
 const NUMBERS: &[(&str, &[&str])] = &[
     (
         "train --preset baby --data text.txt --dry-run",
@@ -202,7 +202,7 @@ fn a_number_out_of_range_says_what_it_must_be() {
                 "99999999999999999999999",
             ] {
                 if value.starts_with("999") && matches!(*option, "temperature" | "scale") {
-                    // A temperature may be as high as one likes.
+                    // The temperature has no upper limit.
                     continue;
                 }
                 let words: Vec<&str> = command.split(' ').collect();
@@ -214,7 +214,7 @@ fn a_number_out_of_range_says_what_it_must_be() {
                     continue;
                 }
                 assert_eq!(outcome.status, Some(2), "{case}");
-                // A key has its section, and the value is as the program reads it.
+                // A key is shown with its section, and the value as the program read it.
                 let name = option.trim_start_matches('-');
                 let key = name.replace('-', "_");
                 let named = outcome.stderr.contains(&format!("{name} is "))
@@ -226,7 +226,7 @@ fn a_number_out_of_range_says_what_it_must_be() {
     assert_eq!(place.listing(), before);
 }
 
-/// Numbers that are large, but numbers that these keys take.
+/// Whether these keys accept this large number.
 fn is_sound(option: &str, value: &str) -> bool {
     let large = [
         "--grad-clip",
@@ -311,7 +311,7 @@ fn ranges_are_told() {
     }
 }
 
-/// Limits that cut nothing off are no limits: the same seed writes the same text.
+/// Limits that exclude nothing change nothing: the same seed gives the same text.
 #[test]
 fn limits_that_cut_nothing_change_nothing() {
     let place = Place::new();

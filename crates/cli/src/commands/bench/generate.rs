@@ -42,7 +42,7 @@ pub(crate) struct Args {
     profile: bool,
 }
 
-/// The result.
+/// The result of `bench generate`.
 #[derive(Serialize)]
 struct Measured<'a> {
     preset: &'a str,
@@ -55,28 +55,29 @@ struct Measured<'a> {
     prompt_tokens: usize,
     new_tokens: usize,
     runs: usize,
-    /// New tokens of all rows a second, by the median token.
+    /// New tokens of all rows per second, by the median token.
     tokens_per_s: f64,
-    /// Of every token after the first of its text, over all runs; with several rows, of one of each.
+    /// Times of every token after the first of its text, over all runs. With several rows, the time
+    /// in which each row gets one token.
     ms_per_token: Times,
-    /// From a prompt to the first token, the median over the runs.
+    /// Time from a prompt to the first token, median over the runs.
     first_token_ms: f64,
-    /// Weights that a token reads, at the least.
+    /// Bytes of the weights that a token must read.
     weight_bytes: u64,
-    /// What memory gives for as many bytes, in 10⁹ a second, and how that was found.
+    /// Memory bandwidth for that many bytes, in 10⁹ bytes per second, and how it was measured.
     bandwidth_gb_s: f64,
     bandwidth_by: String,
-    /// Reading the weights once a token, by the median, as a share of that.
+    /// Bandwidth at which the median token reads the weights, as a share of the measured one.
     bandwidth_share: f64,
-    /// Resident memory of the process after the last token, at its highest.
+    /// Peak resident memory of the process after the last token.
     peak_rss_mb: Option<f64>,
-    /// With `--profile`.
+    /// Only with `--profile`.
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Profile>,
 }
 
-/// Bytes of the parameters that decoding a token reads: all but the embeddings' other rows, where the
-/// head has not to read the token embedding anyway.
+/// Bytes of the parameters that decoding a token reads: all of them, except the embedding rows that
+/// are not looked up. If the head is tied, it reads the whole token embedding.
 fn weight_bytes(params: &Params, gpt: &Gpt) -> u64 {
     let tied = gpt.head.weight == gpt.wte;
     let looked_up = |param| params.info(param).shape().numel();
@@ -84,14 +85,14 @@ fn weight_bytes(params: &Params, gpt: &Gpt) -> u64 {
     ((params.num_parameters() - skipped) * params.dtype().size()) as u64
 }
 
-/// Texts that grow, side by side.
+/// Texts that are generated side by side.
 struct Writer<'m> {
     gpt: &'m Gpt,
     params: &'m Params,
     cache: KvCache,
     sampler: Sampler,
     prompt: Vec<u32>,
-    /// Of one token a row.
+    /// The logits of one token for each row.
     logits: Vec<f32>,
     rows: usize,
 }
@@ -112,7 +113,7 @@ impl<'m> Writer<'m> {
         })
     }
 
-    /// The likeliest token after each row, whose next positions these are.
+    /// The likeliest next token of each row, after `ids` are read at the next positions.
     fn next(&mut self, ids: &[u32]) -> Result<Vec<u32>> {
         let config = self.gpt.config();
         let pass = Pass::evaluate(self.params);
@@ -125,7 +126,7 @@ impl<'m> Writer<'m> {
             .collect()
     }
 
-    /// Milliseconds of each token of one text.
+    /// Generates one text; returns the milliseconds that each token took.
     fn write(&mut self, new_tokens: usize) -> Result<Vec<f64>> {
         self.cache.clear();
         let mut ids = self.prompt.clone();
@@ -139,10 +140,10 @@ impl<'m> Writer<'m> {
     }
 }
 
-/// The sizes that fit each other and the model.
+/// Checks that the sizes fit each other and the model.
 fn check(args: &Args, model: &GptConfig) -> Result<()> {
     let usage = |message: String| Err(Error::Usage(message));
-    // The last new token is not read again.
+    // The last new token is not fed back to the model.
     let positions = args.prompt_tokens.saturating_add(args.new_tokens - 1);
     if positions > model.block_size {
         return usage(format!(
@@ -196,7 +197,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let ms_per_token = Times::of(&mut later);
     let weight_bytes = weight_bytes(&params, &gpt);
     let num_parameters = params.num_parameters();
-    // Room for what the bandwidth is measured with.
+    // Free the memory that measuring the bandwidth needs.
     drop(params);
     device.trim();
     let limit = bandwidth(&device, weight_bytes)?;
@@ -252,7 +253,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     }
 }
 
-/// Milliseconds of the first token of every timed text, and of all the others.
+/// Milliseconds of the first token of every timed text, and of all other tokens.
 fn time(gpt: &Gpt, params: &Params, rows: usize, args: &Args) -> Result<(Vec<f64>, Vec<f64>)> {
     let mut writer = Writer::new(gpt, params, rows, args.prompt_tokens)?;
     let (mut first, mut later) = (Vec::new(), Vec::new());
@@ -266,11 +267,12 @@ fn time(gpt: &Gpt, params: &Params, rows: usize, args: &Args) -> Result<(Vec<f64
     Ok((first, later))
 }
 
-/// Enters the operations of the last token of some texts; the median time outside of them.
+/// Records the operations of the last token of some texts; returns the median time outside
+/// operations.
 fn profile(gpt: &Gpt, params: &Params, rows: usize, args: &Args, watch: &Watch) -> Result<f64> {
     let mut writer = Writer::new(gpt, params, rows, args.prompt_tokens)?;
     let mut outside = Vec::new();
-    // The first text is not counted: it finds the ledger without rows.
+    // The first text is a warm-up: it creates the ledger's rows and is not counted.
     for text in 0..=args.runs.max(3) {
         writer.write(args.new_tokens - 1)?;
         let ids = vec![0; rows];

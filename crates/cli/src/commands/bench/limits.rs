@@ -1,4 +1,4 @@
-//! What the machine can do at most, measured in the same process as what is compared with it.
+//! Limits of the machine, measured in the same process as the results compared with them.
 
 use super::Times;
 use super::operands::normal_values;
@@ -9,7 +9,7 @@ use latimer_tensor::{DType, Device, Tensor};
 use latimer_trainer::{matmul_speed, size};
 use std::time::Instant;
 
-/// A ceiling, and how it was found.
+/// A limit of the machine, and how it was measured.
 #[derive(Clone, Debug)]
 pub(super) struct Limit {
     /// Floating-point operations a second, or bytes a second.
@@ -17,21 +17,22 @@ pub(super) struct Limit {
     pub(super) by: String,
 }
 
-/// Sides of the products whose best speed stands for a device that runs no loop of ours.
+/// Sides of the square products whose best speed counts as the limit of a device other than the
+/// CPU.
 const PRODUCTS: [usize; 4] = [1024, 2048, 4096, 8192];
 /// Side of the product that a step is compared with on a device without a queue.
 const PRODUCT: usize = 1024;
 
-/// Smaller buffers would say more of how long threads take to start.
+/// The smallest buffer, in bytes: copying less would mostly measure how long threads take to start.
 const SMALLEST: u64 = 32 << 20;
-/// On a device with a queue: many times what its cache holds, 60 MB on an H200.
+/// The smallest buffer on a device with a queue: many times its cache, which has 60 MB on an H200.
 const SMALLEST_QUEUED: u64 = 1 << 30;
-/// Copies between two waits on a device with a queue.
+/// Number of copies between two waits on a device with a queue.
 const COPIES: usize = 10;
 
-/// Side of one large product on this device. Where operations are queued it is the largest of which
-/// three matrices in `f32` take an eighth of the memory at most: a small product would measure how
-/// long a launch takes.
+/// Side of one large product on this device. On a device with a queue it is the largest of
+/// [`PRODUCTS`] whose three matrices in `f32` fit into an eighth of the memory: a small product
+/// would measure how long a launch takes.
 pub(super) fn large_product(device: &Device) -> usize {
     if !device.has_queue() {
         return PRODUCT;
@@ -41,8 +42,8 @@ pub(super) fn large_product(device: &Device) -> usize {
     PRODUCTS.into_iter().rfind(fits).unwrap_or(PRODUCT)
 }
 
-/// Floating-point operations a second: on the CPU multiply-adds of `f32` in registers, on all the
-/// threads that the device has; elsewhere the best of several products of this type.
+/// Floating-point operations per second. On the CPU these are multiply-adds of `f32` in registers,
+/// on all the threads that the device has; elsewhere the best of several products of this type.
 pub(super) fn arithmetic(device: &Device, dtype: DType) -> Result<Limit> {
     let info = device.info();
     if let ("cpu", Some(threads)) = (info.backend.as_str(), info.threads) {
@@ -61,7 +62,7 @@ pub(super) fn arithmetic(device: &Device, dtype: DType) -> Result<Limit> {
     })
 }
 
-/// Bytes a second to and from memory, or whatever cache holds this many bytes.
+/// Bytes per second to and from memory, or to and from a cache that holds this many bytes.
 pub(super) fn bandwidth(device: &Device, bytes: u64) -> Result<Limit> {
     let info = device.info();
     let (least, copies) = if device.has_queue() {
@@ -107,7 +108,8 @@ pub(super) fn bandwidth(device: &Device, bytes: u64) -> Result<Limit> {
 mod tests {
     use super::*;
 
-    /// No machine that this is built for copies less than a MB a second, or 10^15 bytes.
+    /// No machine that this is built for copies less than 1 MB per second, or more than 10^15
+    /// bytes.
     #[test]
     fn the_speed_of_memory_is_one_that_a_machine_may_have() {
         let limit = bandwidth(&Device::reference(), 1).unwrap();

@@ -1,4 +1,4 @@
-//! `latimer bench`: how fast things are.
+//! `latimer bench`: speed measurements.
 
 mod generate;
 mod limits;
@@ -41,7 +41,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The device, unless it only plays a GPU: its times would mean nothing.
+/// Refuses a device that only simulates a GPU: its times would mean nothing.
 fn measured(device: Device) -> Result<Device> {
     let name = device.info().name;
     if name == "cpu-shim" {
@@ -50,7 +50,7 @@ fn measured(device: Device) -> Result<Device> {
     Ok(device)
 }
 
-/// Repeated times.
+/// Statistics of repeated measurements.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Times {
     median: f64,
@@ -59,7 +59,7 @@ struct Times {
 }
 
 impl Times {
-    /// Of at least one.
+    /// The statistics of `times`, which must not be empty.
     fn of(times: &mut [f64]) -> Self {
         times.sort_by(f64::total_cmp);
         Self {

@@ -1,4 +1,4 @@
-//! `latimer bench op`: one operation, alone.
+//! `latimer bench op`: times a single operation.
 
 use super::operands::{Bound, TIMED, Timed};
 use super::{Times, measured};
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     warmup: usize,
 }
 
-/// The result.
+/// The result of `bench op`.
 #[derive(Serialize)]
 struct Measured<'a> {
     op: &'a str,
@@ -42,23 +42,23 @@ struct Measured<'a> {
     backend: String,
     device: String,
     threads: Option<usize>,
-    /// Whether the backend ran it itself; else its f64 meaning ran on the host.
+    /// Whether the backend ran the operation itself; otherwise its f64 meaning ran on the host.
     native: bool,
     runs: usize,
-    /// Launches between two waits, of which each time is the mean.
+    /// Launches between two waits. Each time is their mean.
     launches: usize,
-    /// Sets of operands that take turns, so that they are not found in a cache.
+    /// Sets of operands used in turn, so that they are not found in a cache.
     sets: usize,
     median_us: f64,
     min_us: f64,
     max_us: f64,
-    /// 10⁹ floating-point operations a second, by the median.
+    /// 10⁹ floating-point operations per second, by the median.
     gflops: f64,
-    /// 10⁹ bytes a second, by the median, each operand touched once.
+    /// 10⁹ bytes per second, by the median, if each operand is touched once.
     gb_s: f64,
 }
 
-/// Types that can be timed.
+/// Element types that can be timed.
 const DTYPES: [(&str, DType); 4] = [
     ("f32", DType::F32),
     ("bf16", DType::Bf16),
@@ -66,7 +66,7 @@ const DTYPES: [(&str, DType); 4] = [
     ("f64", DType::F64),
 ];
 
-/// How long to go on without `--runs`, and how often at least and at most.
+/// Without `--runs`: how long to measure, and the fewest and most runs.
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 const RUNS: std::ops::RangeInclusive<usize> = 10..=10_000;
 
@@ -96,7 +96,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let sets = sets(&device, memory_bytes);
     let bound = (0..sets).map(|_| timed.bind(&device, dtype, &sizes));
     let bound = bound.collect::<Result<Vec<_>>>()?;
-    // Making the operands may have taken some.
+    // Making the operands may have used fallbacks too.
     let fallbacks = device.fallbacks();
     let (launches, mut times) = time(&device, bound, args)?;
     let native = device.fallbacks() == fallbacks;
@@ -150,7 +150,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     ))
 }
 
-/// The operations as a table.
+/// Prints the operations as a table.
 fn list(context: &Context) -> Result<()> {
     #[derive(Serialize)]
     struct Row<'a> {
@@ -181,7 +181,7 @@ fn list(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// `M=256 K=768 N=768`.
+/// The sizes by name, such as `M=256 K=768 N=768`.
 fn shown(timed: &Timed, sizes: &[usize]) -> String {
     let pairs = timed.sizes.iter().zip(sizes);
     let pairs: Vec<_> = pairs.map(|(name, n)| format!("{name}={n}")).collect();
@@ -200,7 +200,7 @@ fn sizes(timed: &Timed, given: &[usize]) -> Result<Vec<usize>> {
             given.len()
         )));
     }
-    // More elements than this are more than any memory holds, and products of sizes would overflow.
+    // More elements than this exceed any memory, and products of such sizes would overflow.
     let elements = given.iter().map(|&n| n as f64).product::<f64>();
     if elements > 1e12 {
         return Err(Error::Usage(format!(
@@ -211,20 +211,21 @@ fn sizes(timed: &Timed, given: &[usize]) -> Result<Vec<usize>> {
     Ok(given.to_vec())
 }
 
-/// `2,3,4`.
+/// The sizes joined by commas, such as `2,3,4`.
 fn joined(sizes: &[usize]) -> String {
     let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
     sizes.join(",")
 }
 
-/// Operands that a device with a queue is timed on take this much together: several times what its
-/// cache holds, as a step's operands were not used a moment ago.
+/// Total size in bytes of the operands that a device with a queue is timed on: several times its
+/// cache, since a step's operands were not just used either.
 const BEYOND_CACHES: u64 = 256 << 20;
-/// Sets at most: of operands so small that this leaves them in a cache, launching takes longest.
+/// The most sets. If this many sets still fit a cache, the operands are so small that launching
+/// takes longest.
 const MOST_SETS: u64 = 16;
 
-/// How many sets of operands take turns: one where there is no queue, else as many as no cache holds,
-/// in half of the memory at most.
+/// Number of sets of operands used in turn. Without a queue it is one; otherwise so that they
+/// exceed any cache but take at most half of the memory.
 fn sets(device: &Device, bytes_of_one: u64) -> usize {
     if !device.has_queue() {
         return 1;
@@ -235,11 +236,11 @@ fn sets(device: &Device, bytes_of_one: u64) -> usize {
     wanted.min(room).max(1) as usize
 }
 
-/// On a device with a queue, launches that take about as long are between two waits: the wait itself,
-/// some 10 microseconds, then hardly counts.
+/// On a device with a queue, the seconds that the launches between two waits take together. The
+/// wait itself, some 10 microseconds, then hardly counts.
 const BETWEEN_WAITS: f64 = 0.02;
 
-/// Whether that many runs in that time are as many as were asked for, or say enough.
+/// Whether enough runs were made: as many as were asked for, or enough in number and time.
 fn enough(runs: usize, time: Duration, asked: Option<usize>) -> bool {
     match asked {
         Some(asked) => runs >= asked,
@@ -247,7 +248,8 @@ fn enough(runs: usize, time: Duration, asked: Option<usize>) -> bool {
     }
 }
 
-/// Launches between two waits, and the mean seconds of each such group, inside the device's threads.
+/// Launches between two waits, and the mean seconds of each such group, run inside the device's
+/// threads.
 fn time(device: &Device, mut bound: Vec<Bound>, args: &Args) -> Result<(usize, Vec<f64>)> {
     Ok(
         device.enter(|| -> latimer_tensor::Result<(usize, Vec<f64>)> {
@@ -262,7 +264,7 @@ fn time(device: &Device, mut bound: Vec<Bound>, args: &Args) -> Result<(usize, V
                 device.synchronize()?;
                 latimer_tensor::Result::Ok(start.elapsed().as_secs_f64() / launches as f64)
             };
-            // Every set at least once, as memory is slower on its first use.
+            // Run every set at least once, since memory is slower on its first use.
             for _ in 0..args.warmup.max(sets - 1) {
                 group(1)?;
             }
@@ -290,8 +292,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
-    /// A device that does nothing, perhaps behind a queue. It keeps the piece of memory that each
-    /// `fill` would write, and `None` for each wait.
+    /// A device that does nothing, with or without a queue. It records the piece of memory that
+    /// each `fill` would write, and `None` for each wait.
     #[derive(Clone, Debug, Default)]
     struct Idle {
         queued: bool,
@@ -343,7 +345,7 @@ mod tests {
         }
     }
 
-    /// What a device is asked while `fill` of 1 MiB is timed 3 times: the pieces between waits.
+    /// The requests to a device while `fill` of 1 MiB is timed 3 times: the pieces between waits.
     fn asked(queued: bool, memory: u64) -> (usize, Vec<Vec<usize>>) {
         let idle = Idle {
             queued,
@@ -388,7 +390,7 @@ mod tests {
                 assert_ne!(pair[0], pair[1], "a piece just used is in the cache");
             }
         }
-        // As many as half of the memory has room for.
+        // Half of the memory limits the number of sets.
         assert_eq!(asked(true, 8 << 20).0, 4);
     }
 

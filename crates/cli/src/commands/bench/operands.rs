@@ -1,4 +1,4 @@
-//! Every operation with operands to be timed on.
+//! Every operation with operands for timing it.
 
 use crate::error::Result;
 use latimer_tensor::op::{
@@ -16,12 +16,12 @@ pub(super) type Bound = Box<dyn FnMut(&Device) -> latimer_tensor::Result<()> + S
 /// An operation that can be timed.
 pub(super) struct Timed {
     pub(super) name: &'static str,
-    /// What `--shape` names, in order.
+    /// The names of the sizes that `--shape` gives, in order.
     pub(super) sizes: &'static [&'static str],
-    /// The sizes if none are given: those of GPT-2's smallest model on four rows of 64, or of one of
-    /// its blocks.
+    /// The default sizes: those of GPT-2's smallest model, or of one of its blocks, on four rows of
+    /// 64 tokens.
     pub(super) usual: &'static [usize],
-    /// What is run, where the name leaves that open.
+    /// A remark on the variant that is timed, if the name leaves that open.
     pub(super) note: &'static str,
     bind: fn(&Operands<'_>, &[usize]) -> latimer_tensor::Result<Bound>,
 }
@@ -32,7 +32,7 @@ impl Timed {
         Ok((self.bind)(&Operands { device, dtype }, sizes)?)
     }
 
-    /// What one run costs, and the bytes of all operands: counted on a device that only counts.
+    /// The cost of one run, and the bytes of all operands, found on a device that only counts.
     pub(super) fn needs(&self, dtype: DType, sizes: &[usize]) -> Result<(Cost, u64)> {
         let dry = DryRun::default();
         let device = Device::new(dry.clone());
@@ -50,17 +50,17 @@ impl Timed {
     }
 }
 
-/// Draws of normal values, repeated as often as an operand is long.
+/// Number of normal values that are drawn; longer operands repeat them.
 const DRAWS: usize = 1 << 16;
 
-/// Normally distributed values.
+/// `n` normally distributed values.
 pub(super) fn normal_values(n: usize, seed: u32) -> Vec<f32> {
     let mut stream = Stream::new(0, seed, 0);
     let draws: Vec<f32> = (0..DRAWS.min(n)).map(|_| stream.normal() as f32).collect();
     draws.iter().copied().cycle().take(n).collect()
 }
 
-/// Makes operands: normally distributed, of one type. On a device that only counts they have no
+/// Makes normally distributed operands of one type. On a device that only counts they have no
 /// values.
 struct Operands<'a> {
     device: &'a Device,
@@ -84,7 +84,7 @@ impl Operands<'_> {
         Tensor::zeros(self.device, shape, self.dtype)
     }
 
-    /// Statistics of rows: `F32`, or `F64` beside `F64`.
+    /// Statistics of rows: `F64` for `F64` operands, otherwise `F32`.
     fn statistics(&self, shape: &[usize]) -> latimer_tensor::Result<Tensor> {
         let wide = self.dtype == DType::F64;
         let dtype = if wide { DType::F64 } else { DType::F32 };
@@ -102,7 +102,7 @@ impl Operands<'_> {
     }
 }
 
-/// A table entry; its closure runs once a call, on operands made beforehand.
+/// A table entry. Its closure makes the operands once; each call then runs the operation once.
 macro_rules! timed {
     ($name:literal, [$($size:ident = $usual:literal),*], $note:literal, |$o:ident| {
         $($made:tt)*
@@ -124,16 +124,17 @@ macro_rules! timed {
     };
 }
 
-/// GPT-2's, for rows of width `D`.
+/// GPT-2's attention scale for rows of width `D`.
 fn scale(head_dim: usize) -> f32 {
     1.0 / (head_dim as f32).sqrt()
 }
 
-/// GPT-2's.
+/// GPT-2's epsilon.
 const EPS: f32 = 1e-5;
 
-/// Every operation but `clip_scale`, which is a scalar's, and `custom`, which is anybody's.
-#[rustfmt::skip] // a table
+/// Every operation except `clip_scale`, which is that of a scalar, and `custom`, which is the
+/// caller's.
+#[rustfmt::skip] // table
 pub(super) const TIMED: &[Timed] = &[
     timed!("fill", [N = 196_608], "", |o| { let mut y = o.out(&[N])?; }
         => Fill { y: y.view_mut()?, value: 1.0 }),
@@ -260,7 +261,7 @@ pub(super) const TIMED: &[Timed] = &[
 mod tests {
     use super::*;
 
-    /// Some machines multiply zeros faster.
+    /// Some machines multiply zeros faster than other numbers.
     #[test]
     fn operands_have_values_where_they_are_timed() {
         let device = Device::reference();

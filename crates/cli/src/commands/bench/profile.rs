@@ -1,4 +1,4 @@
-//! Where a step's time goes: every kind of operation, and what limits it.
+//! Where a step's time is spent: every kind of operation, and what limits it.
 
 use super::Times;
 use super::limits::Limit;
@@ -7,7 +7,7 @@ use latimer_tensor::op::{Cost, MatmulSizes, Op};
 use serde::Serialize;
 use std::fmt;
 
-/// What of a product decides its speed.
+/// The properties of a product that decide its speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Product {
     sizes: MatmulSizes,
@@ -15,7 +15,7 @@ struct Product {
     trans_b: bool,
 }
 
-/// Operations that share a row.
+/// Key of a row: operations that share it are added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     phase: Phase,
@@ -24,7 +24,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The row of an operation that belongs to this phase.
+    /// The key of an operation in this phase.
     pub(super) fn of(op: &Op<'_>, phase: Phase) -> Self {
         let product = match op {
             Op::Matmul(product) => Some(Product {
@@ -41,7 +41,8 @@ impl Key {
         }
     }
 
-    /// `64x128x512 nt` for a product of `[64, 128]` and the transpose of `[512, 128]`: M, K, N.
+    /// A product's shape, such as `64x128x512 nt` for a product of `[64, 128]` and the transpose of
+    /// `[512, 128]`: M, K, N.
     fn shape(&self) -> Option<String> {
         self.product.map(|product| {
             let MatmulSizes { batch, m, n, k } = product.sizes;
@@ -56,21 +57,21 @@ impl Key {
     }
 }
 
-/// Operations of one key.
+/// The operations that share a key.
 #[derive(Debug)]
 struct Entry {
     key: Key,
-    /// Of the step under way.
+    /// Calls in the current step.
     calls: u64,
     cost: Cost,
     nanoseconds: u64,
-    /// Of the last whole step.
+    /// Calls and cost in the last whole step.
     per_step: (u64, Cost),
-    /// Of each whole step.
+    /// Time in each whole step.
     milliseconds: Vec<f64>,
 }
 
-/// Operations as they come, in the order in which each was first seen.
+/// Operations as they were recorded, in the order in which each kind first occurred.
 #[derive(Debug, Default)]
 pub(super) struct Ledger(Vec<Entry>);
 
@@ -95,7 +96,7 @@ impl Ledger {
         entry.nanoseconds += nanoseconds;
     }
 
-    /// Closes a step, which may not count.
+    /// Closes a step; it is discarded unless it `counts`.
     pub(super) fn end_step(&mut self, counts: bool) {
         for entry in &mut self.0 {
             if counts {
@@ -107,28 +108,28 @@ impl Ledger {
     }
 }
 
-/// One kind of operation in one step.
+/// One kind of operation in a step.
 #[derive(Debug, Serialize)]
 struct Row {
     phase: &'static str,
     op: &'static str,
-    /// Of a product.
+    /// Shape, if it is a product.
     #[serde(skip_serializing_if = "Option::is_none")]
     shape: Option<String>,
     calls: u64,
-    /// The median over the steps.
+    /// Median over the steps.
     ms: f64,
-    /// Of the whole step.
+    /// Share of the whole step's time.
     share: f64,
     gflops: f64,
     peak_share: f64,
-    /// 10⁶ bytes when every operand is touched once: the fewest possible.
+    /// 10⁶ bytes if every operand is touched once, which is the minimum.
     least_mb: f64,
     gb_s: f64,
     bandwidth_share: f64,
-    /// Bytes that memory could have moved in this time, over the fewest possible.
+    /// Bytes that memory could have moved in this time, divided by the minimum.
     bytes_ratio: f64,
-    /// The time over the least that the peak and the bandwidth allow.
+    /// The time divided by the least that the peak and the bandwidth allow.
     limit_ratio: f64,
 }
 
@@ -159,11 +160,11 @@ impl Row {
     }
 }
 
-/// A step's operations, the longest first, beside what the machine can do.
+/// A step's operations, the longest first, compared with the machine's limits.
 #[derive(Debug, Serialize)]
 pub(super) struct Profile {
     steps: usize,
-    /// Of all rows together, and of what lies outside of operations.
+    /// Time of all rows together, and time outside operations.
     ops_ms: f64,
     dispatch_ms: f64,
     forward_ms: f64,
@@ -289,7 +290,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let cost = |flops, bytes| Cost { flops, bytes };
         for (step, ms) in [(0, 9), (1, 2), (2, 2), (3, 4)] {
-            // Twice a step, half the time each.
+            // Two calls a step, each half the time.
             for _ in 0..2 {
                 let product = key(Phase::Backward, "matmul");
                 ledger.enter(product, cost(1_000_000, 1_000), ms * 500_000);
@@ -309,7 +310,7 @@ mod tests {
         let [product, update] = &profile.rows[..] else {
             panic!("{profile}")
         };
-        // 2 MFLOP in 2 ms are half of the peak; 4 MB in 1 ms a quarter of the bandwidth.
+        // 2 MFLOP in 2 ms are half of the peak; 4 MB in 1 ms are a quarter of the bandwidth.
         assert_eq!((product.op, product.calls), ("matmul", 2));
         for (got, expected) in [
             (product.share, 0.5),
@@ -323,7 +324,7 @@ mod tests {
         ] {
             assert!((got - expected).abs() < 1e-9, "{got} {expected}: {profile}");
         }
-        // Header, rows, four sums, three lines of notes, in columns.
+        // The table has a header, rows, four sums and three lines of notes, in columns.
         let text = profile.to_string();
         assert_eq!(text.lines().count(), 1 + 2 + 4 + 3, "{text}");
     }

@@ -1,4 +1,4 @@
-//! `latimer bench train`: steps on random tokens.
+//! `latimer bench train`: times training steps on random tokens.
 
 use super::limits::{arithmetic, bandwidth, large_product};
 use super::profile::Profile;
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     vocab_size: Option<usize>,
 }
 
-/// The result.
+/// The result of `bench train`.
 #[derive(Serialize)]
 struct Measured<'a> {
     preset: &'a str,
@@ -52,54 +52,56 @@ struct Measured<'a> {
     device: String,
     threads: Option<usize>,
     params: usize,
-    /// Rows of an optimizer step.
+    /// Rows of one optimizer step.
     batch_size: usize,
     seq_len: usize,
     vocab_size: usize,
     step_ms: Times,
-    /// Of a step, what is not spent in operations: checks, requests to the pool, the tape, rows on
-    /// their way in. Not on a device with a queue, where it cannot be told from enqueueing.
+    /// Time of a step outside operations: checks, requests to the pool, the tape, copying in the
+    /// rows. `None` on a device with a queue, where it cannot be told from enqueueing.
     #[serde(skip_serializing_if = "Option::is_none")]
     dispatch_ms: Option<f64>,
     tokens_per_s: f64,
-    /// The step's operations per second as a share of the device's speed in one large product.
+    /// Floating-point operations per second of a step as a share of the device's speed in one large
+    /// product.
     mfu: Option<f64>,
-    /// What the machine does at most, in 10⁹ operations a second, and how that was found.
+    /// Peak of the machine in 10⁹ operations per second, and how it was measured.
     peak_gflops: f64,
     peak_by: String,
-    /// The step's operations per second as a share of it.
+    /// Floating-point operations per second of a step as a share of that peak.
     peak_share: f64,
-    /// Of the first step, warm-up included.
+    /// Loss of the first step, warm-up included.
     loss_first: f32,
     loss_last: f32,
-    /// Of the device's pool, in MiB: as counted before the first step, and after the last.
+    /// Memory of the device's pool in MiB: as predicted before the first step, and as measured
+    /// after the last.
     predicted_mb: f64,
     pool_mb: f64,
-    /// Resident memory of the process at the end of the timed steps, at its highest so far.
+    /// Peak resident memory of the process at the end of the timed steps.
     peak_rss_mb: Option<f64>,
-    /// Buffers that the device's pool asked its backend for, per timed step.
+    /// Buffers that the device's pool requested from its backend, per timed step.
     allocations_per_step: f64,
-    /// Products that steps enqueued, by cuBLASLt and by own kernels, where there are both. A recorded
-    /// step's count once.
+    /// Products that steps enqueued by cuBLASLt and by our own kernels, on devices that have both.
+    /// The products of a recorded step count once.
     #[serde(skip_serializing_if = "Option::is_none")]
     lt_products: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     own_products: Option<u64>,
-    /// Why work was not done in the fastest way.
+    /// Reasons why some work was not done in the fastest way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
-    /// With `--profile`.
+    /// Only with `--profile`.
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Profile>,
 }
 
-/// Rows of random ids, cut from a supply at a place that the step and the row say: what a step's rows
-/// cost should be no more than a corpus's.
+/// A source of random ids. Its rows are cut from a supply, at a place that depends on the step and
+/// the row, so that a row costs no more than one of a corpus.
 #[derive(Debug)]
 struct RandomIds(Vec<u32>);
 
 impl RandomIds {
-    /// Ids in the supply.
+    /// Number of ids in the supply.
     const SUPPLY: usize = 1 << 17;
 
     fn new(vocab_size: usize) -> Self {
@@ -111,10 +113,10 @@ impl RandomIds {
 
 impl Source for RandomIds {
     fn row(&self, _seed: u64, key: RowKey, ids: &mut [u32]) {
-        // Odd, so that it meets every place.
+        // The factor is odd, so that every place of the supply is reached.
         let row = key.step * u64::from(key.rows) + u64::from(key.row);
         let first = (row.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize;
-        // Longer rows begin again where the supply ends.
+        // A row that reaches the end of the supply continues at its beginning.
         let mut first = first % Self::SUPPLY;
         let mut left = ids;
         while !left.is_empty() {
@@ -138,7 +140,7 @@ impl Source for RandomIds {
     }
 }
 
-/// Tokens of a preset's vocabulary, which its data would decide.
+/// The vocabulary size of a preset, which normally depends on its data.
 pub(super) fn vocab_size(preset: &str) -> Result<usize> {
     Ok(match preset {
         "phrasebook" => {
@@ -152,12 +154,12 @@ pub(super) fn vocab_size(preset: &str) -> Result<usize> {
     })
 }
 
-/// What the timed steps gave.
+/// Results of the timed steps.
 struct Timed {
     losses: Vec<f32>,
-    /// Milliseconds.
+    /// Milliseconds of each step.
     times: Vec<f64>,
-    /// Buffers that the pool asked for during the timed steps.
+    /// Buffers that the pool requested during the timed steps.
     misses: u64,
     /// `None` on a device with a queue.
     dispatch_ms: Option<f64>,
@@ -205,7 +207,8 @@ fn time(
     })
 }
 
-/// The median time outside operations of a few more steps, up to a fifth as many as were timed.
+/// The median time outside operations, over a few more steps (a fifth of the number timed, rounded
+/// up).
 fn dispatch_ms(
     training: &mut Training,
     source: &RandomIds,
@@ -216,11 +219,11 @@ fn dispatch_ms(
     Ok(Times::of(&mut times.collect::<Result<Vec<_>>>()?).median)
 }
 
-/// The operations of up to a fifth as many steps again, each waited for; the median time outside of
-/// them.
+/// Profiles some more steps (at least three, or a fifth of the number timed) and waits for each of
+/// their operations; returns the median time outside operations.
 fn profile(training: &mut Training, source: &RandomIds, watch: &Watch, steps: u64) -> Result<f64> {
     let mut outside = Vec::new();
-    // One at the least is not counted: it finds the ledger without rows.
+    // The first step is a warm-up: it creates the ledger's rows and is not counted.
     for number in 0..=steps.div_ceil(5).max(3) {
         let ms = watch.step(number > 0, || step(training, source))?;
         if number > 0 {
@@ -235,7 +238,7 @@ fn step(training: &mut Training, source: &RandomIds) -> Result<()> {
     Ok(())
 }
 
-/// Memory's speed is measured on as much as a step's buffers hold, up to this.
+/// The bandwidth is measured on as many bytes as a step's buffers hold, up to this many.
 const MOST_COPIED: u64 = 128 << 20;
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
@@ -258,7 +261,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let needs = Training::needs_with_seq_len(&device, &model, train, seq_len)?;
     check_memory(&needs, &device)?;
     let mut training = Training::with_seq_len(&device, &model, train, seq_len)?;
-    // A recorded step has no operations to be seen.
+    // In a recorded step, operations cannot be observed.
     if args.plain_launches || args.profile {
         training.launch_plainly();
     }
@@ -277,7 +280,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     let before = matmul_speed(&device, product, train.dtype.dtype())?;
     let source = RandomIds::new(vocab_size);
     let products_before = device.backend().work_report().products;
-    // Inside the device's threads, as a run trains.
+    // Run inside the device's threads, as training does.
     let Timed {
         losses,
         mut times,

@@ -1,4 +1,4 @@
-//! How long the operations of a device take.
+//! Timing the operations of a device.
 
 use super::profile::{Key, Ledger};
 use latimer_tensor::{Device, Observer, Op, Result};
@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Times what a device does, when asked to.
+/// Times the operations of a device on request.
 #[derive(Debug)]
 pub(super) struct Watch {
     device: Device,
     clock: Arc<Clock>,
 }
 
-/// How long operations took since the last reset.
+/// Time that operations took since the last reset.
 #[derive(Debug, Default)]
 struct Clock {
-    /// When the operation under way began.
+    /// When the current operation began.
     began: Mutex<Option<Instant>>,
     nanoseconds: AtomicU64,
-    /// Whether each operation is waited for and entered in the ledger.
+    /// Whether to wait for each operation and record it in the ledger.
     one_by_one: AtomicBool,
     ledger: Mutex<Ledger>,
 }
@@ -32,7 +32,7 @@ impl Watch {
         }
     }
 
-    /// Milliseconds of `work` outside of operations.
+    /// Runs `work` and returns the milliseconds that it spent outside operations.
     pub(super) fn outside<E>(
         &self,
         work: impl FnOnce() -> std::result::Result<(), E>,
@@ -48,8 +48,8 @@ impl Watch {
         result.map(|()| (all - within) * 1e-6)
     }
 
-    /// As [`Watch::outside`], but every operation is waited for and entered in the ledger, as one of
-    /// a step that counts or not.
+    /// As [`Watch::outside`], but each operation is waited for and recorded in the ledger, as part
+    /// of a step that may be discarded (`counts`).
     pub(super) fn step<E>(
         &self,
         counts: bool,
@@ -62,13 +62,13 @@ impl Watch {
         outside
     }
 
-    /// What was entered.
+    /// The ledger of recorded operations.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.clock.ledger)
     }
 }
 
-/// What these locks hold is whole whenever they are free, also after a panic.
+/// Locks a mutex even after a panic: its content is consistent whenever it is unlocked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -85,7 +85,7 @@ impl Observer for Clock {
             device.backend().synchronize()?;
         }
         let began = lock(&self.began).take();
-        // What the device has no native version of runs on the host: that is outside.
+        // An operation without a native version runs on the host, which counts as outside.
         if let (Some(began), true) = (began, native) {
             let took = began.elapsed().as_nanos() as u64;
             self.nanoseconds.fetch_add(took, Relaxed);

@@ -30,20 +30,20 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// The encoding of tiktoken's that the file is named after.
+    /// The encoding of tiktoken that the file is named after.
     fn encoding(&self) -> Option<Encoding> {
         let stem = self.out.file_stem().unwrap_or_default();
         Encoding::from_name(&stem.to_string_lossy()).ok()
     }
 }
 
-/// The result.
+/// The result of `convert`.
 #[derive(Serialize)]
 struct Converted<'a> {
     kind: &'a str,
     vocab_size: usize,
     format: &'a str,
-    /// What the file does not keep, a phrase each.
+    /// Everything that the file does not keep, one phrase each.
     lost: &'a [String],
     out: String,
 }
@@ -87,12 +87,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     ))
 }
 
-/// What is to be written, and what reading it gives.
+/// The files to write, and the tokenizer that reading them gives.
 struct Written {
-    /// Names of files in a folder, or one that is the file itself, with their texts.
+    /// File names in a folder, or one empty name for a single file, with their contents.
     files: Vec<(&'static str, String)>,
     read_back: Arc<dyn Tokenizer>,
-    /// The pattern, where the file does not say it.
+    /// The pattern, if the file does not state it.
     pattern: Option<Pattern>,
 }
 
@@ -172,7 +172,7 @@ impl Written {
         Ok(())
     }
 
-    /// Says how the file is read where its name does not.
+    /// Tells how to read the file, if its name does not select the pattern.
     fn tell_pattern(&self, context: &Context, args: &Args) {
         let Some(pattern) = self.pattern else { return };
         let named = args.encoding().map(Encoding::pattern);

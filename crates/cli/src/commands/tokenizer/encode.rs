@@ -68,7 +68,7 @@ fn encode_one(
     Ok(())
 }
 
-/// The text of the ids, token by token.
+/// Shows the text of the ids, token by token.
 fn show(tokenizer: &dyn Tokenizer, ids: &[u32]) -> Result<()> {
     const COLOURS: [Color; 6] = [
         Color::Cyan,
@@ -83,7 +83,7 @@ fn show(tokenizer: &dyn Tokenizer, ids: &[u32]) -> Result<()> {
     for (number, &id) in ids.iter().enumerate() {
         let bytes = tokenizer.token_bytes(id).unwrap_or_default();
         let text = String::from_utf8_lossy(bytes);
-        // A line's end is seen, and then obeyed.
+        // A line end is shown as a sign and also ends the line.
         let text = text.replace('\n', "⏎\n");
         if coloured {
             let colour = COLOURS[number % COLOURS.len()];
@@ -121,7 +121,8 @@ pub(super) fn decode(context: &Context, args: &DecodeArgs) -> Result<()> {
     })
 }
 
-/// Ids separated by anything of `[], ` and white space; the first word that is none.
+/// Parses ids separated by any of `[], ` and white space; the error is the first word that is not
+/// an id.
 fn ids_of(text: &str) -> Result<Vec<u32>, String> {
     text.split(|c: char| c.is_whitespace() || "[],".contains(c))
         .filter(|word| !word.is_empty())
@@ -129,7 +130,7 @@ fn ids_of(text: &str) -> Result<Vec<u32>, String> {
         .collect()
 }
 
-/// Hands on every line of stdin without its end, or all of it at once.
+/// Calls `work` with every line of stdin without its end, or with all of stdin at once.
 fn texts(whole: bool, mut work: impl FnMut(Option<usize>, &str) -> Result<()>) -> Result<()> {
     let mut stdin = Reader::new(stdin().lock(), Path::new("stdin"));
     if whole {

@@ -22,7 +22,7 @@ pub(super) struct Args {
     vocab: Option<usize>,
 }
 
-/// The result.
+/// The result of `info`.
 #[derive(Serialize)]
 struct Info<'a> {
     kind: &'a str,
@@ -31,17 +31,17 @@ struct Info<'a> {
     special: Map<String, Value>,
     lossless: bool,
     fingerprint: String,
-    /// Of kind bpe: how text is cut, and merges.
+    /// Only for kind bpe: the pattern and the number of merges.
     #[serde(skip_serializing_if = "Option::is_none")]
     pattern: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     merges: Option<usize>,
-    /// Of kind ngram.
+    /// Only for kind ngram.
     #[serde(skip_serializing_if = "Option::is_none")]
     words: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subwords: Option<usize>,
-    /// Ids below `vocab_size` that no token has.
+    /// Number of ids below `vocab_size` without a token.
     unused: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     vocab: Option<Vec<(String, u32)>>,
@@ -147,14 +147,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Ids that no token has.
+/// Ids without a token: their number, the first and the last.
 pub(super) struct Unused {
     pub(super) count: usize,
     first: u32,
     last: u32,
 }
 
-/// The ids of a vocabulary that no token has, if there are any.
+/// The ids of a vocabulary without a token, if there are any.
 pub(super) fn unused(tokenizer: &dyn Tokenizer) -> Option<Unused> {
     let ids = 0..tokenizer.vocab_size() as u32;
     let mut empty = ids.filter(|&id| tokenizer.token_bytes(id).is_none());
@@ -163,7 +163,8 @@ pub(super) fn unused(tokenizer: &dyn Tokenizer) -> Option<Unused> {
     Some(Unused { count, first, last })
 }
 
-/// What the ids of a vocabulary are: each is counted once, so the numbers add up to its size.
+/// Counts the kinds of ids in a vocabulary. Each id is counted once, so the numbers add up to its
+/// size.
 fn shares(tokenizer: &dyn Tokenizer, special: &Map<String, Value>) -> String {
     let any = tokenizer as &dyn Any;
     let bpe = any.downcast_ref::<BpeTokenizer>();
@@ -194,7 +195,7 @@ fn shares(tokenizer: &dyn Tokenizer, special: &Map<String, Value>) -> String {
     for id in 0..tokenizer.vocab_size() as u32 {
         let share = match tokenizer.token_bytes(id) {
             None => 5,
-            // Where both kinds of one tokenizer claim an id, it is what text is cut into.
+            // If a word and a sub-word share an id, it counts as a sub-word.
             Some(_) if subwords.contains(&id) => 2,
             Some(_) if bpe.is_some() && special.contains(&u64::from(id)) => 3,
             Some(_) if merged.contains(&id) => 1,
@@ -211,7 +212,7 @@ fn shares(tokenizer: &dyn Tokenizer, special: &Map<String, Value>) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Tokens with their ids, what cannot be seen escaped.
+/// Tokens with their ids; invisible characters are escaped.
 fn listed(
     tokenizer: &dyn Tokenizer,
     ngram: Option<&NgramTokenizer>,
@@ -227,7 +228,7 @@ fn listed(
         .collect()
 }
 
-/// Bytes as text where they are some, without white space that would not be seen.
+/// Bytes as text; white space, control characters and invalid UTF-8 are escaped.
 fn shown(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains(|c: char| c.is_whitespace() || c.is_control()) => {

@@ -63,7 +63,7 @@ pub(super) struct Args {
     ngram_max: usize,
 }
 
-/// The result.
+/// The result of `train`.
 #[derive(Serialize)]
 struct Trained<'a> {
     kind: &'a str,
@@ -75,7 +75,7 @@ struct Trained<'a> {
 }
 
 const KINDS: [&str; 4] = ["char", "word", "ngram", "bpe"];
-/// The package bpe's own default.
+/// The default of the package `bpe`.
 const VOCAB_SIZE: usize = 8192;
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
@@ -156,7 +156,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     ))
 }
 
-/// The kinds that hold their text in memory.
+/// Fits a tokenizer of one of the kinds that hold their text in memory.
 fn fit(args: &Args, text: &str) -> Result<Arc<dyn Tokenizer>> {
     Ok(match args.kind.as_str() {
         "char" => Arc::new(CharTokenizer::fit_at_most(
