@@ -1,4 +1,4 @@
-//! One computation on two devices: the reference computes it, the dry run tells what it costs.
+//! One computation on two devices: the reference computes it, the dry run reports its cost.
 //!
 //! `cargo run -p latimer-tensor --example two_devices`
 #![expect(clippy::print_stdout, reason = "an example prints")]

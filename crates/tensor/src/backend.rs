@@ -6,15 +6,15 @@ use std::time::Duration;
 
 /// A recorded sequence of operations, to be repeated at the cost of one.
 ///
-/// What the caller guarantees as long as it launches, and [`crate::CapturedStep`] helps with:
+/// The caller guarantees, with the help of [`crate::CapturedStep`], at every launch:
 ///
-/// 1. Every buffer that the sequence reads or writes is alive and where it was.
-/// 2. Memory that was asked for during the capture has been given to nobody else.
-/// 3. Shapes and attributes are what they were: only the contents of memory may differ. What changes
-///    from step to step (learning rate, step number, ids) is uploaded before the launch.
-/// 4. Nothing of what the sequence does was done by the host in between: no upload, no download.
+/// 1. Every buffer that the sequence reads or writes is alive and has not moved.
+/// 2. Memory requested during the capture has been given to nobody else.
+/// 3. Shapes and attributes have not changed; only the contents of memory may differ. Values that
+///    change from step to step (learning rate, step number, ids) are uploaded before the launch.
+/// 4. The host took no part in the captured step: it contains no upload and no download.
 ///
-/// It may be dropped while a launch is still under way on the queue.
+/// A graph may be dropped while a launch is still running on the queue.
 pub trait Graph: Debug + Send {
     /// Enqueues the sequence.
     ///
@@ -31,9 +31,9 @@ pub struct DeviceInfo {
     pub backend: String,
     /// The device's own name.
     pub name: String,
-    /// Memory in bytes, where known.
+    /// Memory in bytes, if known.
     pub memory_bytes: Option<u64>,
-    /// Worker threads, where that means something.
+    /// Worker threads, for a device that has them.
     pub threads: Option<usize>,
     /// Anything else worth a line: instruction set, driver version.
     pub detail: String,
@@ -43,8 +43,9 @@ pub struct DeviceInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkReport {
-    /// Products that were enqueued, where two libraries share them: by the fast one, by the backend's own
-    /// kernels. A recorded step's count once, when it is recorded.
+    /// Products enqueued so far, for a backend that shares them between two implementations: first
+    /// those by the faster library, then those by the backend's own kernels. Products of a recorded
+    /// step count once, when it is recorded.
     pub products: Option<[u64; 2]>,
     /// Reasons why work was not done in the fastest way, a line each.
     pub notes: Vec<String>,
@@ -102,8 +103,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
         Ok(Handled::Unsupported)
     }
 
-    /// Whether products of this type, and what a model does around them, run natively. Nothing
-    /// depends on it but a warning of programs that the type is slow.
+    /// Whether products of this type, and the other operations of a model, run natively. It is used
+    /// only to warn that a type is slow.
     fn is_native(&self, dtype: DType) -> bool {
         dtype == DType::F32
     }
@@ -117,8 +118,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// The size of a chunk, in bytes, of a temporary that is too large to be made whole, such as the
     /// logits of a batch. Large chunks keep a large device busy, but a step then needs more memory.
     ///
-    /// Results depend on it in their last bits, as sums over chunks are added up. So it must be the
-    /// same every time on the same kind of device, whatever else uses the device.
+    /// The last bits of results depend on it, as sums over chunks are added up. So it must always
+    /// be the same on the same kind of device, whatever else uses the device.
     fn chunk_bytes(&self) -> usize {
         SMALL_CHUNK
     }
@@ -137,7 +138,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
         WorkReport::default()
     }
 
-    /// Waits until everything that was enqueued is done.
+    /// Waits until all enqueued work is done.
     ///
     /// # Errors
     /// Whatever an earlier operation failed with.
@@ -145,18 +146,19 @@ pub trait Backend: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Records what `step` enqueues without running it, or says that it cannot, `None`, without
-    /// calling `step`. To be called by [`crate::Device::capture`], which keeps the promises below.
+    /// Records the operations that `step` enqueues, without running them. Returns `None`, without
+    /// calling `step`, if the backend cannot record. Only [`crate::Device::capture`] calls this,
+    /// and keeps the promises below.
     ///
-    /// `step` is called once. What arrives meanwhile is [`Backend::run`] alone: the device refuses
-    /// copies, waiting and captures within captures. The same step has been run before, with
-    /// operations of the same kinds and shapes, so kernels are loaded, algorithms chosen, and
-    /// workspaces large enough; [`Backend::alloc`] is called only if the pool has less free than
-    /// it had then. Nobody else uses the device meanwhile.
+    /// `step` is called once. During it only [`Backend::run`] is called: the device refuses copies,
+    /// waiting and captures within captures. The same step has been run before, with operations of
+    /// the same kinds and shapes, so kernels are loaded, algorithms chosen, and workspaces large
+    /// enough; [`Backend::alloc`] is called only if the pool has less free memory than it had then.
+    /// Nobody else uses the device during the recording.
     ///
     /// # Errors
-    /// What `step` failed with, in which case nothing has been recorded and nothing run; or the
-    /// device's own failure.
+    /// The error that `step` failed with, in which case nothing has been recorded and nothing run;
+    /// or the device's own failure.
     fn capture(&self, step: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Graph>>> {
         let _ = step;
         Ok(None)

@@ -5,12 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 /// The operations of a step, recorded, and the memory that they work in.
 ///
-/// What the step asked the device for while it was recorded stays with it until it is dropped: no
+/// The memory that the step requested while it was recorded stays with it until it is dropped: no
 /// tensor that is made later gets memory that a launch would write. A tensor that outlives the
-/// recording (a loss to be looked at) holds what the last launch put there.
+/// recording (a loss to be read, for example) holds what the last launch wrote there.
 ///
-/// The memory that the step finds (parameters, scalars, ids) must outlive it, unmoved: keep those
-/// tensors beside it.
+/// The memory that the step uses but did not request (parameters, scalars, ids) must outlive it and
+/// stay where it is: keep those tensors as long as the recording.
 ///
 /// ```
 /// use latimer_tensor::{Device, Error, Tensor};
@@ -21,25 +21,26 @@ use std::sync::{Mutex, PoisonError};
 /// ```
 #[derive(Debug)]
 pub struct CapturedStep {
-    /// Behind a lock, so that a model in training can be looked at from several threads.
+    /// Behind a lock, so that several threads can hold references to a model in training.
     graph: Mutex<Box<dyn Graph>>,
     device: Device,
-    /// Whose memory it is in the device's pool.
+    /// The step's number in the device's pool, which owns the step's memory.
     number: u64,
 }
 
 impl Device {
-    /// Records what `step` enqueues, without running it; `None`, without calling it, if the
-    /// backend cannot. Then [`CapturedStep::launch`] runs it, as often as wanted.
+    /// Records the operations that `step` enqueues, without running them. [`CapturedStep::launch`]
+    /// then runs them, any number of times. Returns `None`, without calling `step`, if the backend
+    /// cannot record.
     ///
-    /// The step must have been run before, twice better than once, with the same shapes: then all
-    /// it needs lies free in the pool, and nothing has to be allocated, compiled or chosen while it
-    /// is recorded. Nobody else may use the device meanwhile.
+    /// The step must have been run before with the same shapes, better twice than once: then all
+    /// the memory it needs is free in the pool, and nothing has to be allocated, compiled or chosen
+    /// while it is recorded. Nobody else may use the device during the recording.
     ///
     /// # Errors
-    /// What `step` fails with; [`Error::InCapture`] when it needs the host (a copy, waiting, an
-    /// operation without a native version), or when a step is being captured already; the device's
-    /// failure. The pool is then as it was.
+    /// The error that `step` fails with; [`Error::InCapture`] when it needs the host (a copy,
+    /// waiting, an operation without a native version), or when a step is being captured already;
+    /// the device's failure. After an error the pool is as it was before.
     pub fn capture<E: From<Error>>(
         &self,
         step: &mut dyn FnMut() -> Result<(), E>,
@@ -79,7 +80,7 @@ impl Device {
     }
 }
 
-/// A capture under way; its end, however it comes, gives the pool back.
+/// A capture in progress. Dropping it, even by a panic, restores the pool.
 struct Capture<'d> {
     device: &'d Device,
     number: u64,
@@ -110,7 +111,7 @@ impl CapturedStep {
 
 impl Drop for CapturedStep {
     fn drop(&mut self) {
-        // On one queue, whoever gets this memory writes it after the last launch has ended.
+        // On one queue, the next user of this memory writes it after the last launch has ended.
         self.device.pool().release(self.number);
     }
 }

@@ -1,4 +1,4 @@
-//! The handle that users have on a backend and its memory.
+//! The device: a user's handle to a backend and its memory.
 
 use crate::observe::Observers;
 use crate::pool::{Owner, Pool, PoolStats, size_class};
@@ -9,7 +9,8 @@ use crate::{
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A device: one backend, its pool of memory, and the rule for operations it does not know.
+/// A device: one backend, its pool of memory, and the fallback for operations it does not
+/// implement.
 ///
 /// Clones are handles to the same device.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ impl Device {
         }))
     }
 
-    /// The f64 meaning of every operation as a device: slow and exact, on the host.
+    /// A device that runs every operation by its f64 meaning: slow and exact, on the host.
     #[must_use]
     pub fn reference() -> Self {
         Self::new(Reference)
@@ -107,7 +108,7 @@ impl Device {
         self.run_checked(&mut op).map(|_| ())
     }
 
-    /// Runs an operation that fits its operands, and says whether natively.
+    /// Runs an operation that has been checked; returns whether it ran natively.
     #[inline]
     pub(crate) fn run_checked(&self, op: &mut Op<'_>) -> Result<bool> {
         match self.0.backend.run(op)? {
@@ -127,12 +128,12 @@ impl Device {
         }
     }
 
-    /// Whether an operation without a native version is an error from now on.
+    /// Sets whether, from now on, an operation without a native version is an error.
     pub fn deny_fallback(&self, deny: bool) {
         self.0.deny_fallback.store(deny, Ordering::Relaxed);
     }
 
-    /// How many operations ran by their meaning on the host so far.
+    /// The number of operations that have run by their meaning on the host so far.
     #[must_use]
     pub fn fallbacks(&self) -> u64 {
         self.0.fallbacks.load(Ordering::Relaxed)
@@ -204,12 +205,12 @@ impl Device {
         self.pool().stats
     }
 
-    /// Returns memory that no tensor uses to the system.
+    /// Returns to the system the memory that no tensor uses.
     pub fn trim(&self) {
         self.pool().trim();
     }
 
-    /// An error if a step is being captured; `what` needs the host.
+    /// Fails if a step is being captured; `what` names the thing that needs the host.
     pub(crate) fn refuse_in_capture(&self, what: &'static str) -> Result<()> {
         if self.pool().is_capturing() {
             let device = self.info().name;
@@ -219,7 +220,7 @@ impl Device {
     }
 
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
-        // The pool's own code cannot panic half-way, so a poisoned lock holds a sound pool.
+        // The pool's own code cannot panic half-way, so the pool behind a poisoned lock is valid.
         self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

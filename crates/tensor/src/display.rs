@@ -1,4 +1,4 @@
-//! Tensors as aligned rows.
+//! Printing tensors as aligned rows.
 
 use crate::{DType, Tensor};
 use std::fmt;

@@ -1,8 +1,8 @@
-//! A backend that does nothing, to know beforehand what a step will cost.
+//! A backend that only counts, to find out what a step will cost before it runs.
 //!
-//! Running a training step on it asks for the same memory in the same order as on any other
-//! device, so the pool's peak is that device's peak, and the operations' costs add up; nothing is
-//! allocated or computed. Downloads give zeros.
+//! A training step on it requests the same memory in the same order as on any other device, so the
+//! pool's peak is that device's peak, and the operations' costs are added up; nothing is allocated
+//! or computed. Downloads return zeros.
 
 use crate::backend::SMALL_CHUNK;
 use crate::{Backend, Buffer, Cost, Device, DeviceInfo, Handled, Op, Result, View, ViewMut};
@@ -41,7 +41,7 @@ impl DryRun {
     /// The backend's name, in [`DeviceInfo::backend`].
     pub const NAME: &'static str = "dry-run";
 
-    /// Counts what a step needs on `device`: work is cut into chunks as there.
+    /// A dry run of `device`: work is cut into chunks of the size that `device` uses.
     #[must_use]
     pub fn of(device: &Device) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl DryRun {
         }
     }
 
-    /// What the operations so far would cost.
+    /// The cost of all operations so far.
     #[must_use]
     pub fn cost(&self) -> Cost {
         Cost {
@@ -59,7 +59,7 @@ impl DryRun {
         }
     }
 
-    /// How many operations there were.
+    /// The number of operations so far.
     #[must_use]
     pub fn ops(&self) -> u64 {
         self.counts.ops.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! A function of every element that a program brings along.
+//! Elementwise functions defined by the program that uses this crate.
 
 use crate::op::{Computed, Custom, CustomOp};
 use crate::{Result, Tensor};
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 /// An elementwise operation of your own: `y = f(x)`, given by the function and its slope, in f64.
 ///
-/// [`Tensor::apply`] computes it on any device; a pass of `latimer-autograd` also makes its
-/// gradient, `dx = f'(x) · dy`. Both run on the host unless a backend has kernels for it, see
+/// [`Tensor::apply`] computes it on any device; a pass of `latimer-autograd` also computes its
+/// gradient, `dx = f'(x) · dy`. Both run on the host unless a backend has kernels for them, see
 /// [`CustomOp`]. Clones share the functions.
 ///
 /// ```
@@ -34,7 +34,7 @@ struct Functions {
 pub struct ElementwiseBackward(Elementwise);
 
 impl Elementwise {
-    /// An operation by its name in messages, the function, and the function's derivative.
+    /// Makes an operation of its name in messages, the function, and the function's derivative.
     #[must_use]
     pub fn new(
         name: &'static str,
@@ -60,7 +60,7 @@ impl Elementwise {
         (self.0.slope)(x)
     }
 
-    /// Its backward half.
+    /// The backward half of this operation.
     #[must_use]
     pub fn backward(&self) -> ElementwiseBackward {
         ElementwiseBackward(self.clone())

@@ -1,4 +1,4 @@
-//! What can go wrong, with both sides of every disagreement.
+//! The errors of this crate. Each names both sides: what was expected, and what was given.
 
 use crate::{DType, Shape};
 
@@ -10,14 +10,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     // ---- operands that do not fit their operation
-    /// An operand has another shape than the others imply.
+    /// An operand's shape is not the one that the other operands imply.
     #[error("{op}: {operand} has shape {got}, expected {expected}")]
     ShapeMismatch {
         /// The operation.
         op: &'static str,
         /// The operand's field name.
         operand: &'static str,
-        /// What the other operands imply.
+        /// The shape that the other operands imply.
         expected: Shape,
         /// What was given.
         got: Shape,
@@ -31,17 +31,17 @@ pub enum Error {
         operand: &'static str,
         /// What was given.
         got: Shape,
-        /// What is asked of it.
+        /// The requirement that it breaks.
         reason: &'static str,
     },
-    /// An operand has another element type than the operation takes.
+    /// An operand's element type is not the one that the operation takes.
     #[error("{op}: {operand} is {got}, expected {expected}")]
     DTypeMismatch {
         /// The operation.
         op: &'static str,
         /// The operand's field name.
         operand: &'static str,
-        /// What the operation takes.
+        /// The type that the operation takes.
         expected: DType,
         /// What was given.
         got: DType,
@@ -55,7 +55,7 @@ pub enum Error {
         attribute: &'static str,
         /// What was given.
         got: f64,
-        /// What is asked of it.
+        /// The requirement that it breaks.
         reason: &'static str,
     },
     /// An id that names no row.
@@ -67,7 +67,7 @@ pub enum Error {
         operand: &'static str,
         /// The id.
         id: u64,
-        /// Where it stands, counted in elements.
+        /// The position of the id, counted in elements.
         position: usize,
         /// The largest legal id.
         last: usize,
@@ -82,10 +82,10 @@ pub enum Error {
         /// The operand's field name.
         operand: &'static str,
     },
-    /// A tensor was to be written while another handle to the same memory exists.
+    /// A tensor cannot be written while another handle to the same memory exists.
     #[error("a tensor of shape {shape} cannot be written: another handle shares its memory")]
     Shared {
-        /// Its shape.
+        /// The tensor's shape.
         shape: Shape,
     },
     /// A window reaches outside its memory.
@@ -95,20 +95,20 @@ pub enum Error {
         first: usize,
         /// One past its last element.
         end: usize,
-        /// How many elements there are.
+        /// The number of elements of the view.
         len: usize,
     },
-    /// The device has no room.
+    /// The device has not enough free memory.
     #[error("{device} cannot allocate {requested} bytes more ({in_use} bytes in use)")]
     OutOfMemory {
         /// The device's name.
         device: String,
-        /// Bytes asked for.
+        /// Bytes requested.
         requested: usize,
         /// Bytes this device's pool holds already.
         in_use: usize,
     },
-    /// Host data of another length than the tensor.
+    /// The host data has another length than the tensor.
     #[error("{got} values given for shape {shape}, which has {} elements", shape.numel())]
     WrongLength {
         /// The tensor's shape.
@@ -116,7 +116,7 @@ pub enum Error {
         /// Values given.
         got: usize,
     },
-    /// `reshape` must keep the number of elements.
+    /// A `reshape` would change the number of elements.
     #[error("cannot reshape {from} to {to}: {} elements against {}", from.numel(), to.numel())]
     Reshape {
         /// The old shape.
@@ -134,12 +134,13 @@ pub enum Error {
         /// The operation.
         op: &'static str,
     },
-    /// Something that needs the host, while a step is captured that will be repeated without it.
+    /// Something needed the host while a step was captured, which will be repeated without the
+    /// host.
     #[error("{device}: {what} needs the host, so it cannot be part of a captured step")]
     InCapture {
         /// The device's name.
         device: String,
-        /// What was asked for: an operation's name, a download and the like.
+        /// What needed the host: an operation's name, a download and the like.
         what: &'static str,
     },
     /// The device failed.
@@ -147,7 +148,7 @@ pub enum Error {
     Device {
         /// The device's name.
         device: String,
-        /// What it said.
+        /// The device's message.
         message: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What a device does with an operation its backend does not know.
+//! The fallback: how a device runs an operation that its backend does not implement.
 
 use crate::{Backend, Error, Host, Op, Result, View, dtype::narrow, op::Operand};
 
@@ -6,11 +6,11 @@ use crate::{Backend, Error, Host, Op, Result, View, dtype::narrow, op::Operand};
 /// uploads the outputs.
 ///
 /// # Errors
-/// What the meaning or the backend's copies fail with; for an operand in another device's memory
-/// [`Error::ForeignBuffer`] with its name.
+/// The error of the meaning or of the backend's copies; [`Error::ForeignBuffer`], with the
+/// operand's name, if an operand lies in another device's memory.
 pub fn run(backend: &dyn Backend, op: &mut Op<'_>) -> Result<()> {
     match by_meaning(backend, op) {
-        // A copy knows neither the operation nor the operand.
+        // The error of a copy names neither the operation nor the operand.
         Err(error @ Error::ForeignBuffer { .. }) => Err(foreign(backend, op).unwrap_or(error)),
         other => other,
     }

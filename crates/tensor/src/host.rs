@@ -1,4 +1,4 @@
-//! Where the f64 meaning of an operation reads and writes.
+//! The host side of an operation's f64 meaning: it reads operands and collects results.
 
 use crate::{Backend, Result, View, dtype::widen};
 
@@ -58,7 +58,8 @@ impl<'h> Host<'h> {
         Ok(self.read(view)?.into_iter().map(|x| x as usize).collect())
     }
 
-    /// Gives an output its values. They are rounded once, to nearest even, when the operation ends.
+    /// Sets the values of an output. They are rounded once, to nearest even, when the operation
+    /// ends.
     ///
     /// `magnitudes` bound, per value, the error of an implementation that works in lower precision:
     /// to first order, every rounding of relative size `u` in a straightforward evaluation moves
@@ -77,16 +78,17 @@ impl<'h> Host<'h> {
         });
     }
 
-    /// Gives an output values that any implementation must match to the bit: copies, ids, and what
-    /// one operation of the accumulation type makes, a sum of two say. Where the output is narrower
-    /// than that type (`F16`, `Bf16`), the value may be rounded to it directly or, as an
-    /// implementation does that works in `F32`, first to `F32` and then to the output.
+    /// Sets the values of an output that any implementation must match to the bit: copies, ids, and
+    /// results of a single operation in the accumulation type, such as a sum of two values. If the
+    /// output is narrower than that type (`F16`, `Bf16`), the value may be rounded to it directly
+    /// or, as by an implementation that works in `F32`, first to `F32` and then to the output's
+    /// type.
     pub fn write_exact(&mut self, operand: &'static str, values: Vec<f64>) {
         let magnitudes = vec![0.0; values.len()];
         self.write(operand, values, magnitudes);
     }
 
-    /// What was written, in order.
+    /// All outputs that were written, in order.
     #[must_use]
     pub fn into_written(self) -> Vec<Written> {
         self.written

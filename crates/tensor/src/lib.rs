@@ -12,8 +12,8 @@
 //! # Ok::<(), latimer_tensor::Error>(())
 //! ```
 //!
-//! In a debug build of yours, `Cargo.toml` should have these lines: without optimisation the loops of
-//! this crate and of `latimer-backend-cpu` are some fifty times slower.
+//! For debug builds of your program, put these lines into its `Cargo.toml`: without optimisation
+//! the loops of this crate and of `latimer-backend-cpu` are some fifty times slower.
 //!
 //! ```toml
 //! # Otherwise a debug build computes some fifty times slower.

@@ -1,12 +1,12 @@
-//! Watching a device: what it is asked to do, and what that leaves.
+//! Observing a device: the operations, copies and allocations that it is asked for.
 
 use crate::{Device, Op, Result, View};
 use std::fmt::Debug;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
-/// The part of a training step that an operation belongs to. The same operation occurs in several,
-/// so the code that runs a part says which it is, by [`Device::begin_phase`].
+/// The part of a training step that an operation belongs to. The same operation occurs in several
+/// parts, so the code that runs a part announces it, by [`Device::begin_phase`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
@@ -20,7 +20,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Its name in reports: `forward`, `backward`, `update`.
+    /// The phase's name in reports: `forward`, `backward`, `update`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -136,13 +136,14 @@ impl Device {
         *slot = all.into();
     }
 
-    /// Whether anybody watches.
+    /// Whether the device has any observer.
     #[inline]
     pub(crate) fn is_observed(&self) -> bool {
         self.0.observed.load(Relaxed)
     }
 
-    /// Those who watch now. The lock is not held while they are called, as they may use the device.
+    /// The current observers. The lock is not held while they are called, as they may use the
+    /// device.
     pub(crate) fn observers(&self) -> Observers {
         let slot = &self.0.observers;
         slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -207,7 +208,7 @@ mod tests {
     use crate::{DType, Error, Tensor};
     use std::sync::Mutex;
 
-    /// Keeps what it is told, and makes every softmax fail.
+    /// Records the calls that it gets, and makes every softmax fail.
     #[derive(Debug, Default)]
     struct Keeper(Mutex<Vec<String>>);
 
@@ -229,7 +230,7 @@ mod tests {
             }
         }
         fn after(&self, device: &Device, op: &mut Op<'_>, native: bool) -> Result<()> {
-            // It may use the device, though the device is in the middle of an operation.
+            // An observer may use the device even in the middle of an operation.
             let seen = device.pool_stats().live_bytes;
             self.keep(format!("{} native {native}, {seen} live", op.name()));
             Ok(())

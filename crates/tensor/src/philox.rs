@@ -47,7 +47,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The draws of `seed` at `site` (which use of randomness this is) and `step`.
+    /// The stream of draws for `seed`, `site` (the number of this use of randomness) and `step`.
     #[must_use]
     pub fn new(seed: u64, site: u32, step: u32) -> Self {
         Self {
@@ -77,12 +77,12 @@ impl Stream {
         u64::from(self.next_u32()) | u64::from(self.next_u32()) << 32
     }
 
-    /// Uniform in `[0, 1)`, 53 bits.
+    /// A draw uniform in `[0, 1)`, 53 bits.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Uniform in `0..n`, without bias (Lemire 2019). `n` must be positive.
+    /// A draw uniform in `0..n`, without bias (Lemire 2019). `n` must be positive.
     pub fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "below(0) asks for a number in an empty range");
         loop {
@@ -93,14 +93,15 @@ impl Stream {
         }
     }
 
-    /// Standard normal, by Box and Muller (1958); both values of a pair are not kept.
+    /// A standard normal draw, by Box and Muller (1958); the second value of each pair is
+    /// discarded.
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 }
 
-/// The low and the high half.
+/// Splits a number into its low and its high half.
 #[inline]
 #[must_use]
 pub fn split(x: u64) -> [u32; 2] {

@@ -1,22 +1,22 @@
-//! Memory that is asked for once and used again.
+//! The pool: memory that is allocated once and reused.
 //!
 //! Dropping a tensor returns its buffer here in program order, which on one in-order queue is the
-//! device's order too. A training step asks for the same sizes in the same order every time, so
+//! device's order too. A training step requests the same sizes in the same order every time, so
 //! from its second run on every request is served from here.
 //!
-//! While a step is captured ([`crate::CapturedStep`]), what it asks for becomes its own: those
-//! buffers come back to it and go to nobody else until it is given up.
+//! While a step is captured ([`crate::CapturedStep`]), the buffers that it requests become its own:
+//! when they are freed they are reserved for this step, until the captured step is dropped.
 
 use crate::{Backend, Buffer, Error, Result};
 
-/// What a pool has done.
+/// What a pool holds, and how often it was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
     /// Bytes held by live tensors, after rounding to size classes.
     pub live_bytes: usize,
     /// Bytes held in all, live and free.
     pub held_bytes: usize,
-    /// The most that was ever held.
+    /// The most bytes held at any time.
     pub peak_bytes: usize,
     /// Requests served from free memory.
     pub hits: u64,
@@ -24,18 +24,18 @@ pub struct PoolStats {
     pub misses: u64,
 }
 
-/// Whose a buffer is.
+/// The owner of a buffer: to which requests it may be given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// Whoever asks.
+    /// Any request.
     #[default]
     Anybody,
-    /// The captured step of this number.
+    /// Only requests of the captured step of this number.
     Step(u64),
 }
 
-/// Free buffers by size class, in the order of the classes: some dozens, looked for a few hundred
-/// times a step.
+/// Free buffers by size class, in the order of the classes: a few dozen classes, searched a few
+/// hundred times per step.
 #[derive(Debug, Default)]
 struct Free(Vec<(usize, Vec<Box<dyn Buffer>>)>);
 
@@ -52,13 +52,13 @@ impl Free {
         }
     }
 
-    /// Where a size class is, or would be.
+    /// The index of a size class, or the index at which it would be inserted.
     fn find(&self, class: usize) -> Result<usize, usize> {
         self.0.binary_search_by_key(&class, |(class, _)| *class)
     }
 }
 
-/// Free buffers, and whose they are.
+/// All free buffers of a device, by owner.
 #[derive(Debug)]
 pub(crate) struct Pool {
     free: Free,
@@ -66,7 +66,7 @@ pub(crate) struct Pool {
     private: Vec<(u64, Free)>,
     /// The step being captured.
     capturing: Option<u64>,
-    /// Captures begun.
+    /// How many captures have begun.
     captures: u64,
     pub(crate) stats: PoolStats,
 }
@@ -75,7 +75,7 @@ impl Default for Pool {
     fn default() -> Self {
         Self {
             free: Free::default(),
-            // Room for one: a backend that cannot capture is asked once, and that costs nothing.
+            // Room for one, so that asking a backend that cannot capture allocates nothing.
             private: Vec::with_capacity(1),
             capturing: None,
             captures: 0,
@@ -92,7 +92,7 @@ pub(crate) fn size_class(bytes: usize) -> usize {
 }
 
 impl Pool {
-    /// Memory of a size class, free or new, and whose it is from now on.
+    /// Takes memory of a size class, free or newly allocated; returns it with its owner.
     pub(crate) fn take(
         &mut self,
         backend: &dyn Backend,
@@ -100,7 +100,7 @@ impl Pool {
     ) -> Result<(Box<dyn Buffer>, Owner)> {
         let owner = self.capturing.map_or(Owner::Anybody, Owner::Step);
         let own = self.free_of(owner).and_then(|free| free.pop(class));
-        // What nobody holds when a step is captured may become the step's.
+        // A step being captured may also take buffers that belong to anybody.
         if let Some(buffer) = own.or_else(|| self.free.pop(class)) {
             self.stats.hits += 1;
             self.stats.live_bytes += class;
@@ -109,7 +109,7 @@ impl Pool {
         self.stats.misses += 1;
         let buffer = match backend.alloc(class) {
             Err(Error::OutOfMemory { .. }) => {
-                // What lies free in other sizes may make the room.
+                // Returning free buffers of other sizes may make enough room.
                 self.trim();
                 backend.alloc(class).map_err(|error| match error {
                     Error::OutOfMemory {
@@ -130,7 +130,7 @@ impl Pool {
         Ok((buffer, owner))
     }
 
-    /// The list for what an owner has free; none after its end.
+    /// The free buffers of an owner; `None` if the captured step has been released.
     fn free_of(&mut self, owner: Owner) -> Option<&mut Free> {
         match owner {
             Owner::Anybody => Some(&mut self.free),
@@ -150,8 +150,8 @@ impl Pool {
         }
     }
 
-    /// From now on, what is asked for belongs to a step of this number; `None` if that is so for
-    /// another one already.
+    /// Begins a capture: from now on, requested memory belongs to the step of the returned number.
+    /// `None` if another step is being captured already.
     pub(crate) fn begin_capture(&mut self) -> Option<u64> {
         if self.is_capturing() {
             return None;
@@ -167,12 +167,12 @@ impl Pool {
         self.capturing.is_some()
     }
 
-    /// The step is captured: its memory is its own, and what is asked for now is anybody's.
+    /// Ends the capture: the step keeps its memory, and memory requested from now on is anybody's.
     pub(crate) fn end_capture(&mut self) {
         self.capturing = None;
     }
 
-    /// Gives a step's memory to whoever asks.
+    /// Makes a captured step's memory available to all requests.
     pub(crate) fn release(&mut self, step: u64) {
         let Some(at) = self.private.iter().position(|(of, _)| *of == step) else {
             return;
@@ -184,7 +184,7 @@ impl Pool {
         }
     }
 
-    /// Gives anybody's free memory back to the backend.
+    /// Returns the free memory that belongs to anybody to the backend.
     pub(crate) fn trim(&mut self) {
         for (class, buffers) in self.free.0.drain(..) {
             self.stats.held_bytes -= class * buffers.len();

@@ -1,4 +1,4 @@
-//! The meaning of the operations as a backend: host memory, and no native operation at all.
+//! The reference backend: host memory and no native operation, so that all run by their meaning.
 
 use crate::{Backend, Buffer, DType, DeviceInfo, Result, View, ViewMut};
 use std::sync::{PoisonError, RwLock};
@@ -39,7 +39,7 @@ impl Backend for Reference {
         dst.copy_from_slice(&bytes[src.offset()..][..dst.len()]);
         Ok(())
     }
-    /// Nothing is: every operation runs by its meaning.
+    /// False for every type, as every operation runs by its meaning.
     fn is_native(&self, _dtype: DType) -> bool {
         false
     }

@@ -1,17 +1,17 @@
-//! What changes from step to step, kept on the device.
+//! The values that change from step to step, kept on the device.
 //!
 //! A step recorded once stays valid because its operations read these values from memory instead
-//! of carrying them.
+//! of holding them as attributes.
 
 use crate::op::DropoutMask;
 use crate::{DType, Device, Error, Result, Tensor, View, ViewMut, dtype::bytes_of, philox::split};
 
-/// The block of per-step values: floats for the optimizer, words for randomness, and room for what
-/// a step leaves behind.
+/// The block of per-step values: floats for the optimizer, words for randomness, and room for a
+/// step's results.
 ///
-/// A step may be made of several micro-steps, whose gradients add up. All of a step's values are
-/// uploaded before its first operation and all it leaves is downloaded after its last, so nothing
-/// between them needs the host.
+/// A step may consist of several micro-steps, whose gradients add up. All of a step's values are
+/// uploaded before its first operation, and all its results are downloaded after its last, so
+/// nothing in between needs the host.
 #[derive(Debug)]
 pub struct Scalars {
     /// `[8 + A]`: the optimizer's floats, and the loss of each micro-step.
@@ -20,14 +20,14 @@ pub struct Scalars {
     words: Tensor,
     /// Rows of the global batch that a micro-step has.
     rows: u32,
-    /// The one that is under way.
+    /// The current micro-step.
     micro_step: usize,
 }
 
-/// What a step left behind.
+/// The results of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepResults {
-    /// The loss of each micro-step, where it was put: see [`Scalars::loss_mut`].
+    /// The loss of each micro-step, if it was written to [`Scalars::loss_mut`].
     pub losses: Vec<f32>,
     /// The gradients' norm before clipping.
     pub grad_norm: f32,
@@ -70,7 +70,8 @@ impl Scalars {
         Self::for_micro_steps(device, 1, 0)
     }
 
-    /// The same for steps of `micro_steps` micro-steps, each on `rows` rows of the global batch.
+    /// A block as [`Scalars::new`] makes it, but for steps of `micro_steps` micro-steps, each on
+    /// `rows` rows of the global batch.
     ///
     /// # Errors
     /// When the device has no room.
@@ -92,7 +93,7 @@ impl Scalars {
         Ok(block)
     }
 
-    /// Uploads the values of a step, whose first micro-step begins.
+    /// Uploads the values of a step and begins its first micro-step.
     ///
     /// # Errors
     /// When the device fails.
@@ -114,10 +115,10 @@ impl Scalars {
         Ok(())
     }
 
-    /// Says which micro-step is under way from now on, counted from 0; nothing is uploaded.
+    /// Makes `micro_step`, counted from 0, the current one; nothing is uploaded.
     ///
     /// # Errors
-    /// [`Error::OutOfBounds`] when there are not as many.
+    /// [`Error::OutOfBounds`] when a step has fewer micro-steps.
     pub fn begin_micro_step(&mut self, micro_step: usize) -> Result<()> {
         let (end, len) = (micro_step.saturating_add(1), self.words.dims()[0]);
         if end > len {
@@ -128,7 +129,7 @@ impl Scalars {
         Ok(())
     }
 
-    /// Where the loss of the micro-step under way is to be put, `[1]`, `F32`.
+    /// The place to write the current micro-step's loss to, `[1]`, `F32`.
     ///
     /// # Errors
     /// Never in practice: the block owns its memory alone.
@@ -152,8 +153,7 @@ impl Scalars {
         self.floats.view_mut()?.slice(0, [Self::LEN])
     }
 
-    /// The random words of the micro-step under way, `[4]`, `U32`: seed (low, high), step, first
-    /// row.
+    /// The random words of the current micro-step, `[4]`, `U32`: seed (low, high), step, first row.
     #[must_use]
     #[inline]
     pub fn random(&self) -> View<'_> {
@@ -161,7 +161,7 @@ impl Scalars {
         part(self.words.view(), self.micro_step * words, words)
     }
 
-    /// What the last step left; waits for the device.
+    /// The results of the last step; waits for the device.
     ///
     /// # Errors
     /// When the device fails.

@@ -39,14 +39,14 @@ impl Shape {
         &self.dims[..self.rank()]
     }
 
-    /// How many axes.
+    /// The number of axes.
     #[must_use]
     #[inline]
     pub const fn rank(&self) -> usize {
         self.rank as usize
     }
 
-    /// How many elements; 1 for rank 0.
+    /// The number of elements; 1 for rank 0.
     #[must_use]
     #[inline]
     pub const fn numel(&self) -> usize {

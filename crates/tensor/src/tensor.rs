@@ -41,7 +41,7 @@ impl TensorId {
 #[derive(Clone, Debug)]
 pub struct Tensor {
     storage: Arc<Storage>,
-    /// Where it begins in its memory, in bytes.
+    /// Where the tensor begins in its memory, in bytes.
     offset: usize,
     shape: Shape,
     dtype: DType,
@@ -51,7 +51,7 @@ pub struct Tensor {
 impl Tensor {
     // ---- made from outside
 
-    /// Memory for a tensor, its content unspecified until something writes it.
+    /// A tensor whose content is unspecified until something writes it.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
@@ -67,7 +67,7 @@ impl Tensor {
         })
     }
 
-    /// All zeros.
+    /// A tensor of zeros.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], or the device's failure.
@@ -75,7 +75,7 @@ impl Tensor {
         Self::full(device, shape, dtype, 0.0)
     }
 
-    /// All `value`.
+    /// A tensor whose elements are all `value`.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], or the device's failure.
@@ -93,10 +93,10 @@ impl Tensor {
         Ok(y)
     }
 
-    /// These values, row by row.
+    /// A tensor of these values, given row by row.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] when there are not as many as the shape says; [`Error::OutOfMemory`].
+    /// [`Error::WrongLength`] when their number is not that of the shape; [`Error::OutOfMemory`].
     pub fn from_slice<E: Element>(
         device: &Device,
         values: &[E],
@@ -137,14 +137,14 @@ impl Tensor {
         self.dtype
     }
 
-    /// Where it lies.
+    /// The device that the tensor lies on.
     #[must_use]
     #[inline]
     pub fn device(&self) -> &Device {
         self.storage.device()
     }
 
-    /// Which value it holds.
+    /// Identifies the value that the tensor holds.
     #[must_use]
     #[inline]
     pub fn id(&self) -> TensorId {
@@ -163,7 +163,7 @@ impl Tensor {
         Ok(values)
     }
 
-    /// Copies the elements, row by row, into memory that you have; waits for the device.
+    /// Copies the elements, row by row, into memory that you provide; waits for the device.
     ///
     /// ```
     /// use latimer_tensor::{Device, Tensor};
@@ -175,7 +175,8 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// As [`Tensor::to_vec`]; [`Error::WrongLength`] when there is another number of places.
+    /// Fails as [`Tensor::to_vec`] does, and with [`Error::WrongLength`] when `values` has another
+    /// number of elements.
     pub fn copy_to_slice<E: Element>(&self, values: &mut [E]) -> Result<()> {
         self.check_element::<E>("copy_to_slice")?;
         self.device().download(self.view(), bytes_of_mut(values))
@@ -193,14 +194,14 @@ impl Tensor {
         })
     }
 
-    /// The whole, to be read by an operation.
+    /// A view of the whole tensor, to be read by an operation.
     #[must_use]
     #[inline]
     pub fn view(&self) -> View<'_> {
         View::new(self.storage.buffer(), self.offset, self.shape, self.dtype)
     }
 
-    /// The whole, to be written by an operation.
+    /// A view of the whole tensor, to be written by an operation.
     ///
     /// # Errors
     /// [`Error::Shared`] while another handle to this memory exists.
@@ -224,7 +225,7 @@ impl Tensor {
         Self::empty(self.device(), shape, self.dtype)
     }
 
-    /// These elements under another shape; shares the memory.
+    /// The same elements under another shape; shares the memory.
     ///
     /// # Errors
     /// [`Error::Reshape`] when the number of elements differs.
@@ -287,7 +288,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// As [`Tensor::slice_rows`].
+    /// Fails as [`Tensor::slice_rows`] does.
     pub fn view_rows(&self, first: usize, n: usize) -> Result<Self> {
         axis_is("view_rows", 0, self.shape)?;
         let fits = first.saturating_add(n) <= self.dims()[0];
@@ -313,7 +314,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidAttribute`] when there are not as many rows, or no axis.
+    /// [`Error::InvalidAttribute`] when the tensor has fewer rows, or no axis.
     pub fn slice_rows(&self, first: usize, n: usize) -> Result<Self> {
         self.slice(0, first, n)
     }
@@ -321,7 +322,7 @@ impl Tensor {
     /// `n` indices of any axis, from `first` on.
     ///
     /// # Errors
-    /// [`Error::InvalidAttribute`] when there is no such axis, or it is not as long.
+    /// [`Error::InvalidAttribute`] when there is no such axis, or it is shorter than `first + n`.
     pub fn slice(&self, axis: usize, first: usize, n: usize) -> Result<Self> {
         axis_is("slice", axis, self.shape)?;
         let mut y = self.output(with_length(self.shape, axis, n))?;
@@ -334,8 +335,8 @@ impl Tensor {
         Ok(y)
     }
 
-    /// Tensors one after the other along an axis; their other lengths are alike. A single one is
-    /// given back as it is.
+    /// Concatenates tensors along an axis; their other lengths must be equal. A single tensor is
+    /// returned as it is.
     ///
     /// ```
     /// use latimer_tensor::{Device, Tensor};
@@ -363,7 +364,8 @@ impl Tensor {
                 axis_is("cat", axis, one.shape)?;
                 Ok(one.clone())
             }
-            // In halves: each element is copied log₂ times, not once for every tensor.
+            // Joins halves recursively: of `n` tensors, each element is copied `log₂ n` times, not
+            // `n`.
             _ => {
                 let (a, b) = tensors.split_at(tensors.len() / 2);
                 Self::cat(a, axis)?.concat(&Self::cat(b, axis)?, axis)
@@ -372,7 +374,7 @@ impl Tensor {
     }
 
     fn concat(&self, b: &Self, axis: usize) -> Result<Self> {
-        // What does not fit is said by the operation's check.
+        // The operation's check reports shapes that do not fit.
         let of_b = b.dims().get(axis).copied().unwrap_or(0);
         let mut y = self.output(with_length(self.shape, axis, self.dims()[axis] + of_b))?;
         self.device().run(Concat {
@@ -418,7 +420,7 @@ impl Tensor {
         Ok(y)
     }
 
-    /// A function of every element.
+    /// Applies a function to every element.
     ///
     /// # Errors
     /// [`Error::DTypeMismatch`] on integers.
@@ -432,7 +434,7 @@ impl Tensor {
         Ok(y)
     }
 
-    /// A function of every two elements; `b` may lack leading axes and is then repeated.
+    /// Applies a function to each pair of elements; if `b` lacks leading axes, it is repeated.
     ///
     /// # Errors
     /// [`Error::InvalidShape`] when `b` does not fit.
@@ -447,10 +449,10 @@ impl Tensor {
         Ok(y)
     }
 
-    /// `self + b`; what `&a + &b` does without panicking.
+    /// `self + b`. The operator `&a + &b` does the same but panics on an error.
     ///
     /// # Errors
-    /// As [`Tensor::zip`].
+    /// Fails as [`Tensor::zip`] does.
     pub fn try_add(&self, b: &Self) -> Result<Self> {
         self.zip(BinaryKind::Add, b)
     }
@@ -471,8 +473,8 @@ impl Tensor {
         Ok(y)
     }
 
-    /// Where the greatest element of each row is, the first of several: `[N, C]` to `[N]`, `U32`.
-    /// Where a row has a NaN, the place of its first, as in NumPy and PyTorch.
+    /// The column of the greatest element of each row, the first if several are equal: `[N, C]` to
+    /// `[N]`, `U32`. If a row has NaNs, the column of the first one, as in NumPy and PyTorch.
     ///
     /// ```
     /// use latimer_tensor::{Device, Tensor};
@@ -494,7 +496,7 @@ impl Tensor {
         Ok(y)
     }
 
-    /// These values as another type, rounded once to nearest even.
+    /// The same values in another type, rounded once to nearest even.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], or the device's failure.
@@ -513,7 +515,7 @@ macro_rules! operators { ($($trait:ident $method:ident $kind:ident),*) => { $(
         type Output = Tensor;
 
         /// # Panics
-        /// When the shapes or dtypes do not fit; [`Tensor::zip`] gives an error instead.
+        /// When the shapes or dtypes do not fit; [`Tensor::zip`] returns an error instead.
         fn $method(self, b: Self) -> Tensor {
             self.zip(BinaryKind::$kind, b).unwrap_or_else(|error| panic!("{error}"))
         }

@@ -74,14 +74,14 @@ impl<'a> View<'a> {
         self.dtype
     }
 
-    /// How many elements.
+    /// The number of elements.
     #[must_use]
     #[inline]
     pub fn numel(&self) -> usize {
         self.shape.numel()
     }
 
-    /// How many bytes.
+    /// The number of bytes.
     #[must_use]
     #[inline]
     pub fn bytes(&self) -> usize {
@@ -91,7 +91,7 @@ impl<'a> View<'a> {
     /// The part that begins at element `first` and has this shape.
     ///
     /// # Errors
-    /// [`Error::OutOfBounds`] when it does not lie within this one.
+    /// [`Error::OutOfBounds`] when that part does not lie within this view.
     pub fn slice(self, first: usize, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
         let (end, len) = (first.saturating_add(shape.numel()), self.numel());
@@ -144,28 +144,28 @@ impl<'a> ViewMut<'a> {
         self.view.dtype
     }
 
-    /// How many elements.
+    /// The number of elements.
     #[must_use]
     #[inline]
     pub fn numel(&self) -> usize {
         self.view.numel()
     }
 
-    /// How many bytes.
+    /// The number of bytes.
     #[must_use]
     #[inline]
     pub fn bytes(&self) -> usize {
         self.view.bytes()
     }
 
-    /// Reads what this may write.
+    /// A read-only view of the same window.
     #[must_use]
     #[inline]
     pub fn as_view(&self) -> View<'_> {
         self.view
     }
 
-    /// The same window for a shorter time.
+    /// An exclusive view of the same window, for a shorter lifetime.
     pub fn reborrow(&mut self) -> ViewMut<'_> {
         ViewMut {
             view: self.view,
@@ -176,7 +176,7 @@ impl<'a> ViewMut<'a> {
     /// The part that begins at element `first` and has this shape; the rest is given up.
     ///
     /// # Errors
-    /// [`Error::OutOfBounds`] when it does not lie within this one.
+    /// [`Error::OutOfBounds`] when that part does not lie within this view.
     pub fn slice(self, first: usize, shape: impl Into<Shape>) -> Result<Self> {
         Ok(Self {
             view: self.view.slice(first, shape)?,
@@ -184,8 +184,8 @@ impl<'a> ViewMut<'a> {
         })
     }
 
-    /// Two disjoint flat windows, before and from `elements` on: how several gradients of one slab
-    /// are written by one operation.
+    /// Splits the window into two disjoint flat ones, before and from `elements` on, so that one
+    /// operation can write several gradients of one slab.
     ///
     /// # Errors
     /// [`Error::OutOfBounds`] when there are fewer elements.

@@ -11,14 +11,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Can fill and nothing else, and counts what it is told to repeat.
+/// A backend that can only fill, numbers its allocations, and counts the launches of its
+/// recordings.
 #[derive(Clone, Debug, Default)]
 struct Numbered {
     allocated: Arc<AtomicU64>,
     launched: Arc<AtomicU64>,
 }
 
-/// Memory that has a number for an address.
+/// Memory without content, identified by a number.
 #[derive(Debug)]
 struct Numb(u64);
 impl Buffer for Numb {}
@@ -68,7 +69,7 @@ fn address(x: &Tensor) -> u64 {
     x.view().buffer::<Numb>("test", "x").unwrap().0
 }
 
-/// Asks for memory of several sizes, some of it twice, and gives the addresses.
+/// Requests memory of several sizes, some twice, and returns the addresses.
 fn ask(device: &Device) -> Result<BTreeSet<u64>> {
     let mut seen = BTreeSet::new();
     for n in [10, 1000, 10] {
@@ -98,7 +99,7 @@ fn a_captured_step_keeps_its_memory_until_it_is_dropped() {
     let (step, loss) = (step.unwrap().unwrap(), loss.unwrap());
     assert_eq!(taken, before, "what the warm-up left is what it gets");
     assert_eq!(device.pool_stats().misses, misses, "nothing was allocated");
-    // Its memory is free, and goes to nobody else; nor back to the system.
+    // The step's memory is free, but is given neither to other tensors nor back to the system.
     for _ in 0..3 {
         assert!(ask(&device).unwrap().is_disjoint(&taken));
     }
@@ -116,7 +117,7 @@ fn a_captured_step_keeps_its_memory_until_it_is_dropped() {
     assert!(others.is_disjoint(&taken));
     drop(other);
     drop(step);
-    // Now it is anybody's, the memory that a tensor still holds when that is dropped, too.
+    // Now the memory is anybody's; so is, once it is dropped, what a tensor still holds.
     let all: BTreeSet<u64> = taken.union(&others).copied().collect();
     let address_of_loss = address(&loss);
     let again = ask(&device).unwrap();
@@ -166,7 +167,7 @@ fn what_needs_the_host_is_refused_and_named() {
         assert_eq!(device.pool_stats().live_bytes, live);
     }
     assert_eq!(device.fallbacks(), 0);
-    // All is as if nothing had been captured, and the memory is anybody's.
+    // Everything is as if nothing had been captured, and the memory is anybody's.
     let misses = device.pool_stats().misses;
     x.to_vec::<f32>().unwrap();
     Tensor::empty(&device, [7], DType::F32).unwrap();

@@ -1,7 +1,7 @@
 //! The optimizer: the norm of the gradients, the clip factor, the update.
 //!
-//! What changes from step to step (learning rate, clip factor, bias corrections) is read from the
-//! device's scalar block, see [`crate::Scalars`].
+//! Values that change from step to step (learning rate, clip factor, bias corrections) are read
+//! from the device's scalar block, see [`crate::Scalars`].
 
 use super::{OpSpec, op};
 use crate::{Host, Result, Scalars};
@@ -49,7 +49,7 @@ op! {
         /// The scalar block: `CLIP` and `GRAD_NORM` are written, the others kept.
         scalars: InOut "f32", "[8]";
     } {
-        /// The greatest norm let through; infinite to clip nothing.
+        /// The greatest norm that is not clipped; infinite to clip nothing.
         max_norm: f32, Positive;
     }
 }
@@ -83,8 +83,8 @@ op! {
     /// `m = beta1·m + (1 - beta1)·g`, `v = beta2·v + (1 - beta2)·g²`,
     /// `p = p·(1 - lr·weight_decay) - lr/bias1 · m / (√v/√bias2 + eps)`.
     ///
-    /// Where `clip` is NaN the gradients were not finite (see [`ClipScale`]) and `param`, `m` and `v`
-    /// keep their values. In both cases `working`, where there is one, is the rounded `param`.
+    /// If `clip` is NaN, the gradients were not finite (see [`ClipScale`]), and `param`, `m` and
+    /// `v` keep their values. In both cases `working`, if given, becomes the rounded `param`.
     AdamW "adamw" {
         /// Parameters.
         param: InOut "f32", "[N]";
@@ -106,7 +106,7 @@ op! {
         beta2: f32, Share;
         /// Keeps the quotient finite.
         eps: f32, Positive;
-        /// Share of a parameter that goes per unit of learning rate.
+        /// The share of a parameter that decays per unit of learning rate.
         weight_decay: f32, NotNegative;
     }
 }

@@ -5,18 +5,18 @@ use super::{OpSpec, op};
 use crate::{Host, Result};
 
 op! {
-    /// `s = x + r` and `y = layer_norm(s)`, as [`super::LayerNorm`]'s. `s`, `mean` and `rstd` are kept for
-    /// backward.
+    /// `s = x + r` and `y = layer_norm(s)`, as in [`super::LayerNorm`]. `s`, `mean` and `rstd` are
+    /// kept for backward.
     ///
-    /// It is the unrounded sum that is normalised: where `s` is narrower than what the backend adds in,
-    /// `y` is closer to the meaning than an [`super::Binary`] and a [`super::LayerNorm`] would be.
+    /// The unrounded sum is normalised: if `s` is narrower than the type that the backend adds in,
+    /// `y` is closer to the meaning than with a [`super::Binary`] and a [`super::LayerNorm`].
     ///
-    /// Its backward is [`super::LayerNormBackward`] on `s` with `accumulate`: what came to `s` directly
-    /// lies in `dx` already, and `dx` then is the gradient of `x` and of `r` alike.
+    /// The backward is [`super::LayerNormBackward`] on `s` with `accumulate`: `dx` already holds
+    /// the gradient that reaches `s` directly, and then becomes the gradient of both `x` and `r`.
     AddLayerNorm "add_layer_norm" {
         /// The residual stream.
         x: In "float", "[N.., C>0]";
-        /// What a sublayer adds to it.
+        /// The output of a sublayer, which is added to the stream.
         r: In "as x", "as x";
         /// Factor of each column.
         weight: In "as x", "[C]";
@@ -43,7 +43,7 @@ impl OpSpec for AddLayerNorm<'_> {
         let s: Vec<f64> = x.iter().zip(&r).map(|(x, r)| x + r).collect();
         // Each element of the sum is rounded once before it is normalised.
         Normalised::of(&s, 1.0, &weight, bias.as_deref(), self.eps).write(host);
-        // One rounding, that of the output.
+        // The sum is rounded once, to the output's type.
         host.write_exact("s", s);
         Ok(())
     }

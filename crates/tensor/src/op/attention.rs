@@ -14,13 +14,13 @@ op! {
     ///
     /// Weight `(b, h, i, j)` is element `((b·NH + h)·T + i)·T + j` of the dropout mask.
     ///
-    /// For `Bf16` and `F16` a weight may be rounded to that type before it multiplies a value, as tensor
-    /// cores take it; in backward, so may the gradient of a score. A weight below the smallest normal
-    /// number may be 0.
+    /// For `Bf16` and `F16` a weight may be rounded to that type before it multiplies a value,
+    /// since tensor cores take such operands; in backward, so may the gradient of a score. A weight
+    /// below the smallest normal number may become 0.
     Attention "attention" {
         /// Queries, keys and values.
         qkv: In "float", "[B, T, 3HD]";
-        /// The values, mixed.
+        /// The values, averaged with the weights.
         y: Out "as qkv", "[B, T, HD]";
         /// `log Σ exp` of the scaled scores.
         lse: Out "statistics of qkv", "[B, H, T]";
@@ -35,7 +35,7 @@ op! {
         causal: bool;
         /// Share of the weights that is dropped; 0 for none.
         rate: f32, DropoutShare;
-        /// Which dropout of the model this is.
+        /// The number of this dropout in the model.
         site: u32;
     }
 }
@@ -63,7 +63,7 @@ fn sizes(qkv: Shape, n_head: usize) -> AttentionSizes {
     }
 }
 
-/// One head, widened: queries, keys and values `[T, D]`.
+/// Queries, keys and values of one head, each `[T, D]`, widened to f64.
 struct HeadParts {
     q: Vec<f64>,
     k: Vec<f64>,
@@ -108,8 +108,9 @@ impl AttentionSizes {
     }
 }
 
-/// What a weight may lose beside its score's error, in units of roundoff of the type that sums are
-/// in: of itself, by its rounding to the operands' type, and absolutely, where it is flushed to 0.
+/// The errors that a weight may have besides its score's, in units of roundoff of the type of sums:
+/// relative to the weight, from rounding it to the operands' type; and absolute, if it is flushed
+/// to 0.
 struct WeightLoss {
     rounding: f64,
     flush: f64,
@@ -326,16 +327,17 @@ op! {
     /// Attention of new positions over a cache: writes their keys and values into it at `position`,
     /// then `y = softmax(scale · q·kᵀ)·v` over the cached positions up to each query's own.
     AttentionDecode "attention_decode" {
-        /// Queries, keys and values of the new positions; `T` is 1 when decoding goes on.
+        /// Queries, keys and values of the new positions: all of a prompt's, then one at a time
+        /// (`T` = 1).
         qkv: In "float", "[B, T, 3HD]";
         /// The keys; rows `position .. position + T` are written.
         k_cache: InOut "as qkv", "[B, H, S, D]";
-        /// The values, likewise.
+        /// The values; the same rows are written as in `k_cache`.
         v_cache: InOut "as qkv", "as k_cache";
-        /// The values, mixed.
+        /// The values, averaged with the weights.
         y: Out "as qkv", "[B, T, HD]";
     } {
-        /// Where the first new position stands.
+        /// The position of the first new row in the cache.
         position: usize, OffsetOf('T', 'S', "position + T <= S must hold");
         /// Factor of the scores, usually `1/√D`.
         scale: f32, Finite;

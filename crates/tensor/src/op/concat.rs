@@ -1,4 +1,4 @@
-//! Two tensors one after the other along an axis.
+//! Concatenation of two tensors along an axis.
 
 use super::slice::{around, axis_is, with_length};
 use super::{OpSpec, op, shape_such};
@@ -8,21 +8,21 @@ op! {
     /// `y[…, i, …]` is `a[…, i, …]` while `i < A`, then `b[…, i - A, …]`, `i` being the index along
     /// `axis` and `A` the length of `a` there.
     Concat "concat" {
-        /// The first part; at least one axis.
+        /// The first part; it has at least one axis.
         a: In "any", "any";
         /// The second part.
         b: In "as a", "a's, but along `axis`";
-        /// Both.
+        /// Both parts, one after the other.
         y: Out "as a", "a's, but along `axis`, where it is as long as both";
     } {
-        /// Counted from the outermost.
+        /// The axis, counted from the outermost.
         axis: usize;
     }
 }
 
 impl Concat<'_> {
-    /// How the operands lie: `y` is `outer` blocks, each of a block of `a` and a block of `b` of so
-    /// many elements; as `(outer, of_a, of_b)`.
+    /// The layout of the operands, `(outer, of_a, of_b)`: `y` consists of `outer` blocks, each made
+    /// of `of_a` elements of `a` and then `of_b` elements of `b`.
     #[must_use]
     pub fn blocks(&self) -> (usize, usize, usize) {
         let (outer, inner) = around(self.a.shape(), self.axis);

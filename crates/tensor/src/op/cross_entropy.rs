@@ -8,14 +8,14 @@ use crate::{Host, Result};
 op! {
     /// `losses[i] = log Σ_j exp(logits[i, j]) - logits[i, targets[i]]`, in nats, over the valid columns.
     ///
-    /// With `gradient = Some(s)`, the logits give way to their gradient
+    /// With `gradient = Some(s)`, the logits are overwritten with their gradient
     /// `s · (softmax(logits)[i, j] - [j = targets[i]])`, which is 0 in padded columns.
     CrossEntropy "cross_entropy" {
-        /// Kept, or replaced by their gradient.
+        /// The logits; kept, or replaced by their gradient.
         logits: InOut "float", "[N, C]";
-        /// The right columns, each below `valid_columns`.
+        /// The correct column of each row, below `valid_columns`.
         targets: In "u32", "[N]";
-        /// In nats.
+        /// The loss of each row, in nats.
         losses: Out "statistics of logits", "[N]";
     } {
         /// `V`: columns that are not padding.

@@ -1,16 +1,16 @@
-//! Operations from outside.
+//! Operations defined outside of this crate.
 
 use super::{Declared, OpSpec, Operand, Table, attribute_such};
 use crate::{DType, Error, Host, Result, Shape, View, ViewMut};
 use std::any::Any;
 use std::fmt::Debug;
 
-/// What an operation from outside is: what [`OpSpec`] says of those here.
+/// The definition of an operation outside of this crate, as [`OpSpec`] is for those in it.
 ///
-/// With that it runs on every device, by its meaning on the host. A backend that has a kernel for
-/// it looks at [`Custom::kind`] when [`crate::Backend::run`] meets an [`crate::Op::Custom`]: by
-/// [`CustomOp::name`], or as its own type, which holds its attributes, by
-/// `(op.kind as &dyn Any).downcast_ref()`.
+/// An operation defined so runs on every device, by its meaning on the host. A backend that has a
+/// kernel for it recognises [`Custom::kind`] when [`crate::Backend::run`] gets an
+/// [`crate::Op::Custom`]: by [`CustomOp::name`], or by `(op.kind as &dyn Any).downcast_ref()` as
+/// its own type, which holds its attributes.
 ///
 /// ```
 /// use latimer_tensor::op::{Computed, Custom, CustomOp};
@@ -50,17 +50,17 @@ use std::fmt::Debug;
 /// # Ok::<(), latimer_tensor::Error>(())
 /// ```
 pub trait CustomOp: Any + Debug + Send + Sync {
-    /// Its name in messages and tables.
+    /// The operation's name in messages and tables.
     fn name(&self) -> &'static str;
 
-    /// Whether the operands fit; [`Custom::has`] and [`Custom::is_elementwise`] say so in the
-    /// simplest cases. Called before anything else.
+    /// Checks that the operands fit; [`Custom::has`] and [`Custom::is_elementwise`] do so in the
+    /// simplest cases. It is called before anything else.
     ///
     /// # Errors
-    /// The first that does not.
+    /// The first operand that does not fit.
     fn check(&self, op: &Custom<'_>) -> Result<()>;
 
-    /// What it computes, in f64: the outputs' values from the inputs', in order.
+    /// The operation's f64 meaning: computes the outputs' values from the inputs', in order.
     fn reference(&self, op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed>;
 
     /// Floating-point operations, not counting bytes.
@@ -85,15 +85,15 @@ impl Computed {
     }
 }
 
-/// An operation from outside over some operands. Inputs are read, outputs overwritten without being
-/// read; messages call them `input0`, `input1`, …, `output0`, ….
+/// A custom operation with its operands. Inputs are read, outputs overwritten without being read;
+/// messages call them `input0`, `input1`, …, `output0`, ….
 #[derive(Debug)]
 pub struct Custom<'a> {
-    /// Which operation.
+    /// The operation.
     pub kind: &'a dyn CustomOp,
-    /// What it reads, at most [`Custom::MAX_OPERANDS`].
+    /// The operands that are read, at most [`Custom::MAX_OPERANDS`].
     pub inputs: Vec<View<'a>>,
-    /// What it writes, at most [`Custom::MAX_OPERANDS`].
+    /// The operands that are written, at most [`Custom::MAX_OPERANDS`].
     pub outputs: Vec<ViewMut<'a>>,
 }
 
@@ -106,20 +106,20 @@ const OUTPUTS: [&str; Custom::MAX_OPERANDS] = [
 ];
 
 impl<'a> Custom<'a> {
-    /// Which operation it is cannot be said by name.
+    /// Always `None`: the name `custom` does not tell which operation is meant.
     pub(super) fn assemble(_parts: &mut super::Parts<'a>) -> Option<Self> {
         None
     }
 }
 
 impl Custom<'_> {
-    /// The most inputs, and the most outputs.
+    /// At most this many inputs, and at most this many outputs.
     pub const MAX_OPERANDS: usize = 8;
 
-    /// That there are so many of each.
+    /// Checks the numbers of inputs and outputs.
     ///
     /// # Errors
-    /// [`Error::InvalidAttribute`] if not.
+    /// [`Error::InvalidAttribute`] if a number differs.
     pub fn has(&self, inputs: usize, outputs: usize) -> Result<()> {
         let name = self.kind.name();
         let reason = "it takes another number of them";
@@ -132,10 +132,10 @@ impl Custom<'_> {
         Ok(())
     }
 
-    /// That all operands are floats of the first input's type and have its shape.
+    /// Checks that all operands are floats of the first input's type and have its shape.
     ///
     /// # Errors
-    /// [`Error::DTypeMismatch`] or [`Error::ShapeMismatch`] for the first that is not.
+    /// [`Error::DTypeMismatch`] or [`Error::ShapeMismatch`] for the first operand that differs.
     pub fn is_elementwise(&self) -> Result<()> {
         let name = self.kind.name();
         let Some(first) = self.inputs.first() else {
@@ -174,7 +174,7 @@ impl Custom<'_> {
 }
 
 impl Declared for Custom<'_> {
-    /// Nothing is known of operands from outside but by [`CustomOp::check`].
+    /// The table of a custom operation has no rules: only [`CustomOp::check`] knows its operands.
     const TABLE: &'static Table = &Table {
         name: "custom",
         operands: &[],
@@ -219,7 +219,7 @@ impl OpSpec for Custom<'_> {
         let mut computed = self.kind.reference(self, &inputs).into_iter();
         for (view, name) in self.outputs.iter().zip(OUTPUTS) {
             let output = computed.next().unwrap_or(Computed::exact(Vec::new()));
-            // Code from outside: what it gives is held to what it said.
+            // The code is not ours, so the lengths of its results are checked.
             for got in [output.values.len(), output.magnitudes.len()] {
                 if got != view.numel() {
                     let shape = view.shape();

@@ -1,13 +1,13 @@
-//! Dropout, with masks that are a function of where and when. Srivastava et al. 2014.
+//! Dropout, with masks that are a function of element, site and step. Srivastava et al. 2014.
 
 use super::{OpSpec, op};
 use crate::{Host, Result, View, philox::philox4x32, philox::split};
 
-/// Which elements a dropout keeps.
+/// The mask of a dropout: the elements that it keeps.
 ///
 /// Element `e` of the global batch, at `site` in the model and at a step, is kept iff lane `e % 4`
 /// of `philox4x32(seed, [e/4, site, step])` is at least `rate·2³²`: an integer comparison, the same
-/// on every device. What is kept is divided by `1 - rate`.
+/// on every device. Kept elements are divided by `1 - rate`.
 #[derive(Clone, Copy, Debug)]
 pub struct DropoutMask {
     key: [u32; 2],
@@ -67,12 +67,12 @@ pub(crate) fn read_words(host: &Host<'_>, random: View<'_>) -> Result<[u32; Drop
 }
 
 op! {
-    /// `y = x · keep / (1 - rate)`; its own backward, on gradients.
+    /// `y = x · keep / (1 - rate)`. The same operation on the gradient is its backward.
     ///
-    /// Elements are numbered over the global batch: `first_row` of the random words rows of axis 0
-    /// come before these.
+    /// Elements are numbered over the global batch: before row 0 of `x` come `first_row` rows of
+    /// axis 0, a number that is one of the random words.
     Dropout "dropout" {
-        /// What is thinned.
+        /// The values that some are dropped from.
         x: In "float", "[N.., C]";
         /// The result.
         y: Out "as x", "as x";
@@ -81,7 +81,7 @@ op! {
     } {
         /// The share that is dropped.
         rate: f32, DropoutShare;
-        /// Which dropout of the model this is.
+        /// The number of this dropout in the model.
         site: u32;
     }
 }

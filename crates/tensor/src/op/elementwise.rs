@@ -1,4 +1,4 @@
-//! Element by element: fill, cast, functions of one value, of two, and scaled sums.
+//! Elementwise operations: fill, cast, functions of one value, of two, and scaled sums.
 
 use super::{OpSpec, op};
 use crate::{Host, Result};
@@ -6,7 +6,7 @@ use crate::{Host, Result};
 op! {
     /// `y = value`.
     Fill "fill" {
-        /// What is filled.
+        /// The tensor to fill.
         y: Out "any", "any";
     } {
         /// The value, rounded to `y`'s dtype.
@@ -28,7 +28,7 @@ impl OpSpec for Fill<'_> {
 op! {
     /// `y = x`, rounded once to `y`'s dtype when it is narrower; a copy when the dtypes agree.
     Cast "cast" {
-        /// What is converted.
+        /// The values to convert.
         x: In "any", "any";
         /// The result.
         y: Out "any", "as x";
@@ -266,7 +266,7 @@ impl BinaryKind {
 }
 
 op! {
-    /// `y = f(a, b)`; where `b` has fewer axes it is repeated over the leading ones of `a`.
+    /// `y = f(a, b)`; if `b` has fewer axes, it is repeated over the leading axes of `a`.
     Binary "binary" {
         /// The left operand.
         a: In "float", "any";
@@ -288,7 +288,7 @@ impl OpSpec for Binary<'_> {
             .zip(b.iter().cycle())
             .map(|(&a, &b)| self.kind.value(a, b))
             .collect();
-        // One rounding, that of the output.
+        // The result is rounded once, to the output's type.
         host.write_exact("y", values);
         Ok(())
     }
@@ -301,9 +301,9 @@ impl OpSpec for Binary<'_> {
 op! {
     /// `y = alpha·x + beta·y`; with `beta` 0, `y` is not read.
     Axpby "axpby" {
-        /// What is added.
+        /// The values to add.
         x: In "float", "any";
-        /// What is added to.
+        /// The values that are added to.
         y: OutOrInOut(op: op.beta != 0.0) "as x", "as x";
     } {
         /// Factor of `x`.

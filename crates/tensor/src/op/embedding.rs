@@ -8,14 +8,14 @@ op! {
     Embedding "embedding" {
         /// The tokens, each below `V`.
         ids: In "u32", "[B, T]";
-        /// What each token is.
+        /// The embedding of each token.
         wte: In "float", "[V, C]";
-        /// What each position adds; without it, no positions.
+        /// The embedding of each position; without it, positions add nothing.
         wpe: MaybeIn "as wte", "[P, C]";
         /// The sum.
         y: Out "as wte", "[B, T, C]";
     } {
-        /// The position of column 0, when decoding goes on.
+        /// The position of column 0; above 0 when decoding continues a text.
         first_position: usize, OffsetOf('T', 'P', "first_position + T <= P must hold");
     }
 }
@@ -48,10 +48,10 @@ impl OpSpec for Embedding<'_> {
     }
 }
 
-/// Answers with [`Error::IdOutOfRange`] unless `id < rows`.
+/// Fails unless `id < rows`.
 ///
 /// # Errors
-/// That one.
+/// [`Error::IdOutOfRange`].
 pub(crate) fn check_id(
     op: &'static str,
     operand: &'static str,
@@ -78,9 +78,9 @@ op! {
         ids: In "u32", "[B, T]";
         /// The gradient of the sum.
         dy: In "float", "[B, T, C]";
-        /// Added to.
+        /// The table's gradient so far, which the sums are added to.
         dwte: InOut "float", "[V, C]";
-        /// Added to.
+        /// The table's gradient so far, which the sums are added to.
         dwpe: MaybeInOut "as dwte", "[P>=T, C]";
     } {
     }
@@ -111,7 +111,8 @@ impl OpSpec for EmbeddingBackward<'_> {
     }
 }
 
-/// Running sums, each with the sizes of its partial sums added up, which is what rounding costs.
+/// Running sums, each with the sizes of its partial sums added up: the bound of its rounding
+/// errors.
 #[derive(Debug)]
 pub(crate) struct Sums {
     pub(crate) values: Vec<f64>,

@@ -7,7 +7,7 @@ op! {
     /// `y = (x - mean) · rstd · weight + bias` per row, with `rstd = 1/√(variance + eps)` and the
     /// variance over `C` (not `C - 1`). `mean` and `rstd` are kept for backward.
     LayerNorm "layer_norm" {
-        /// What is normalised, row by row.
+        /// The rows to normalise.
         x: In "float", "[N.., C>0]";
         /// Factor of each column.
         weight: In "as x", "[C]";
@@ -103,7 +103,7 @@ op! {
     LayerNormBackward "layer_norm_backward" {
         /// The forward operand.
         x: In "float", "[N.., C>0]";
-        /// As in forward.
+        /// The factor of each column, as in forward.
         weight: In "as x", "[C]";
         /// From forward.
         mean: In "statistics of x", "[N]";
@@ -113,12 +113,13 @@ op! {
         dy: In "as x", "as x";
         /// The gradient of `x`.
         dx: OutOrInOut(op: op.accumulate) "as x", "as x";
-        /// Added to.
+        /// The parameter's gradient so far, which the sum is added to.
         dweight: InOut "float", "[C]";
-        /// Added to.
+        /// The parameter's gradient so far, which the sum is added to.
         dbias: MaybeInOut "as dweight", "[C]";
     } {
-        /// Whether `dx` is added to, the residual stream's gradient being there already.
+        /// Adds to `dx` instead of overwriting it, for a residual stream whose gradient is there
+        /// already.
         accumulate: bool;
     }
 }

@@ -6,8 +6,8 @@ use crate::{Host, Result, Shape, View, ViewMut};
 op! {
     /// `y = alpha · a·b + bias + beta · y`, over a batch when the operands have three axes.
     ///
-    /// With `trans_a` the operand is `aᵀ`, stored `[K, M]`; likewise `trans_b`. With `beta` 0, `y` is
-    /// not read.
+    /// With `trans_a` the left operand is `aᵀ`, with `a` stored as `[K, M]`; likewise `trans_b`.
+    /// With `beta` 0, `y` is not read.
     Matmul "matmul" {
         /// The left operand.
         a: In "float", "[S?, M, K], turned if trans_a";
@@ -15,7 +15,8 @@ op! {
         b: In "as a", "[S?, K, N], turned if trans_b";
         /// Added to every row.
         bias: MaybeIn "as a", "[N]";
-        /// The result; `f32` also where `a` and `b` are narrower, as a weight's gradient.
+        /// The result. It may be `f32` although `a` and `b` are narrower, as for a weight's
+        /// gradient.
         y: OutOrInOut(op: op.beta != 0.0) "sum of a", "[S?, M, N]";
     } {
         /// Whether `a` is stored transposed.
@@ -32,7 +33,7 @@ op! {
 /// The sizes of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatmulSizes {
-    /// Products in the batch, 1 without one.
+    /// Products in the batch; 1 if there is no batch.
     pub batch: usize,
     /// Rows of `y`.
     pub m: usize,
@@ -111,7 +112,7 @@ impl<'a> Matmul<'a> {
     }
 }
 
-/// Batch, rows and columns.
+/// A shape's batch, rows and columns.
 fn split(shape: Shape) -> (usize, usize, usize) {
     match *shape.dims() {
         [rows, columns] => (1, rows, columns),

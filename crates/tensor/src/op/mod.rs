@@ -9,8 +9,8 @@
 //! overwrites activation gradients (unless it has an `accumulate` switch that is set) and always
 //! adds to parameter gradients.
 //!
-//! In mixed precision activations and the weights that products read are `Bf16`, and what is added
-//! up over many of them stays `F32`. These may therefore differ from an op's other floats:
+//! In mixed precision, activations and the weights that products read are `Bf16`, and sums over
+//! many of them stay `F32`. These operands may therefore differ in type from an op's other floats:
 //!
 //! | operand | its type |
 //! |---|---|
@@ -70,7 +70,7 @@ pub enum Operand<'s> {
     InOut(ViewMut<'s>),
 }
 
-/// Work an operation needs at the least.
+/// The least work that an operation needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Floating-point operations; a fused multiply-add counts as two.
@@ -79,36 +79,36 @@ pub struct Cost {
     pub bytes: u64,
 }
 
-/// What `op!` writes for an operation: all that is known of its operands and attributes.
+/// The part of an operation that `op!` generates: the rules of its operands and attributes.
 pub trait Declared {
-    /// What is asked of operands and attributes.
+    /// The rules for operands and attributes.
     const TABLE: &'static Table;
 
     /// Visits the operands that are given, in the order of the table.
     fn operands<'s>(&'s mut self, visit: &mut dyn FnMut(&'static str, Operand<'s>));
 
-    /// Whether operands and attributes are as the table asks; `computed` gives the shape of an operand
+    /// Checks operands and attributes against the table; `computed` returns the shape of an operand
     /// whose shape the operation computes.
     ///
     /// # Errors
-    /// The first that is not.
+    /// The first operand or attribute that breaks its rule.
     fn check_table(&self, computed: &dyn Fn(&'static str) -> Result<Shape>) -> Result<()>;
 }
 
-/// What an operation is.
+/// The definition of an operation: its name, check, meaning and cost.
 pub trait OpSpec: Declared {
-    /// Its name in messages and tables, as in `layer_norm_backward`.
+    /// The operation's name in messages and tables, as in `layer_norm_backward`.
     const NAME: &'static str = Self::TABLE.name;
 
-    /// The same of a value: an operation from outside brings its own.
+    /// The name of this value: [`OpSpec::NAME`], but for a [`Custom`] operation its own name.
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    /// Whether shapes, types and attributes fit each other.
+    /// Checks that shapes, types and attributes fit each other.
     ///
     /// # Errors
-    /// The first that does not.
+    /// The first operand or attribute that does not fit.
     fn check(&self) -> Result<()> {
         self.check_table(&|operand| self.computed_shape(operand))
     }
@@ -121,8 +121,8 @@ pub trait OpSpec: Declared {
         unreachable!("the shape of {operand} is in the table of {}", Self::NAME)
     }
 
-    /// Its f64 meaning: reads operands from `host`, writes every output to it, each value with the
-    /// size of its rounding errors (see [`Host::write`]).
+    /// The operation's f64 meaning: reads operands from `host` and writes every output to it, each
+    /// value with the size of its rounding errors (see [`Host::write`]).
     ///
     /// # Errors
     /// Ids out of range, or a device that cannot be read.
@@ -132,12 +132,12 @@ pub trait OpSpec: Declared {
     fn flops(&self) -> u64;
 }
 
-/// Operands and attributes by their names, of which [`Op::assemble`] makes an operation.
+/// Operands and attributes by name; [`Op::assemble`] makes an operation of them.
 #[derive(Debug, Default)]
 pub struct Parts<'a> {
-    /// What is read only.
+    /// The operands that are only read.
     pub inputs: Vec<(&'static str, View<'a>)>,
-    /// What is written.
+    /// The operands that are written.
     pub outputs: Vec<(&'static str, ViewMut<'a>)>,
     /// The attributes.
     pub attributes: Vec<(&'static str, Value)>,
@@ -160,8 +160,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Declares an operation: the struct with its operands and attributes, what is asked of them (see
-/// [`table`]), and the visit of the operands.
+/// Declares an operation: the struct with its operands and attributes, their rules (see [`table`]),
+/// and the visit of the operands.
 ///
 /// Operands are `In`, `Out` or `InOut`, `Maybe…` if they may be missing. `OutOrInOut(op: condition)` is
 /// read only if the condition holds.
@@ -301,7 +301,7 @@ macro_rules! is_optional {
 }
 pub(crate) use is_optional;
 
-/// An operand out of [`Parts`].
+/// Takes an operand out of [`Parts`].
 macro_rules! taken {
     (In, $parts:ident, $name:expr) => {
         $parts.input($name)?
@@ -392,8 +392,8 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
     })*
 
     impl<'a> Op<'a> {
-        /// The operation of this name, of these operands and attributes; `None` if there is no such
-        /// operation, or something is missing or of another kind. Nothing is checked.
+        /// Makes the operation of this name from operands and attributes, without checking it.
+        /// `None` if there is no such operation, or if a part is missing or of another kind.
         #[must_use]
         pub fn assemble(name: &str, mut parts: Parts<'a>) -> Option<Self> {
             $(if name == <$name<'static> as Declared>::TABLE.name {
@@ -404,10 +404,10 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
     }
 
     impl Op<'_> {
-        /// The names of all operations; those from outside are all `custom`.
+        /// The names of all operations; all those defined outside of this crate are `custom`.
         pub const NAMES: &'static [&'static str] = &[$(<$name<'static> as OpSpec>::NAME),*];
 
-        /// What each operation asks of its operands, in the order of [`Op::NAMES`].
+        /// The rules of each operation, in the order of [`Op::NAMES`].
         pub const TABLES: &'static [&'static Table] = &[$(<$name<'static> as Declared>::TABLE),*];
 
         /// See [`OpSpec::name`].
@@ -470,7 +470,7 @@ impl Op<'_> {
     }
 }
 
-// ---- for shapes that are computed
+// ---- helpers for computed shapes
 
 pub(crate) fn shape_such(
     op: &'static str,

@@ -1,4 +1,4 @@
-//! Axes in another order.
+//! Permuting the axes of a tensor.
 
 use super::{OpSpec, op};
 use crate::{Error, Host, Result, Shape};
@@ -6,7 +6,7 @@ use crate::{Error, Host, Result, Shape};
 op! {
     /// `y[…] = x[…]` with axis `i` of `y` being axis `axes[i]` of `x`.
     Permute "permute" {
-        /// What is turned.
+        /// The tensor to permute.
         x: In "any", "any";
         /// The result.
         y: Out "as x", "x's lengths in the new order";
@@ -30,7 +30,7 @@ impl Permute<'_> {
         Some(Shape::new(&dims[..x.rank()]))
     }
 
-    /// For every element of `y` in order, where it lies in `x`.
+    /// For every element of `y`, in order, its index in `x`.
     pub fn sources(&self) -> impl Iterator<Item = usize> {
         let mut strides = [0; 4];
         let mut step = 1;

@@ -1,40 +1,40 @@
-//! Sums, means and maxima over rows or columns, and where a row's maximum is.
+//! Sums, means and maxima over rows or columns, and the column of a row's maximum.
 
 use super::{OpSpec, op, shape_such};
 use crate::{Host, Result, Shape};
 
-/// How many values become one.
+/// The function that reduces several values to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReduceKind {
-    /// Their sum.
+    /// The sum of the values.
     Sum,
-    /// Their mean.
+    /// The mean of the values.
     Mean,
-    /// The greatest; NaN if any is.
+    /// The greatest value; NaN if any value is.
     Max,
 }
 
-/// Which axis of `[N, C]` disappears.
+/// The axis of `[N, C]` that is reduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Over {
-    /// The rows: `y` is `[C]`, as a bias's gradient.
+    /// Over the rows: `y` is `[C]`, as for a bias's gradient.
     Rows,
-    /// The columns: `y` is `[N]`.
+    /// Over the columns: `y` is `[N]`.
     Columns,
 }
 
 op! {
     /// `y = f over an axis of x`, or `y += …` when `accumulate` is set (not for the maximum).
     Reduce "reduce" {
-        /// Seen as `[N, C]`: all leading axes are rows.
+        /// The values, seen as `[N, C]`: all leading axes are rows.
         x: In "float", "any";
         /// The result.
         y: OutOrInOut(op: op.accumulate) "sum of x", "`[C]` or `[N]`, by `over`";
     } {
         /// The function.
         kind: ReduceKind;
-        /// Which axis disappears.
+        /// The axis that is reduced.
         over: Over;
         /// Adds to `y` instead of overwriting it.
         accumulate: bool;
@@ -97,21 +97,21 @@ impl OpSpec for Reduce<'_> {
     }
 }
 
-/// The greater, NaN if either is.
+/// The greater of two values; NaN if either is.
 fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || a > b { a } else { b }
 }
 
 op! {
-    /// `y[i]` = the column of the greatest value in row `i`, the first if several are equal; of the
-    /// first NaN if there is one, as [`ReduceKind::Max`] is NaN then.
+    /// `y[i]` = the column of the greatest value in row `i`, the first if several are equal. If the
+    /// row has NaNs, the column of the first one, as [`ReduceKind::Max`] then is NaN.
     ArgMax "arg_max" {
         /// The values.
         x: In "float", "[N, C]";
         /// The columns.
         y: Out "u32", "[N]";
     } {
-        /// Columns looked at; those beyond are padding.
+        /// Columns that are compared; those beyond are padding.
         valid_columns: usize, UpTo('C', "1 <= valid_columns <= C must hold");
     }
 }

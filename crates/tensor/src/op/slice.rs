@@ -6,23 +6,23 @@ use crate::{Host, Result, Shape};
 op! {
     /// `y[…, i, …] = x[…, first + i, …]`, `i` being the index along `axis`.
     ///
-    /// Along axis 0 the part is dense already, and a [`View::slice`](crate::View::slice) of it costs nothing; along any
-    /// other it must be gathered, and that is this.
+    /// Along axis 0 the part is dense already, and [`View::slice`](crate::View::slice) takes it at
+    /// no cost; along any other axis it must be gathered, which this operation does.
     Slice "slice" {
-        /// What a part is taken of; at least one axis.
+        /// The tensor that a part is taken of; it has at least one axis.
         x: In "any", "any";
         /// The part.
         y: Out "as x", "x's, but along `axis`, where its length says how much is taken";
     } {
-        /// Counted from the outermost.
+        /// The axis, counted from the outermost.
         axis: usize;
         /// Where the part begins along `axis`.
         first: usize;
     }
 }
 
-/// Elements of everything outside an axis, and of one index along it: `shape` is seen as
-/// `[outer, length, inner]`.
+/// `(outer, inner)`, when `shape` is seen as `[outer, length, inner]` around an axis: the product
+/// of the lengths before it, and of those after it.
 pub(crate) fn around(shape: Shape, axis: usize) -> (usize, usize) {
     let dims = shape.dims();
     (
@@ -39,15 +39,15 @@ pub(crate) fn with_length(shape: Shape, axis: usize, length: usize) -> Shape {
     Shape::new(&dims[..shape.rank()])
 }
 
-/// That there is such an axis.
+/// Checks that there is such an axis.
 pub(crate) fn axis_is(op: &'static str, axis: usize, shape: Shape) -> Result<()> {
     let reason = "there is no such axis";
     attribute_such(op, "axis", axis as f64, axis < shape.rank(), reason)
 }
 
 impl Slice<'_> {
-    /// How the part lies: `x` is `outer` blocks of `block` elements, of each of which `length`
-    /// elements from `first` on are taken.
+    /// The layout of the part: `x` is `outer` blocks of `block` elements, and of each block the
+    /// `length` elements from `first` on are taken.
     #[must_use]
     pub fn blocks(&self) -> SliceBlocks {
         let (outer, inner) = around(self.x.shape(), self.axis);

@@ -7,7 +7,7 @@ op! {
     /// `y[j] = exp(scale·x[j]) / Σ_k exp(scale·x[k])` per row, the greatest subtracted first.
     ///
     /// With `causal`, seen as matrices `[…, R, C]`, row `i` reaches columns `j <= i + (C - R)` only.
-    /// Columns at or beyond `valid_columns` are padding. What is masked becomes 0.
+    /// Columns from `valid_columns` on are padding. Masked and padding columns become 0.
     Softmax "softmax" {
         /// The scores.
         x: In "float", "[N.., C]";
@@ -24,7 +24,7 @@ op! {
 }
 
 impl Softmax<'_> {
-    /// How many leading columns of row `row` (counted over all matrices) take part.
+    /// The number of leading columns of row `row` (counted over all matrices) that take part.
     #[must_use]
     pub fn reach(&self, row: usize) -> usize {
         let shape = self.x.shape();

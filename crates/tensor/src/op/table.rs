@@ -1,10 +1,10 @@
-//! What an operation asks of its operands and attributes, as data.
+//! The rules for an operation's operands and attributes, as data.
 //!
 //! Each operation is declared by `op!` with one line for each operand and attribute. The
 //! struct, its documentation, the check and its errors, the visit of its operands, and the operands
 //! that the conformance suite draws all come from that line.
 //!
-//! How shapes and types are written is in [`notation`].
+//! [`notation`] explains how shapes and types are written.
 
 pub mod notation;
 mod value;
@@ -14,18 +14,18 @@ pub use value::Value;
 
 use crate::{DType, Error, Result, Shape};
 
-/// What an operation asks of its operands and attributes.
+/// The rules for an operation's operands and attributes.
 #[derive(Debug)]
 pub struct Table {
     /// The operation's name, as in `layer_norm_backward`.
     pub name: &'static str,
-    /// Its operands, in the order of the struct's fields.
+    /// The rules of its operands, in the order of the struct's fields.
     pub operands: &'static [OperandRule],
-    /// Its attributes, in the order of the struct's fields.
+    /// The rules of its attributes, in the order of the struct's fields.
     pub attributes: &'static [AttributeRule],
 }
 
-/// What is asked of an operand.
+/// The rule for an operand.
 #[derive(Clone, Copy, Debug)]
 pub struct OperandRule {
     /// The field's name.
@@ -40,7 +40,7 @@ pub struct OperandRule {
     pub shape: ShapeRule,
     /// Type and shape as they were written.
     pub written: [&'static str; 2],
-    /// "it must be" and the shape as it was written.
+    /// "it must be", followed by the shape as it was written.
     pub reason: &'static str,
 }
 
@@ -68,9 +68,9 @@ pub enum DTypeRule {
     Is(DType),
     /// That of another operand.
     As(usize),
-    /// That of the terms of a sum, or `F32` where they are narrower.
+    /// The type of the terms of a sum, or `F32` if they are narrower.
     SumOf(usize),
-    /// `F32`, or `F64` where the other operand is.
+    /// `F32`, or `F64` if the other operand is `F64`.
     StatisticsOf(usize),
 }
 
@@ -81,17 +81,17 @@ pub enum ShapeRule {
     Any,
     /// That of another operand.
     As(usize),
-    /// That of another operand, with any number of leading axes left out.
+    /// The shape of another operand, with any number of leading axes left out.
     LastAxesOf(usize),
     /// These axes.
     Axes(Axes),
     /// These axes, the last two the other way round if the attribute at this place is set.
     Turned(Axes, usize),
-    /// What the operation computes from its other operands and attributes.
+    /// The shape that the operation computes from its other operands and attributes.
     Computed,
 }
 
-/// What is asked of an attribute.
+/// The rule for an attribute.
 #[derive(Clone, Copy, Debug)]
 pub struct AttributeRule {
     /// The field's name.
@@ -121,7 +121,7 @@ pub enum Range {
     Sets(char),
     /// From 1 to this length.
     UpTo(char, &'static str),
-    /// Together with the first length at most the second, where an operand has it.
+    /// At most the second length when added to the first, if an operand has the second.
     OffsetOf(char, char, &'static str),
     /// If true, the first operand needs at least as many columns as rows.
     Causal,
@@ -132,7 +132,7 @@ pub enum Range {
 pub struct Axes {
     /// The letter of the leading axes, 0 without them.
     leading: u8,
-    /// How many of them there may be.
+    /// The largest number of leading axes.
     most_leading: usize,
     /// The others, as many as `len`.
     tail: [Length; Shape::MAX_RANK],
@@ -143,14 +143,14 @@ pub struct Axes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Length {
     factor: usize,
-    /// 0 stands for none.
+    /// The letters; 0 stands for no letter.
     letters: [u8; 2],
     is_positive: bool,
-    /// The letter of a length that it is not below, 0 for none.
+    /// The letter of a length that this one must not be below; 0 for none.
     at_least: u8,
 }
 
-/// The place of a letter; anything for 0, which stands for none.
+/// The index of a letter; unspecified for 0, which stands for no letter.
 const fn index(letter: u8) -> usize {
     (letter.wrapping_sub(b'A') & 31) as usize
 }
@@ -159,7 +159,7 @@ impl DTypeRule {
     /// The type that the rule expects, given the types of all operands; `None` if it takes several
     /// and this is one of them.
     fn expected(self, got: DType, given: &[Option<Given>]) -> Option<DType> {
-        // An operand that others are measured by is always given.
+        // An operand that another one's type refers to is always given.
         let of = |other: usize| given[other].map_or(DType::F32, |given| given.dtype);
         let expected = match self {
             Self::Any => got,
@@ -220,13 +220,13 @@ impl Axes {
         Shape::new(&dims[..rank])
     }
 
-    /// The same, the last two the other way round.
+    /// These axes with the last two exchanged.
     fn turned(mut self) -> Self {
         self.tail.swap(self.len - 2, self.len - 1);
         self
     }
 
-    /// How many leading axes a shape of this rank has; `None` if its rank is wrong.
+    /// The number of leading axes of a shape of this rank; `None` if the rank is wrong.
     fn leading_of(&self, rank: usize) -> Option<usize> {
         let leading = rank.checked_sub(self.len)?;
         (leading <= self.most_leading).then_some(leading)
@@ -265,7 +265,7 @@ impl Lengths {
 }
 
 impl Length {
-    /// What the axis must be long; `None` while a letter is not set.
+    /// The length that the axis must have; `None` while a letter is not set.
     fn value(self, lengths: &Lengths) -> Option<usize> {
         let mut value = self.factor;
         for letter in self.letters {
@@ -276,8 +276,8 @@ impl Length {
         Some(value)
     }
 
-    /// Compares the length of an axis, and sets the letter that is not set yet. `None` if there are two
-    /// such letters: then nothing is set.
+    /// Compares the length of an axis with this one, and sets the letter that is not set yet.
+    /// `None` if two letters are not set: then neither is set now.
     #[inline]
     fn fits(self, len: usize, lengths: &mut Lengths) -> Option<bool> {
         if let (1, [letter, 0]) = (self.factor, self.letters)
@@ -310,14 +310,14 @@ impl Length {
 }
 
 impl Table {
-    /// The place of an operand.
+    /// The place of the operand of this name.
     #[must_use]
     pub fn operand(&self, name: &str) -> Option<usize> {
         self.operands.iter().position(|rule| rule.name == name)
     }
 
-    /// Whether operands and attributes fit each other. `computed` gives the shapes that the operation
-    /// computes itself.
+    /// Checks that operands and attributes fit each other. `computed` returns the shapes that the
+    /// operation computes itself.
     ///
     /// # Errors
     /// The first operand or attribute that does not fit.
@@ -379,7 +379,7 @@ impl Table {
             }
         }
         if is_open {
-            // Lengths that two operands only tell together.
+            // Some lengths follow only from two operands together.
             for (at, rule, Given { shape, .. }) in given_rules() {
                 if self.fit(at, attributes, shape, &mut lengths)? {
                     return Err(self.shape(rule, shape));
@@ -389,8 +389,8 @@ impl Table {
         self.check_attributes(given, attributes, &lengths)
     }
 
-    /// Compares a shape with its axes, and sets the lengths that it is the first to have. True if some
-    /// could not be set yet.
+    /// Compares a shape with its axes, and sets the lengths that no operand before has had. Returns
+    /// whether some could not be set yet.
     fn fit(
         &self,
         at: usize,
@@ -439,8 +439,8 @@ impl Table {
         Ok(is_open)
     }
 
-    /// The error for a shape that is not as its axes: the shape that it must have where that is known,
-    /// its own lengths standing in for those that only it has.
+    /// The error for a shape that does not fit its axes. It names the shape that the operand must
+    /// have, if that is known; lengths that only this operand has are taken from its own shape.
     fn unlike(&self, rule: &OperandRule, axes: &Axes, got: Shape, lengths: &Lengths) -> Error {
         let expected = || {
             let leading = match axes.leading {
@@ -469,7 +469,7 @@ impl Table {
         lengths: &Lengths,
     ) -> Result<()> {
         let length = |letter: char| lengths.get(letter as u8);
-        // An attribute that speaks of a length is at odds with the operand that has it.
+        // A rule about a length is broken together with the operand that has this length: name it.
         let owned = |letter: char, reason| {
             let mut given_rules = self.operands.iter().zip(given);
             let has_it = |(rule, given): (&OperandRule, &Option<Given>)| {

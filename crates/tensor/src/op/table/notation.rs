@@ -1,4 +1,4 @@
-//! How the shapes and types of a table are written, and how they are read, at compile time.
+//! The notation for the shapes and types of a table, and its parser, which runs at compile time.
 //!
 //! # Shapes
 //! A shape is written as its axes, outermost first. A letter is a length: the first operand that has
@@ -25,7 +25,7 @@
 use super::{Axes, DTypeRule, Length, ShapeRule};
 use crate::{DType, Shape};
 
-/// Whether two strings are the same, or the first only begins with the second.
+/// Whether `text` begins with `with`, or equals it.
 const fn begins_with(text: &str, with: &str) -> bool {
     let (text, with) = (text.as_bytes(), with.as_bytes());
     if text.len() < with.len() {
@@ -71,7 +71,7 @@ const fn end_of_axes(text: &str) -> usize {
 }
 
 impl DTypeRule {
-    /// The rule as it is written in a table whose operands have these names.
+    /// Parses a rule as it is written in a table whose operands have these names.
     pub(crate) const fn parse(text: &str, names: &[&str]) -> Self {
         if let Some(other) = place(text, "as ", names) {
             Self::As(other)
@@ -96,7 +96,7 @@ impl DTypeRule {
 }
 
 impl ShapeRule {
-    /// The rule as it is written in a table whose operands have these names.
+    /// Parses a rule as it is written in a table whose operands have these names.
     pub(crate) const fn parse(text: &str, names: &[&str], attributes: &[&str]) -> Self {
         if let Some(other) = place(text, "as ", names) {
             Self::As(other)
@@ -118,7 +118,7 @@ impl ShapeRule {
 }
 
 impl Axes {
-    /// Axes from a notation such as `[N.., 3C]`.
+    /// Parses axes from a notation such as `[N.., 3C]`.
     const fn parse(text: &str) -> Self {
         let none = Length {
             factor: 0,

@@ -1,6 +1,7 @@
 use super::*;
 
-/// An operation of these operands and attributes, `(name, type, shape)` and `(name, range)`.
+/// The table of an operation with these operands, `(name, type, shape)`, and attributes,
+/// `(name, range)`.
 fn table<const N: usize>(
     operands: [(&'static str, &str, &'static str); N],
     attributes: &[(&'static str, Range)],

@@ -20,9 +20,9 @@ pub enum Value {
     Over(Over),
 }
 
-/// What may be an attribute.
+/// A type that attributes may have.
 pub(crate) trait Attribute: Sized {
-    /// As a number, for its [`Range`]; 0 for what is no number.
+    /// The value as a number, to compare with its [`Range`]; 0 if it is not a number.
     fn number(&self) -> f64;
 
     /// The value, if it is of this type.
