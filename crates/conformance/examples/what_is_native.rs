@@ -1,4 +1,5 @@
-//! What a backend runs natively, and what the suite says of an operation that is wrong.
+//! Prints which operations a backend runs natively, and what the suite reports for a wrong
+//! operation.
 //!
 //! `cargo run -p latimer-conformance --example what_is_native`
 #![expect(clippy::print_stdout, reason = "an example prints")]
@@ -7,7 +8,7 @@ use latimer_conformance::{Subject, Support, check};
 use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Handled, Op, Reference};
 use latimer_tensor::{Result, View, ViewMut};
 
-/// The reference backend, but it thinks it knows a faster softmax: it forgets to compute one.
+/// The reference backend with a "faster" softmax, which forgets to compute anything.
 #[derive(Debug)]
 struct Hasty(Reference);
 

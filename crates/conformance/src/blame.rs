@@ -1,8 +1,9 @@
-//! Which error is the right one for an operand or an attribute that does not fit.
+//! Checks that an operation reports the right error for an operand or attribute that does not fit.
 //!
-//! It is of the right kind, names the operation, shows what was given, and blames what was changed.
-//! Shapes and types are checked against each other, so where the operand that others are measured
-//! by was changed, one of those may be blamed instead, and only those: the operation's table says which.
+//! The error must be of the right kind, name the operation, show what was given, and blame what was
+//! changed. Shapes and types are checked against each other. If the changed operand is one that
+//! others are measured by, the error may blame one of those others instead, but nothing else; the
+//! operation's table defines which.
 
 use crate::operands::Operand;
 use crate::outsider::Outsider;
@@ -11,7 +12,7 @@ use latimer_tensor::op::{CustomOp, Table};
 use latimer_tensor::{DType, Error, Op, Shape};
 use std::fmt;
 
-/// What was changed in a case that fits.
+/// A change to a case that fits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change {
     Shape {
@@ -54,7 +55,7 @@ impl fmt::Display for Change {
 }
 
 impl Change {
-    /// Whether an error says so; `operands` are the changed ones.
+    /// Whether `error` reports this change; `operands` are the operands after it.
     pub(crate) fn is_told_by(&self, error: &Error, op: &str, operands: &[Operand]) -> bool {
         let given = |name: &str| operands.iter().find(|operand| operand.name == name);
         match (*self, error) {
@@ -86,7 +87,7 @@ impl Change {
                     && given(blamed).is_some_and(|o| o.shape == *got)
                     && is_blamed_for(op, operand, blamed)
             }
-            // The shape may be sound, but not for where the part lies.
+            // The shape may be valid, but not together with the position of the part.
             (
                 Self::Shape { .. },
                 Error::InvalidAttribute {
@@ -122,7 +123,8 @@ impl Change {
                     ..
                 },
             ) => *of == op && *blamed == attribute,
-            // An attribute that speaks of an operand's shape is named in the reason.
+            // For an attribute that sets the shape of an operand, the error's reason names the
+            // attribute.
             (
                 Self::Attribute { attribute },
                 Error::InvalidShape {
@@ -165,8 +167,8 @@ fn table(op: &str) -> Option<&'static Table> {
     Op::TABLES.iter().copied().find(|table| table.name == op)
 }
 
-/// What an operand's shape speaks of: a bit for each letter, and one for each operand whose shape it
-/// has or is computed from.
+/// The terms of an operand's shape, as bits: one for each letter, and one for each operand whose
+/// shape it has or is computed from.
 fn terms(table: &Table, at: usize) -> u64 {
     let own = 1 << (32 + at);
     let rule = &table.operands[at].shape;
@@ -182,7 +184,8 @@ fn terms(table: &Table, at: usize) -> u64 {
     }
 }
 
-/// Of these, what no operand before it and no attribute speaks of: what others are measured by.
+/// Those terms that occur in no earlier operand and are set by no attribute; other operands are
+/// measured by them.
 fn own_terms(table: &Table, at: usize) -> u64 {
     let set = table.attributes.iter().filter_map(|rule| match rule.range {
         Range::Sets(letter) => Some(1 << (letter as u64 - 'A' as u64)),
@@ -192,8 +195,8 @@ fn own_terms(table: &Table, at: usize) -> u64 {
     others.fold(terms(table, at), |own, other| own & !other)
 }
 
-/// Whether the error for an operand of the wrong shape may name `blamed`: itself, or one that is
-/// measured by it.
+/// Whether the error for an operand of the wrong shape may name `blamed`: the operand itself, or
+/// one that is measured by it.
 fn is_blamed_for(op: &str, changed: &str, blamed: &str) -> bool {
     if op == Outsider.name() {
         return changed == blamed || changed == "input0";
@@ -209,7 +212,8 @@ fn places(op: &str, one: &str, other: &str) -> Option<(&'static Table, usize, us
     Some((table, table.operand(one)?, table.operand(other)?))
 }
 
-/// Whether an operand's shape follows from the others, so that the error must say which was expected.
+/// Whether an operand's shape follows from the others, so that the error must state the expected
+/// one.
 fn follows_from_others(op: &str, operand: &str) -> bool {
     if op == Outsider.name() {
         return operand != "input0";
@@ -223,14 +227,15 @@ fn follows_from_others(op: &str, operand: &str) -> bool {
     !has_own_letter && !measures
 }
 
-/// Whether the error for an operand of the wrong type may name `blamed`, at odds with it.
+/// Whether the error for an operand of the wrong type may name `blamed`, whose type conflicts with
+/// it.
 fn is_type_blamed_for(op: &str, changed: &str, blamed: &str) -> bool {
     if op == Outsider.name() {
         return changed == "input0";
     }
     places(op, changed, blamed).is_some_and(|(table, changed, blamed)| {
         match table.operands[blamed].dtype {
-            // A sum has two types that fit; the terms' is the one expected.
+            // A sum may have two types; the error gives the type of the terms as the expected one.
             DTypeRule::SumOf(other) => blamed == changed || other == changed,
             DTypeRule::As(other) | DTypeRule::StatisticsOf(other) => other == changed,
             _ => false,

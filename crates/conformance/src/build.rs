@@ -1,4 +1,4 @@
-//! From a case and its placed operands to the operation.
+//! Makes the operation from a case and its operands in memory.
 
 use crate::case::{Attributes, Case};
 use crate::facts::Facts;
@@ -16,7 +16,7 @@ impl Case {
         self.op_but(parts, None)
     }
 
-    /// The same with another value of an attribute.
+    /// As `op`, with another value for one attribute.
     pub(crate) fn op_but<'a>(
         &self,
         mut parts: Parts<'a>,
@@ -33,7 +33,7 @@ impl Case {
             .into();
         }
         let facts = self.facts();
-        // Of two values the first is found.
+        // If an attribute is given twice, the first value is found.
         parts.attributes = but.into_iter().chain(facts.attributes).collect();
         Op::assemble(facts.table.name, parts)
             .unwrap_or_else(|| unreachable!("the case has all of {}", facts.table.name))

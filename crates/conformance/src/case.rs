@@ -1,7 +1,7 @@
 //! One case: an operation with its attributes and shapes, and where its operands' values come from.
 //!
-//! A case is a few numbers; its operands are drawn from its seed. What a failing test prints is
-//! all it takes to run that case again.
+//! A case is a few numbers; its operands are drawn from its seed. A failing test prints everything
+//! needed to run the case again.
 
 use latimer_tensor::op::{BinaryKind, Over, ReduceKind, UnaryKind};
 use latimer_tensor::{DType, Shape};
@@ -13,18 +13,18 @@ pub struct Case {
     pub attributes: Attributes,
     /// Element type of its main operands.
     pub dtype: DType,
-    /// What its floats look like.
+    /// The distribution of its floats.
     pub values: Values,
-    /// Where its operands lie.
+    /// Where its operands are placed in memory.
     pub layout: Layout,
-    /// Key of the stream that its operands are drawn from.
+    /// Key of the random stream that its operands are drawn from.
     pub seed: u64,
-    /// A value of an input that is no number, if any.
+    /// A NaN or infinity in one of the inputs, if any.
     pub special: Option<Special>,
 }
 
 impl Case {
-    /// A case of normally distributed `F32` operands, each in its own memory.
+    /// A case of normally distributed `F32` operands, each in memory of its own.
     #[must_use]
     pub fn new(attributes: Attributes) -> Self {
         Self {
@@ -44,37 +44,37 @@ impl Case {
     }
 }
 
-/// What drawn floats look like.
+/// The distribution of drawn floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
     /// Standard normal.
     Normal,
-    /// A thousand times that; eight times where the operation takes exponentials of products.
+    /// Normal, times a thousand; times eight if the operation takes exponentials of products.
     Large,
-    /// A thousandth of that.
+    /// Normal, divided by a thousand.
     Small,
-    /// Products of two are below the smallest `F32`.
+    /// So small that products of two are below the smallest `F32`.
     Tiny,
     /// Mostly below the smallest normal `F32`.
     Denormal,
     /// All zero.
     Zeros,
-    /// All elements of an operand alike.
+    /// All elements of an operand are equal.
     Equal,
     /// Zeros, small, normal and large ones together.
     Mixed,
 }
 
-/// Where the operands of a case lie. Around each there are guards: elements that nobody may read
-/// (they are NaN) or write.
+/// How the operands of a case are placed in memory. Each is surrounded by guards: elements that
+/// must be neither read (they are NaN) nor written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Each in its own memory, `lead` elements from its start.
+    /// Each operand in memory of its own, `lead` elements from its start.
     Apart {
         /// Guards before and after.
         lead: usize,
     },
-    /// All of one element type in one memory, as parameters and gradients are.
+    /// All operands of one element type in one memory, as parameters and gradients are.
     Slab {
         /// Guards before, between and after.
         lead: usize,
@@ -89,7 +89,7 @@ impl Layout {
     }
 }
 
-/// A value that is no number, put into a drawn float operand.
+/// A NaN or infinity that is put into a drawn float operand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Special {
     /// Selects the operand, modulo how many there are.
@@ -100,8 +100,8 @@ pub struct Special {
     pub value: f64,
 }
 
-/// An operation's attributes and shapes; the fields are named as the operation's own, sizes as in
-/// its docs.
+/// An operation's attributes and shapes. The fields have the names of the operation's own; sizes
+/// are named as in its docs.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(
     missing_docs,
@@ -120,14 +120,14 @@ pub enum Attributes {
         shape: Shape,
         axes: [usize; 4],
     },
-    /// `length` is `y`'s along the axis.
+    /// `length` is the length of `y` along the axis.
     Slice {
         shape: Shape,
         axis: usize,
         first: usize,
         length: usize,
     },
-    /// `shape` is `y`'s; `a` has `of_a` of it along the axis.
+    /// `shape` is the shape of `y`; `a` takes `of_a` of its length along the axis.
     Concat {
         shape: Shape,
         axis: usize,
@@ -141,7 +141,7 @@ pub enum Attributes {
         kind: UnaryKind,
         shape: Shape,
     },
-    /// `b` keeps the last `b_rank` axes of `a`.
+    /// `b` has the last `b_rank` axes of `a`.
     Binary {
         kind: BinaryKind,
         shape: Shape,
@@ -152,7 +152,7 @@ pub enum Attributes {
         alpha: f32,
         beta: f32,
     },
-    /// `f32_sum`: `y` is `F32` where the operands are narrower.
+    /// With `f32_sum`, `y` is `F32` even if the operands are narrower.
     Matmul {
         batch: Option<usize>,
         m: usize,
@@ -178,7 +178,7 @@ pub enum Attributes {
         columns: usize,
         valid_columns: usize,
     },
-    /// `positions`: rows of `wpe` beyond those needed, or no `wpe`.
+    /// `positions` is the number of rows of `wpe` beyond those needed; `None` means no `wpe`.
     Embedding {
         b: usize,
         t: usize,
@@ -187,7 +187,7 @@ pub enum Attributes {
         positions: Option<usize>,
         first_position: usize,
     },
-    /// `positions`: rows of `dwpe` beyond those needed, or no `dwpe`.
+    /// `positions` is the number of rows of `dwpe` beyond those needed; `None` means no `dwpe`.
     EmbeddingBackward {
         b: usize,
         t: usize,
@@ -253,7 +253,8 @@ pub enum Attributes {
     ClipScale {
         max_norm: f32,
     },
-    /// `working`: with a `Bf16` copy; `broken`: after gradients that were not finite.
+    /// `working`: with a `Bf16` copy of the parameters; `broken`: after gradients that were not
+    /// finite.
     AdamW {
         n: usize,
         beta1: f32,
@@ -263,13 +264,13 @@ pub enum Attributes {
         working: bool,
         broken: bool,
     },
-    /// An operation from outside: `input0 · input1`, and `input1 / (1 + |input1|)`.
+    /// A custom operation: `input0 · input1`, and `input1 / (1 + |input1|)`.
     Custom {
         shape: Shape,
     },
 }
 
-/// What attention and its backward have in common.
+/// The attributes that attention and its backward share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(
     missing_docs,
@@ -322,9 +323,9 @@ impl Attributes {
         }
     }
 
-    /// What [`Values::Large`] multiplies by. An exponential turns the absolute rounding of its
-    /// argument into a relative one; where the argument is a product of operands, it must stay
-    /// small enough that the first-order bound of [`crate::tolerance`] holds.
+    /// The factor of [`Values::Large`]. An exponential turns the absolute rounding error of its
+    /// argument into a relative one. If the argument is a product of operands, it must therefore
+    /// stay small enough for the first-order bound of [`crate::tolerance`] to hold.
     pub(crate) fn large(&self) -> f64 {
         match self {
             Self::Attention(_) | Self::AttentionBackward(_) | Self::AttentionDecode { .. } => 8.0,

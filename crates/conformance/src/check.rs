@@ -1,4 +1,4 @@
-//! What is asked of a backend.
+//! Requirements for a backend, and the tests of them.
 //!
 //! For every case:
 //!
@@ -28,7 +28,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use std::cell::RefCell;
 use std::fmt;
 
-/// A device under test, and those that must give the same bits.
+/// A device under test, and other devices that must give the same bits.
 #[derive(Clone, Debug)]
 pub struct Subject {
     device: Device,
@@ -36,7 +36,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A device alone.
+    /// A device without others to compare with.
     #[must_use]
     pub fn new(device: Device) -> Self {
         Self {
@@ -59,36 +59,36 @@ impl Subject {
     }
 }
 
-/// What a backend failed at.
+/// A property that a backend can lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Property {
-    /// Running a sound case without an error or a panic.
+    /// A valid case runs without an error or a panic.
     Runs,
-    /// Agreeing with the f64 meaning.
+    /// The results agree with the f64 meaning.
     Agrees,
-    /// Losing at most twice what a naive evaluation in the same precision loses.
+    /// The error is at most twice that of a naive evaluation in the same precision.
     AsPreciseAsNaive,
-    /// Writing outputs only.
+    /// Nothing but the outputs is written.
     StaysInside,
-    /// The same bits again.
+    /// A second run gives the same bits.
     Repeats,
-    /// The same bits when it is recorded first and launched then.
+    /// The case gives the same bits if it is recorded first and then launched.
     Captured,
-    /// The same bits on another device that promises them.
+    /// Another device that promises the same bits gives them.
     SameBits,
-    /// The right error for what does not fit.
+    /// Operands and attributes that do not fit get the right error.
     Refuses,
 }
 
-/// A property that does not hold, with the smallest case found.
+/// A property that does not hold, with the smallest failing case found.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Which property.
+    /// The property.
     pub property: Property,
-    /// For which case.
+    /// The case.
     pub case: Case,
-    /// How.
+    /// A sentence about the failure.
     pub detail: String,
 }
 
@@ -106,49 +106,50 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Cases per operation and property unless `LATIMER_CASES` says otherwise.
+/// Cases for each operation and property; `LATIMER_CASES` overrides it.
 pub const CASES: u32 = 64;
 
 fn cases() -> u32 {
     number("LATIMER_CASES", CASES)
 }
 
-/// A number that an environment variable sets.
+/// The number in an environment variable, or `otherwise` if it is not set.
 fn number(variable: &str, otherwise: u32) -> u32 {
     let asked = std::env::var(variable).ok();
     asked.and_then(|n| n.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Smaller cases tried after a failure unless `LATIMER_SHRINK` says otherwise.
+/// Number of smaller cases that are tried after a failure; `LATIMER_SHRINK` overrides it.
 const SHRINK: u32 = 512;
 
-/// The operation agrees with its meaning, on finite operands.
+/// Checks that the operation agrees with its meaning on finite operands.
 ///
 /// # Errors
-/// The smallest case found that does not.
+/// The smallest failing case found.
 pub fn agrees(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
     agreeing(op, |case| held(subject, case).map(drop))
 }
 
-/// NaN and infinity in an input go where the meaning lets them go.
+/// Checks that NaN and infinity in an input reach exactly the outputs that they reach in the
+/// meaning.
 ///
 /// # Errors
-/// The smallest case found where they do not.
+/// The smallest failing case found.
 pub fn spreads(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
     spreading(op, |case| held(subject, case).map(drop))
 }
 
-/// What does not fit is an error.
+/// Checks that operands and attributes that do not fit give the right error.
 ///
 /// # Errors
-/// The smallest case found where it is none.
+/// The smallest failing case found.
 pub fn refuses(op: &str, subject: &Subject) -> Result<(), Box<Failure>> {
     refusing(op, |case| {
         misfits::all_refused(subject.device(), case).map(drop)
     })
 }
 
-// ---- the cases of each, so that others may look at them as well
+// ---- the tests of single cases, shared with other modules
 
 type Test<'t> = &'t dyn Fn(&Case) -> Result<(), Box<Failure>>;
 
@@ -174,11 +175,11 @@ pub(crate) fn refusing(
     op: &str,
     test: impl Fn(&Case) -> Result<(), Box<Failure>>,
 ) -> Result<(), Box<Failure>> {
-    // Each case is changed in every way there is, so a few cases are many runs.
+    // Each case is changed in every possible way, so a few cases give many runs.
     hold(strategies::cases(op), cases().div_ceil(6), &test)
 }
 
-/// Tests one case; a panic is a failure like others.
+/// Tests one case; a panic counts as a failure.
 fn guarded(case: &Case, test: Test<'_>) -> Result<(), Box<Failure>> {
     hold(Just(case.clone()).boxed(), 1, test)
 }
@@ -190,7 +191,7 @@ fn hold(strategy: BoxedStrategy<Case>, cases: u32, test: Test<'_>) -> Result<(),
         failure_persistence: None,
         ..Config::default()
     };
-    // The same cases every time: a failure seen once is seen again.
+    // The cases are the same every time, so a failure can be reproduced.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let last = RefCell::new(None);
     let found = TestRunner::new_with_rng(config, rng).run(&strategy, |case| {
@@ -203,7 +204,7 @@ fn hold(strategy: BoxedStrategy<Case>, cases: u32, test: Test<'_>) -> Result<(),
     match found {
         Ok(()) => Ok(()),
         Err(TestError::Fail(reason, case)) => {
-            // By their text: a case with a NaN does not equal itself. A panic leaves no failure.
+            // Compare as text: a case with a NaN does not equal itself. A panic leaves no failure.
             let told = last
                 .into_inner()
                 .filter(|(of, _)| *of == format!("{case:?}"));
@@ -222,7 +223,7 @@ fn hold(strategy: BoxedStrategy<Case>, cases: u32, test: Test<'_>) -> Result<(),
     }
 }
 
-/// Holds one case to properties 1 to 5.
+/// Checks one case for properties 1 to 5.
 ///
 /// # Errors
 /// The first property that does not hold.
@@ -230,7 +231,8 @@ pub fn one(subject: &Subject, case: &Case) -> Result<(), Box<Failure>> {
     held(subject, case).map(drop)
 }
 
-/// As [`one`]; gives how much was used of what the rule of the same precision allows, at most.
+/// As [`one`]; returns the largest part used of the error that the rule of the same precision
+/// allows.
 pub(crate) fn held(subject: &Subject, case: &Case) -> Result<Option<f64>, Box<Failure>> {
     let fail = |property, detail: String| {
         Err(Box::new(Failure {
@@ -250,7 +252,7 @@ pub(crate) fn held(subject: &Subject, case: &Case) -> Result<Option<f64>, Box<Fa
     let want = oracle::meaning(case, &operands).map_err(broken)?;
 
     let fallbacks = subject.device.fallbacks();
-    // Outputs are NaN at first, so that what is not written, or read, shows.
+    // Outputs are NaN at first, so that elements which are not written, or read too early, show.
     let left = run(&subject.device, case, &operands, 0xFF).map_err(broken)?;
     if let Some(damage) = left.damage {
         return fail(Property::StaysInside, damage);
@@ -312,7 +314,8 @@ pub(crate) fn held(subject: &Subject, case: &Case) -> Result<Option<f64>, Box<Fa
     Ok(spread.map(|(_, spread)| spread.used()))
 }
 
-/// Where an output that is another one rounded is not that to the bit: the optimizer's working copy.
+/// Checks that an output which is another one rounded, the optimizer's working copy, equals it to
+/// the bit.
 fn torn_copy(
     case: &Case,
     operands: &[Operand],
@@ -337,7 +340,8 @@ fn torn_copy(
     }))
 }
 
-/// The output that uses most of what the rule of the same precision allows, where it is for any.
+/// The output that uses most of what the rule of the same precision allows; `None` if the rule
+/// applies to none.
 fn widest(
     case: &Case,
     operands: &[Operand],
@@ -367,8 +371,8 @@ fn widest(
     Ok(widest)
 }
 
-/// Whether a case breaks the rule of the same precision for its seed, but not for most seeds: see
-/// [`tolerance::DRAWS`].
+/// Whether a case breaks the rule of the same precision for its own seed but not for most seeds;
+/// see [`tolerance::DRAWS`].
 fn by_luck(device: &Device, case: &Case) -> latimer_tensor::Result<bool> {
     let mut broken = 1;
     for draw in 1..tolerance::DRAWS as u64 {
@@ -385,11 +389,11 @@ fn by_luck(device: &Device, case: &Case) -> latimer_tensor::Result<bool> {
     Ok(2 * broken <= tolerance::DRAWS)
 }
 
-/// Two devices agree on an operation's cases: on the same operands each keeps within the bound of the
-/// meaning, so they differ by twice that at most.
+/// Checks that two devices agree on an operation's cases. On the same operands each keeps within
+/// the bound around the meaning, so they differ by at most twice the bound.
 ///
 /// # Errors
-/// The smallest case found on which they do not.
+/// The smallest failing case found.
 pub fn alike(op: &str, one: &Device, other: &Device) -> Result<(), Box<Failure>> {
     agreeing(op, |case| alike_on(case, [one, other]))
 }
@@ -421,9 +425,9 @@ fn alike_on(case: &Case, devices: [&Device; 2]) -> Result<(), Box<Failure>> {
     Ok(())
 }
 
-/// Runs one case once on the device and on each of those that promise the same bits, and holds them
-/// to that; without the f64 meaning, which takes most of the time of [`one`]. For interpreters,
-/// which see for themselves what is read and written.
+/// Runs one case once on the device and on each of those that promise the same bits, and compares
+/// the bits. It leaves out the f64 meaning, which takes most of the time of [`one`]. It is for
+/// interpreters, which check by themselves what is read and written.
 ///
 /// # Errors
 /// [`Property::Runs`], [`Property::StaysInside`], [`Property::SameBits`].
@@ -466,9 +470,9 @@ fn run_inside(device: &Device, case: &Case, operands: &[Operand]) -> latimer_ten
     device.enter(|| run(device, case, operands, 0x40))
 }
 
-/// Records a case while its operands hold nothing of use, then launches it on what they should hold:
-/// what was read too early, on the host, shows. `None` where the device records nothing. The case
-/// must have been run before, as a recording allocates and compiles nothing.
+/// Records a case while its operands hold meaningless values, then launches it on the right ones:
+/// this reveals values that the host read too early. Returns `None` if the device records nothing.
+/// The case must have been run before, since a recording allocates and compiles nothing.
 fn run_captured(
     device: &Device,
     case: &Case,
@@ -488,7 +492,7 @@ fn run_captured(
     memory.left(operands).map(Some)
 }
 
-/// The first byte of an output that differs, as a sentence.
+/// Describes in a sentence the first byte of an output that differs.
 fn difference(operands: &[Operand], a: &[Vec<u8>], b: &[Vec<u8>]) -> Option<String> {
     operands
         .iter()

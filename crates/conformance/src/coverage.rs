@@ -1,4 +1,4 @@
-//! What the suite draws and what it found, in figures.
+//! Figures about the cases that the suite draws, and about its results.
 
 use crate::case::Case;
 use crate::check::{self, Failure, Subject};
@@ -9,8 +9,9 @@ use std::cell::RefCell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// A table: for every operation, how many cases, of which element types, at which edges; and for a
-/// device that was held to them, how close it came to what is allowed, and how long it took.
+/// A table with a row for each operation: how many cases of which element types and edges are
+/// drawn; and, for a device that was tested with them, how much of the allowed error it used and
+/// how long it took.
 ///
 /// ```
 /// use latimer_conformance::Coverage;
@@ -30,9 +31,10 @@ pub struct Coverage {
 pub struct Row {
     /// Its name.
     pub op: &'static str,
-    /// Cases that must agree with the meaning: finite ones, and with a NaN or an infinity.
+    /// Cases that must agree with the meaning: those with finite operands, and those with a NaN or
+    /// infinity.
     pub cases: usize,
-    /// Wrong operands and attributes that must be refused; 0 where no device was held.
+    /// Wrong operands and attributes that must be refused; 0 if no device was tested.
     pub misfits: usize,
     /// Cases with an operand without elements.
     pub empty: usize,
@@ -40,12 +42,12 @@ pub struct Row {
     pub one: usize,
     /// Cases with an axis of an odd prime length.
     pub prime: usize,
-    /// Cases with an axis one longer than a multiple of 16, which is one past a tile.
+    /// Cases with an axis one longer than a multiple of 16, and thus one past a tile.
     pub past_tile: usize,
-    /// The most that was used of what the rule of the same precision allows (see
-    /// [`crate::tolerance::Spread`]); above 1 for a single unlucky draw only.
+    /// The largest part used of the error that the rule of the same precision allows (see
+    /// [`crate::tolerance::Spread`]). It exceeds 1 only after a single unlucky draw.
     pub used: Option<f64>,
-    /// How long it took, if a device was held.
+    /// The time it took, if a device was tested.
     pub time: Duration,
     dtypes: [usize; Coverage::DTYPES.len()],
 }
@@ -81,7 +83,7 @@ fn is_odd_prime(n: usize) -> bool {
 }
 
 impl Coverage {
-    /// The columns of element types.
+    /// The element types that have a column.
     pub const DTYPES: [DType; 6] = [
         DType::F32,
         DType::Bf16,
@@ -91,10 +93,10 @@ impl Coverage {
         DType::I64,
     ];
 
-    /// What is drawn, without running it.
+    /// The figures of the cases that are drawn, without running them.
     ///
     /// # Panics
-    /// When a case cannot be outlined, which the suite's own tests exclude.
+    /// If a case cannot be outlined, which the suite's own tests rule out.
     #[must_use]
     pub fn drawn() -> Self {
         let rows = Op::NAMES.iter().map(|&op| {
@@ -116,7 +118,7 @@ impl Coverage {
         }
     }
 
-    /// Holds a device to everything, as [`crate::suite!`] does, and counts.
+    /// Tests a device with everything, as [`crate::suite!`] does, and counts.
     ///
     /// # Errors
     /// The first failure.
@@ -152,7 +154,7 @@ impl Coverage {
         })
     }
 
-    /// Whether an operation takes main operands of this type, by its own check.
+    /// Whether an operation accepts main operands of this type, according to its own check.
     #[must_use]
     pub fn takes(op: &str, dtype: DType) -> bool {
         let case = Case {
@@ -178,7 +180,7 @@ impl Coverage {
         self.rows.iter().find(|row| row.op == op)
     }
 
-    /// How many pairs of an operation and an element type are met.
+    /// The number of pairs of an operation and an element type that have a case.
     #[must_use]
     pub fn pairs(&self) -> usize {
         let counts = self.rows.iter().flat_map(|row| row.dtypes);

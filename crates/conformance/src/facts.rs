@@ -1,16 +1,16 @@
-//! What a case says of its operation, beside what the operation's table says: lengths, attributes, and
-//! where the values of its operands come from.
+//! The facts of a case that its operation's table does not contain: lengths, attributes, and where
+//! the values of its operands come from.
 
 use crate::case::{AttentionAttributes, Attributes};
 use latimer_tensor::op::table::{Access, DTypeRule, OperandRule, Range, ShapeRule};
 use latimer_tensor::op::{BinaryKind, Over, ReduceKind, Table, Value};
 use latimer_tensor::{DType, Op, Shape};
 
-/// Where the values of an operand that is read come from. Floats are drawn as the case says, unless
-/// this says otherwise.
+/// The source of an operand's values, if it is read. Floats have the distribution of the case
+/// unless the source says otherwise.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// Floats, or small integers where the type holds no others.
+    /// Floats, or small integers if the type holds only integers.
     Anything,
     /// Whole numbers below this.
     Ids(usize),
@@ -18,7 +18,7 @@ pub(crate) enum Source {
     RandomWords,
     /// Floats, squared.
     Squares,
-    /// Floats of magnitude 1 and more: a quotient's size must stay within its type.
+    /// Floats of magnitude 1 or more, so that quotients stay within the type's range.
     AwayFromZero,
     /// The scalar block: any numbers, or what [`latimer_tensor::op::AdamW`] reads.
     Block { update: Option<Update> },
@@ -26,11 +26,11 @@ pub(crate) enum Source {
     Forward(Box<Attributes>, &'static str),
 }
 
-/// What an optimizer reads of the scalar block.
+/// The values that an optimizer reads from the scalar block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Update {
     pub(crate) beta1: f32,
-    /// The gradients were not finite.
+    /// Whether the gradients were not finite.
     pub(crate) is_broken: bool,
 }
 
@@ -39,18 +39,19 @@ pub(crate) struct Update {
 pub(crate) struct Facts {
     pub(crate) table: &'static Table,
     pub(crate) attributes: Vec<(&'static str, Value)>,
-    /// Values that attributes must not have in this case, where their range does not say so.
+    /// Values that are invalid for attributes in this case although the attributes' ranges allow
+    /// them.
     pub(crate) misfits: Vec<(&'static str, Value)>,
     /// An input that only a forward operation reads, and its shape.
     pub(crate) hidden: Option<(&'static str, Shape)>,
     lengths: Vec<(char, usize)>,
     leading: Shape,
-    /// Shapes that the table does not tell.
+    /// Shapes that do not follow from the table.
     shapes: Vec<(&'static str, Shape)>,
     absent: Vec<&'static str>,
     dtypes: Vec<(&'static str, DType)>,
     sources: Vec<(&'static str, Source)>,
-    /// Whether an operand that may be read or overwritten is read.
+    /// For an operand that may be read or overwritten: whether this case reads it.
     reads: bool,
 }
 
@@ -87,7 +88,7 @@ impl Facts {
         self
     }
 
-    /// Sets `N..` and `C` of rows.
+    /// Sets `N..` and `C` from the shape of rows.
     fn rows(mut self, shape: Shape) -> Self {
         let dims = shape.dims();
         self.leading = Shape::new(&dims[..dims.len() - 1]);
@@ -120,20 +121,20 @@ impl Facts {
         Self { reads, ..self }
     }
 
-    /// Whether main operands may be called of this type: where all types are fixed, cases are `F32`'s.
+    /// Whether a case may have this main type. If the table fixes all types, cases have `F32`.
     pub(crate) fn has_main_type(&self, dtype: DType) -> bool {
         let rules = self.table.operands.iter().map(|rule| rule.dtype);
         let is_free = |rule| matches!(rule, DTypeRule::Any | DTypeRule::Float);
         dtype == DType::F32 || self.table.operands.is_empty() || rules.into_iter().any(is_free)
     }
 
-    /// Places in the table of the operands that are given.
+    /// The table positions of the operands that this case has.
     pub(crate) fn given(&self) -> impl Iterator<Item = usize> {
         let all = 0..self.table.operands.len();
         all.filter(|&at| !self.absent.contains(&self.table.operands[at].name))
     }
 
-    /// A length of the operands; 0 if this case has none of this letter.
+    /// The length that a letter stands for; `None` if this case does not have the letter.
     pub(crate) fn length(&self, letter: char) -> Option<usize> {
         let found = self.lengths.iter().find(|(name, _)| *name == letter);
         found.map(|(_, len)| *len)
@@ -172,7 +173,7 @@ impl Facts {
         }
     }
 
-    /// The type of an operand in a case whose main operands have this type.
+    /// The type of an operand, if the main operands have type `main`.
     pub(crate) fn dtype_of(&self, at: usize, main: DType) -> DType {
         let rule = self.rule(at);
         if let Some((_, dtype)) = self.dtypes.iter().find(|(name, _)| *name == rule.name) {
@@ -189,7 +190,7 @@ impl Facts {
         }
     }
 
-    /// How this case uses an operand.
+    /// Whether this case reads, overwrites or updates an operand.
     pub(crate) fn access(&self, at: usize) -> Access {
         match self.rule(at).access {
             Access::OutOrInOut if self.reads => Access::InOut,
@@ -204,7 +205,7 @@ impl Facts {
         found.map(|(_, source)| source)
     }
 
-    /// Attributes with one that is out of its range, and its name.
+    /// Invalid values of attributes, each with the attribute's name.
     pub(crate) fn wrong_attributes(&self) -> Vec<(&'static str, Value)> {
         let mut wrong = self.misfits.clone();
         for rule in self.table.attributes {
@@ -239,7 +240,7 @@ impl Facts {
     }
 }
 
-/// A number as an attribute of the kind of another.
+/// `number` as an attribute value of the same kind as `given`.
 fn like(given: Value, number: f64) -> Value {
     match given {
         Value::F64(_) => number.into(),
@@ -257,7 +258,7 @@ fn with_length(shape: Shape, axis: usize, length: usize) -> Shape {
     Shape::new(&dims)
 }
 
-/// The type of a sum of operands of this type.
+/// The type in which operands of type `dtype` are summed.
 fn sum_type(dtype: DType, f32_sum: bool) -> DType {
     match dtype {
         DType::Bf16 | DType::F16 if f32_sum => DType::F32,
@@ -266,7 +267,7 @@ fn sum_type(dtype: DType, f32_sum: bool) -> DType {
 }
 
 impl Attributes {
-    /// What this says of the operation; `dtype` is the type of the main operands.
+    /// The facts of this case; `dtype` is the type of the main operands.
     pub(crate) fn facts(&self, dtype: DType) -> Facts {
         let facts = Facts::of(self.name());
         let gradients = |f32| if f32 { DType::F32 } else { dtype };
@@ -275,7 +276,7 @@ impl Attributes {
             Self::Cast { shape, to } => facts
                 .shape("x", shape)
                 .dtype("y", to)
-                // Floats are cast to integers only where they are integers.
+                // Floats are cast to integers only if they are whole numbers.
                 .source(
                     "x",
                     if to.is_float() {
@@ -550,7 +551,7 @@ impl Facts {
             .with("site", a.site)
     }
 
-    /// So many rows of a table of positions, or no such table.
+    /// The case has a table of positions with this many rows, or no such table.
     fn positions(self, name: &'static str, rows: Option<usize>) -> Self {
         match rows {
             Some(rows) => self.lengths([('P', rows)]),

@@ -1,4 +1,4 @@
-//! Gradients against differences of what they are gradients of.
+//! Checks gradients against differences of the functions they are gradients of.
 //!
 //! The meaning's backward operations are checked once, in f64, against central differences of its
 //! forward operations; backends are then compared with a trusted backward and never differenced in
@@ -12,14 +12,14 @@
 /// The step: near the cube root of f64's roundoff, where both parts of the error are small.
 pub const STEP: f64 = 1e-5;
 
-/// Roundings on the way to one term of `f`, all told: sums of some hundred terms and a few
+/// Number of roundings on the way to one term of `f`: sums of some hundred terms and a few
 /// elementary functions.
 const ROUNDINGS: f64 = 256.0;
 
-/// Compares `gradient` with central differences, coordinate by coordinate, and gives the first
-/// that is off as a sentence.
+/// Compares `gradient` with central differences, coordinate by coordinate, and describes the first
+/// one that is off in a sentence.
 ///
-/// `f` gives the terms of a scalar: it is their sum that is differentiated.
+/// `f` returns the terms of a scalar, whose sum is differentiated.
 ///
 /// ```
 /// use latimer_conformance::gradcheck::first_misfit;
@@ -45,7 +45,7 @@ pub fn first_misfit(f: impl Fn(&[f64]) -> Vec<f64>, x: &[f64], gradient: &[f64])
             x[i] = at;
             let [up, down] = &sides;
             size = size.max(up.iter().chain(down).map(|term| term.abs()).sum());
-            // Term by term: what the coordinate does not reach cancels exactly.
+            // Subtract term by term: terms that the coordinate does not affect cancel exactly.
             let rise: f64 = up.iter().zip(down).map(|(up, down)| up - down).sum();
             rise / (2.0 * h)
         });

@@ -45,6 +45,6 @@ pub use check::{Failure, Property, Subject};
 pub use coverage::{Coverage, Row};
 pub use report::Support;
 
-/// What [`suite!`] names, so that its callers need not.
+/// The crate [`suite!`] refers to, so that its callers need not depend on it.
 #[doc(hidden)]
 pub use latimer_tensor as tensor;

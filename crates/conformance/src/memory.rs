@@ -5,8 +5,9 @@ use crate::operands::{Operand, Role};
 use latimer_tensor::op::Parts;
 use latimer_tensor::{DType, Device, Result, Tensor};
 
-/// Every byte of a guard: NaN in all float types, no legal id in `U32`, so that reading one shows
-/// in the result, and no NaN that arithmetic makes, so that writing one shows in the guard.
+/// Every byte of a guard. In float types it is a NaN, and in `U32` not a valid id, so that reading
+/// a guard shows in the result. It differs from every NaN that arithmetic produces, so that writing
+/// one shows in the guard.
 const GUARD: u8 = 0xFF;
 
 /// The operands of one case on one device.
@@ -19,22 +20,22 @@ pub(crate) struct Memory {
 struct Block {
     tensor: Tensor,
     before: Vec<u8>,
-    /// Operands in order, each with its first element.
+    /// The operands in this block: each operand's number and its first element.
     spots: Vec<(usize, usize)>,
 }
 
-/// What a run left behind.
+/// The state of the memory after a run.
 #[derive(Debug)]
 pub(crate) struct Left {
     /// Bytes of each operand.
     pub(crate) operands: Vec<Vec<u8>>,
-    /// A sentence on the first byte changed outside the outputs.
+    /// A sentence about the first byte that was changed outside the outputs.
     pub(crate) damage: Option<String>,
 }
 
 impl Memory {
-    /// Uploads the operands; every byte of an output is `fill` until it is written. One operand
-    /// may lie on a foreign device.
+    /// Uploads the operands; every byte of an output is `fill` until it is written. One operand may
+    /// be placed on a foreign device.
     pub(crate) fn place(
         device: &Device,
         operands: &[Operand],
@@ -88,7 +89,7 @@ impl Memory {
         })
     }
 
-    /// Sets every byte to one value, or all to what was placed.
+    /// Sets every byte to one value, or restores all bytes to what was placed.
     pub(crate) fn upload(&mut self, byte: Option<u8>) -> Result<()> {
         for block in &mut self.blocks {
             let same = byte.map(|byte| vec![byte; block.before.len()]);
@@ -128,7 +129,7 @@ impl Memory {
         work(bound)
     }
 
-    /// Downloads everything.
+    /// Downloads all memory.
     pub(crate) fn left(&self, operands: &[Operand]) -> Result<Left> {
         let mut left = Left {
             operands: vec![Vec::new(); operands.len()],
@@ -159,7 +160,7 @@ impl Memory {
 }
 
 impl Block {
-    /// Says where a changed byte lies.
+    /// Describes where a changed byte lies.
     fn locate(&self, operands: &[Operand], byte: usize) -> String {
         let element = byte / self.tensor.dtype().size();
         let (i, first) = self

@@ -1,5 +1,5 @@
-//! Operands and attributes that do not fit, made from a case that does: whether they fit, the
-//! operation's own check says. Which error is the right answer to each is [`crate::blame`]'s.
+//! Makes operands and attributes that do not fit from a case that fits. The operation's own check
+//! decides whether they fit; [`crate::blame`] decides which error is right for each.
 
 use crate::blame::Change;
 use crate::case::{Case, Layout};
@@ -13,10 +13,10 @@ use latimer_tensor::op::table::DTypeRule;
 use latimer_tensor::{DType, Device, DryRun, Result, Shape};
 use std::cell::Cell;
 
-/// An attribute that has another value than in the case.
+/// An attribute whose value is not that of the case.
 type But = Option<(&'static str, Value)>;
 
-/// Changes the case in every way that must be answered with an error, and says how many those are.
+/// Changes the case in every way that must give an error, and returns the number of such changes.
 pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Failure>> {
     let case = &Case {
         layout: Layout::Apart { lead: 8 },
@@ -65,7 +65,7 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Fai
                 refused(&changed, None, None, change)?;
             }
         }
-        // An operand without elements, or one that this use does not read, may go unnoticed.
+        // An operand without elements, or one that this case does not read, may go unnoticed.
         let idle = name == "random" && case.facts().attribute("rate") == Some(Value::F32(0.0));
         if operands.iter().all(|o| o.shape.numel() > 0) && !idle {
             let other = Device::new(DryRun::default());
@@ -101,7 +101,7 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Fai
     Ok(tried.get())
 }
 
-/// Runs the operation and waits for it; gives the name that it goes by in messages too.
+/// Runs the operation and waits for it; also returns the name that it has in messages.
 fn attempt(
     device: &Device,
     case: &Case,
@@ -124,7 +124,7 @@ fn attempt(
     (name, result)
 }
 
-/// The operands with one of another shape or type, its elements all zero.
+/// The operands, one of them replaced by zeros of another shape or type.
 fn with(operands: &[Operand], i: usize, shape: Shape, dtype: DType) -> Vec<Operand> {
     let mut changed = operands.to_vec();
     let operand = &mut changed[i];
@@ -135,7 +135,8 @@ fn with(operands: &[Operand], i: usize, shape: Shape, dtype: DType) -> Vec<Opera
     changed
 }
 
-/// One more axis, each axis one longer, each but the last axis left out.
+/// Other shapes: with one more axis, with one axis longer by one, with one axis (not the last) left
+/// out.
 fn other_shapes(shape: Shape) -> Vec<Shape> {
     let dims = shape.dims();
     let mut others = Vec::new();

@@ -7,8 +7,8 @@ use latimer_tensor::op::table::Access;
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{DType, Result, Scalars, Shape};
 
-/// How an operation uses an operand in one case. An operand that some attributes make it read and
-/// others only overwrite is an [`Role::Out`] where it must not be read.
+/// How an operation uses an operand in a case. An operand that some attributes make it read and
+/// others only overwrite is [`Role::Out`] in cases where it must not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     In,
@@ -23,19 +23,19 @@ pub(crate) struct Operand {
     pub(crate) role: Role,
     pub(crate) dtype: DType,
     pub(crate) shape: Shape,
-    /// Its elements' bytes; none for an output.
+    /// The bytes of its elements; empty for an output.
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The operands made so far, and the stream that more are drawn from.
+/// The operands made so far, and the stream that further ones are drawn from.
 struct Draw<'c> {
     case: &'c Case,
     stream: Stream,
     /// Float operands drawn so far.
     floats: usize,
-    /// Which of them gets the special value.
+    /// The float operand that gets the special value.
     target: Option<(usize, Special)>,
-    /// Shapes and types are asked for only.
+    /// Whether only shapes and types are needed.
     blank: bool,
     made: Vec<Operand>,
 }
@@ -79,7 +79,7 @@ impl Draw<'_> {
         let n = if self.blank { 0 } else { n };
         let large = self.case.attributes.large();
         let level = self.stream.normal();
-        // Where all are alike nothing is drawn: an interpreter would spend its time on that.
+        // If all values are equal nothing is drawn, since that would take an interpreter long.
         let alike = match self.case.values {
             Values::Zeros => Some(0.0),
             Values::Equal => Some(level),
@@ -118,7 +118,7 @@ impl Draw<'_> {
             .collect()
     }
 
-    /// Floats, or small integers where the type holds no others.
+    /// Floats, or small integers if the type holds only integers.
     fn anything(&mut self, n: usize, dtype: DType) -> Vec<f64> {
         if dtype.is_float() {
             self.floats(n)
@@ -144,7 +144,7 @@ impl Draw<'_> {
             let values = self.floats(shape.numel());
             self.make(Role::In, name, self.case.dtype, shape, &values)?;
         }
-        // What a forward operation computes comes last: it reads the others.
+        // Results of a forward operation come last, since it reads the other operands.
         let (computed, drawn): (Vec<_>, Vec<_>) = facts
             .given()
             .partition(|&at| matches!(facts.source_of(at), Some(Source::Forward(..))));
@@ -179,7 +179,7 @@ impl Draw<'_> {
                     x + x.signum()
                 })
                 .collect(),
-            // Any seed and step, and a first row that makes local numbering wrong.
+            // Any seed and step, and a first row that exposes numbering by local rows.
             Some(Source::RandomWords) => {
                 let mut words: Vec<f64> = (0..n).map(|_| self.stream.next_u32().into()).collect();
                 words[3] = self.stream.below(3) as f64;
@@ -225,7 +225,7 @@ impl Draw<'_> {
         Ok(())
     }
 
-    /// An output of a forward operation on the operands so far.
+    /// An output of a forward operation on the operands made so far.
     fn computed(&mut self, forward: &Attributes, from: &str) -> Result<Vec<f64>> {
         if self.blank {
             return Ok(Vec::new());
@@ -235,7 +235,8 @@ impl Draw<'_> {
             special: None,
             ..self.case.clone()
         };
-        // Its inputs are those made so far, its outputs those that it would have made itself.
+        // Its inputs are the operands made so far; its outputs are those that it would have by
+        // itself.
         let mut operands: Vec<Operand> = self.made.clone();
         for operand in case.draw(None, false)?.0 {
             if operand.role == Role::Out || !operands.iter().any(|o| o.name == operand.name) {

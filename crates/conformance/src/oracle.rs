@@ -1,4 +1,4 @@
-//! The meaning of a case, in f64, its naive evaluation, and roundings by the reference.
+//! The f64 meaning of a case, its naive evaluation, and rounding by the reference device.
 
 use crate::case::{Case, Layout};
 use crate::memory::Memory;
@@ -7,13 +7,13 @@ use crate::operands::Operand;
 use latimer_tensor::{DType, Device, Host, Op, Result, Tensor, Written};
 use std::sync::OnceLock;
 
-/// The device of the meaning.
+/// The reference device, which computes the meaning.
 pub(crate) fn reference() -> &'static Device {
     static REFERENCE: OnceLock<Device> = OnceLock::new();
     REFERENCE.get_or_init(Device::reference)
 }
 
-/// What the operation writes, unrounded, with magnitudes.
+/// The unrounded outputs of the operation, with magnitudes.
 pub(crate) fn meaning(case: &Case, operands: &[Operand]) -> Result<Vec<Written>> {
     placed(case, operands, |op, mut host| {
         op.reference(&mut host)?;
@@ -21,12 +21,12 @@ pub(crate) fn meaning(case: &Case, operands: &[Operand]) -> Result<Vec<Written>>
     })
 }
 
-/// Whether the operands fit the operation, values aside.
+/// Checks that the operands fit the operation, values aside.
 pub(crate) fn checked(case: &Case, operands: &[Operand]) -> Result<()> {
     placed(case, operands, |_, _| Ok(()))
 }
 
-/// What the naive evaluation writes, unrounded but for what it does in `f32`; see [`naive`].
+/// The outputs of the naive evaluation, not rounded to the output's type; see [`naive`].
 pub(crate) fn naive(case: &Case, operands: &[Operand]) -> Result<Vec<naive::Output>> {
     placed(case, operands, |op, host| naive::outputs(op, &host))
 }
@@ -54,7 +54,7 @@ pub(crate) fn rounded(values: &[f64], dtype: DType) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The elements of raw bytes of any type.
+/// The elements of raw bytes of any type, as `f64`.
 pub(crate) fn widened(bytes: &[u8], dtype: DType) -> Result<Vec<f64>> {
     let mut x = Tensor::empty(reference(), [bytes.len() / dtype.size()], dtype)?;
     reference().upload(bytes, x.view_mut()?)?;

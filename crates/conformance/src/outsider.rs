@@ -1,9 +1,10 @@
-//! An operation from outside, that backends must run as they find it.
+//! A custom operation, which backends must run without knowing it.
 
 use latimer_tensor::Result;
 use latimer_tensor::op::{Computed, Custom, CustomOp};
 
-/// `input0 · input1`, and `input1 / (1 + |input1|)`: two of each, so that their order shows.
+/// `input0 · input1`, and `input1 / (1 + |input1|)`: two inputs and two outputs, so that a wrong
+/// order shows.
 #[derive(Debug)]
 pub(crate) struct Outsider;
 

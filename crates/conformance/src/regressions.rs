@@ -1,11 +1,11 @@
-//! Cases that every suite runs first: the smallest that show a classic fault, and those that failed
-//! once on some backend.
+//! Cases that every suite runs first: the smallest ones that expose a classic fault, and those that
+//! once failed on some backend.
 
 use crate::case::{AttentionAttributes, Attributes, Case, Layout, Special, Values};
 use latimer_tensor::DType;
 use latimer_tensor::op::{Over, ReduceKind};
 
-/// All kept cases. To keep one, paste what the failing test printed and say what it showed.
+/// All kept cases. To add one, paste what the failing test printed and say what it exposed.
 #[must_use]
 pub fn all() -> Vec<Case> {
     let mut all = classics();
@@ -14,7 +14,7 @@ pub fn all() -> Vec<Case> {
     all
 }
 
-/// Faults that everyone makes once, each at the smallest size at which it shows.
+/// Common faults, each at the smallest size at which it shows.
 fn classics() -> Vec<Case> {
     let attention = |t, rate| AttentionAttributes {
         b: 2,
@@ -60,13 +60,14 @@ fn classics() -> Vec<Case> {
         f32_sum: false,
     };
     vec![
-        // A causal mask one column early or late: query 0 sees itself and nothing else.
+        // Fault: a causal mask one column early or late. Query 0 sees itself and nothing else.
         Case::new(softmax(2, true, 2)),
         Case::new(Attributes::Attention(attention(2, 0.0))),
         Case::new(Attributes::AttentionBackward(attention(2, 0.0))),
-        // The mask of more columns than rows is aligned at the end, not at the start.
+        // A mask with more columns than rows is aligned at the end, not at the start.
         Case::new(softmax(3, true, 3)),
-        // Padding taken for a column: where it begins and where a causal row ends are both limits.
+        // Fault: padding taken for a column. Both the start of the padding and the end of a causal
+        // row are limits.
         Case::new(softmax(3, true, 2)),
         Case::new(loss(3, 2)),
         Case::new(Attributes::ArgMax {
@@ -74,10 +75,10 @@ fn classics() -> Vec<Case> {
             columns: 3,
             valid_columns: 2,
         }),
-        // Exponentials without the greatest subtracted: logits of some thousand.
+        // Fault: exponentials without subtracting the maximum. The logits are some thousand.
         with(loss(3, 3), |case| case.values = Values::Large),
         with(softmax(3, false, 3), |case| case.values = Values::Large),
-        // A row of nothing but -infinity is NaN, not 0 and not evenly spread.
+        // A row of nothing but -infinity gives NaN, neither 0 nor equal weights.
         with(softmax(1, false, 1), |case| {
             case.special = Some(special(0, f64::NEG_INFINITY));
         }),
@@ -85,12 +86,13 @@ fn classics() -> Vec<Case> {
         with(softmax(2, true, 2), |case| {
             case.special = Some(special(1, f64::INFINITY));
         }),
-        // A NaN behind the mask multiplied by a weight of 0: position 1's first key.
+        // Fault: a NaN behind the mask, multiplied by a weight of 0. It is in the first key of
+        // position 1.
         with(Attributes::Attention(attention(2, 0.0)), |case| {
             case.special = Some(special(8, f64::NAN));
         }),
-        // A dropout counted from the row, not from the tensor: rows of 3, blocks of 4; and the
-        // words' own first row forgotten.
+        // Faults: dropout counted from the row instead of the tensor (rows of 3, blocks of 4); and
+        // forgetting the first row that the random words state.
         Case::new(Attributes::Dropout {
             shape: [7, 3].into(),
             rate: 0.9,
@@ -98,7 +100,7 @@ fn classics() -> Vec<Case> {
         }),
         Case::new(Attributes::Attention(attention(5, 0.5))),
         Case::new(Attributes::AttentionBackward(attention(5, 0.5))),
-        // A sum that overwrites what it should be added to.
+        // Fault: a sum that overwrites its output instead of adding to it.
         Case::new(Attributes::Reduce {
             kind: ReduceKind::Mean,
             over: Over::Rows,
@@ -116,12 +118,12 @@ fn classics() -> Vec<Case> {
             accumulate: true,
             f32_gradients: false,
         }),
-        // All three of a product's sizes differ, and both operands may be stored transposed.
+        // All three sizes of a product differ, and both operands may be stored transposed.
         Case::new(matmul(false, false)),
         Case::new(matmul(true, false)),
         Case::new(matmul(false, true)),
         Case::new(matmul(true, true)),
-        // Vector loads that take 16 or 32 bytes' alignment for granted.
+        // Fault: vector loads that rely on an alignment of 16 or 32 bytes.
         with(matmul(false, false), |case| {
             case.layout = Layout::Slab { lead: 2 };
         }),
@@ -143,7 +145,8 @@ fn classics() -> Vec<Case> {
             },
             |case| case.layout = Layout::Slab { lead: 2 },
         ),
-        // Repeated ids added once: five ids of two rows; a position's row counted by the batch.
+        // Faults: repeated ids added only once (five ids of two rows); a position's row counted by
+        // the batch.
         Case::new(Attributes::EmbeddingBackward {
             b: 2,
             t: 5,
@@ -152,7 +155,7 @@ fn classics() -> Vec<Case> {
             positions: Some(1),
             f32_gradients: false,
         }),
-        // New keys written at row 0, or a query that sees the cache's unused rows.
+        // Faults: new keys written at row 0; a query that sees the cache's unused rows.
         Case::new(Attributes::AttentionDecode {
             b: 2,
             t: 2,
@@ -162,7 +165,7 @@ fn classics() -> Vec<Case> {
             position: 3,
             scale: 1.0,
         }),
-        // One parameter: no vector is full. And a decay that goes through the moments.
+        // With one parameter no vector is full. Fault: weight decay that goes through the moments.
         Case::new(Attributes::AdamW {
             n: 1,
             beta1: 0.9,
@@ -172,12 +175,12 @@ fn classics() -> Vec<Case> {
             working: false,
             broken: false,
         }),
-        // A working copy of the parameters as they were, or cut off instead of rounded.
+        // Fault: a working copy of the old parameters, or one cut off instead of rounded.
         Case::new(update(true, false)),
-        // Gradients that were not finite: the moments must not hear of them either.
+        // After gradients that were not finite, the moments must not change either.
         Case::new(update(true, true)),
         Case::new(update(false, true)),
-        // The gradient of a bf16 model's weight and bias: what was summed in f32 stays that.
+        // The gradient of a bf16 model's weight and bias: sums in f32 must stay f32.
         with(
             Attributes::Matmul {
                 batch: None,
@@ -203,11 +206,11 @@ fn classics() -> Vec<Case> {
             },
             |case| case.dtype = DType::Bf16,
         ),
-        // A norm of nothing: no division by zero, and nothing is clipped.
+        // The norm is 0: nothing is divided by it, and nothing is clipped.
         with(Attributes::ClipScale { max_norm: 1.0 }, |case| {
             case.values = Values::Zeros
         }),
-        // Rounding to bf16 by cutting off.
+        // Fault: rounding to bf16 by cutting off.
         Case::new(Attributes::Cast {
             shape: [9].into(),
             to: DType::Bf16,
@@ -215,8 +218,8 @@ fn classics() -> Vec<Case> {
     ]
 }
 
-/// Sizes that drawn cases seldom have: more than one tile of those that GPUs work in, rows aligned
-/// to 16 bytes, in `Bf16` most of all.
+/// Sizes that are rarely drawn: more than one tile of GPU kernels, and rows aligned to 16 bytes,
+/// above all in `Bf16`.
 fn tiles() -> Vec<Case> {
     let bf16 = |attributes| with(attributes, |case| case.dtype = DType::Bf16);
     let matmul = |[m, n, k]: [usize; 3], trans_a, trans_b, f32_sum| Attributes::Matmul {
@@ -260,11 +263,11 @@ fn tiles() -> Vec<Case> {
     let mut all = vec![
         bf16(matmul([65, 72, 104], false, false, true)),
         bf16(matmul([72, 65, 104], true, true, false)),
-        // Enough columns and long enough rows that the left operand is packed, too.
+        // There are enough columns, and long enough rows, that the left operand is packed as well.
         Case::new(matmul([67, 115, 72], false, false, false)),
         Case::new(matmul([67, 115, 72], true, false, false)),
-        // Enough work for several threads, with factors that round: whole tiles and ragged ones may do so in
-        // another order.
+        // There is enough work for several threads, and the factors round: whole tiles and ragged
+        // ones may do so in another order.
         Case::new(Attributes::Matmul {
             batch: None,
             m: 129,
@@ -277,9 +280,9 @@ fn tiles() -> Vec<Case> {
             bias: false,
             f32_sum: false,
         }),
-        // A sum of so many terms is cut.
+        // A sum of this many terms is split.
         Case::new(matmul([5, 3, 1030], false, true, false)),
-        // A weight's gradient, whose terms are cut: without a bias, onto what was there.
+        // A weight's gradient, whose terms are split: without a bias, added to what was there.
         Case::new(Attributes::Matmul {
             batch: None,
             m: 5,
@@ -295,7 +298,7 @@ fn tiles() -> Vec<Case> {
         bf16(matmul([5, 8, 1030], true, false, true)),
         Case::new(decode.clone()),
         bf16(decode),
-        // As many ids are sorted in two tiles, and most of them go on from part to part.
+        // This many ids are sorted in two tiles, and most of them occur in several parts.
         Case::new(Attributes::EmbeddingBackward {
             b: 1,
             t: 4099,
@@ -312,11 +315,11 @@ fn tiles() -> Vec<Case> {
     all
 }
 
-/// Once wrong on a backend of this workspace.
+/// Cases that once failed on a backend of this workspace.
 fn found() -> Vec<Case> {
     vec![
-        // CPU: with one column nothing is left of a gradient, but a fused product left its own
-        // rounding, times up to 1/√eps.
+        // CPU: with one column the gradient is exactly 0, but a fused product left its own rounding
+        // error times up to 1/√eps.
         Case::new(Attributes::LayerNormBackward {
             shape: [515, 1].into(),
             bias: false,
@@ -332,7 +335,7 @@ fn with(attributes: Attributes, change: impl FnOnce(&mut Case)) -> Case {
     case
 }
 
-/// Of the first operand.
+/// A special value for the first operand.
 fn special(element: usize, value: f64) -> Special {
     Special {
         operand: 0,

@@ -1,4 +1,4 @@
-//! Which operations a device runs natively.
+//! Reports which operations a device runs natively.
 
 use crate::case::{Case, Layout};
 use crate::memory::Memory;
@@ -6,7 +6,7 @@ use crate::strategies;
 use latimer_tensor::{DType, Device, Handled, Op, Result};
 use std::fmt;
 
-/// A table: operation by element type, native or by its meaning on the host.
+/// A table of operations and element types: native, or by the meaning on the host.
 ///
 /// ```
 /// use latimer_conformance::Support;
@@ -20,7 +20,7 @@ pub struct Support {
 }
 
 impl Support {
-    /// The columns.
+    /// The element types that have a column.
     pub const DTYPES: [DType; 4] = [DType::F32, DType::Bf16, DType::F16, DType::F64];
 
     /// Asks the backend of a device, with one small case for each entry. An error counts as
@@ -43,7 +43,7 @@ impl Support {
         }
     }
 
-    /// Whether an operation is native for a type; `None` if it does not take that type.
+    /// Whether an operation is native for a type; `None` if it does not accept the type.
     #[must_use]
     pub fn is_native(&self, op: &str, dtype: DType) -> Option<bool> {
         let column = Self::DTYPES.iter().position(|d| *d == dtype)?;
@@ -51,7 +51,7 @@ impl Support {
         row.1[column]
     }
 
-    /// How many entries are native.
+    /// The number of native entries.
     #[must_use]
     pub fn native(&self) -> usize {
         let entries = self.rows.iter().flat_map(|(_, entries)| entries);
@@ -59,7 +59,8 @@ impl Support {
     }
 }
 
-/// Whether the backend ran the case itself. The device is not involved, so its settings stay.
+/// Whether the backend ran the case itself. The case bypasses the device, so its settings stay the
+/// same.
 fn asked(device: &Device, case: &Case) -> Result<Option<bool>> {
     let operands = case.operands()?;
     let mut memory = Memory::place(device, &operands, Layout::Apart { lead: 64 }, 0, None)?;

@@ -1,7 +1,7 @@
-//! Which cases are drawn: for every operation, shapes at the edges and all its attributes.
+//! The cases that are drawn: for every operation, shapes at the edges and all its attributes.
 //!
-//! Lengths are 1, primes, powers of two and one past them, which is one past a tile. Lists begin
-//! with the plainest entry, where shrinking ends.
+//! Lengths are 1, primes, powers of two and one more than those, which is one past a tile. Lists
+//! begin with the simplest entry, at which shrinking ends.
 
 use crate::case::{AttentionAttributes, Attributes, Case, Layout, Special, Values};
 use latimer_tensor::op::{BinaryKind, Over, ReduceKind, UnaryKind};
@@ -11,10 +11,10 @@ use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
 use proptest::sample::select;
 use proptest::{option, prop_oneof};
 
-/// Cases of finite operands.
+/// Cases with finite operands.
 ///
 /// # Panics
-/// When there is no operation of this name.
+/// If no operation has this name.
 pub fn cases(op: &str) -> BoxedStrategy<Case> {
     let float = prop_oneof![
         4 => Just(DType::F32),
@@ -29,7 +29,7 @@ pub fn cases(op: &str) -> BoxedStrategy<Case> {
         }
         _ => float.boxed(),
     };
-    // Functions have corners at 0, and rows have ties: zeros among others show what happens there.
+    // Functions have corners at 0, and rows have ties: a mixture with zeros tests both.
     let mixed = match op {
         "unary" | "unary_backward" | "arg_max" => 9,
         _ => 2,
@@ -42,7 +42,8 @@ pub fn cases(op: &str) -> BoxedStrategy<Case> {
             Values::Zeros, Values::Equal, Values::Small, Values::Tiny, Values::Denormal,
         ]),
     ];
-    // One lead keeps the 256 bytes of slabs, one only the element's own size.
+    // One of the leads keeps the alignment of slabs to 256 bytes; another keeps only that of the
+    // element.
     let layout = (select(vec![64, 8, 67]), any::<bool>()).prop_map(|(lead, slab)| {
         if slab {
             Layout::Slab { lead }
@@ -62,10 +63,10 @@ pub fn cases(op: &str) -> BoxedStrategy<Case> {
         .boxed()
 }
 
-/// Cases of normally distributed operands, one value of which is NaN or infinite.
+/// Cases with normally distributed operands, of which one value is NaN or infinite.
 ///
 /// # Panics
-/// When there is no operation of this name.
+/// If no operation has this name.
 pub fn nonfinite(op: &str) -> BoxedStrategy<Case> {
     let values = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
     (cases(op), any::<u8>(), any::<u16>(), select(values))
@@ -81,7 +82,7 @@ pub fn nonfinite(op: &str) -> BoxedStrategy<Case> {
         .boxed()
 }
 
-/// The plainest case of an operation.
+/// The simplest case of an operation.
 pub(crate) fn smallest(op: &str) -> Attributes {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
@@ -91,7 +92,7 @@ pub(crate) fn smallest(op: &str) -> Attributes {
     tree.current()
 }
 
-/// A length of an axis with little work to it.
+/// A length of an axis for which there is little work.
 fn short() -> impl Strategy<Value = usize> + Clone {
     select(vec![1, 2, 3, 5, 8, 13, 16, 17])
 }
@@ -101,12 +102,12 @@ fn long() -> impl Strategy<Value = usize> + Clone {
     select(vec![1, 2, 3, 7, 16, 17, 31, 33, 64, 65, 129, 257])
 }
 
-/// Columns of a row operation, rows of which are few.
+/// The number of columns of a row operation, whose rows are few.
 fn columns() -> impl Strategy<Value = usize> + Clone {
     select(vec![1, 2, 3, 7, 16, 17, 33, 64, 65, 129, 769, 1025])
 }
 
-/// Now and then none instead of some.
+/// Replaces the length by 0 now and then.
 fn or_none(some: impl Strategy<Value = usize> + 'static) -> BoxedStrategy<usize> {
     prop_oneof![15 => some, 1 => Just(0)].boxed()
 }
@@ -127,7 +128,7 @@ fn shape() -> BoxedStrategy<Shape> {
         2 => vec(select(vec![1, 2, 3, 5, 7]), 4).prop_map(|dims| Shape::new(&dims)),
         1 => (short(), short()).prop_map(|(a, c)| Shape::new(&[a, 0, c])),
         1 => select(vec![20_011, 70_001]).prop_map(|n| Shape::new(&[n])),
-        // As much, where one operand may be repeated or an axis cut.
+        // As much work, for operations that repeat an operand or cut an axis.
         1 => select(vec![[1025, 67], [67, 1025], [23_333, 3]]).prop_map(|dims| Shape::new(&dims)),
     ]
     .boxed()
@@ -143,7 +144,7 @@ fn axis() -> BoxedStrategy<(Shape, usize)> {
         .boxed()
 }
 
-/// `[N, C]`, sometimes with one more axis, without rows, or `[C]`; `C` at least 1.
+/// `[N, C]`, sometimes with one more axis or without rows, or `[C]`; `C` is at least 1.
 fn rows_of(columns: impl Strategy<Value = usize> + Clone + 'static) -> BoxedStrategy<Shape> {
     prop_oneof![
         6 => (select(vec![1, 2, 3, 7, 17, 33]), columns.clone())
@@ -164,7 +165,7 @@ fn tall() -> BoxedStrategy<Shape> {
         .boxed()
 }
 
-/// `[…, R, C]`, whether it is masked causally, and then with `R <= C`.
+/// A shape `[…, R, C]`, and whether it is masked causally, which requires `R <= C`.
 fn scores() -> BoxedStrategy<(Shape, bool)> {
     let matrix = (select(vec![1, 2, 3, 7, 17, 33]), columns(), any::<bool>()).prop_map(
         |(rows, columns, causal)| {
@@ -183,7 +184,7 @@ fn scores() -> BoxedStrategy<(Shape, bool)> {
     .boxed()
 }
 
-/// How many of so many columns are valid: all, one less, or any number.
+/// How many of these columns are valid: all, one less, or any number.
 fn valid(columns: usize, choice: usize) -> usize {
     match choice % 4 {
         0 | 1 => columns,
@@ -192,12 +193,12 @@ fn valid(columns: usize, choice: usize) -> usize {
     }
 }
 
-/// Factors of a sum.
+/// The factor of a sum.
 fn factor() -> impl Strategy<Value = f32> + Clone {
     select(vec![1.0, 0.0, -1.0, 0.5, 1.7])
 }
 
-/// Factors of scores.
+/// The factor of scores.
 fn scale() -> impl Strategy<Value = f32> + Clone {
     select(vec![1.0, 0.125, 0.577_350_26, -0.5, 0.0])
 }
@@ -222,7 +223,8 @@ fn attention() -> BoxedStrategy<AttentionAttributes> {
         0..1000u32,
     )
         .prop_map(|((b, t, n_head, d), scale, causal, rate, site)| {
-            // The oracle is plain loops: the longest with the widest would take a second.
+            // The oracle consists of plain loops: the longest together with the widest would take a
+            // second.
             let (b, n_head) = if t * d > 2048 { (1, 1) } else { (b, n_head) };
             let d = if t > 100 { d.min(17) } else { d };
             AttentionAttributes {
@@ -429,12 +431,12 @@ fn attributes(op: &str) -> BoxedStrategy<Attributes> {
 
 fn matmul() -> BoxedStrategy<Attributes> {
     let few = || select(vec![1, 2, 3, 5, 17, 50]);
-    // Long sums, which kernels cut into blocks, and operands that no cache holds.
+    // Long sums, which kernels split into blocks, and operands that exceed every cache.
     let sizes = prop_oneof![
         28 => (side(), side(), side()),
         3 => (few(), few(), select(vec![257, 1025, 1100])),
         1 => (select(vec![1, 5, 50]), Just(1030), Just(1100)),
-        // Enough work for several threads, which cut along either side.
+        // There is enough work for several threads, which split along either side.
         6 => (select(vec![33, 50, 97, 129]), select(vec![65, 129, 257]), select(vec![65, 257])),
     ];
     (
@@ -453,7 +455,7 @@ fn matmul() -> BoxedStrategy<Attributes> {
                     trans_a,
                     trans_b,
                     alpha,
-                    // Two of five products overwrite.
+                    // Two products of five overwrite their output.
                     beta: if beta < 0.0 { 0.0 } else { beta },
                     bias,
                     f32_sum,
@@ -486,7 +488,7 @@ fn reduce() -> BoxedStrategy<Attributes> {
         .boxed()
 }
 
-/// `B, T, V, C` of embeddings: tables both smaller and larger than the text.
+/// Sizes `B, T, V, C` of embeddings: tables both smaller and larger than the text.
 fn sizes() -> BoxedStrategy<(usize, usize, usize, usize)> {
     let v = select(vec![1, 2, 3, 29, 65, 257]);
     let c = select(vec![1, 2, 3, 16, 17, 33, 65]);

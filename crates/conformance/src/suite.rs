@@ -1,10 +1,10 @@
-//! The suite as tests.
+//! The macro that makes the suite's tests.
 
 /// Makes the tests of every operation for a backend.
 ///
-/// The argument is a closure that makes a [`latimer_tensor::Device`]; it is called once a test, so
-/// a device that is dear to make is better made once and cloned. `same_bits` lists devices that
-/// must give the same bits, other thread counts say.
+/// The argument is a closure that makes a [`latimer_tensor::Device`]. It is called once a test, so
+/// a device that is expensive to make should be made once and cloned. `same_bits` lists devices
+/// that must give the same bits, for example with other thread counts.
 ///
 /// ```
 /// use latimer_tensor::Device;

@@ -1,4 +1,4 @@
-//! How close is close enough.
+//! How close a result must be to the meaning.
 //!
 //! Let `want` be the f64 meaning of a value and `magnitude` what [`Host::write`] got with it: the
 //! sum of all the terms that a straightforward evaluation rounds, each as often as it is rounded
@@ -22,49 +22,52 @@
 //!
 //! # The rule of the same precision
 //!
-//! The bound above is for the worst signs of all roundings; a long sum uses a tenth of it, so a
-//! fault of a few roundings hides there. So a tensor is also held, as a whole, to what the equation
-//! itself loses when it is evaluated naively in the accumulation type: as it stands, every sum from
-//! left to right, widened inputs, the result rounded once to the output. Over a tensor of at least
+//! The bound above is for the worst signs of all roundings. A long sum uses a tenth of it, so a
+//! fault of a few roundings would go unnoticed. A tensor as a whole must therefore also be about as
+//! precise as a naive evaluation of the equation in the accumulation type: as it stands, every sum
+//! from left to right, widened inputs, the result rounded once to the output. Over a tensor of at
+//! least
 //! [`SPREAD`] finite elements
 //!
 //! `max|got - want| <= 2·max|naive - want| + u_out·max|want| + floor`
 //!
-//! The naive run sees the same operands, so whatever their sizes and cancellations cost, it pays
-//! too. Why 2: another order of evaluation has other roundings, of which the greatest among
-//! hundreds may be somewhat greater by chance, and kernels sum in blocks, which loses less; twice
-//! is what Flash Attention's tests allow against a plain implementation in the same precision. The
-//! one output rounding is for where the naive run happens to be exact.
+//! The naive run has the same operands, so it suffers from their sizes and cancellations as well.
+//! Why 2: another order of evaluation has other roundings, and the largest among hundreds may be
+//! somewhat larger by chance; kernels sum in blocks, which loses less; and twice is what Flash
+//! Attention's tests allow against a plain implementation in the same precision. The one rounding
+//! of the output covers cases in which the naive run happens to be exact.
 //!
-//! Hundreds of elements are not always hundreds of errors. All of an attention's row share the
-//! errors of its scores, and where most rows have one weight of almost 1, the few rows in which two
-//! keys compete decide the maximum; then a naive run that is lucky in one score loses a tenth of
-//! what it loses with other operands. So a case that breaks the rule is drawn again from other
-//! seeds, [`DRAWS`] times in all, and fails if it breaks the rule in most of them: luck does not
-//! last, a lossy kernel does. (Of 1500 cases an operation, the `F32` CPU backend breaks it once in 8
-//! of attention, 17 of its backward, 6 of decoding, 2 of the functions' derivatives and one each of
-//! the norms; of 1000, none in most draws.)
+//! Hundreds of elements do not always have hundreds of independent errors. All elements of an
+//! attention row share the errors of its scores. If most rows have one weight of almost 1, the few
+//! rows in which two keys compete decide the maximum; a naive run that is lucky in one score then
+//! loses a tenth of what it loses with other operands. So a case that breaks the rule is drawn
+//! again from other seeds, [`DRAWS`] times in all, and fails if it breaks the rule in most of them:
+//! luck does not last, a lossy kernel does. (In 1500 cases an operation, the `F32` CPU backend
+//! breaks it once in 8 of attention, 17 of its backward, 6 of decoding, 2 of the functions'
+//! derivatives and one each of the norms; in 1000 cases, none breaks it in most draws.)
 //!
-//! The rule is for the operations that add up or take exponentials (products, reductions, norms,
-//! softmax, attention, losses, functions), on finite operands, but not for `F64`, which is the
-//! oracle's own precision; sums of squares have one value and no greatest among many.
+//! The rule applies to the operations that add up or take exponentials (products, reductions,
+//! norms, softmax, attention, losses, functions), on finite operands. It does not apply to `F64`,
+//! which is the oracle's own precision, or to sums of squares, which have a single value and so no
+//! greatest error among many.
 //!
 //! [`Host::write`]: latimer_tensor::Host::write
 
 use crate::oracle::{rounded, widened};
 use latimer_tensor::{DType, Result, Written};
 
-/// What the first-order bound is multiplied by: the higher-order terms (at most `magnitude·u_acc`
-/// times itself, and that is well below 1 in every case drawn) and the few roundings that
-/// another order of evaluation adds (the rescaling of a running softmax, a fused bias, an
-/// elementary function that is right to two units rather than half a one) make at most the bound
-/// again. Measured: over 200 cases an operation, the `F32` CPU backend errs by up to 1.02 times
-/// `u_acc · magnitude` in GELU, 0.5 times in short sums, 0.05 to 0.2 times in long ones.
+/// The factor of the first-order bound. Two things make at most the bound again: the higher-order
+/// terms (at most `magnitude·u_acc` times itself, which is well below 1 in every case drawn), and
+/// the few roundings that another order of evaluation adds (the rescaling of a running softmax, a
+/// fused bias, an elementary function that is right to two units rather than half a one). Measured:
+/// over 200 cases an operation, the `F32` CPU backend errs by up to 1.02 times `u_acc · magnitude`
+/// in GELU, 0.5 times in short sums, 0.05 to 0.2 times in long ones.
 pub const C: f64 = 2.0;
 
-/// The absolute error always allowed. For `F32`, `Bf16` and `F64`: four times the smallest normal
-/// number of the accumulation type, so that a result and three terms may be flushed to zero.
-/// For `F16`, whose small numbers are normal `F32`s, the distance of its subnormals, 2⁻²⁴.
+/// The absolute error that is always allowed. For `F32`, `Bf16` and `F64` it is four times the
+/// smallest normal number of the accumulation type, so that a result and three terms may be flushed
+/// to zero. For `F16`, whose small numbers are normal `F32`s, it is the spacing of its subnormals,
+/// 2⁻²⁴.
 #[must_use]
 pub fn floor(output: DType) -> f64 {
     match output {
@@ -84,7 +87,7 @@ fn largest(dtype: DType) -> f64 {
     }
 }
 
-/// The precision that an operation on `operands` accumulates an `output` in, at the least.
+/// The lowest precision in which an operation on `operands` may accumulate an `output`.
 #[must_use]
 pub fn accumulation(operands: DType, output: DType) -> DType {
     if operands == DType::F64 && output == DType::F64 {
@@ -94,13 +97,13 @@ pub fn accumulation(operands: DType, output: DType) -> DType {
     }
 }
 
-/// The first value that is not close enough, as a sentence.
+/// Describes in a sentence the first value that is not close enough; `None` if all are.
 ///
 /// `got` are the raw elements of an output of type `output`, `want` its meaning, `operands` the
 /// type of the operation's main operands.
 ///
 /// # Errors
-/// When the reference device fails.
+/// If the reference device fails.
 pub fn first_misfit(
     want: &Written,
     got: &[u8],
@@ -147,32 +150,33 @@ pub fn first_misfit(
     Ok(None)
 }
 
-/// The fewest finite elements for which the greatest error says something.
+/// The smallest number of finite elements for which the greatest error is meaningful.
 pub const SPREAD: usize = 256;
 
-/// Draws of a case that breaks the rule of the same precision, itself among them; odd, so that
-/// there is a majority. A case that breaks it by luck with probability `p` breaks it in most of nine
-/// with `70·p⁴` more: 6e-5 for 0.03, 0.006 for 0.1, where single scores decide.
+/// How often a case that breaks the rule of the same precision is drawn, the first time included;
+/// odd, so that there is a majority. A case that breaks it by luck with probability `p` breaks it
+/// in most of nine draws with probability `70·p⁴`, given the first: 6e-5 for 0.03, and 0.006 for
+/// 0.1, where single scores decide.
 pub const DRAWS: usize = 9;
 
-/// The greatest error of a tensor against the greatest that the rule of the same precision allows.
+/// The greatest error of a tensor, and the greatest that the rule of the same precision allows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// `max|got - want|`.
     pub error: f64,
     /// `max|naive - want|`, the naive result rounded once to the output's type.
     pub naive: f64,
-    /// What [`Spread::error`] may be.
+    /// The largest value that [`Spread::error`] may have.
     pub allowed: f64,
-    /// Which element errs most.
+    /// The element with the greatest error.
     pub element: usize,
 }
 
 impl Spread {
-    /// Of the elements that are finite in all three; `None` if those are fewer than [`SPREAD`].
+    /// Counts the elements that are finite in all three; `None` if there are fewer than [`SPREAD`].
     ///
     /// # Errors
-    /// When the reference device fails.
+    /// If the reference device fails.
     pub fn of(want: &Written, got: &[u8], naive: &[f32], output: DType) -> Result<Option<Self>> {
         let naive: Vec<f64> = naive.iter().map(|&x| x.into()).collect();
         let naive = widened(&rounded(&naive, output)?, output)?;
@@ -199,7 +203,7 @@ impl Spread {
         Ok(Some(all).filter(|_| finite >= SPREAD))
     }
 
-    /// How much of what is allowed is used; above 1 is too much.
+    /// The part of the allowed error that is used; above 1 is too much.
     #[must_use]
     pub fn used(&self) -> f64 {
         self.error / self.allowed
@@ -287,7 +291,7 @@ mod tests {
             let (got, naive) = (bytes_of(&all).to_vec(), vec![naive as f32; n]);
             Spread::of(&want, &got, &naive, DType::F32).unwrap()
         };
-        // 2·4u for the naive run, u for the rounding.
+        // The naive run allows 2·4u, the rounding of the output u.
         let used = |got| spread(1.0 + got * u, 1.0 - 4.0 * u, n).unwrap().used();
         assert!(used(8.0) < 1.0, "{}", used(8.0));
         assert!(used(10.0) > 1.0, "{}", used(10.0));

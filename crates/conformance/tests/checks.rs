@@ -1,9 +1,9 @@
-//! What once went wrong in the operations' own checks.
+//! Former faults of the operations' own checks.
 
 use latimer_tensor::op::SoftmaxBackward;
 use latimer_tensor::{DType, Device, Error, Result, Tensor};
 
-/// Rows without columns cannot be cut into rows; the reference used to panic.
+/// Rows without columns cannot be divided into rows; the reference used to panic.
 #[test]
 fn softmax_backward_needs_columns() -> Result<()> {
     let device = Device::reference();

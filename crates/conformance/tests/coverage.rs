@@ -1,9 +1,9 @@
-//! The suite draws what it says: every operation with every type it takes, and the edges.
+//! The suite draws what it promises: every operation with every type it accepts, and the edges.
 
 use latimer_conformance::Coverage;
 use latimer_tensor::Op;
 
-/// Operations whose operands have elements always: nothing reduces to no value, and a sum of
+/// Operations whose operands always have elements: an empty reduction has no value, and a sum of
 /// squares is a single number.
 const NEVER_EMPTY: [&str; 2] = ["reduce", "clip_scale"];
 

@@ -1,5 +1,5 @@
-//! The suite finds what it is there to find: a backend that is the reference but for one planted
-//! fault fails, by the property that the fault breaks.
+//! The suite finds planted faults: a backend that is the reference except for one fault fails, and
+//! by the property that the fault breaks.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
@@ -12,14 +12,14 @@ use latimer_tensor::{
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What becomes of an operation.
+/// Runs or corrupts an operation in place of the backend.
 type Fault = fn(&Faulty, &mut Op<'_>) -> Result<()>;
 
-/// The reference with its own memory, so that it can be misused.
+/// The reference with memory of its own, which the faults can misuse.
 #[derive(Debug)]
 struct Faulty {
     fault: Fault,
-    /// Something that should not matter: a thread count.
+    /// A thread count, which should not matter.
     threads: u32,
     runs: AtomicU32,
 }
@@ -56,7 +56,7 @@ impl Backend for Faulty {
     }
 }
 
-// ---- tools of mischief
+// ---- tools of the faults
 
 impl Faulty {
     fn read(&self, view: View<'_>) -> Result<Vec<f64>> {
@@ -77,7 +77,8 @@ fn poke(view: View<'_>, byte: usize, change: impl Fn(&mut u8)) -> Result<()> {
     Ok(())
 }
 
-/// `Bf16` bytes of `F32` values: their upper halves, after adding to the lower ones.
+/// The upper halves of `F32` values, after adding `add` to their bits: `Bf16` by rounding or
+/// cutting off.
 fn upper_halves(values: &[f64], add: u32) -> Vec<u8> {
     let half = |x: &f64| (((*x as f32).to_bits().wrapping_add(add)) >> 16) as u16;
     values.iter().flat_map(|x| half(x).to_ne_bytes()).collect()
@@ -94,7 +95,7 @@ fn subject(fault: Fault) -> Subject {
     Subject::new(device(1)).same_bits(device(2))
 }
 
-/// What fails, if anything.
+/// The failure that the suite reports for a fault, if any.
 fn found(op: &str, fault: Fault) -> Option<Failure> {
     let subject = subject(fault);
     for asked in [check::agrees, check::spreads, check::refuses] {
@@ -114,7 +115,7 @@ fn without_a_fault_nothing_is_found() {
     }
 }
 
-/// Whether a case is one that every suite runs first; by its text, as a NaN does not equal itself.
+/// Whether every suite runs this case first. Compared as text, since a NaN does not equal itself.
 fn is_kept(case: &Case) -> bool {
     let text = format!("{case:?}");
     regressions::all()
@@ -122,7 +123,7 @@ fn is_kept(case: &Case) -> bool {
         .any(|kept| format!("{kept:?}") == text)
 }
 
-/// Faults by the property that they break; `at once` if a kept case must show it.
+/// Faults by the property that they break; `at once` if a kept case must find it.
 macro_rules! planted { ($(
     $name:ident in $op:ident breaks $property:ident $(at $once:ident)?: $fault:expr;
 )*) => { $(
@@ -239,7 +240,8 @@ planted! {
         backend.write(&mut op.y, &sums)
     };
 
-    // Five bits of an exponential lost in long rows: within the bound for the worst signs.
+    // Five bits of an exponential are lost in long rows, which is within the bound for the worst
+    // signs.
     coarse_exponential in softmax breaks AsPreciseAsNaive: |backend, op| {
         fallback::run(backend, op)?;
         let Op::Softmax(op) = op else { return Ok(()) };
@@ -302,7 +304,7 @@ planted! {
         if backend.runs.load(Ordering::Relaxed) % 2 == 1 || op.dx.dtype() != DType::F32 {
             return Ok(());
         }
-        // One unit in the last place: within every tolerance but not the same.
+        // One unit in the last place is within every tolerance, but not the same bits.
         poke(op.dx.as_view(), op.dx.offset(), |byte| *byte ^= 1)
     };
 

@@ -1,4 +1,4 @@
-//! Attention: all scores of a query, their softmax, the weighted sum.
+//! Attention: all scores of a query, their softmax, and the weighted sum.
 
 use super::{Output, dot, exp, probabilities, read};
 use latimer_tensor::op::{
@@ -6,7 +6,7 @@ use latimer_tensor::op::{
 };
 use latimer_tensor::{Host, Result, View};
 
-/// Heads, each `[T, D]` with so many elements from one row to the next.
+/// Rows of one head, `[T, D]`, with this many elements from one row to the next (`stride`).
 #[derive(Clone, Copy)]
 struct Head<'x> {
     x: &'x [f32],
@@ -16,7 +16,7 @@ struct Head<'x> {
 }
 
 impl<'x> Head<'x> {
-    /// Of a tensor `[B, T, parts·C]`, head `h` of a part.
+    /// Head `h` of one part of a tensor `[B, T, parts·C]`.
     fn packed(x: &'x [f32], s: AttentionSizes, parts: usize, part: usize, at: [usize; 2]) -> Self {
         let ([b, h], c) = (at, s.n_head * s.head_dim);
         Self {
@@ -36,7 +36,7 @@ impl<'x> Head<'x> {
     }
 }
 
-/// Factors of the weights.
+/// The dropout factors of the weights.
 struct Factors(Option<(DropoutMask, u64)>);
 
 impl Factors {

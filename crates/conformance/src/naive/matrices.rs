@@ -14,7 +14,7 @@ pub(super) fn matmul(op: &Matmul<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
     };
     for (s, y) in y.chunks_exact_mut((m * n).max(1)).enumerate() {
         let (a, b) = (&a[s * m * k..][..m * k], &b[s * k * n..][..k * n]);
-        // Strides of a step along the sum, and of a row of `a` or a column of `b`.
+        // Strides: of one step along the sum, and of one row of `a` or one column of `b`.
         let (along_a, across_a) = if op.trans_a { (m, 1) } else { (1, k) };
         let (along_b, across_b) = if op.trans_b { (1, k) } else { (n, 1) };
         for (at, y) in y.iter_mut().enumerate() {

@@ -1,12 +1,13 @@
 //! The naive evaluation of the operations that add up or take exponentials: the equation of each
 //! as it stands, in `f32`, every sum from left to right.
 //!
-//! It is no second meaning, and nothing is held to it. It says what the equation loses in the
-//! precision that backends accumulate in when nobody takes any pains, and a backend may lose twice
-//! that: see [`crate::tolerance::Spread`].
+//! It is not a second meaning, and nothing must agree with it. It shows how much the equation loses
+//! in the precision that backends accumulate in if nothing is done about it; a backend may lose
+//! twice as much: see [`crate::tolerance::Spread`].
 //!
-//! Operands narrower than `f32` are widened; results are rounded once more by whoever compares.
-//! Elementary functions are `f64`'s rounded once, so right to half a unit on every machine.
+//! Operands narrower than `f32` are widened; the caller that compares the results rounds them once
+//! more. Elementary functions are those of `f64`, rounded once, and thus right to half a unit on
+//! every machine.
 
 mod attention;
 mod matrices;
@@ -17,7 +18,7 @@ use latimer_tensor::{Host, Op, Result, View};
 /// One output: the operand's name and its values.
 pub(crate) type Output = (&'static str, Vec<f32>);
 
-/// What the operation writes, or nothing for operations that have no sum and no exponential.
+/// The outputs of the operation; none for operations without a sum or an exponential.
 pub(crate) fn outputs(op: &Op<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
     match op {
         Op::Unary(op) => rows::unary(op, host),
@@ -38,7 +39,7 @@ pub(crate) fn outputs(op: &Op<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
     }
 }
 
-/// The elements of a view; all that is read here is an `f32` or narrower.
+/// The elements of a view as `f32`; only `f32` and narrower types are read here.
 fn read(host: &Host<'_>, view: View<'_>) -> Result<Vec<f32>> {
     Ok(host.read(view)?.into_iter().map(|x| x as f32).collect())
 }
@@ -51,7 +52,7 @@ fn ln(x: f32) -> f32 {
     f64::from(x).ln() as f32
 }
 
-/// From left to right; not `Iterator::sum`, whose order is nobody's promise.
+/// The sum from left to right. `Iterator::sum` does not promise its order.
 fn sum(terms: impl Iterator<Item = f32>) -> f32 {
     terms.fold(0.0, |sum, x| sum + x)
 }
@@ -79,7 +80,7 @@ mod tests {
     use latimer_tensor::DType;
     use std::cell::Cell;
 
-    /// The operations that the rule of the same precision is for.
+    /// The operations that the rule of the same precision applies to.
     const OPS: [&str; 14] = [
         "unary",
         "unary_backward",
@@ -97,7 +98,8 @@ mod tests {
         "cross_entropy",
     ];
 
-    /// If it lost more than it must, the rule that it is the measure of would ask for nothing.
+    /// If the naive evaluation lost more than necessary, the rule that is measured by it would
+    /// allow anything.
     #[test]
     fn is_within_the_first_order_bound_itself() {
         for &op in Op::NAMES {

@@ -1,4 +1,4 @@
-//! What is done row by row, and element by element.
+//! Operations on rows, and on single elements.
 
 use super::{Output, dot, exp, probabilities, read, sum};
 use latimer_tensor::op::{
@@ -8,7 +8,7 @@ use latimer_tensor::op::{
 use latimer_tensor::{Host, Result};
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-/// `√(2/π)`, as the cubic coefficient below GPT-2's.
+/// GELU's factor `√(2/π)`; the cubic coefficient below is GPT-2's too.
 const GELU_SCALE: f32 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
 const GELU_CUBIC: f32 = 0.044_715;
 
@@ -16,7 +16,7 @@ fn tanh(x: f32) -> f32 {
     f64::from(x).tanh() as f32
 }
 
-/// `erf(x/√2)`, out of the meaning of GELU, `x/2·(1 + erf(x/√2))`.
+/// `erf(x/√2)`, computed from the meaning of GELU, `x/2·(1 + erf(x/√2))`.
 fn erf(x: f32) -> f32 {
     let x = f64::from(x);
     if x == 0.0 {

@@ -1,5 +1,6 @@
-//! Gradients made of other operations: of arithmetic, products, reductions, and what moves values.
-//! How `latimer-autograd` composes them is said here once in f64, and differenced.
+//! Gradients that are composed of other operations: arithmetic, products, reductions, and those
+//! that move values. The tests write down in f64 how `latimer-autograd` composes them, and compare
+//! with differences.
 
 use super::{assert_gradient, normal, tensor, terms, zeros};
 use latimer_tensor::op::{
@@ -63,7 +64,7 @@ fn product(a: &Tensor, b: &Tensor, [trans_a, trans_b]: [bool; 2], alpha: f32) ->
     Ok(y)
 }
 
-/// The gradient of `b` in a broadcast: summed over the rows that it was repeated over.
+/// The gradient of a broadcast `b` is summed over the rows that `b` was repeated over.
 fn gathered(terms: &Tensor, b: Shape) -> Result<Tensor> {
     let n = b.numel();
     let rows = terms.reshape([terms.shape().numel() / n, n])?;
@@ -75,7 +76,7 @@ fn arithmetic() -> Result<()> {
     let (device, shape) = (Device::reference(), Shape::new(&[2, 3, 4]));
     let [a, dy] = [0, 1].map(|site| normal(24, site));
     for b_shape in [&[2, 3, 4][..], &[3, 4], &[4], &[]].map(Shape::new) {
-        // Away from 0, for quotients.
+        // The values stay away from 0, for quotients.
         let b: Vec<f64> = normal(b_shape.numel(), 2);
         let b: Vec<f64> = b.iter().map(|x| x + x.signum()).collect();
         let [ta, tdy] = [&a, &dy].map(|values| tensor(&device, values, shape));
@@ -131,7 +132,7 @@ fn axpby() -> Result<()> {
     Ok(())
 }
 
-/// Both operands of a product, single or in a batch, stored either way.
+/// Gradients of both operands of a product, single or in a batch, stored either way.
 #[test]
 fn products() -> Result<()> {
     let device = Device::reference();
@@ -162,7 +163,8 @@ fn products() -> Result<()> {
         };
         let (ta, tb) = (tensor(&device, &a, sa), tensor(&device, &b, sb));
         let tdy = tensor(&device, &dy, sy);
-        // da = dy·bᵀ and db = aᵀ·dy; of what is stored transposed, the transposed products.
+        // da = dy·bᵀ and db = aᵀ·dy; for an operand stored transposed, it is the transposed
+        // product.
         let da = match trans_a {
             false => product(&tdy, &tb, [false, !trans_b], alpha)?,
             true => product(&tb, &tdy, [trans_b, true], alpha)?,
@@ -178,7 +180,8 @@ fn products() -> Result<()> {
     Ok(())
 }
 
-/// Every element of a line gets its sum's gradient; of a mean, over the line's length.
+/// Every element of a line gets the gradient of its sum; for a mean, that divided by the line's
+/// length.
 #[test]
 fn sums_and_means() -> Result<()> {
     let device = Device::reference();
@@ -209,7 +212,7 @@ fn sums_and_means() -> Result<()> {
     Ok(())
 }
 
-/// The gradient of axes in another order is the gradient with them back in order.
+/// To get the gradient of permuted axes, the axes are permuted back.
 #[test]
 fn orders_of_axes() -> Result<()> {
     let device = Device::reference();
@@ -264,7 +267,7 @@ fn joined(a: &Tensor, b: &Tensor, axis: usize) -> Result<Tensor> {
     Ok(y)
 }
 
-/// A part's gradient lies between zeros; the gradients of what was joined are its parts.
+/// The gradient of a part is padded with zeros; the gradients of joined tensors are its parts.
 #[test]
 fn parts_and_wholes() -> Result<()> {
     let (device, shape) = (Device::reference(), [3, 4, 5]);
@@ -303,8 +306,8 @@ fn parts_and_wholes() -> Result<()> {
     Ok(())
 }
 
-/// Between equal types a cast is a copy, and so is its gradient. (To a narrower type it is a
-/// staircase, whose differences say nothing.)
+/// Between equal types a cast is a copy, and so is its gradient. (A cast to a narrower type is a
+/// staircase, for which differences are meaningless.)
 #[test]
 fn cast() -> Result<()> {
     let device = Device::reference();

@@ -1,9 +1,9 @@
-//! The meaning's backward operations are the derivatives of its forward operations: central
+//! The meaning's backward operations are the derivatives of its forward operations, by central
 //! differences in f64.
 //!
-//! Every test fixes an incoming gradient `dy` (called weights here) and differentiates
-//! `Σ dy·forward(x)`, operand by operand. Operations without a backward of their own are in
-//! `composed.rs`, with the operations that their gradients are made of.
+//! Every test fixes an incoming gradient `dy` (called weights here) and differentiates `Σ
+//! dy·forward(x)`, operand by operand. Operations without a backward of their own are tested in
+//! `composed.rs`, with the operations that compose their gradients.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -174,7 +174,8 @@ fn layer_norm() -> Result<()> {
     Ok(())
 }
 
-/// The backward of the fused residual sum is the layer norm's own, added to what came to the sum.
+/// The backward of the fused residual sum is that of the layer norm, plus the gradient that arrives
+/// at the sum.
 #[test]
 fn add_layer_norm() -> Result<()> {
     let device = Device::reference();
@@ -338,7 +339,7 @@ fn embedding() -> Result<()> {
         normal((t + 1) * c, 1),
         normal(b * t * c, 2),
     );
-    // Repeated ids, and one that does not occur.
+    // Some ids repeat, and one does not occur.
     let ids = Tensor::from_slice(&device, &[4u32, 0, 4, 1, 4, 3], [b, t])?;
     let forward = |wte: &[f64], wpe: &[f64]| {
         let mut y = zeros(&device, [b, t, c]);
@@ -368,7 +369,7 @@ fn embedding() -> Result<()> {
     Ok(())
 }
 
-/// Dropout is linear, so its backward is itself on gradients.
+/// Dropout is linear, so its backward is dropout of the gradient.
 #[test]
 fn dropout() -> Result<()> {
     let device = Device::reference();
