@@ -1,14 +1,14 @@
-//! What bytes are: UTF-8, another encoding of Unicode, or neither.
+//! Decides whether bytes are UTF-8, another encoding of Unicode, or neither.
 
 use crate::error::Error;
 use std::fmt;
 use std::path::Path;
 
-/// U+FEFF, which some programs write before a text.
+/// U+FEFF, which some programs write at the start of a text.
 pub(crate) const MARK: char = '\u{feff}';
 const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// An encoding of Unicode that is recognised and not read.
+/// An encoding of Unicode that is recognised but not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Encoding {
@@ -23,7 +23,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The name, as `iconv` knows it: `UTF-16LE` for example.
+    /// The name that `iconv` uses, for example `UTF-16LE`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -34,7 +34,8 @@ impl Encoding {
         }
     }
 
-    /// Marks of encodings; the longer ones first, since `UTF-32LE`'s begins as `UTF-16LE`'s.
+    /// The marks of the encodings. Longer ones come first, since that of `UTF-32LE` begins like
+    /// that of `UTF-16LE`.
     const MARKS: [(&'static [u8], Self); 4] = [
         (b"\xff\xfe\0\0", Self::Utf32Le),
         (b"\0\0\xfe\xff", Self::Utf32Be),
@@ -52,18 +53,18 @@ impl fmt::Display for Encoding {
 /// How a text begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// As UTF-8, after this many bytes of marks.
+    /// UTF-8, after this many bytes of marks.
     Text(usize),
-    /// With the mark of another encoding.
+    /// The mark of another encoding.
     Foreign(Encoding),
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     Unknown,
 }
 
-/// How a text begins; `whole` if no more bytes follow.
+/// Determines how a text begins; `whole` means that no more bytes follow.
 pub(crate) fn start(bytes: &[u8], whole: bool) -> Start {
     let mut skip = 0;
-    // A program that adds a mark to a text that has one makes two.
+    // A program that adds a mark to a text with a mark makes it two.
     while bytes[skip..].starts_with(UTF8_MARK) {
         skip += UTF8_MARK.len();
     }
@@ -81,7 +82,7 @@ pub(crate) fn start(bytes: &[u8], whole: bool) -> Start {
     }
 }
 
-/// What is wrong with bytes, and where.
+/// An error in the bytes, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) offset: u64,
@@ -103,9 +104,10 @@ impl Fault {
     }
 }
 
-/// How far bytes are text, of which the first `known` are known to be, and what ends it. They stand
-/// `offset` bytes after the start of all; `whole` if no more follow, otherwise what is undecided at
-/// the end is neither.
+/// Returns how many of the bytes are text, and the error that ends it, if any. The first `known`
+/// bytes are already known to be text. `offset` is the position of `bytes` in the whole input. With
+/// `whole` no more bytes follow; otherwise undecided bytes at the end count neither as text nor as
+/// an error.
 pub(crate) fn examine(
     bytes: &[u8],
     known: usize,
@@ -117,12 +119,12 @@ pub(crate) fn examine(
         Ok(_) => (bytes.len(), None),
         Err(error) => {
             let valid = known + error.valid_up_to();
-            // What follows tells which encoding it is.
+            // The following bytes show which encoding it is.
             let is_clear = error.error_len().is_some() && bytes.len() >= valid + WINDOW;
             let fault = (whole || is_clear).then(|| Fault {
                 offset: at(valid),
                 kind: match start(&bytes[valid..], true) {
-                    // A text in another encoding was put after this one.
+                    // A text in another encoding was appended to this one.
                     Start::Foreign(encoding) => FaultKind::Foreign(encoding),
                     _ => FaultKind::NotUtf8(bytes[valid]),
                 },
@@ -131,7 +133,8 @@ pub(crate) fn examine(
         }
     };
     let is_settled = fault.is_some_and(|fault| matches!(fault.kind, FaultKind::Foreign(_)));
-    // Zero bytes may come after the first byte that is no UTF-8, too: "é" in UTF-16 is one.
+    // Zero bytes may also come after the first byte that is not UTF-8: "é" in UTF-16 is such a
+    // byte.
     let to = match fault {
         Some(_) if !is_settled => bytes.len(),
         _ => text,
@@ -150,21 +153,21 @@ pub(crate) fn examine(
     (text, fault)
 }
 
-/// Bytes that are looked at after a zero byte.
+/// The number of bytes that are examined from a zero byte on.
 const WINDOW: usize = 256;
 
-/// What zero bytes say.
+/// The meaning of the zero bytes.
 enum Zeros {
-    /// There are none, or they are characters.
+    /// There are no zero bytes, or they are characters.
     Plain,
-    /// Bytes that are not there yet decide about the one at this place.
+    /// The zero byte at this place cannot be judged before more bytes come.
     Undecided(usize),
-    /// This is the first of a text in another encoding.
+    /// The byte at this place is the first of a text in another encoding.
     Foreign(usize, Encoding),
 }
 
 /// Looks for text in UTF-16 or UTF-32 without a mark. In these encodings the higher bytes of
-/// characters are below 0x20 in almost all scripts but Chinese, and zero in ASCII.
+/// characters are below 0x20 in almost all scripts except Chinese, and zero for ASCII.
 fn zero_bytes(bytes: &[u8], known: usize, offset: u64, whole: bool) -> Zeros {
     let mut from = known;
     while let Some(found) = bytes[from..].iter().position(|byte| *byte == 0) {
@@ -180,10 +183,10 @@ fn zero_bytes(bytes: &[u8], known: usize, offset: u64, whole: bool) -> Zeros {
     Zeros::Plain
 }
 
-/// UTF-32: every four bytes around `at` are a character, and most are not U+0000.
+/// UTF-32: every four bytes around `at` are a character, and most of these are not U+0000.
 fn wide(bytes: &[u8], at: usize, offset: u64) -> Option<Encoding> {
     let back = ((offset + at as u64) % 4) as usize;
-    // The first bytes of the character may have been looked at before.
+    // The first bytes of the character may have been examined before.
     let first = at.checked_sub(back).unwrap_or(at + 4 - back);
     let units = || {
         bytes[first.min(bytes.len())..]
@@ -206,8 +209,8 @@ fn wide(bytes: &[u8], at: usize, offset: u64) -> Option<Encoding> {
     is(u32::from_be_bytes).then_some(Encoding::Utf32Be)
 }
 
-/// UTF-16: from `at` on, at least two and three quarters of every second byte are control characters
-/// that no text has, and the bytes between them are hardly ever zero.
+/// UTF-16: from `at` on, every second byte is (at least twice, and in at least three quarters of
+/// cases) a control character that no text has, and the bytes between them are hardly ever zero.
 fn double(bytes: &[u8], at: usize, offset: u64) -> Option<Encoding> {
     let window = &bytes[at..bytes.len().min(at + WINDOW)];
     let is_strange = |byte: u8| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
@@ -219,7 +222,7 @@ fn double(bytes: &[u8], at: usize, offset: u64) -> Option<Encoding> {
     if strange < 2 || 4 * strange < 3 * high().count() || 8 * others > zeros {
         return None;
     }
-    // The higher byte comes second in UTF-16LE.
+    // In UTF-16LE the higher byte comes second.
     Some(match (offset + at as u64) % 2 {
         1 => Encoding::Utf16Le,
         _ => Encoding::Utf16Be,

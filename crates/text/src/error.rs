@@ -1,4 +1,4 @@
-//! Why something is not read as text.
+//! Errors for input that is not read as text.
 
 use crate::encoding::Encoding;
 use std::io;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 /// This crate's `Result`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something is not read as text.
+/// The reason why input is not read as text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("cannot read {}", path.display())]
     Read {
         /// The file, or `stdin`.
@@ -20,7 +20,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// Text in an encoding that is not read.
+    /// The text is in an encoding that is not read.
     #[error(
         "{} is {encoding} text, seen at byte {offset}, and this program reads UTF-8: convert it with {}",
         path.display(),
@@ -31,10 +31,10 @@ pub enum Error {
         path: PathBuf,
         /// The encoding.
         encoding: Encoding,
-        /// Where it shows first, from 0.
+        /// Where it was recognised, counted from 0.
         offset: u64,
     },
-    /// Bytes that are no text in UTF-8.
+    /// The bytes are not UTF-8 text.
     #[error(
         "{} is not UTF-8 text: byte {offset} does not belong to a character (it is 0x{byte:02x}); if \
          the file is text in another encoding, such as Latin-1, convert it with {}",
@@ -69,7 +69,7 @@ impl Error {
     }
 }
 
-/// The command that converts a file, ready to be pasted into a shell.
+/// The command that converts a file, ready to paste into a shell.
 fn command(from: &str, path: &Path) -> String {
     let iconv = format!("iconv -f {from} -t UTF-8");
     let name = path.display().to_string();

@@ -1,4 +1,5 @@
-//! Reads text: UTF-8 without its byte-order mark, and a sentence for everything else.
+//! Reads text: UTF-8 without its byte-order mark. Everything else is refused with a one-sentence
+//! error.
 //!
 //! | look in | for |
 //! |---|---|
@@ -7,12 +8,12 @@
 //! | [`Reader`] | a text in parts or by lines: large files, pipes, stdin |
 //! | [`Error`], [`Encoding`] | what is refused, and the command that converts it |
 //!
-//! What is text:
+//! The rules:
 //!
 //! * A byte-order mark at the start is left out, in UTF-8.
-//! * UTF-16 and UTF-32 are refused, with a mark and without. Without one they are told by their
-//!   zero bytes, which stand at every second byte or more; a single zero byte is a character.
-//! * Bytes that are no UTF-8 are refused by their place.
+//! * UTF-16 and UTF-32 are refused, with or without a mark. Without a mark they are recognised by
+//!   their zero bytes, which stand at every second byte or more; a single zero byte is a character.
+//! * Bytes that are not UTF-8 are refused, and the error says where they are.
 //! * Line ends stay as they are; [`Reader::next_line`] leaves out `\n` and `\r\n`.
 
 mod encoding;

@@ -1,19 +1,19 @@
-//! A text in parts: files larger than memory, pipes, the lines of stdin.
+//! Reads a text in parts: files larger than memory, pipes, the lines of stdin.
 
 use crate::encoding::{Fault, Start, examine, start};
 use crate::error::{Error, Result};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Bytes asked for at a time.
+/// Number of bytes read at a time.
 const ASKED: usize = 64 << 10;
-/// Bytes that stay after they were given: a character of UTF-32 may begin in them.
+/// Number of bytes that are kept after they were returned: a character of UTF-32 may begin in them.
 const KEPT: usize = 3;
 
-/// Reads a text in parts, each of whole characters. The parts, or whole lines, before a fault are
-/// given first.
+/// Reads a text in parts, each of whole characters. The parts, or whole lines, before an error are
+/// returned first.
 ///
-/// A line is given as soon as it is there, so that a pipe can be answered line by line.
+/// A line is returned as soon as it is complete, so that a pipe can be answered line by line.
 ///
 /// ```
 /// use latimer_text::Reader;
@@ -30,10 +30,10 @@ pub struct Reader<R> {
     from: R,
     name: PathBuf,
     buffer: Vec<u8>,
-    /// Bytes of `buffer` that were given, and those that are known to be text.
+    /// Number of bytes of `buffer` that were returned, and number that are known to be text.
     given: usize,
     known: usize,
-    /// Bytes that were read, and that stood before `buffer`.
+    /// Number of bytes that were read, and number that stood before `buffer`.
     read: u64,
     before: u64,
     begun: bool,
@@ -42,7 +42,7 @@ pub struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads from `from`, which errors call `name`.
+    /// Reads from `from`; `name` is its name in errors.
     pub fn new(from: R, name: &Path) -> Self {
         Self {
             from,
@@ -58,7 +58,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Bytes that were read so far, a byte-order mark included.
+    /// The number of bytes read so far, a byte-order mark included.
     pub fn bytes_read(&self) -> u64 {
         self.read
     }
@@ -100,7 +100,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// All that follows.
+    /// The rest of the text.
     ///
     /// # Errors
     /// As [`next_part`](Self::next_part).
@@ -111,15 +111,15 @@ impl<R: Read> Reader<R> {
         }
         let mut bytes = self.buffer;
         bytes.drain(..self.given);
-        // Known to be text; a second look costs little and needs no unsafe code.
+        // The bytes are known to be text; a second check costs little and needs no unsafe code.
         String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             Error::not_utf8(&self.name, self.before + at as u64, error.as_bytes()[at])
         })
     }
 
-    /// Gives the bytes up to `text` and leaves out those up to `end`; `None` at the end, and the
-    /// fault once all before it was given.
+    /// Returns the bytes up to `text` and skips those up to `end`. At the end returns `None`, or
+    /// the error once everything before it was returned.
     fn give(&mut self, text: usize, end: usize) -> Result<Option<&str>> {
         let from = self.given;
         if from == end {
@@ -134,7 +134,7 @@ impl<R: Read> Reader<R> {
         ))
     }
 
-    /// Reads once; false if there is nothing more that could be given.
+    /// Reads once; returns `false` if nothing more can be returned.
     fn more(&mut self) -> Result<bool> {
         if self.ended || self.fault.is_some() {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! What is read and what is refused, whole, in parts and by lines.
+//! Which input is read and which refused: whole, in parts and by lines.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 const NAME: &str = "corpus.txt";
 
-/// Gives a few bytes at a time, as a pipe may.
+/// A reader that returns a few bytes at a time, as a pipe may.
 struct Slowly<'b>(&'b [u8], usize);
 
 impl Read for Slowly<'_> {
@@ -94,7 +94,7 @@ const ENCODINGS: [Encoding; 4] = [
 fn a_mark_is_no_part_of_the_text() {
     for marks in 0..3 {
         let bytes = [&b"\xef\xbb\xbf".repeat(marks)[..], b"a\xef\xbb\xbfb"].concat();
-        // One that stands inside is a character.
+        // A mark inside a text is a character.
         let text = "a\u{feff}b";
         assert_eq!(check(&bytes, Path::new(NAME)).unwrap(), text);
         assert_eq!(
@@ -128,14 +128,14 @@ fn other_encodings_are_named_with_and_without_a_mark() {
             let bare = encoded(text, encoding);
             assert_eq!(refused(&bare).0, Some(encoding), "{encoding} {text:?}");
             for step in 1..7 {
-                // It does not matter in which parts the bytes come.
+                // The result does not depend on the parts in which the bytes come.
                 let error = in_parts(&bare, step).unwrap_err().to_string();
                 assert!(error.contains(encoding.name()), "{step} {text:?}: {error}");
             }
         }
     }
     for encoding in [Encoding::Utf16Le, Encoding::Utf16Be] {
-        // Cyrillic, Greek and Hebrew have zero bytes in spaces and line ends only.
+        // In Cyrillic, Greek and Hebrew, only spaces and line ends have zero bytes.
         for text in ["привет, как дела\n", "καλημέρα κόσμε", "שלום עולם\n"]
         {
             assert_eq!(refused(&utf16(text, encoding)).0, Some(encoding), "{text}");
@@ -145,7 +145,7 @@ fn other_encodings_are_named_with_and_without_a_mark() {
 
 #[test]
 fn text_of_two_encodings_is_refused_where_the_second_begins() {
-    // As `>>` of PowerShell 5 writes after a text of other programs.
+    // PowerShell 5 appends such text with `>>` to a file of other programs.
     let first = "le chat est sous la table\n".repeat(400);
     let mut bytes = first.clone().into_bytes();
     bytes.extend(utf16("and so on\r\n", Encoding::Utf16Le));
@@ -232,7 +232,7 @@ fn files_are_read_once_and_missing_ones_named() {
 proptest! {
     #[test]
     fn text_is_what_it_is(text in any::<String>(), step in 1usize..40) {
-        // Texts with control characters at every second place are not of interest here.
+        // Texts with control characters in every second place are excluded here.
         prop_assume!(!text.contains('\0') && !text.starts_with('\u{feff}'));
         let bytes = text.as_bytes();
         prop_assert_eq!(check(bytes, Path::new(NAME)).unwrap(), &text);
@@ -250,7 +250,7 @@ proptest! {
             Ok(text) => prop_assert!(bytes.ends_with(text.as_bytes())),
             Err(error) => prop_assert!(error.to_string().starts_with(NAME)),
         }
-        // Parts do not panic either, and give nothing that is not there.
+        // Reading in parts must not panic either, and must not return bytes that are not there.
         if let Ok(text) = in_parts(&bytes, step) {
             prop_assert!(bytes.ends_with(text.as_bytes()));
         }
