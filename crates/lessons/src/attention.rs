@@ -1,23 +1,23 @@
-//! Attention, from a lookup to the formula. Vaswani et al. 2017, equation 1.
+//! Attention, from a lookup to the formula of Vaswani et al. 2017, equation 1.
 
 use crate::{Error, Result};
 use latimer_tensor::Tensor;
 
-/// One attention with everything on the way.
+/// The result of one attention, with all intermediate results.
 #[derive(Clone, Debug)]
 pub struct Attention {
-    /// `Q·Kᵀ`, `[T, N]`: how much each query is like each key.
+    /// `Q·Kᵀ`, `[T, N]`: the similarity of each query to each key.
     pub scores: Tensor,
-    /// `[T, N]`: how much of each value each query gets.
+    /// `[T, N]`: the share of each value in each query's output.
     pub weights: Tensor,
     /// `weights·V`, `[T, M]`.
     pub output: Tensor,
 }
 
-/// What scores are multiplied by before the softmax: `scale / temperature`.
+/// The factor of scores before the softmax: `scale / temperature`.
 ///
-/// The two are one number to the mathematics and two to people: the scale belongs to the model
-/// (`1/√d` in the paper), the temperature to whoever asks.
+/// For mathematics the two are one number; for people they differ: the scale belongs to the model
+/// (`1/√d` in the paper), the temperature is the user's choice.
 ///
 /// ```
 /// use latimer_lessons::Sharpness;
@@ -30,12 +30,12 @@ pub struct Attention {
 pub struct Sharpness {
     /// The model's factor; 1 leaves scores as they are.
     pub scale: f32,
-    /// Below 1 sharpens, above 1 blurs.
+    /// Below 1 the weights get sharper, above 1 they blur.
     pub temperature: f32,
 }
 
 impl Default for Sharpness {
-    /// Scores as they are.
+    /// Leaves scores as they are.
     fn default() -> Self {
         Self {
             scale: 1.0,
@@ -91,7 +91,7 @@ impl Sharpness {
 /// - `q`: `[T, C]`; `k`: `[N, C]`; `v`: `[N, M]`; the output: `[T, M]`
 ///
 /// # Errors
-/// Shapes that do not fit.
+/// Shapes that do not match.
 pub fn lookup(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Attention> {
     // lesson: begin lookup
     let scores = q.matmul(&k.t()?)?; // [T, N]
@@ -125,7 +125,7 @@ pub fn lookup(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Attention> {
 /// - `q`: `[T, C]`; `k`: `[N, C]`; `v`: `[N, M]`; the output: `[T, M]`
 ///
 /// # Errors
-/// Shapes that do not fit, or [`Sharpness::factor`]'s.
+/// Shapes that do not match, or an error of [`Sharpness::factor`].
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sharpness: Sharpness) -> Result<Attention> {
     // lesson: begin attention
     let scores = q.matmul(&k.t()?)?; // [T, N]
@@ -139,8 +139,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sharpness: Sharpness) -> Re
     })
 }
 
-/// The tutorial's slip, kept to be looked at: the softmax runs over the queries, so each *key*
-/// hands out its weight, and what a word becomes hangs on the other words of the sentence.
+/// The tutorial's mistake, kept as an example: the softmax runs over the queries, so each *key*
+/// distributes its weight, and the result for a word depends on the other words of the sentence.
 ///
 /// ```
 /// use latimer_lessons::{Dictionary, Sharpness, attention_over_queries, keys_and_values};
@@ -155,7 +155,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sharpness: Sharpness) -> Re
 /// ```
 ///
 /// # Shapes
-/// As [`attention`]; here the *columns* of the weights sum to 1.
+/// As for [`attention`]; here the *columns* of the weights sum to 1.
 ///
 /// # Errors
 /// As [`attention`].

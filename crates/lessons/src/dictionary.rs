@@ -1,4 +1,4 @@
-//! A dictionary: pairs in order, looked up exactly or by the nearest key.
+//! A dictionary: pairs in order, looked up by the exact or the nearest key.
 
 use crate::error::{Unknown, UnknownWords};
 use crate::{Error, Result};
@@ -13,9 +13,9 @@ const TUTORIAL: [(&str, &str); 6] = [
     ("table", "table"),
 ];
 
-/// Keys with their values, in the order in which they were given.
+/// Keys with their values, in the given order.
 ///
-/// The order matters: of keys that are equally near to a word, the first is taken.
+/// The order matters: if several keys are equally near to a word, the first is used.
 ///
 /// ```
 /// use latimer_lessons::Dictionary;
@@ -68,7 +68,7 @@ impl Dictionary {
         Ok(Self { entries })
     }
 
-    /// The tutorial's: le, chat, est, sous, la, table.
+    /// The tutorial's dictionary: le, chat, est, sous, la, table.
     #[must_use]
     pub fn tutorial() -> Self {
         let entries = TUTORIAL.map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -77,7 +77,7 @@ impl Dictionary {
         }
     }
 
-    /// Number of entries, one at least.
+    /// Number of entries, at least one.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "none is ever empty")]
     pub fn len(&self) -> usize {
@@ -94,12 +94,12 @@ impl Dictionary {
         self.iter().map(|(key, _)| key)
     }
 
-    /// The values, in the order of their keys; one may come twice.
+    /// The values, in the order of their keys; a value may occur twice.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &str> {
         self.iter().map(|(_, value)| value)
     }
 
-    /// What a word means, if it has an entry to the letter.
+    /// The value of exactly this word, if it is a key.
     #[must_use]
     pub fn get(&self, word: &str) -> Option<&str> {
         // lesson: begin exact
@@ -117,7 +117,7 @@ impl Dictionary {
             .collect()
     }
 
-    /// The entry whose key is nearest, the first of several.
+    /// The entry with the nearest key, the first if there are several.
     #[must_use]
     pub fn nearest(&self, word: &str) -> Nearest<'_> {
         // lesson: begin nearest

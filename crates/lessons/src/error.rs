@@ -1,4 +1,4 @@
-//! What can go wrong in a lesson, with both sides as data.
+//! Errors of lessons, with both sides as data.
 
 use crate::translate::list;
 use latimer_tensor::Shape;
@@ -36,12 +36,12 @@ pub enum Error {
     DuplicateKey {
         /// The key.
         key: String,
-        /// What it meant first.
+        /// Its first value.
         first: String,
-        /// What it was to mean as well.
+        /// Its second value.
         second: String,
     },
-    /// Words that have no entry and no vector.
+    /// Some words have no entry and no vector.
     #[error(
         "{unknown}: the dictionary knows {known}; the nearest {}, which the method `fuzzy` takes",
         unknown.nearest()
@@ -52,7 +52,7 @@ pub enum Error {
         /// All keys, in order.
         known: String,
     },
-    /// Words that a GPT's tokenizer has no token for.
+    /// The tokenizer of a GPT has no token for some words.
     #[error(
         "{unknown:#}: the model has a vocabulary of {vocab_size}, the words of its training text; use \
          these, or train on a text that has yours"
@@ -63,15 +63,15 @@ pub enum Error {
         /// Tokens of the vocabulary.
         vocab_size: usize,
     },
-    /// A vector that is not as long as the vocabulary it is read by.
+    /// A vector is not as long as the vocabulary that decodes it.
     #[error("a vector of shape {got} cannot be decoded by a vocabulary of {expected} words")]
     WrongWidth {
         /// Words of the vocabulary.
         expected: usize,
-        /// What was given.
+        /// The shape given.
         got: Shape,
     },
-    /// More words than a head has columns for.
+    /// There are more words than a head has columns.
     #[error("a head of width {n_embd} cannot tell {words} words apart: give it a greater n_embd")]
     TooManyWords {
         /// Words of the output vocabulary.
@@ -84,25 +84,25 @@ pub enum Error {
     /// There is nothing to translate.
     #[error("there is nothing to translate: give a sentence, such as `le chat est sous la table`")]
     EmptyText,
-    /// An answer in which no word is above 0.
+    /// No word of an answer is above 0.
     #[error("the answer for `{word}` has nothing above 0, so it is no word")]
     NoAnswer {
-        /// The word that was asked for.
+        /// The word that was looked up.
         word: String,
     },
-    /// A temperature that nothing can be divided by.
+    /// The temperature cannot be a divisor.
     #[error("the temperature is {got}: it must be a number above 0")]
     BadTemperature {
         /// The temperature.
         got: f32,
     },
-    /// A scale that turns no scores into weights.
+    /// The scale cannot turn scores into weights.
     #[error("the scale is {got}: it must be a number of 0 or more")]
     BadScale {
         /// The scale.
         got: f32,
     },
-    /// The scores are multiplied by more than their type can hold.
+    /// The factor of the scores is larger than their type can hold.
     #[error("a scale of {scale} over a temperature of {temperature} is more than scores can bear")]
     TooSharp {
         /// The scale.
@@ -112,23 +112,23 @@ pub enum Error {
     },
 
     // ---- showing
-    /// LaTeX has no notation for it.
+    /// LaTeX has no notation for a tensor with so many axes.
     #[error("a tensor of shape {shape} is no matrix: LaTeX shows two dimensions at most")]
     TooManyAxes {
         /// Its shape.
         shape: Shape,
     },
-    /// There is no such lesson.
+    /// No lesson has this name.
     #[error("there is no lesson `{id}`: there are {known}")]
     UnknownLesson {
-        /// What was asked for.
+        /// The name given.
         id: String,
         /// All lessons' names.
         known: String,
     },
 }
 
-/// Words that are not known: at least one.
+/// Words that are not known, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownWords(pub Vec<Unknown>);
 
@@ -144,7 +144,7 @@ pub struct Unknown {
 }
 
 impl UnknownWords {
-    /// `is` with the one nearest word, or `are` with all.
+    /// The end of a sentence: `is` and the nearest word if there is one, or `are` and all of them.
     fn nearest(&self) -> String {
         let nearest = self.0.iter().filter_map(|unknown| unknown.nearest.clone());
         let nearest: Vec<String> = nearest.collect();
@@ -153,7 +153,7 @@ impl UnknownWords {
     }
 }
 
-/// Each word with its place; with `#` also the word that is nearest to it.
+/// Each word with its place; with `#` also the nearest word.
 impl fmt::Display for UnknownWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last = self.0.len().saturating_sub(1);
@@ -176,7 +176,7 @@ impl fmt::Display for UnknownWords {
 }
 
 impl Error {
-    /// The same error where this many words of the text come before the sentence.
+    /// The same error for a sentence that this many words of the text precede.
     pub(crate) fn after(mut self, words: usize) -> Self {
         if let Self::UnknownWords { unknown, .. } | Self::OutsideVocabulary { unknown, .. } =
             &mut self

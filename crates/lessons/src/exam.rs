@@ -1,12 +1,12 @@
-//! An exam for translators: what each idea buys, in numbers.
+//! An exam for translators: the gain of each idea, in numbers.
 
 use crate::{Dictionary, Error, Result, Translator};
 use latimer_phrasebook::{self as phrasebook, Unseen, unseen_pairs};
 
-/// Shortest word that is given a typo: below, too little is left to recognise.
+/// The shortest word that gets a typo; shorter ones would be unrecognisable.
 const SHORTEST: usize = 4;
 
-/// Three papers over one dictionary: its words, its words with a letter left out, and sentences.
+/// Three papers on one dictionary: its words, its words with a letter left out, and sentences.
 ///
 /// ```
 /// use latimer_lessons::{Exam, ExactTranslator, FuzzyTranslator};
@@ -21,7 +21,7 @@ const SHORTEST: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Exam {
     dictionary: Dictionary,
-    /// A question and its answer.
+    /// Questions and answers.
     known: Vec<(String, String)>,
     typos: Vec<(String, String)>,
     sentences: Vec<(String, String)>,
@@ -30,16 +30,17 @@ pub struct Exam {
 /// Shares of right answers, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// Of the dictionary's words.
+    /// Share of the dictionary's words.
     pub known: f64,
-    /// Of those with a letter left out.
+    /// Share of the words with a letter left out.
     pub typos: f64,
-    /// Of sentences, each to the letter.
+    /// Share of the sentences, each correct to the letter.
     pub sentences: f64,
 }
 
 impl Exam {
-    /// The phrasebook's words, and `sentences` of its sentences that training never shows.
+    /// An exam on the phrasebook's words and on `sentences` of its sentences that training never
+    /// shows.
     ///
     /// # Errors
     /// Never in practice: the phrasebook's dictionary has no word twice.
@@ -53,7 +54,7 @@ impl Exam {
         let typos = long
             .enumerate()
             .map(|(number, (french, english))| {
-                // Another letter for each word, from its second to its last.
+                // Leave out a different letter in each word, from the second to the last.
                 let left_out = 1 + number % (french.chars().count() - 1);
                 let letters = french.chars().enumerate();
                 let letters = letters
@@ -61,7 +62,7 @@ impl Exam {
                     .map(|(_, letter)| letter);
                 (letters.collect::<String>(), english.to_owned())
             })
-            // What is a word again is no typo.
+            // A typo that gives another word is not a typo.
             .filter(|(typo, _)| dictionary.get(typo).is_none())
             .collect();
         let pairs = unseen_pairs(Unseen::Sentences, sentences).into_iter();
@@ -73,19 +74,19 @@ impl Exam {
         })
     }
 
-    /// The words it is about.
+    /// The dictionary that the questions are about.
     #[must_use]
     pub fn dictionary(&self) -> &Dictionary {
         &self.dictionary
     }
 
-    /// Questions of the three papers: words, typos, sentences.
+    /// The number of questions in each paper: words, typos, sentences.
     #[must_use]
     pub fn questions(&self) -> [usize; 3] {
         [&self.known, &self.typos, &self.sentences].map(Vec::len)
     }
 
-    /// Puts all questions to a translator. To refuse one is to have it wrong.
+    /// Puts all questions to a translator. A refused question counts as wrong.
     ///
     /// # Errors
     /// The device's failure.
@@ -107,7 +108,7 @@ impl Exam {
 
 fn is_right(translator: &dyn Translator, french: &str, english: &str) -> Result<bool> {
     match translator.translate(french) {
-        // Words that mean nothing in English leave no gap.
+        // A word that means nothing in English leaves no gap.
         Ok(answer) => Ok(answer
             .text
             .split_whitespace()

@@ -1,10 +1,10 @@
-//! What a lesson or an explanation shows, as data: nothing here knows how it will look.
+//! The contents of lessons and explanations as data, independent of how they are shown.
 
 use crate::Result;
 use latimer_tensor::{DType, Tensor};
 use serde_json::{Value, json};
 
-/// Numbers with names on both sides.
+/// Numbers with names for rows and columns.
 ///
 /// ```
 /// use latimer_lessons::{Matrix, Part, render};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
-    /// What it is called, `K` or `softmax(q·Kᵀ)`.
+    /// Its name, such as `K` or `softmax(q·Kᵀ)`.
     pub name: String,
     /// The names of the rows.
     pub rows: Vec<String>,
@@ -26,14 +26,14 @@ pub struct Matrix {
     pub values: Vec<Vec<f64>>,
     /// For each row, the column that wins it.
     pub winners: Vec<Option<usize>>,
-    /// For each row, what is said at its end.
+    /// For each row, a note at its end.
     pub notes: Vec<String>,
-    /// The row that wins among all.
+    /// The row that wins over all others.
     pub winning_row: Option<usize>,
 }
 
 impl Matrix {
-    /// A tensor of two axes, or one as a single row, with names.
+    /// Makes a matrix of a tensor with two axes, or with one axis as a single row.
     ///
     /// # Errors
     /// The device's failure.
@@ -51,7 +51,7 @@ impl Matrix {
         Ok(Self::of(name, rows, columns, values))
     }
 
-    /// The same of numbers.
+    /// Makes a matrix of numbers with names.
     pub fn of<R: AsRef<str>, C: AsRef<str>>(
         name: impl Into<String>,
         rows: impl IntoIterator<Item = R>,
@@ -69,7 +69,7 @@ impl Matrix {
         }
     }
 
-    /// Marks the greatest number above 0 of each row, the first of several.
+    /// Marks the greatest number above 0 in each row, the first if there are several.
     #[must_use]
     pub fn with_winners(mut self) -> Self {
         let winner = |row: &Vec<f64>| {
@@ -85,7 +85,7 @@ impl Matrix {
         self
     }
 
-    /// Says something at the end of each row.
+    /// Adds a note at the end of each row.
     #[must_use]
     pub fn with_notes<N: Into<String>>(mut self, notes: impl IntoIterator<Item = N>) -> Self {
         self.notes = notes.into_iter().map(Into::into).collect();
@@ -99,13 +99,13 @@ impl Matrix {
         self
     }
 
-    /// Whether all numbers are integers, which are then shown without a point.
+    /// Whether all numbers are integers, which are then shown without a decimal point.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.values.iter().flatten().all(|x| x.fract() == 0.0)
     }
 
-    /// A number as it is shown: four digits after the point unless all are whole.
+    /// A number as it is shown: with four decimals unless all numbers are integers.
     #[must_use]
     pub fn cell(&self, row: usize, column: usize) -> String {
         let x = self.values[row][column];
@@ -113,7 +113,7 @@ impl Matrix {
             return format!("{}", x + 0.0);
         }
         let shown = format!("{x:.4}");
-        // What rounds to nothing has no sign.
+        // A number that rounds to zero has no sign.
         let nothing = shown.strip_prefix('-').filter(|rest| *rest == "0.0000");
         nothing.map_or(shown.clone(), str::to_owned)
     }
@@ -134,7 +134,7 @@ impl Matrix {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// The names of the columns.
     pub header: Vec<String>,
@@ -145,7 +145,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Whether a column holds numbers or percentages and nothing else.
+    /// Whether a column holds only numbers and percentages.
     #[must_use]
     pub fn is_numeric(&self, column: usize) -> bool {
         let is_number = |cell: &String| cell.trim_end_matches(" %").parse::<f64>().is_ok();
@@ -157,70 +157,70 @@ impl Table {
 /// A number that changes from step to step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// What it is.
+    /// Its name.
     pub name: String,
-    /// What is counted along it.
+    /// The unit of the horizontal axis.
     pub of: String,
-    /// Place and value.
+    /// Positions and values.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Shares from 0 to 1, in groups to be compared.
+/// Shares from 0 to 1, in groups for comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bars {
-    /// What they are shares of.
+    /// The name of the quantity that they are shares of.
     pub name: String,
-    /// What each bar of a group stands for.
+    /// The meaning of each bar in a group.
     pub series: Vec<String>,
-    /// Groups by name, a share for each of the series.
+    /// The groups by name, with one share for each of the series.
     pub groups: Vec<(String, Vec<f64>)>,
 }
 
-/// What can be moved in a page; a terminal shows the figures around it instead.
+/// Interactive figures of a page; a terminal shows the figures around them instead.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Widget {
-    /// Attention over a sentence, with temperature and scale to move.
+    /// Attention over a sentence, with adjustable temperature and scale.
     Attention {
-        /// The sentence to begin with.
+        /// The initial sentence.
         text: String,
         /// Keys with their values, in order.
         entries: Vec<(String, String)>,
-        /// The scale to begin with.
+        /// The initial scale.
         scale: f64,
-        /// Strength that each edit leaves of a query.
+        /// The factor that each edit applies to the strength of a query.
         strength: f64,
     },
     /// The grid of Levenshtein's distance between two words.
     Levenshtein {
-        /// The word to begin with.
+        /// The initial word.
         word: String,
-        /// The words to measure it against.
+        /// The words that it is compared with.
         keys: Vec<String>,
     },
     /// A text cut into bytes, and merges to be made one at a time.
     Merges {
         /// The text.
         text: String,
-        /// What cuts it into pieces before any merge, a regular expression.
+        /// The regular expression that cuts the text into pieces before any merge.
         pattern: String,
-        /// Which two ids become which one, in order; ids below 256 are bytes.
+        /// The merges in order: two ids and the id of their result. Ids below 256 are bytes.
         merges: Vec<(u32, u32, u32)>,
     },
-    /// A matrix at several steps of a training.
+    /// A matrix at several training steps.
     Steps {
         /// Step, loss and matrix.
         steps: Vec<(u32, f64, Matrix)>,
     },
 }
 
-/// One thing that is shown.
+/// One element of a lesson.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Part {
     /// A paragraph.
     Text(String),
-    /// A formula: for a terminal, and as LaTeX.
+    /// A formula, in plain text and as LaTeX.
     Equation {
         /// In plain characters.
         plain: String,
@@ -231,46 +231,46 @@ pub enum Part {
     Matrix(Matrix),
     /// Rows of text.
     Table(Table),
-    /// A sentence that came out.
+    /// A resulting sentence.
     Output {
-        /// What it came out of.
+        /// The name of the result.
         name: String,
-        /// It.
+        /// The sentence.
         value: String,
     },
-    /// Text cut into tokens: what a person reads, and the ids where there are some.
+    /// Text cut into tokens: readable tokens, with their ids if there are any.
     Tokens {
-        /// What was cut.
+        /// Its name.
         name: String,
         /// The tokens in order.
         tokens: Vec<(String, Option<u32>)>,
     },
     /// Shares side by side.
     Bars(Bars),
-    /// A training's course.
+    /// The course of a training.
     Curve(Curve),
-    /// Lines of our own source, as they were compiled.
+    /// Lines of our own source code, exactly as compiled.
     Code {
-        /// The file, from the crate's root.
+        /// The path of the file from the crate's root.
         file: &'static str,
         /// The lines.
         text: String,
     },
     /// Text in another notation, to be copied.
     Source {
-        /// What it is.
+        /// Its name.
         name: String,
-        /// It.
+        /// The text.
         text: String,
     },
-    /// What can be moved in a page.
+    /// An interactive figure.
     Widget(Widget),
-    /// Commands to try next, each with what it shows.
+    /// Commands to try next, each with a description.
     Try(Vec<(String, String)>),
 }
 
 impl Part {
-    /// Name and content of what has a result, as JSON.
+    /// The name and content of a part with a result, as JSON.
     ///
     /// ```
     /// use latimer_lessons::Part;

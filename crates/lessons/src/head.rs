@@ -1,10 +1,10 @@
-//! A head: attention through three learned maps. Vaswani et al. 2017, section 3.2.2.
+//! A head: attention with three learned maps. Vaswani et al. 2017, section 3.2.2.
 
 use latimer_autograd::{Init, Param, Pass, Result, Scope};
 use latimer_tensor::Tensor;
 
-/// `softmax(scale · (Q·W^Q)·(K·W^K)ᵀ)·(V·W^V)`: one head of attention without a mask, its maps
-/// without bias and as wide as their inputs.
+/// `softmax(scale · (Q·W^Q)·(K·W^K)ᵀ)·(V·W^V)`: one head of attention without a mask. Its maps have
+/// no bias and are as wide as their inputs.
 ///
 /// ```
 /// use latimer_autograd::{Declarations, Params, Pass};
@@ -33,7 +33,7 @@ pub struct Head {
     n_embd: usize,
 }
 
-/// What a head found, with everything on the way.
+/// The result of a head, with all intermediate results.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// `Q·W^Q`, `[T, C]`.
@@ -49,8 +49,8 @@ pub struct Found {
 }
 
 impl Head {
-    /// Declares a head of width `n_embd`, its weights drawn as PyTorch's `Linear` draws them:
-    /// uniformly up to `1/√C`.
+    /// Declares a head of width `n_embd`. Its weights are drawn as in PyTorch's `Linear`: uniformly
+    /// up to `1/√C`.
     pub fn new(mut scope: Scope<'_>, n_embd: usize) -> Self {
         let bound = 1.0 / (n_embd.max(1) as f64).sqrt();
         let mut map = |name: &str| {
@@ -67,20 +67,20 @@ impl Head {
         }
     }
 
-    /// The factor of its scores by the formula, `C^-0.5`.
+    /// The factor of the scores in the formula, `C^-0.5`.
     #[must_use]
     pub fn scale(&self) -> f32 {
         (self.n_embd.max(1) as f32).powf(-0.5)
     }
 
-    /// Looks up `q` among `k` and mixes `v`. `scale` is [`Head::scale`] in training, and any
-    /// [`crate::Sharpness::factor`] to try out.
+    /// Looks up `q` among `k` and mixes `v`. In training `scale` is [`Head::scale`]; afterwards any
+    /// [`crate::Sharpness::factor`] may be tried.
     ///
     /// # Shapes
     /// - `q`: `[T, C]`; `k`, `v`: `[N, C]`
     ///
     /// # Errors
-    /// Widths that do not fit; inputs that a training pass does not know.
+    /// Widths that do not match; inputs that a training pass does not know.
     pub fn forward(
         &self,
         pass: &Pass<'_>,

@@ -3,11 +3,11 @@
 use crate::{Dictionary, Result, Vocabulary};
 use latimer_tensor::{Device, Tensor};
 
-/// What one edit leaves of a query's strength: `tables`, one letter from `table`, asks for `table`
-/// with 0.95, the tutorial's figure.
+/// The factor by which one edit weakens a query: `tables`, one letter from `table`, is a query for
+/// `table` with strength 0.95, the tutorial's number.
 pub const STRENGTH_PER_EDIT: f32 = 0.95;
 
-/// A dictionary of N entries as matrices, with the vocabularies that say what their columns are.
+/// A dictionary of N entries as matrices, with vocabularies that name their columns.
 #[derive(Clone, Debug)]
 pub struct KeysAndValues {
     /// `[N, V_in]`: row i is the one-hot vector of key i, in the dictionary's order.
@@ -54,7 +54,7 @@ pub fn keys_and_values(device: &Device, dictionary: &Dictionary) -> Result<KeysA
     })
 }
 
-/// The one-hot vectors of `words`, all of the vocabulary, as rows.
+/// The one-hot vectors of `words` as rows; the vocabulary must contain all of them.
 fn stack<'a>(
     device: &Device,
     vocabulary: &Vocabulary,
@@ -70,7 +70,7 @@ fn stack<'a>(
 }
 
 impl KeysAndValues {
-    /// The dictionary that they were made of.
+    /// The dictionary that the matrices were made of.
     #[must_use]
     pub fn dictionary(&self) -> &Dictionary {
         &self.dictionary
@@ -89,7 +89,7 @@ impl KeysAndValues {
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::UnknownWords`]: a word that is no key has no one-hot vector.
+    /// [`crate::Error::UnknownWords`]: a word that is not a key has no one-hot vector.
     pub fn query(&self, word: &str) -> Result<Tensor> {
         let vector = self.input.one_hot(self.k.device(), word)?;
         let vector = vector.ok_or_else(|| self.dictionary.unknown(&[word]))?;
@@ -97,7 +97,7 @@ impl KeysAndValues {
     }
 
     /// A query for any word, as `[1, V_in]`: the one-hot vector of the nearest key times
-    /// [`STRENGTH_PER_EDIT`] to the power of the edits between them. A key itself has none.
+    /// [`STRENGTH_PER_EDIT`] to the power of the edits between them. For a key that is zero edits.
     ///
     /// ```
     /// use latimer_lessons::{Dictionary, keys_and_values};
@@ -127,7 +127,7 @@ impl KeysAndValues {
     /// The queries of all words, one a row: `[T, V_in]`.
     ///
     /// # Errors
-    /// The device's failure; no word at all.
+    /// The device's failure, or an empty list of words.
     pub fn near_queries(&self, words: &[&str]) -> Result<Tensor> {
         let rows = words
             .iter()

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use latimer_tensor::{DType, Tensor};
 
-/// Digits after the point of what is no integer, as [`Tensor`]'s `Display` has them.
+/// Decimals of numbers that are not integers, as in [`Tensor`]'s `Display`.
 const DIGITS: usize = 4;
 
 /// A vector or matrix as `\left[\begin{matrix} … \end{matrix}\right]`: one row a line, indented by
@@ -35,7 +35,7 @@ pub fn latex_matrix(x: &Tensor) -> Result<String> {
     Ok(latex_rows(values.chunks(columns)))
 }
 
-/// The same of rows of numbers.
+/// A matrix as in [`latex_matrix`], from rows of numbers.
 pub(crate) fn latex_rows<'a>(rows: impl Iterator<Item = &'a [f64]>) -> String {
     // lesson: begin latex
     let mut text = String::from("\\left[\\begin{matrix}\n");
@@ -50,7 +50,7 @@ pub(crate) fn latex_rows<'a>(rows: impl Iterator<Item = &'a [f64]>) -> String {
 
 fn entry(x: f64) -> String {
     if x.fract() == 0.0 && x.abs() < 1e9 {
-        // Without the sign of a negative zero.
+        // Adding 0 removes the sign of a negative zero.
         format!("{}", x + 0.0)
     } else {
         format!("{x:.DIGITS$}")

@@ -1,28 +1,28 @@
-//! A dictionary learned from its pairs: a head that starts from nothing but chance.
+//! A dictionary learned from its pairs: a head that starts with random weights.
 
 use crate::{Dictionary, Error, Found, Head, Result, Sharpness, Vocabulary};
 use latimer_autograd::{AdamW, Declarations, Params, Pass};
 use latimer_tensor::{Device, Scalars, Tensor};
 
-/// How a head is trained.
+/// The settings for training a head.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeadTraining {
     /// Width of every vector, C.
     pub n_embd: usize,
-    /// Updates.
+    /// Number of updates.
     pub steps: u32,
-    /// Step length of AdamW.
+    /// Learning rate of AdamW.
     pub learning_rate: f32,
     /// How strongly the maps are pulled back to 0 (AdamW's weight decay).
     pub weight_decay: f32,
-    /// What the first weights are drawn from.
+    /// Seed of the initial weights.
     pub seed: u64,
 }
 
 impl Default for HeadTraining {
-    /// The tutorial's width. With these values all six words were learned from each of 1000
-    /// seeds; without weight decay one start in three hundred stays with a word it has wrong, since a
-    /// softmax that is sure of itself passes no gradient on.
+    /// The tutorial's width. With these values all six words were learned from each of 1000 seeds.
+    /// Without weight decay, one start in three hundred never corrects a wrong word, since a
+    /// softmax with a weight near 1 passes on no gradient.
     fn default() -> Self {
         Self {
             n_embd: 32,
@@ -34,23 +34,23 @@ impl Default for HeadTraining {
     }
 }
 
-/// What the head looked like at one step.
+/// The state of the head at one step.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Updates made.
+    /// Number of updates so far.
     pub step: u32,
-    /// Mean over words of the squared distance between answer and truth.
+    /// The squared distance between answer and truth, averaged over the words.
     pub loss: f32,
-    /// `[N, N]`: which entries each key's word looks at.
+    /// `[N, N]`: the weights of the entries for each key's word.
     pub weights: Tensor,
-    /// `[N, V_out]`: what is answered for each.
+    /// `[N, V_out]`: the answer for each key.
     pub answers: Tensor,
 }
 
 /// A head that has learned a dictionary from its pairs by gradient descent.
 ///
-/// A word goes in as its [`spelling`], so words that were never seen have a vector too, and what
-/// the head makes of them is its own idea: nobody told it of edits.
+/// Its input is a word's [`spelling`], so unseen words have a vector too. How the head answers them
+/// is its own invention: nothing in its training defines edits.
 ///
 /// ```
 /// use latimer_lessons::{Dictionary, HeadTraining, LearnedHead, Sharpness};
@@ -64,27 +64,27 @@ pub struct Snapshot {
 /// ```
 #[derive(Debug)]
 pub struct LearnedHead {
-    /// Keys of the maps in the store.
+    /// The head: its maps as keys into `params`.
     pub head: Head,
     /// The learned weights.
     pub params: Params,
-    /// The words that answers are made of.
+    /// The words of which answers consist.
     pub output: Vocabulary,
-    /// The head at some steps, the first and the last among them.
+    /// The head at several steps, including the first and the last.
     pub snapshots: Vec<Snapshot>,
     /// The loss before every step.
     pub losses: Vec<f32>,
     /// `[N, C]`, the keys' spellings.
     keys: Tensor,
-    /// `[N, C]`, the values' one-hot vectors, zeros beyond them.
+    /// `[N, C]`, the values' one-hot vectors, padded with zeros.
     values: Tensor,
     dictionary: Dictionary,
     scalars: Scalars,
     n_embd: usize,
 }
 
-/// A word as a vector of length 1: how often each letter stands in it. Columns 0 to 25 are the
-/// letters, the others take all other signs in turn.
+/// A word as a vector of length 1: the number of times each letter occurs in it, scaled. Columns 0
+/// to 25 are the letters; the remaining columns share all other characters.
 ///
 /// ```
 /// let ete = latimer_lessons::spelling("eel", 32);
@@ -159,7 +159,7 @@ impl LearnedHead {
             for step in 0..steps {
                 let loss = learned.loss_and_gradients()?;
                 learned.losses.push(loss);
-                // 0, 1, 2, 5, 10, 20, 50, …
+                // Snapshots are taken at steps 0, 1, 2, 5, 10, 20, 50, …
                 let mut digits = step;
                 while digits >= 10 && digits.is_multiple_of(10) {
                     digits /= 10;
@@ -177,7 +177,7 @@ impl LearnedHead {
         Ok(learned)
     }
 
-    /// The loss over all pairs, its gradients left in the store.
+    /// Returns the loss over all pairs and leaves the gradients in the store.
     fn loss_and_gradients(&self) -> Result<f32> {
         self.params.zero_gradients()?;
         let pass = Pass::train(&self.params, &self.scalars, 1.0);
@@ -215,16 +215,16 @@ impl LearnedHead {
         &self.dictionary
     }
 
-    /// What it was trained with: the scale `C^-0.5`, temperature 1.
+    /// The factors used in training: the scale `C^-0.5` and temperature 1.
     #[must_use]
     pub fn sharpness(&self) -> Sharpness {
         Sharpness::formula(self.n_embd)
     }
 
-    /// Looks words up, known or not: one row each.
+    /// Looks up words, known or not: one row each.
     ///
     /// # Errors
-    /// [`Sharpness::factor`]'s; no word at all; the device's failure.
+    /// An error of [`Sharpness::factor`], an empty list of words, or the device's failure.
     pub fn look_up(&self, words: &[&str], sharpness: Sharpness) -> Result<Found> {
         let queries = spellings(self.keys.device(), words, self.n_embd)?;
         self.find(queries, sharpness)

@@ -1,9 +1,9 @@
-//! The road from a dictionary to a GPT, step by step.
+//! From a dictionary to a GPT, step by step.
 //!
-//! One sentence, `le chat est sous la table`, is translated seven times: by a dictionary, by the
+//! One sentence, `le chat est sous la table`, is translated in seven ways: by a dictionary, by the
 //! nearest key, by a product of matrices, by a softmax, by attention, by a head that learns, and by
-//! a GPT. Each is a [`Translator`] that can be used alone, on any device, and computes with the
-//! tensors, passes, tokenizers and models of the crates that train GPTs.
+//! a GPT. Each is a [`Translator`] that can be used alone, on any device. They compute with the
+//! same tensors, passes, tokenizers and models as the crates that train GPTs.
 //!
 //! ```
 //! use latimer_lessons::{Dictionary, Sharpness, attention, keys_and_values};

@@ -1,4 +1,4 @@
-//! Lines of our own source, cut out of the files that were compiled.
+//! Excerpts of our own source code, taken from the compiled files.
 
 use crate::Part;
 
@@ -13,8 +13,8 @@ macro_rules! source {
 }
 pub(crate) use source;
 
-/// The lines between `// lesson: begin NAME` and the next `// lesson: end`, moved to the left.
-/// Without such a mark it is empty, which a test of the course forbids.
+/// The lines between `// lesson: begin NAME` and the next `// lesson: end`, without their
+/// indentation. If there is no such mark the excerpt is empty, which a test of the course forbids.
 pub(crate) fn code((file, source): (&'static str, &str), name: &str) -> Part {
     let begin = format!("// lesson: begin {name}");
     let lines: Vec<&str> = source

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use latimer_tensor::{Device, Tensor};
 
-/// The words of one language, sorted, none twice. A word's number is its place.
+/// The words of one language, sorted and without repeats. A word's number is its position.
 ///
 /// ```
 /// use latimer_lessons::{Dictionary, Vocabulary};
@@ -42,13 +42,13 @@ impl Vocabulary {
         &self.words
     }
 
-    /// Number of words: the length of their vectors.
+    /// Number of words, which is also the length of their vectors.
     #[must_use]
     pub fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// Whether there is no word.
+    /// Whether the vocabulary has no words.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
@@ -62,8 +62,7 @@ impl Vocabulary {
             .ok()
     }
 
-    /// `e[j] = 1` where `j` is the word's number, 0 elsewhere, as `[V]`; `None` for a word that has
-    /// no number.
+    /// `e[j] = 1` for the word's number `j`, 0 elsewhere, as `[V]`; `None` for an unknown word.
     ///
     /// ```
     /// use latimer_lessons::Vocabulary;
@@ -102,8 +101,8 @@ impl Vocabulary {
         Ok(Tensor::from_slice(device, &rows, [n, n])?)
     }
 
-    /// The word whose one-hot vector has the greatest dot product with `y`, which is their cosine
-    /// if `y` has length 1. The first of several is taken; where no product is above 0, none is.
+    /// The word whose one-hot vector has the greatest dot product with `y`; if `y` has length 1,
+    /// that is their cosine. The first of several is returned; `None` if no product is above 0.
     ///
     /// # Shapes
     /// - `y`: `[V]` or `[1, V]`
@@ -118,7 +117,7 @@ impl Vocabulary {
         Ok(self.decode_rows(&y.reshape([1, self.len()])?)?[0])
     }
 
-    /// [`Vocabulary::decode`] of each row.
+    /// The result of [`Vocabulary::decode`] for each row.
     ///
     /// # Shapes
     /// - `y`: `[T, V]`
@@ -163,7 +162,7 @@ mod tests {
         };
         assert_eq!(decode([0.0, 0.0])?, None);
         assert_eq!(decode([-1.0, 0.0])?, None);
-        assert_eq!(decode([f32::NAN, 0.5])?, None); // not a number times 0 is none either
+        assert_eq!(decode([f32::NAN, 0.5])?, None); // NaN times 0 is NaN too
         assert_eq!(decode([0.5, 0.5])?.as_deref(), Some("a"));
         Ok(())
     }

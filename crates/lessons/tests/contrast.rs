@@ -1,6 +1,6 @@
-//! The page's colours: every pair of text and ground that its style sheet allows can be read, in
-//! light and in dark. Ratios are WCAG 2's, <https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>: 4.5
-//! for text, 3 for what else must be seen (1.4.3 and 1.4.11).
+//! The page's colours: every pair of text and background that its style sheet allows is legible, in
+//! light and in dark mode. Ratios are WCAG 2's, <https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>:
+//! 4.5 for text, 3 for other things that must be visible (1.4.3 and 1.4.11).
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
@@ -60,7 +60,7 @@ fn contrast(a: Rgb, b: Rgb) -> f64 {
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }
 
-/// `share` of `colour` over `ground`, as `color-mix(in srgb, colour share, transparent)` gives it.
+/// `share` of `colour` over `ground`, as in `color-mix(in srgb, colour share, transparent)`.
 fn mixed(colour: Rgb, ground: Rgb, share: f64) -> Rgb {
     std::array::from_fn(|i| colour[i] * share + ground[i] * (1.0 - share))
 }
@@ -85,7 +85,7 @@ fn text_can_be_read_on_every_ground() {
             for text in ["ink", "soft", "link", "best", "wrong"] {
                 check(text, colours[ground], ground);
             }
-            // Numbers in the cells of a heat-map, from the coolest to the hottest.
+            // The numbers in the cells of a heat-map, from the coolest to the hottest.
             for heat in ["heat", "cold"] {
                 for percent in 0..=100 {
                     let cell = mixed(colours[heat], colours[ground], f64::from(percent) / 100.0);
@@ -119,7 +119,8 @@ fn lines_bars_and_frames_can_be_seen() {
     }
 }
 
-/// The pairs above are all there are: colours stand in `:root` alone, text has one of five, what
+/// The pairs above are complete: colours are defined in `:root` only, text has one of five,
+/// graphics with a meaning have one of theirs, and backgrounds are those that were checked.
 /// means something has one of the graphics', and grounds are those that were checked.
 #[test]
 fn no_other_colour_is_used() {
@@ -143,7 +144,8 @@ fn no_other_colour_is_used() {
     let set = |names: &[&'static str]| names.iter().copied().collect::<BTreeSet<_>>();
     assert_eq!(of("color"), set(&["ink", "soft", "link", "best", "wrong"]));
     assert_eq!(of("fill"), set(&["ink", "soft", "best"]));
-    // Shares `h` and `w` of a heat's cell and of a bar, which is drawn as a ground of links' colour.
+    // The shares `h` and `w` of a heat-map's cell and of a bar, whose background has the colour of
+    // links.
     let grounds = [
         "paper", "box", "heat", "cold", "h", "link", "w", "t0", "t1", "t2", "t3",
     ];

@@ -1,5 +1,5 @@
-//! The lessons' LaTeX, compiled where `$LATIMER_LATEX` names a `pdflatex` or an engine with its
-//! flags, and skipped elsewhere.
+//! Compiles the lessons' LaTeX if `$LATIMER_LATEX` names a `pdflatex` or another engine with its
+//! flags; skipped otherwise.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
@@ -9,14 +9,14 @@ use latimer_lessons::render;
 use latimer_tensor::Device;
 use std::process::Command;
 
-/// What a learner's document would hold around a lesson.
+/// The frame of a learner's document around a lesson.
 const BEGIN: &str = "\\documentclass{article}\n\\usepackage{amsmath}\n\\begin{document}\n";
 const END: &str = "\\end{document}\n";
 
-/// What a learner may type, more words than a matrix has columns by itself.
+/// Text that a learner may type, with more words than the columns of an ordinary matrix.
 const OWN: &str = "chats 50% _ \\x {^ # & ~ $ été un deux";
 
-/// All lessons one after the other.
+/// All lessons, one after the other.
 fn all(text: Option<&str>) -> String {
     let device = Device::new(Cpu::new(2).unwrap());
     let setting = Setting {
@@ -41,7 +41,7 @@ fn every_lesson_has_an_equation_and_what_it_opens_it_closes() {
         ("\\begin{", "\\end{"),
         ("\\left", "\\right"),
     ] {
-        // An arrow is no delimiter.
+        // An arrow is not a delimiter.
         let closed = code.matches(close).count() - code.matches("\\rightarrow").count();
         assert_eq!(code.matches(open).count(), closed, "{open}");
     }
@@ -70,7 +70,7 @@ fn every_lesson_compiles() {
         std::fs::remove_dir_all(&folder).unwrap();
         let log = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && made, "{log}");
-        // The tutorial's own matrices fit a page.
+        // The tutorial's own matrices fit on a page.
         assert!(text.is_some() || !log.contains("Overfull"), "{log}");
     }
 }

@@ -1,6 +1,6 @@
-//! The page in a browser, as wide as a desk and as a phone, light and dark: what can be moved is moved
-//! and the numbers follow, nothing is wider than the window, everything has contrast. It runs where
-//! `$LATIMER_CHROMIUM` names a Chromium, and is skipped elsewhere.
+//! The page in a browser, with desktop and phone widths, light and dark: controls can be moved and
+//! the numbers follow, nothing is wider than the window, and everything has enough contrast. It
+//! runs if `$LATIMER_CHROMIUM` names a Chromium, and is skipped otherwise.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Moves everything and writes down what the page then says.
+/// Moves all controls and records what the page then says.
 const MOVES: &str = "
 const log = {}, widget = kind => document.querySelector(`[data-kind=${kind}]`);
 const set = (input, value) => {
@@ -58,7 +58,8 @@ log.unlabelled = Array.from(document.querySelectorAll('input, select'))
   .filter(input => !document.querySelector(`label[for=${input.id}]`)).length;
 ";
 
-/// Measures the contrast of all text, and of what else must be seen, against what lies behind it.
+/// Measures the contrast of all text, and of other things that must be visible, against their
+/// background.
 const LOOK: &str = "
 const parse = text => {
   const srgb = text.match(/^color\\(srgb ([^)]*)\\)$/), rgb = text.match(/^rgba?\\((.*)\\)$/);
@@ -119,10 +120,10 @@ result.textContent = 'LOG' + JSON.stringify(log) + 'GOL';
 parent.document.body.append(result);
 ";
 
-/// What the figure of attention always says at its end.
+/// The last sentence of the attention figure.
 const CHOOSE: &str = "Choose a word of the sentence to see its lines alone.";
 
-/// The lessons as a book; with the plays and their curves where `$LATIMER_CACHE` holds them.
+/// The lessons as a book, with the plays and their curves if `$LATIMER_CACHE` holds them.
 fn book() -> String {
     let device = Device::new(Cpu::new(2).unwrap());
     let cache = std::env::var_os("LATIMER_CACHE").map(PathBuf::from);
@@ -135,11 +136,11 @@ fn book() -> String {
     render::page(&lessons.collect::<Vec<_>>())
 }
 
-/// What the book says after the moves, at a width in pixels, in a dark or a light scheme.
+/// The report of the book after the moves, at a width in pixels, in a dark or a light scheme.
 fn moved(chromium: &str, book: &str, width: u32, dark: bool) -> Value {
     let script = format!("<script>{{{MOVES}{LOOK}}}</script></body>");
     let page = book.replace("</body>", &script);
-    // A window has a least width, a frame has none.
+    // A window has a minimum width, a frame does not.
     let page = page.replace('&', "&amp;").replace('"', "&quot;");
     let size = format!("width:{width}px;height:900px");
     let frame = format!(
@@ -176,7 +177,7 @@ fn moved(chromium: &str, book: &str, width: u32, dark: bool) -> Value {
         .unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     let dom = String::from_utf8(output.stdout).unwrap();
-    // The script itself holds the marks too, in quotes.
+    // The script itself contains the marks too, in quotes.
     let log = dom
         .split("LOG{")
         .nth(1)

@@ -1,6 +1,6 @@
-//! What each lesson prints, line by line. `LATIMER_BLESS=1` writes the snapshots anew.
+//! The output of each lesson, line by line. `LATIMER_BLESS=1` writes the snapshots anew.
 //!
-//! Where something was trained, digits are blotted out: they may change with the machine.
+//! If something was trained, digits are masked: they may differ between machines.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
@@ -11,12 +11,12 @@ use latimer_tensor::Device;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// Lessons about something that is trained.
+/// Lessons in which something is trained.
 const TRAINED: [&str; 2] = ["10", "thread"];
 /// Lessons that take too long on the reference device.
 const LONG: [&str; 8] = ["12", "lm0", "lm1", "lm2", "lm3", "lm4", "lm5", "thread"];
 
-/// All of them, computed once.
+/// All lessons, computed once.
 fn lessons() -> &'static [Lesson] {
     static LESSONS_OF_ALL: LazyLock<Vec<Lesson>> = LazyLock::new(computed);
     &LESSONS_OF_ALL
@@ -33,14 +33,15 @@ fn computed() -> Vec<Lesson> {
     LESSONS.iter().map(build).collect()
 }
 
-/// Without what a machine may round differently: digits, and the marks that hang on them.
+/// Removes everything that may be rounded differently by another machine: digits, and marks that
+/// depend on them.
 fn blotted(shown: &str) -> String {
     let blot = |c: char| match c {
         '0'..='9' => '#',
         '*' | '-' => ' ',
         other => other,
     };
-    // A bar's height or length is a number too.
+    // The height or length of a bar is a number too.
     let shown = shown.replace(|c| ('▁'..='█').contains(&c), "");
     let lines = shown.lines().map(|line| {
         let line: String = line.chars().map(blot).collect();
@@ -48,7 +49,7 @@ fn blotted(shown: &str) -> String {
         while line.contains("##") {
             line = line.replace("##", "#");
         }
-        // What an untrained or a wondering head says is chance.
+        // The answers of an untrained or an unsure head are random.
         line.split('→')
             .next()
             .unwrap_or_default()
@@ -63,7 +64,7 @@ fn every_lesson_prints_what_it_printed() {
     let bless = std::env::var_os("LATIMER_BLESS").is_some();
     for lesson in lessons() {
         let mut lesson = lesson.clone();
-        // What a training came to, where it is a part of the lesson.
+        // Remove the result of a training if it is a part of the lesson.
         for part in &mut lesson.parts {
             match part {
                 Part::Output { name, value }
@@ -112,7 +113,7 @@ fn every_lesson_explains_shows_and_goes_on() {
             }
         }
         assert!(codes > 0, "{id}: no Rust");
-        // Every result has a name of its own, so none is lost in JSON.
+        // Every result has a unique name, so none is lost in JSON.
         let outputs: Vec<_> = lesson.parts.iter().filter_map(Part::output).collect();
         assert_eq!(
             outputs.len(),
@@ -163,7 +164,7 @@ fn a_learners_own_words_are_taken_known_or_not() {
     }
 }
 
-/// Offline, the lessons of the plays are complete: they train, and say on what.
+/// Without the plays the lessons are still complete: they train, and say on which text.
 #[test]
 fn lessons_without_the_plays_train_on_a_text_made_here() {
     for lesson in lessons() {
@@ -199,7 +200,7 @@ fn lessons_without_the_plays_train_on_a_text_made_here() {
     }
 }
 
-/// A learner's words change what is true; then the text says so.
+/// If a learner's words change what is true, the text changes with it.
 #[test]
 fn what_a_lesson_says_follows_from_what_it_computes() {
     let device = Device::new(Cpu::new(2).unwrap());
@@ -266,7 +267,7 @@ fn what_a_lesson_says_follows_from_what_it_computes() {
     }
 }
 
-/// What is tried next leads on: elsewhere, or to the same lesson with other words or in full.
+/// Every recommendation leads elsewhere, or to the same lesson with other words or in full.
 #[test]
 fn no_lesson_recommends_itself() {
     for lesson in lessons() {
@@ -285,12 +286,12 @@ fn no_lesson_recommends_itself() {
             }
         }
     }
-    // A page has what `--html` makes already, and the last one has nothing to go on to.
+    // A page is what `--html` makes, and after the last lesson nothing follows.
     let book = render::page(lessons());
     assert!(!book.contains("--html"), "a page recommends a page");
 }
 
-/// Backticks are notation of ours: in a page they are code, or they are nowhere.
+/// Backticks are our own notation: a page shows code, never backticks.
 #[test]
 fn no_page_shows_a_backtick() {
     let mut page = render::page(lessons());
@@ -320,7 +321,7 @@ fn the_book_holds_every_lesson_and_nothing_from_outside() {
     for kind in ["attention", "levenshtein", "merges", "steps"] {
         assert!(book.contains(&format!("data-kind=\"{kind}\"")), "{kind}");
     }
-    // A page may name an address, and fetches nothing.
+    // A page may name an address but loads nothing.
     for outside in ["src=", "@import", "url(", "fetch(", "<link"] {
         assert!(!book.contains(outside), "{outside}");
     }

@@ -1,5 +1,5 @@
-//! What somebody who cannot see the page is told of it: language, headings in order, names of
-//! drawings and tables, headers of columns and rows.
+//! What the page tells a screen reader: language, headings in order, names of drawings and tables,
+//! headers of columns and rows.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
@@ -25,7 +25,7 @@ fn computed() -> Vec<Lesson> {
     built.collect()
 }
 
-/// The tags that begin so, with their attributes, and what follows each up to its end.
+/// The tags that begin with `tag`: their attributes, and the content up to their end.
 fn elements<'a>(page: &'a str, tag: &str) -> Vec<(&'a str, &'a str)> {
     let (begin, end) = (format!("<{tag}"), format!("</{tag}>"));
     let mut found = Vec::new();

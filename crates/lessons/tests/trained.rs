@@ -1,5 +1,5 @@
-//! The lessons that train on Shakespeare's plays, where `$LATIMER_CACHE` holds them: what they show,
-//! and their losses within what another machine's rounding may do to a training.
+//! The lessons that train on Shakespeare's plays, if `$LATIMER_CACHE` holds them: what they show,
+//! and their losses, within what the rounding of another machine may change.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
@@ -8,7 +8,7 @@ use latimer_lessons::course::{Entry, Setting};
 use latimer_tensor::Device;
 use std::path::PathBuf;
 
-/// Seeds of one rung lie 0.1 apart after the whole training; rounding alone moves far less.
+/// The seeds of one rung differ by 0.1 after the whole training; rounding alone changes far less.
 const TOLERANCE: f64 = 0.05;
 
 #[test]
@@ -36,7 +36,7 @@ fn a_training_is_shown_from_before_to_after() {
         let number = |name: &str| text(name).parse::<f64>().unwrap();
         assert_eq!(text("parameters"), parameters, "{id}");
         assert_eq!(number("steps"), f64::from(steps), "{id}");
-        // ln 65 is what knowing nothing costs; a fresh model is a little worse.
+        // Knowing nothing costs ln 65; a fresh model is a little worse.
         let before = number("validation loss before");
         assert!((4.1..4.7).contains(&before), "{id}: {before}");
         let after = number("validation loss after");
@@ -44,7 +44,7 @@ fn a_training_is_shown_from_before_to_after() {
         let curve = outputs["training loss"].as_array().unwrap();
         assert_eq!(curve.len(), steps as usize / 10, "{id}");
         for sample in ["sample before", "sample after"] {
-            // The learner's words, and 60 characters more.
+            // The learner's words, and 60 more characters.
             let written = text(sample);
             assert!(written.starts_with("Romeo, "), "{id}: {written}");
             assert_eq!(written.chars().count(), 7 + 60, "{id}: {written}");

@@ -1,4 +1,4 @@
-//! Every figure of the tutorial, on every backend that any machine has.
+//! Every number of the tutorial, on every backend that any machine has.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
@@ -26,13 +26,13 @@ fn matrices(device: &Device) -> KeysAndValues {
     keys_and_values(device, &Dictionary::tutorial()).unwrap()
 }
 
-/// Numbers to four digits, as the tutorial prints them.
+/// Numbers with four digits, as the tutorial prints them.
 fn shown(x: &Tensor) -> Vec<String> {
     let values = x.to_vec::<f32>().unwrap();
     values.iter().map(|x| format!("{x:.4}")).collect()
 }
 
-/// Rows of a one-hot matrix as the columns that hold their 1.
+/// For each row of a one-hot matrix, the column that holds its 1.
 fn columns(x: &Tensor) -> Vec<usize> {
     let values = x.to_vec::<f32>().unwrap();
     let rows = values.chunks(x.shape().columns());
@@ -248,7 +248,7 @@ fn section_8_softmax() {
         };
         assert_eq!(by(plain), ENGLISH);
         assert_eq!(by(formula), "the the the the the the");
-        // Broken by the scale, mended by a temperature.
+        // The scale breaks the answer, a temperature repairs it.
         let temperature = 0.3;
         assert_eq!(
             by(Sharpness {
@@ -280,7 +280,7 @@ fn section_9_all_queries_at_once() {
         let all = AttentionTranslator::new(m.clone(), plain);
         assert_eq!(all.translate(SENTENCE).unwrap().text, ENGLISH);
         assert_eq!(all.translate("tables").unwrap().text, "table");
-        // One row as good as many.
+        // A single row must give the same as many.
         let words: Vec<&str> = SENTENCE.split(' ').collect();
         let q = m.near_queries(&words).unwrap();
         let found = attention(&q, &m.k, &m.v, plain).unwrap().output;
@@ -293,7 +293,7 @@ fn section_9_all_queries_at_once() {
                 "{word}"
             );
         }
-        // The wrong axis: right by luck, then wrong.
+        // With the wrong axis: right by luck, then wrong.
         let wrong = attention_over_queries(&q, &m.k, &m.v, plain)
             .unwrap()
             .output;
@@ -347,7 +347,7 @@ fn section_10_the_same_seed_learns_the_same() {
     assert_eq!(losses(), losses());
 }
 
-/// The folder with Shakespeare's plays, or a word that there is none.
+/// The folder with Shakespeare's plays; `None`, with a message, without them.
 fn plays() -> Option<PathBuf> {
     let cache = std::env::var_os("LATIMER_CACHE").map(PathBuf::from);
     let found = cache.filter(|cache| cache.join("shakespeare.txt").is_file());

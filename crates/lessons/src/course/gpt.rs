@@ -1,4 +1,4 @@
-//! Lesson 12: from here to a GPT.
+//! Lesson 12: from the dictionary to a GPT.
 
 use super::settings::CHARACTERS;
 use super::{Corpus, Setting, answer, equation, next, output, table, text};
@@ -16,18 +16,18 @@ use latimer_trainer::data::corpora::load_text;
 use latimer_trainer::{Training, corpus, mean_loss, sampler};
 use std::collections::HashSet;
 
-/// What the tutorial's model is asked to go on from.
+/// The prompt for the model trained on the plays.
 const PROMPT: &str = "thou shall not";
-/// The same of the phrasebook's English.
+/// The prompt for the model trained on the phrasebook's English.
 const PROMPT_OF_ENGLISH: &str = "the cat is";
-/// Characters that it goes on for.
+/// Number of characters that the model adds to the prompt.
 const SAMPLE: usize = 60;
-/// Steps without `--full`: a few seconds.
+/// Steps without `--full`, which take a few seconds.
 const STEPS: usize = 1000;
-/// Steps that one point of the curve is the mean of.
+/// Number of steps whose mean is one point of the curve.
 const POINT: usize = 10;
 
-/// What becomes of each part.
+/// For each part of the earlier lessons: what replaces it in a GPT, and why.
 const PARTS: [[&str; 3]; 8] = [
     [
         "one-hot vectors",
@@ -138,7 +138,7 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
     Ok(shown)
 }
 
-/// What training shows of a learner's sentence.
+/// Shows what a learner's sentence looks like to training.
 fn of_learner(sentence: &str) -> Result<String> {
     let sentences = Sentence::all(sentence)?;
     let shown = |text: &str| match phrasebook::structure_of(text) {
@@ -155,7 +155,7 @@ fn of_learner(sentence: &str) -> Result<String> {
     Ok(said.collect())
 }
 
-/// Weights of the sentence's words over each other when all scores are alike, under the mask.
+/// The weights of the sentence's words over each other if all scores are equal, under the mask.
 fn masked(setting: &Setting<'_>) -> Result<Matrix> {
     let words = words(setting.sentence())?;
     let params = Params::new(setting.device, Declarations::new(), 0)?;
@@ -169,7 +169,7 @@ fn masked(setting: &Setting<'_>) -> Result<Matrix> {
     Matrix::new("masked weights", &words, &words, &weights)
 }
 
-/// How many characters a text is written with.
+/// The number of different characters in a text.
 pub(super) fn characters(corpus: Corpus<'_>) -> Result<usize> {
     if let Corpus::Plays(_) = corpus {
         return Ok(CHARACTERS);
@@ -178,7 +178,7 @@ pub(super) fn characters(corpus: Corpus<'_>) -> Result<usize> {
     Ok(text.chars().collect::<HashSet<_>>().len())
 }
 
-/// The size of lesson 0's model over this many characters.
+/// The number of parameters of lesson 0's model with this many characters.
 fn parameters(characters: usize) -> Result<Part> {
     let config = Config::preset("seed").map_err(latimer_trainer::Error::from)?;
     let (_, declarations) = Gpt::new(&config.model.with_vocab(characters))?;
@@ -186,7 +186,7 @@ fn parameters(characters: usize) -> Result<Part> {
     Ok(output("parameters", parameters.to_string()))
 }
 
-/// A preset on a text by character, for `steps` steps, or all of them with `--full`.
+/// Trains a preset on a text by character, for `steps` steps, or for all of them with `--full`.
 pub(super) fn training(
     setting: &Setting<'_>,
     text_of: Corpus<'_>,
@@ -210,7 +210,7 @@ pub(super) fn training(
         Corpus::Plays(_) => PROMPT,
         Corpus::English => PROMPT_OF_ENGLISH,
     };
-    // A learner's words, unless they hold characters that the text does not.
+    // Use a learner's words unless they contain characters that the text does not have.
     let prompt = tokenizer
         .encode(setting.text_or(usual))
         .or_else(|_| tokenizer.encode(usual))?;
@@ -260,7 +260,7 @@ pub(super) fn training(
 
 /// The loss on windows of the validation split.
 fn validation(training: &Training, windows: Windows<'_>) -> Result<String> {
-    /// Enough for two digits.
+    /// This many windows are enough for two digits.
     const WINDOWS: usize = 256;
     let windows: Vec<_> = windows.collect();
     let every = (windows.len() / WINDOWS).max(1);
@@ -269,7 +269,7 @@ fn validation(training: &Training, windows: Windows<'_>) -> Result<String> {
     Ok(loss.map_or_else(String::new, |loss| format!("{loss:.4}")))
 }
 
-/// What the model goes on with.
+/// The text that the model adds to the prompt.
 fn sample(training: &Training, tokenizer: &dyn Tokenizer, prompt: &[u32]) -> Result<String> {
     let mut generator = Generator::new(training.gpt(), training.params(), prompt)?;
     let mut sampler = sampler(tokenizer, training.gpt(), Sampling::default(), 0)?;

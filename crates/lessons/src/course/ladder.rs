@@ -8,7 +8,7 @@ use crate::{Part, Result};
 use latimer_nn::{Gpt, NormKind, PositionKind};
 use latimer_phrasebook::ENGLISH;
 
-/// Steps without `--full`: a second or a few.
+/// Steps without `--full`, which take a second or a few.
 const STEPS: usize = 500;
 
 pub(super) fn lm0(setting: &Setting<'_>) -> Result<Vec<Part>> {

@@ -104,7 +104,7 @@ fn of_words(setting: &Setting<'_>, vocabulary: &Vocabulary) -> Result<Matrix> {
 fn with_word(setting: &Setting<'_>, word: &str) -> Result<Vec<Part>> {
     let m = keys_and_values(setting.device, &Dictionary::tutorial())?;
     let keys: Vec<&str> = m.dictionary().keys().collect();
-    // A learner's word may be no key; then the nearest asks in its place.
+    // A learner's word may not be a key; then the nearest key is used instead.
     let key = m.dictionary().nearest(word).key;
     let q = m.query(key)?;
     let found = attention::lookup(&q, &m.k, &m.v)?;
@@ -162,7 +162,7 @@ pub(super) fn decode(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let sentence = setting.sentence();
     let translator = MatrixTranslator::new(m.clone());
     let translation = translator.translate(sentence);
-    // A learner's word may be no key: the tutorial's sentence is shown then.
+    // A learner's word may not be a key: then the tutorial's sentence is shown.
     let (shown, instead) = match &translation {
         Ok(translation) => (translation.workings.clone(), None),
         Err(_) => (

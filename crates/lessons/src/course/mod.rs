@@ -1,8 +1,8 @@
-//! The lessons: what each says and shows, as data.
+//! The lessons as data: everything that each says and shows.
 //!
 //! A lesson is an [`Entry`] of [`LESSONS`]: a name, a title, and a function that computes its
-//! [`Part`]s on whatever device a [`Setting`] names. To add one, write such a function in a file
-//! here and add its entry; terminal, LaTeX, JSON and the book follow by themselves.
+//! [`Part`]s on the device of a [`Setting`]. To add a lesson, write such a function in a file here
+//! and add its entry; terminal, LaTeX, JSON and book output then need no further work.
 
 mod gpt;
 mod head;
@@ -24,13 +24,13 @@ use std::path::Path;
 
 /// The tutorial that the lessons follow; the ladder follows its part 2.
 pub const TUTORIAL: &str = "LLMs from dummies, part 1";
-/// Where it is published, with its slides, notebook and video.
+/// The address where it is published, with slides, notebook and video.
 pub const TUTORIAL_URL: &str = "https://github.com/pcingola/llms_from_dummies";
 
 /// The tutorial's sentence.
 pub const SENTENCE: &str = "le chat est sous la table";
 
-/// What a lesson is computed with.
+/// The settings that a lesson is computed with.
 ///
 /// ```
 /// use latimer_lessons::course::{Entry, Setting};
@@ -44,23 +44,23 @@ pub const SENTENCE: &str = "le chat est sous la table";
 /// ```
 #[derive(Clone, Debug)]
 pub struct Setting<'a> {
-    /// Where to compute.
+    /// The device to compute on.
     pub device: &'a Device,
-    /// The learner's own words, in place of the tutorial's.
+    /// The learner's own words, which replace the tutorial's.
     pub text: Option<&'a str>,
-    /// The folder that holds `shakespeare.txt`, if it is there. Without it, lessons that train take
-    /// the phrasebook's English, which the program makes itself.
+    /// The folder that holds `shakespeare.txt`, if there is one. Without it, lessons that train use
+    /// the phrasebook's English, which the program generates.
     pub cache: Option<&'a Path>,
     /// A GPT trained on the phrasebook, if there is one.
     pub gpt: Option<GptTranslator<'a>>,
     /// Whether trainings that take longer than half a minute may run to their end.
     pub full: bool,
-    /// Steps of the trainings of the ladder and of lesson 12, in place of their own number.
+    /// Number of steps for lesson 12 and the ladder, in place of their own.
     pub steps: Option<usize>,
 }
 
 impl<'a> Setting<'a> {
-    /// The tutorial's words on this device, no corpus, no GPT.
+    /// The tutorial's words on this device, without a corpus or a GPT.
     #[must_use]
     pub fn new(device: &'a Device) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl<'a> Setting<'a> {
         self.text_given().unwrap_or(default)
     }
 
-    /// The text to train on: the plays where they are, else the one that is made here.
+    /// The text to train on: the plays if they are available, otherwise the generated text.
     fn corpus(&self) -> Corpus<'a> {
         self.cache.map_or(Corpus::English, Corpus::Plays)
     }
@@ -94,7 +94,7 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// What lessons train on.
+/// The text that lessons train on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Corpus<'a> {
     /// Shakespeare's plays, in this cache.
@@ -104,7 +104,7 @@ enum Corpus<'a> {
 }
 
 impl Corpus<'_> {
-    /// What `--data` calls it.
+    /// Its name for `--data`.
     fn name(self) -> &'static str {
         match self {
             Self::Plays(_) => "shakespeare",
@@ -120,7 +120,7 @@ impl Corpus<'_> {
         })
     }
 
-    /// Said where it is not the tutorial's text: which it is, and how to get the other.
+    /// For a text that is not the tutorial's: says which text it is, and how to get the tutorial's.
     fn instead(self) -> Option<Part> {
         (self == Self::English).then(|| {
             text(
@@ -133,30 +133,30 @@ impl Corpus<'_> {
     }
 }
 
-/// A lesson that can be given.
+/// A lesson in the list.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Its name: `0` to `12`, or a word.
     pub id: &'static str,
     /// Its title.
     pub title: &'static str,
-    /// What it is about, in one line without a full stop.
+    /// Its subject, in one line without a full stop.
     pub about: &'static str,
     /// Whether [`Setting::text`] changes anything in it.
     pub takes_words: bool,
     build: fn(&Setting<'_>) -> Result<Vec<Part>>,
 }
 
-/// A lesson that was computed.
+/// A lesson after its computation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lesson {
     /// Its name.
     pub id: &'static str,
     /// Its title.
     pub title: &'static str,
-    /// What it is about.
+    /// Its subject.
     pub about: &'static str,
-    /// What it says and shows, in order.
+    /// Its text and figures, in order.
     pub parts: Vec<Part>,
 }
 
@@ -196,7 +196,7 @@ lessons! {
 }
 
 impl Entry {
-    /// The lesson called so.
+    /// The lesson of this name.
     ///
     /// # Errors
     /// [`Error::UnknownLesson`].
@@ -221,7 +221,7 @@ impl Entry {
     /// ```
     ///
     /// # Errors
-    /// What its computations fail with.
+    /// Any error of its computations.
     pub fn build(&self, setting: &Setting<'_>) -> Result<Lesson> {
         Ok(Lesson {
             id: self.id,
@@ -233,7 +233,7 @@ impl Entry {
 }
 
 impl Lesson {
-    /// Every result by its name, as JSON.
+    /// Every result by name, as JSON.
     #[must_use]
     pub fn outputs(&self) -> Map<String, Value> {
         self.parts.iter().filter_map(Part::output).collect()
@@ -260,7 +260,7 @@ fn output(name: &str, value: impl Into<String>) -> Part {
     }
 }
 
-/// What a translator says, or why it says nothing: both are worth showing.
+/// A translator's answer, or the reason why it has none: both are worth showing.
 fn answer(name: &str, translation: Result<crate::Translation>) -> Part {
     output(
         name,

@@ -1,24 +1,25 @@
-//! What each rung of the ladder is, adds, and came to.
+//! The rungs of the ladder: the model, the new idea and the result of each.
 
 use latimer_nn::{Activation, GptConfig, MlpKind, NormKind, PositionKind, WeightInit};
 
 /// One model of the ladder.
 pub(super) struct Rung {
     pub(super) preset: &'static str,
-    /// What is new in it, and why one would want that.
+    /// The new idea, and the reason for it.
     pub(super) idea: &'static str,
-    /// What came of it.
+    /// The result.
     pub(super) lesson: &'static str,
-    /// Loss over the whole validation split after 5,000 steps, mean of three seeds: Latimer's,
-    /// PyTorch's for the same model, and the one run of the tutorial. See `docs/ladder.md`.
+    /// Loss over the whole validation split after 5,000 steps: the mean of three seeds with
+    /// Latimer, the same with PyTorch for the same model, and the tutorial's one run. See
+    /// `docs/ladder.md`.
     pub(super) losses: [&'static str; 3],
-    /// The new part: for a terminal, and as LaTeX.
+    /// The equation of the new part: in plain text, and as LaTeX.
     pub(super) equation: (&'static str, &'static str),
     /// The model.
     pub(super) shape: fn() -> GptConfig,
 }
 
-/// The whole ladder's losses, so that each lesson shows where it stands.
+/// The losses of the whole ladder, so that each lesson shows its place.
 pub(super) const LADDER: [Rung; 6] = [
     Rung {
         preset: "lm0",

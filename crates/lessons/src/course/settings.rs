@@ -1,11 +1,11 @@
-//! Lesson 0: the numbers.
+//! Lesson 0: the model's numbers.
 
 use super::{Setting, equation, next, output, table, text};
 use crate::snippet::{code, source};
 use crate::{Part, Result};
 use latimer_nn::{Gpt, GptConfig};
 use latimer_trainer::config::Config;
-/// Characters that Shakespeare's plays are written with.
+/// Number of different characters in Shakespeare's plays.
 pub(super) const CHARACTERS: usize = 65;
 
 pub(super) fn settings(setting: &Setting<'_>) -> Result<Vec<Part>> {

@@ -16,7 +16,7 @@ const FORMULA: (&str, &str) = (
     r"\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt{d}}\right) V",
 );
 
-/// What attention answers to a query of one row, as a row with its word.
+/// The answer of attention to a query of one row, as a row with its word.
 fn answers(name: &str, row: &str, m: &KeysAndValues, y: &Tensor) -> Result<Part> {
     let word = m.output.decode(y)?.unwrap_or("no token");
     let matrix = Matrix::new(name, [row], m.output.words(), y)?;
@@ -36,7 +36,7 @@ fn widget(text: &str, scale: f64) -> Part {
     })
 }
 
-/// The keys that stand in for words, to be read in a sentence.
+/// A remark on the keys that stand in for unknown words, for use in a sentence.
 fn no_keys(remarks: &[Remark]) -> String {
     let taken: Vec<String> = remarks
         .iter()
@@ -74,7 +74,7 @@ pub(super) fn softmax(setting: &Setting<'_>) -> Result<Vec<Part>> {
     });
     let translation = by(plain).translate(sentence)?;
     let dictionary = FuzzyTranslator::new(m.dictionary().clone()).translate(sentence)?;
-    // Of words that are no keys, the nearest ones answer: that is said, not passed over.
+    // The nearest keys stand in for words that are no keys; say so.
     let comes_out = match (
         translation.tokens == dictionary.tokens,
         &translation.remarks[..],

@@ -1,4 +1,4 @@
-//! The thread through all lessons: one task, every idea, measured.
+//! The thread that joins all lessons: one task, solved by every idea, with its score.
 
 use super::{Setting, equation, next, table, text};
 use crate::render::grouped;
@@ -9,13 +9,13 @@ use crate::{
     SoftmaxTranslator, Translator, keys_and_values,
 };
 
-/// What the table calls the GPT.
+/// The name of the GPT in the table.
 const GPT: &str = "gpt, learned";
-/// Sentences of the exam.
+/// Number of sentences in the exam.
 const SENTENCES: usize = 200;
-/// Updates of the head: a few seconds.
+/// Number of updates of the head, which take a few seconds.
 const STEPS: u32 = 200;
-/// Sharp enough for a few hundred words.
+/// A temperature low enough for a few hundred words.
 const SHARP: f32 = 0.1;
 
 pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
@@ -135,7 +135,7 @@ pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// What the scores of a GPT say.
+/// The conclusion from the scores of a GPT.
 fn of_gpt(gpt: &Score, scores: &[(&str, Score, String)]) -> &'static str {
     let others = scores.iter().filter(|(name, ..)| *name != GPT);
     let best = others.map(|(_, score, _)| score.sentences);

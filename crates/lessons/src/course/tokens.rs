@@ -9,19 +9,19 @@ use latimer_tokenizer::{
 use latimer_trainer::data::corpora::load_text;
 use std::collections::HashSet;
 
-/// Our text for merges made by hand: a few words that share pieces.
+/// Our text for merging by hand: a few words that share pieces.
 const SMALL: &str = "the cat sat on the mat that the cat and the rat had";
-/// Merges made by hand.
+/// Number of merges in that example.
 const MERGES: usize = 12;
-/// A byte is a token before any merge.
+/// Number of tokens before any merge: each byte is one.
 const BYTES: usize = 256;
-/// How much of the plays is shown.
+/// Number of characters of the plays that are shown.
 const SHOWN: usize = 300;
-/// Sub-words that are shown: as many as the tutorial prints.
+/// Number of sub-words that are shown: as many as the tutorial prints.
 const FIRST: usize = 78;
-/// Words cut up with the vocabulary of the plays.
+/// The words that are cut with the vocabulary of the plays.
 const SPEECH: &str = "Thou shall not translate the cats";
-/// Words cut up with the vocabulary of the phrasebook's English.
+/// The words that are cut with the vocabulary of the phrasebook's English.
 const REMARK: &str = "these elephants translate the newspapers";
 
 pub(super) fn tokens(setting: &Setting<'_>) -> Result<Vec<Part>> {
@@ -77,7 +77,7 @@ pub(super) fn tokens(setting: &Setting<'_>) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// The vocabulary that the tutorial fits to the plays, and how it cuts.
+/// The vocabulary that the tutorial fits to the plays, and how it cuts text.
 fn of_plays(plays: &str) -> Result<Vec<Part>> {
     let begin: String = plays.chars().take(SHOWN).collect();
     // lesson: begin ngram
@@ -109,7 +109,7 @@ fn of_plays(plays: &str) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// A vocabulary of the phrasebook's English, too small for all of its words, and how it cuts.
+/// A vocabulary of the phrasebook's English, too small for all words, and how it cuts text.
 fn of_english(english: &str) -> Result<Vec<Part>> {
     let begin: String = english.chars().take(SHOWN).collect();
     let distinct: HashSet<&str> = english.split_whitespace().collect();
@@ -149,7 +149,7 @@ fn of_english(english: &str) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// How many words and pieces there are, and the first pieces.
+/// The number of words and pieces, and the first pieces.
 fn vocabulary(tokenizer: &NgramTokenizer, subwords: &[(&str, u32)]) -> [Part; 3] {
     let rows = subwords
         .iter()
@@ -162,7 +162,7 @@ fn vocabulary(tokenizer: &NgramTokenizer, subwords: &[(&str, u32)]) -> [Part; 3]
     ]
 }
 
-/// A sentence under a vocabulary.
+/// A sentence cut with a vocabulary.
 fn cut(tokenizer: &NgramTokenizer, sentence: &str) -> Result<Part> {
     let encoded = tokenizer.encode(sentence).map_err(Error::from)?;
     Ok(Part::Tokens {
@@ -174,7 +174,7 @@ fn cut(tokenizer: &NgramTokenizer, sentence: &str) -> Result<Part> {
     })
 }
 
-/// A token as it can be read: with its spaces seen.
+/// A token in readable form, with visible spaces.
 fn piece(tokenizer: &dyn Tokenizer, id: u32) -> String {
     let bytes = tokenizer.token_bytes(id).unwrap_or_default();
     String::from_utf8_lossy(bytes).replace(' ', "␣")

@@ -1,4 +1,4 @@
-//! Lessons 2 to 4: words looked up as words.
+//! Lessons 2 to 4: looking up words as words.
 
 use super::{Setting, answer, equation, next, output, table, text};
 use crate::snippet::{code, source};
@@ -148,7 +148,7 @@ pub(super) fn vocabularies(setting: &Setting<'_>) -> Result<Vec<Part>> {
     ])
 }
 
-/// Words as numbers.
+/// The numbers of words.
 fn numbers(input: &Vocabulary, words: &[String]) -> String {
     let number = |word: &String| {
         let number = input.index(word);

@@ -1,4 +1,4 @@
-//! A lesson as a page, or several as a small book: one file that needs nothing else.
+//! A lesson as a page, or several as a small book: a single file without outside resources.
 
 use super::{plot, said};
 use crate::course::{TUTORIAL, TUTORIAL_URL};
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 const CSS: &str = include_str!("page.css");
-/// Characters of a result that stands below its name.
+/// A result of more characters than this is shown below its name.
 const LONG: usize = 60;
 const JS: &str = include_str!("page.js");
 
-/// Lessons as one page without any outside resource; more than one get a table of contents.
+/// Makes one page of lessons, without outside resources. Several lessons get a table of contents.
 ///
 /// ```
 /// use latimer_lessons::{Setting, course::Entry, render};
@@ -86,7 +86,7 @@ fn section(
     alone: bool,
 ) -> String {
     let (id, title) = (escaped(lesson.id), escaped(lesson.title));
-    // Headings go down by one: under the book's title, or from the lesson's own.
+    // Headings are one level below the book's title, or below the lesson's own.
     let level = if alone { 1 } else { 2 };
     let mut html = format!(
         "<section id=\"lesson-{id}\">\n<h{level}><span>{id}</span> {title}</h{level}>\n\
@@ -161,7 +161,7 @@ fn shown(part: &Part, level: usize) -> String {
             escaped(text)
         ),
         Part::Try(commands) => {
-            // A page is what `--html` makes, and is here already.
+            // The page is the output of `--html`, so commands for it are left out.
             let items: String = commands
                 .iter()
                 .filter(|(command, _)| !command.contains(" --html "))
@@ -180,7 +180,7 @@ fn shown(part: &Part, level: usize) -> String {
     }
 }
 
-/// A heat-map: the darker a cell, the greater its number among those of the matrix.
+/// A heat-map: the darker a cell, the greater its number within the matrix.
 fn matrix(m: &Matrix) -> String {
     let greatest = m
         .values
@@ -253,7 +253,7 @@ fn table(t: &Table) -> String {
         };
         let _ = writeln!(rows, "<tr{class}>{}</tr>", cells(row, "td", ""));
     }
-    // A long list stands in a box of its own.
+    // A long table has a box of its own.
     let class = if t.rows.len() > 24 {
         "scroll long"
     } else {
@@ -267,7 +267,7 @@ fn table(t: &Table) -> String {
     )
 }
 
-/// A place for the page's script to draw in, with what it needs to know.
+/// An element that the page's script draws in, with its data.
 fn widget(widget: &Widget) -> String {
     let (kind, name, data) = match widget {
         Widget::Attention {
@@ -311,7 +311,7 @@ fn widget(widget: &Widget) -> String {
             )
         }
     };
-    // A `<` would let a text end the script that holds it.
+    // A `<` in the text could end the script element that contains it.
     let data = data.to_string().replace('<', "\\u003c");
     format!(
         "<div class=\"widget\" data-kind=\"{kind}\" role=\"group\" aria-label=\"{name}\">\
@@ -319,12 +319,12 @@ fn widget(widget: &Widget) -> String {
     )
 }
 
-/// A result. One that says what went wrong is prose; any other is shown sign by sign.
+/// A result. If it reports an error it is prose; otherwise it is shown character by character.
 fn output_value(value: &str, wrong: bool) -> String {
     if wrong { prose(value) } else { escaped(value) }
 }
 
-/// A command of which a line may end between words alone.
+/// A command in which lines may break only between words.
 fn unbroken(command: &str) -> String {
     let words = command
         .split(' ')
@@ -332,7 +332,7 @@ fn unbroken(command: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A formula, with what follows a `^` raised.
+/// A formula in which the text after a `^` is raised.
 fn raised(plain: &str) -> String {
     let mut parts = plain.split('^');
     let mut html = escaped(parts.next().unwrap_or_default());
@@ -345,7 +345,7 @@ fn raised(plain: &str) -> String {
     html
 }
 
-/// Text with `code` in it.
+/// Prose in which text between backticks becomes code.
 fn prose(text: &str) -> String {
     let parts = text.split('`').enumerate();
     let parts = parts.map(|(i, part)| match i % 2 {
@@ -355,7 +355,7 @@ fn prose(text: &str) -> String {
     parts.collect()
 }
 
-/// Text that HTML takes as text, in attributes too.
+/// Text escaped for HTML, also within attributes.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -379,7 +379,7 @@ mod tests {
             .skip(1)
             .filter_map(|cell| cell.split_once("%\">").map(|(begin, _)| begin.trim()))
             .collect();
-        // A quarter, three quarters, nothing and all of the greatest.
+        // The cells are a quarter, three quarters, nothing and all of the greatest number.
         let expected = [
             "class=\"best\" style=\"--h:25",
             "class=\"below\" style=\"--h:75",

@@ -1,14 +1,14 @@
-//! What of a lesson can stand in a document: its equations and matrices.
+//! The parts of a lesson that a document can contain: equations and matrices.
 
 use crate::latex::latex_rows;
 use crate::{Lesson, Part};
 use std::fmt::Write;
 
-/// Columns that `amsmath` allows a matrix, unless told otherwise.
+/// The most columns of a matrix in `amsmath`, unless a document raises it.
 const COLUMNS: usize = 10;
 
-/// Equations and matrices of a lesson as displayed LaTeX, each under a comment with its name. It
-/// needs the package `amsmath`.
+/// The equations and matrices of a lesson as displayed LaTeX, each under a comment with its name.
+/// The document needs the package `amsmath`.
 ///
 /// ```
 /// use latimer_lessons::{Setting, course::Entry, render};

@@ -1,4 +1,4 @@
-//! Lessons to look at: on a terminal, as LaTeX, as a page or a book.
+//! Showing lessons: on a terminal, as LaTeX, as a page or a book.
 //!
 //! | in | with |
 //! |---|---|
@@ -15,7 +15,7 @@ pub use html::page;
 pub use latex::latex;
 pub use terminal::{parts, terminal};
 
-/// A result as a person reads it, and whether it says that something went wrong.
+/// A result in readable form, and whether it reports an error.
 fn said(value: &str) -> (String, bool) {
     match value.strip_prefix("error: ") {
         Some(error) => (error.to_owned(), true),

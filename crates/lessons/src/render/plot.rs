@@ -9,14 +9,14 @@ const SIZE: (f64, f64) = (640.0, 220.0);
 /// Room for labels: left, right, top, bottom.
 const ROOM: (f64, f64, f64, f64) = (64.0, 14.0, 14.0, 36.0);
 
-/// The curve as SVG, with a scale on both sides.
+/// The curve as SVG, with scales on both axes.
 pub(super) fn curve(curve: &Curve) -> String {
     let xs = || curve.points.iter().map(|&(x, _)| x);
     let ys = || curve.points.iter().map(|&(_, y)| y);
     let (left, right) = bounds(xs());
     let (low, high) = bounds(ys());
-    // Steps are counted from the beginning; a loss that stays far above 0 is shown from near its
-    // least, or its course would be flat.
+    // Steps are counted from the beginning. A loss that stays far above 0 is drawn from near its
+    // minimum, since its curve would otherwise be flat.
     let left = if left < 0.1 * right {
         left.min(0.0)
     } else {
@@ -70,7 +70,7 @@ pub(super) fn curve(curve: &Curve) -> String {
     svg
 }
 
-/// Groups of bars, each a share of a whole line.
+/// Groups of bars; each bar is a share of the full width.
 pub(super) fn bars(bars: &Bars) -> String {
     let mut html = format!(
         "<figure class=\"bars\"><figcaption>{}</figcaption>\n",
@@ -91,7 +91,7 @@ pub(super) fn bars(bars: &Bars) -> String {
     html + "</figure>\n"
 }
 
-/// Least and greatest, never the same.
+/// The minimum and maximum, made different if they are equal.
 fn bounds(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let low = values.clone().fold(f64::INFINITY, f64::min);
     let high = values.fold(f64::NEG_INFINITY, f64::max);
@@ -122,15 +122,16 @@ mod tests {
             let (_, after) = svg.split_once("<polyline points=\"").unwrap();
             after.split('"').next().unwrap().to_owned()
         };
-        // From 0 to the greatest, both ways: the last point is a third of the height up.
+        // Both axes start from 0 and end at the greatest value: the last point is at a third of the
+        // height.
         let from_zero = points(&[(0.0, 3.0), (50.0, 2.0), (100.0, 1.0)]);
         assert_eq!(from_zero, "64.0,14.0 345.0,70.7 626.0,127.3");
-        // Steps that begin near 0 are counted from 0, others from where they begin.
+        // Steps that begin near 0 are drawn from 0, others from their beginning.
         let near = points(&[(5.0, 3.0), (100.0, 1.0)]);
         assert_eq!(near, "92.1,14.0 626.0,127.3");
         let far = points(&[(500.0, 3.0), (1000.0, 1.0)]);
         assert_eq!(far, "64.0,14.0 626.0,127.3");
-        // A loss that stays high is drawn from a twentieth of its fall below its least.
+        // A loss that stays high is drawn from below its minimum, by a twentieth of its fall.
         let high = points(&[(0.0, 4.0), (100.0, 3.0)]);
         assert_eq!(high, "64.0,14.0 626.0,175.9");
     }
@@ -144,7 +145,7 @@ mod tests {
             .map(|(_, text)| text)
             .filter(|text| !text.is_empty() && text.parse::<f64>().is_ok())
             .collect();
-        // Up and across in turn.
+        // The coordinates alternate: up, then across.
         let expected = [
             "0.00", "0", "0.50", "50", "1.00", "100", "1.50", "150", "2.00", "200",
         ];

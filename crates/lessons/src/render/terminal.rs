@@ -1,17 +1,17 @@
-//! A lesson as text of aligned columns, with or without colour.
+//! A lesson as text in aligned columns, with or without colour.
 
 use super::said;
 use crate::{Bars, Curve, Lesson, Matrix, Part, Table};
 use std::fmt::Write;
 
-/// Columns that paragraphs are broken at.
+/// Width in columns at which paragraphs are wrapped.
 const WIDTH: usize = 88;
-/// Rows of a table that are shown one below the other; a longer one is set in columns.
+/// The most rows of a table shown as a list; longer tables are set side by side.
 const LONG: usize = 24;
-/// Heights of a curve.
+/// The characters for the heights of a curve.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// A lesson for a terminal; without `colour` it holds no escape sequence.
+/// A lesson for a terminal. Without `colour` it contains no escape sequences.
 ///
 /// ```
 /// use latimer_lessons::{Setting, course::Entry, render};
@@ -32,7 +32,7 @@ pub fn terminal(lesson: &Lesson, colour: bool) -> String {
     text
 }
 
-/// Parts alone, each after an empty line.
+/// Only the parts, each after an empty line.
 #[must_use]
 pub fn parts(parts: &[Part], colour: bool) -> String {
     let style = Style { colour };
@@ -41,7 +41,7 @@ pub fn parts(parts: &[Part], colour: bool) -> String {
     let mut told = false;
     for part in parts {
         let mut shown = style.part(part);
-        // What the star means is said where the first one stands.
+        // The star is explained at the first matrix that has one.
         if let Part::Matrix(m) = part
             && !told
             && is_starred(m)
@@ -50,7 +50,7 @@ pub fn parts(parts: &[Part], colour: bool) -> String {
             told = true;
             shown += &format!("    {}\n", style.dim("* the greatest of its row"));
         }
-        // Results that follow each other stand together.
+        // Successive results stand together.
         let together = matches!(
             (before, part),
             (Some(Part::Output { .. }), Part::Output { .. })
@@ -64,7 +64,7 @@ pub fn parts(parts: &[Part], colour: bool) -> String {
     text
 }
 
-/// How words are emphasised.
+/// The ways to emphasise words.
 #[derive(Clone, Copy)]
 struct Style {
     colour: bool,
@@ -113,7 +113,7 @@ impl Style {
                 {
                     return format!("  {name_shown}: {}\n", paint(&value));
                 }
-                // What is too long for that stands below; a sample keeps its own lines.
+                // A value that is too long is shown below; a sample keeps its own lines.
                 let value = match value.contains('\n') {
                     true => value,
                     false => wrapped(&value, WIDTH - 4),
@@ -230,7 +230,7 @@ impl Style {
     }
 
     fn tokens(self, name: &str, tokens: &[(String, Option<u32>)]) -> String {
-        // Neighbours are told apart by colour, or by a bar.
+        // Adjacent tokens are separated by colour, or by a bar.
         let colours = ["30;46", "30;43", "30;42", "30;45"];
         let shown: Vec<String> = tokens
             .iter()
@@ -252,7 +252,7 @@ impl Style {
     }
 
     fn bars(self, bars: &Bars) -> String {
-        /// Columns of a whole bar.
+        /// Width of a full bar.
         const WHOLE: f64 = 40.0;
         let names = bars.series.iter().map(|name| name.chars().count());
         let margin = names.max().unwrap_or(0);
@@ -279,7 +279,7 @@ impl Style {
         let values = curve.points.iter().map(|&(_, y)| y);
         let low = values.clone().fold(f64::INFINITY, f64::min);
         let high = values.fold(f64::NEG_INFINITY, f64::max);
-        // One bar for every few points, each their mean.
+        // One bar stands for the mean of every few points.
         let some = curve.points.len().div_ceil(60).max(1);
         let bars = curve.points.chunks(some).map(|chunk| {
             let mean = chunk.iter().map(|&(_, y)| y).sum::<f64>() / chunk.len() as f64;
@@ -300,7 +300,7 @@ impl Style {
     }
 }
 
-/// Whether the greatest of a row gets a star: one-hot rows show it by themselves.
+/// Whether the greatest number of a row gets a star; one-hot rows need none.
 fn is_starred(m: &Matrix) -> bool {
     !m.is_whole()
 }
@@ -322,7 +322,7 @@ fn wrapped(text: &str, width: usize) -> String {
     format!("{lines}{line}\n")
 }
 
-/// A long table's rows side by side, read line by line.
+/// The rows of a long table side by side, read line by line.
 fn in_columns(rows: &[Vec<String>]) -> String {
     let cells: Vec<String> = rows.iter().map(|row| row.join(" ")).collect();
     let width = cells.iter().map(|c| c.chars().count()).max().unwrap_or(0) + 2;

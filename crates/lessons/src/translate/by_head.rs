@@ -3,7 +3,7 @@
 use super::{Method, Translation, Translator, all_answered, arrows};
 use crate::{LearnedHead, Matrix, Part, Remark, Result, Sharpness};
 
-/// Looks all words up through learned maps of their spelling.
+/// Looks up all words by the learned maps of their spellings.
 ///
 /// ```
 /// use latimer_lessons::{Dictionary, HeadTraining, HeadTranslator, LearnedHead, Translator};
@@ -23,7 +23,7 @@ pub struct HeadTranslator<'a> {
 }
 
 impl<'a> HeadTranslator<'a> {
-    /// Translates by this head; [`LearnedHead::sharpness`] is what it was trained with.
+    /// Translates with this head; [`LearnedHead::sharpness`] is the one it was trained with.
     #[must_use]
     pub fn new(head: &'a LearnedHead, sharpness: Sharpness) -> Self {
         Self { head, sharpness }
@@ -36,7 +36,7 @@ impl Translator for HeadTranslator<'_> {
     }
 
     /// # Errors
-    /// [`Sharpness::factor`]'s; [`crate::Error::NoAnswer`].
+    /// An error of [`Sharpness::factor`], or [`crate::Error::NoAnswer`].
     fn translate_words(&self, words: &[&str]) -> Result<Translation> {
         // lesson: begin learned
         let found = self.head.look_up(words, self.sharpness)?;

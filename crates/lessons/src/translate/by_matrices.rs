@@ -6,7 +6,7 @@ use crate::attention::{Attention, Sharpness, attention, lookup};
 use crate::{KeysAndValues, Matrix, Part, Result};
 use latimer_tensor::Tensor;
 
-/// Looks every word up by `q·Kᵀ·V`, q being its one-hot vector.
+/// Looks up every word by `q·Kᵀ·V`, with `q` its one-hot vector.
 ///
 /// ```
 /// use latimer_lessons::{Dictionary, MatrixTranslator, Translator, keys_and_values};
@@ -23,7 +23,7 @@ pub struct MatrixTranslator {
 }
 
 impl MatrixTranslator {
-    /// Translates by these matrices.
+    /// Translates with these matrices.
     #[must_use]
     pub fn new(matrices: KeysAndValues) -> Self {
         Self { matrices }
@@ -36,7 +36,7 @@ impl Translator for MatrixTranslator {
     }
 
     /// # Errors
-    /// [`crate::Error::UnknownWords`] for words that have no one-hot vector.
+    /// [`crate::Error::UnknownWords`] for words without a one-hot vector.
     fn translate_words(&self, words: &[&str]) -> Result<Translation> {
         let m = &self.matrices;
         if !m.dictionary().without_entry(words).is_empty() {
@@ -51,7 +51,7 @@ impl Translator for MatrixTranslator {
     }
 }
 
-/// Looks every word up by `softmax(q·Kᵀ)·V`, one word at a time.
+/// Looks up one word at a time by `softmax(q·Kᵀ)·V`.
 ///
 /// ```
 /// use latimer_lessons::{Dictionary, Sharpness, SoftmaxTranslator, Translator, keys_and_values};
@@ -88,7 +88,7 @@ impl Translator for SoftmaxTranslator {
     }
 
     /// # Errors
-    /// [`Sharpness::factor`]'s; [`crate::Error::NoAnswer`].
+    /// An error of [`Sharpness::factor`], or [`crate::Error::NoAnswer`].
     fn translate_words(&self, words: &[&str]) -> Result<Translation> {
         let m = &self.matrices;
         let translation = word_by_word(self.method(), m, words, |word, m| {
@@ -101,7 +101,7 @@ impl Translator for SoftmaxTranslator {
     }
 }
 
-/// Looks all words up at once, by `softmax(Q·Kᵀ)·V`.
+/// Looks up all words at once by `softmax(Q·Kᵀ)·V`.
 ///
 /// ```
 /// use latimer_lessons::{AttentionTranslator, Dictionary, Sharpness, Translator, keys_and_values};

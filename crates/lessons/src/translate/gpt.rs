@@ -10,10 +10,10 @@ use latimer_tensor::Tensor;
 use latimer_tokenizer::Tokenizer;
 use latimer_trainer::Line;
 
-/// A probability below which a token is more likely wrong than right.
+/// A token with a smaller probability is more likely wrong than right.
 const EVEN: f64 = 0.5;
 
-/// Lets a GPT that was trained on the phrasebook continue `french =`.
+/// Translates with a GPT that was trained on the phrasebook: it continues `french =`.
 ///
 /// ```no_run
 /// use latimer_lessons::{GptTranslator, Translator};
@@ -34,7 +34,7 @@ pub struct GptTranslator<'a> {
 }
 
 impl<'a> GptTranslator<'a> {
-    /// Translates by this model.
+    /// Translates with this model.
     #[must_use]
     pub fn new(gpt: &'a Gpt, params: &'a Params, tokenizer: &'a dyn Tokenizer) -> Self {
         Self {
@@ -44,24 +44,24 @@ impl<'a> GptTranslator<'a> {
         }
     }
 
-    /// Elements of all the model's parameters.
+    /// The number of elements in all of the model's parameters.
     #[must_use]
     pub fn num_parameters(&self) -> usize {
         self.params.num_parameters()
     }
 
-    /// The token of an id, to be read.
+    /// The token of an id, in readable form.
     fn token(&self, id: u32) -> String {
         let bytes = self.tokenizer.token_bytes(id).unwrap_or_default();
         String::from_utf8_lossy(bytes).into_owned()
     }
 
-    /// Which tokens of the sentence the last layer looked at for every token of the answer, the mean
-    /// over its heads: rows are what was written, columns what had been read.
+    /// The attention of the last layer, averaged over its heads: for each token of the answer
+    /// (rows), the weights of the prompt's tokens (columns) at the position that predicted it.
     fn weights(&self, prompt: &[u32], answer: &[u32]) -> Result<Option<Matrix>> {
         let read = prompt.len();
         let mut ids = [prompt, answer].concat();
-        // The last token is written, but nothing is asked of it.
+        // The model is not run on the last token of the answer.
         ids.pop();
         if answer.is_empty() || ids.len() > self.gpt.config().block_size {
             return Ok(None);
@@ -76,7 +76,7 @@ impl<'a> GptTranslator<'a> {
         let heads = last.dims()[1];
         let mut rows = vec![vec![0.0; read]; answer.len()];
         for head in last.to_vec::<f32>()?.chunks(n * n) {
-            // What token `read + i` became was asked at the position before it.
+            // The token `read + i` was predicted at the position before it.
             for (row, sum) in head.chunks(n).skip(read - 1).zip(&mut rows) {
                 for (x, sum) in row.iter().zip(sum) {
                     *sum += f64::from(*x) / heads as f64;
@@ -85,7 +85,7 @@ impl<'a> GptTranslator<'a> {
         }
         let name = |ids: &[u32]| -> Vec<String> {
             let shown = ids.iter().map(|&id| self.token(id));
-            // The line's end that a prompt begins with is a token too.
+            // The line end that begins a prompt is a token too.
             let readable = |t: String| t.replace('\n', "↵").escape_debug().to_string();
             shown.map(readable).collect()
         };
@@ -100,12 +100,13 @@ impl Translator for GptTranslator<'_> {
     }
 
     /// # Errors
-    /// [`Error::OutsideVocabulary`] for words that the model has no token for,
-    /// [`Error::Tokenizer`] for other text that its tokenizer refuses, or the device's failure.
+    /// [`Error::OutsideVocabulary`] for words without a token, [`Error::Tokenizer`] for other text
+    /// that the tokenizer refuses, or the device's failure.
     fn translate_words(&self, words: &[&str]) -> Result<Translation> {
         self.refuse_unknown(words)?;
         let french = joined(words);
-        // Alone first, so that the place of what is refused is counted in what was typed.
+        // Encode the sentence alone first, so that an error gives a place in the text that was
+        // typed.
         self.tokenizer.encode(&french)?;
         let (gpt, params, tokenizer) = (self.gpt, self.params, self.tokenizer);
         // lesson: begin gpt
@@ -127,7 +128,7 @@ impl Translator for GptTranslator<'_> {
 }
 
 impl GptTranslator<'_> {
-    /// Names every word that the tokenizer does not know.
+    /// Reports every word that the tokenizer does not know.
     fn refuse_unknown(&self, words: &[&str]) -> Result<()> {
         use latimer_tokenizer::Error as Refusal;
         let is_known = |word: &str| {
@@ -158,7 +159,7 @@ impl GptTranslator<'_> {
         })
     }
 
-    /// The probability of each token of an answer, and of the line's end.
+    /// The probability of each token of an answer, line end included.
     fn shares(&self, answer: &Line) -> Table {
         let rows = self.names(answer).zip(&answer.probabilities);
         Table {
@@ -171,7 +172,7 @@ impl GptTranslator<'_> {
         }
     }
 
-    /// The tokens of an answer, the line's end as an arrow.
+    /// The tokens of an answer, with the line end as an arrow.
     fn names(&self, answer: &Line) -> impl Iterator<Item = String> {
         let tokens: Vec<String> = answer.ids.iter().map(|&id| self.token(id)).collect();
         tokens
@@ -179,8 +180,8 @@ impl GptTranslator<'_> {
             .chain(answer.ended.then(|| "↵".to_owned()))
     }
 
-    /// What the sentence is, where it is not one like those of the training, and how sure the model
-    /// is of the answer.
+    /// Remarks on a sentence that is unlike those of the training, and on how sure the model is of
+    /// its answer.
     fn remarks(&self, words: &[&str], answer: &Line) -> Vec<Remark> {
         let mut remarks = Vec::new();
         let is_french = |word: &&str| phrasebook::dictionary().any(|(french, _)| french == *word);

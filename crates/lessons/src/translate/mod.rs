@@ -1,7 +1,7 @@
-//! The tutorial's translators, one behind the other: each answers what the one before could not.
+//! The tutorial's translators, in order: each can answer what the one before could not.
 //!
-//! A text is put into the dictionaries' spelling first, and the answer into the text's
-//! ([`Sentence`]): that is the same for all.
+//! A text is first converted to the dictionaries' spelling, and the answer back to the text's style
+//! ([`Sentence`]). This is the same for all translators.
 //!
 //! | method | a word is found by | a word it does not know |
 //! |---|---|---|
@@ -61,7 +61,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// All, in the tutorial's order.
+    /// All methods, in the tutorial's order.
     pub const ALL: [Self; 7] = [
         Self::Exact,
         Self::Fuzzy,
@@ -86,36 +86,36 @@ impl Method {
         }
     }
 
-    /// The method called so.
+    /// The method of this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.name() == name)
     }
 
-    /// Whether scores are scaled and divided by a temperature on the way.
+    /// Whether the method scales scores and divides them by a temperature.
     #[must_use]
     pub fn has_sharpness(self) -> bool {
         matches!(self, Self::Softmax | Self::Attention | Self::Head)
     }
 }
 
-/// A text in English, and how it came about.
+/// An English translation, and how it was found.
 #[derive(Clone, Debug)]
 pub struct Translation {
-    /// Which translator.
+    /// The method of the translator.
     pub method: Method,
     /// The answer, token by token, as the translator gave it.
     pub tokens: Vec<String>,
-    /// The answer as text, with the capitals and final signs of what was asked.
+    /// The answer as text, with the capitals and final signs of the French text.
     pub text: String,
-    /// What was computed on the way.
+    /// Intermediate results.
     pub workings: Vec<Part>,
-    /// What was guessed or left out, and how sure the translator is.
+    /// Guesses and omissions, and how sure the translator is.
     pub remarks: Vec<Remark>,
 }
 
 impl Translation {
-    /// An answer of words.
+    /// A translation that consists of words.
     pub(crate) fn of_words(method: Method, tokens: Vec<String>, workings: Vec<Part>) -> Self {
         Self {
             method,
@@ -126,14 +126,14 @@ impl Translation {
         }
     }
 
-    /// The same with something to know about it.
+    /// The translation with remarks added.
     pub(crate) fn with_remarks(self, remarks: impl IntoIterator<Item = Remark>) -> Self {
         let remarks = remarks.into_iter().collect();
         Self { remarks, ..self }
     }
 
-    /// Adds the next sentence of a text. What it computed gets its number, so that names stay
-    /// different.
+    /// Appends the next sentence of a text. Its intermediate results get its number, so that their
+    /// names stay different.
     fn push(&mut self, number: usize, next: Self) {
         self.text = format!("{} {}", self.text, next.text);
         self.tokens.extend(next.tokens);
@@ -150,7 +150,7 @@ impl Translation {
     }
 }
 
-/// Whatever translates a French sentence.
+/// A translator of French sentences.
 ///
 /// ```
 /// use latimer_lessons::{Dictionary, ExactTranslator, FuzzyTranslator, Translator};
@@ -163,19 +163,19 @@ impl Translation {
 /// assert_eq!(texts, [None, Some("The table.".to_owned())]);
 /// ```
 pub trait Translator {
-    /// Its name.
+    /// The method of this translator.
     fn method(&self) -> Method;
 
     /// Translates the words of one sentence, which are in the dictionaries' spelling.
     ///
     /// # Errors
-    /// Each translator's own.
+    /// Depends on the translator.
     fn translate_words(&self, words: &[&str]) -> Result<Translation>;
 
-    /// Translates a text as a person writes it, sentence by sentence; see [`Sentence`].
+    /// Translates a text in ordinary writing, sentence by sentence; see [`Sentence`].
     ///
     /// # Errors
-    /// [`Error::EmptyText`], and each translator's own.
+    /// [`Error::EmptyText`], and the errors of the translator.
     fn translate(&self, text: &str) -> Result<Translation> {
         let mut all: Option<Translation> = None;
         let mut before = 0;
@@ -195,14 +195,14 @@ pub trait Translator {
     }
 }
 
-/// The words of a text in the dictionaries' spelling, one at least.
+/// The words of a text in the dictionaries' spelling, at least one.
 pub(crate) fn words(text: &str) -> Result<Vec<String>> {
     let sentences = Sentence::all(text)?;
     let words = sentences.iter().flat_map(Sentence::words);
     Ok(words.map(str::to_owned).collect())
 }
 
-/// The words of answers, each of which must be one.
+/// The words of all answers; an error if an answer has no word.
 pub(crate) fn all_answered(words: &[&str], answers: Vec<Option<&str>>) -> Result<Vec<String>> {
     let pairs = words.iter().zip(answers);
     pairs
@@ -215,7 +215,7 @@ pub(crate) fn all_answered(words: &[&str], answers: Vec<Option<&str>>) -> Result
         .collect()
 }
 
-/// `→ cat` for each row.
+/// An arrow and the word for each row, such as `→ cat`.
 pub(crate) fn arrows(tokens: &[String]) -> impl Iterator<Item = String> {
     tokens.iter().map(|token| format!("→ {token}"))
 }

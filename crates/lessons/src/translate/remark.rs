@@ -1,17 +1,17 @@
-//! What a translator has to say about an answer, besides the answer.
+//! Remarks of a translator on its answer.
 
 use std::fmt;
 
-/// Something to know about a translation: what was guessed, and how sure the translator is.
+/// A remark on a translation: what was guessed, or how sure the translator is.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Remark {
-    /// Punctuation inside a sentence that the translation does not have.
+    /// The translation lacks punctuation inside the sentence.
     LeftOut {
         /// The signs, each once.
         signs: Vec<char>,
     },
-    /// A word is no key of the dictionary, so the nearest key was taken.
+    /// A word is not a key of the dictionary, so the nearest key was used.
     NearestKey {
         /// The word.
         word: String,
@@ -20,46 +20,45 @@ pub enum Remark {
         /// Edits between them.
         edits: usize,
     },
-    /// A word was not among the pairs that a head learned from.
+    /// A word is not among the pairs that a head learned from.
     NeverShown {
         /// The word.
         word: String,
-        /// The key that the head looked at most.
+        /// The key with the greatest weight.
         key: String,
         /// The weight that it gave this key, from 0 to 1.
         weight: f64,
     },
-    /// A sentence that the phrasebook's grammar never makes, or that is built as training never
-    /// shows it.
+    /// The phrasebook's grammar never makes this sentence, or its structure is kept from training.
     Unsure {
         /// The sentence.
         sentence: String,
-        /// Why.
+        /// The reason.
         why: Unsure,
         /// The mean of the probabilities that the model gave the tokens of its answer.
         mean: f64,
         /// The token with the smallest probability, and that probability.
         least: (String, f64),
     },
-    /// The model's answer did not come to an end.
+    /// The model's answer did not end.
     Endless {
         /// The tokens after which it was cut off.
         tokens: usize,
     },
 }
 
-/// Why a GPT's answer may be wrong.
+/// Reasons why a GPT's answer may be wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unsure {
-    /// These words are no French words of the phrasebook.
+    /// These words are not French words of the phrasebook.
     Words(Vec<String>),
-    /// Its words are known, but no sentence of the grammar is made of them in this way.
+    /// Its words are known, but the grammar makes no such sentence of them.
     Grammar,
-    /// It is a sentence of the grammar, of a structure that is kept from training.
+    /// The grammar makes this sentence, but its structure is kept from training.
     Structure,
-    /// It is a sentence like those of the training, and still the model takes the tokens of its
-    /// answer to be more likely wrong than right.
+    /// The sentence is like those of the training, but the model considers the tokens of its answer
+    /// more likely wrong than right.
     Doubt,
 }
 
@@ -131,7 +130,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// `` `a` ``, `` `a` and `b` ``, `` `a`, `b` and `c` ``.
+/// A list such as `` `a` ``, `` `a` and `b` `` or `` `a`, `b` and `c` ``.
 pub(crate) fn list(words: &[String]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match &quoted[..] {

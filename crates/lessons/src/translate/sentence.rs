@@ -1,14 +1,14 @@
-//! A sentence as a person writes it, and as the translators know it.
+//! Sentences: from ordinary writing to the translators' spelling and back.
 
 use crate::{Error, Remark, Result};
 use unicode_normalization::UnicodeNormalization;
 
 /// Signs that end a sentence.
 const ENDS: [char; 3] = ['.', '!', '?'];
-/// Signs that belong to no word. `’` and `‘` are apostrophes here.
+/// Signs that are not part of a word. `’` and `‘` count as apostrophes.
 const PUNCTUATION: &str = ",;:()[]{}\"«»‹›“”„‟–—―·•¿¡";
 
-/// A sentence in the dictionaries' spelling, with what was changed to get there.
+/// A sentence in the dictionaries' spelling, with a record of what was changed.
 ///
 /// | written | taken as |
 /// |---|---|
@@ -37,15 +37,15 @@ pub struct Sentence {
     capital: bool,
     /// The signs that end it.
     mark: String,
-    /// Punctuation that no translation gives back, each sign once.
+    /// Punctuation that the translation leaves out, each sign once.
     left_out: Vec<char>,
 }
 
 impl Sentence {
-    /// The sentences of a text, one at least.
+    /// The sentences of a text, at least one.
     ///
     /// # Errors
-    /// [`Error::EmptyText`] if it holds no word.
+    /// [`Error::EmptyText`] if the text has no word.
     pub fn all(text: &str) -> Result<Vec<Self>> {
         let text: String = text.chars().filter_map(plain).nfkc().collect();
         let signs: Vec<char> = text.chars().collect();
@@ -79,7 +79,7 @@ impl Sentence {
         if let Some(last) = sentences.last_mut() {
             last.add(&word);
         }
-        // What begins with signs alone has no words: they belong to the sentence before.
+        // A sentence without words consists of signs, which belong to the sentence before.
         let (mut full, empty): (Vec<_>, Vec<_>) = sentences
             .into_iter()
             .partition(|s: &Self| !s.words.is_empty());
@@ -104,8 +104,9 @@ impl Sentence {
         joined(&self.words())
     }
 
-    /// A translation with the capital and the final signs of this sentence, no space before them,
-    /// and the English `I`. Where the sentence has neither, the translation stays as it is.
+    /// A translation with the capital and the final signs of this sentence, without a space before
+    /// the signs, and with the English `I`. If the sentence has neither, the translation stays as
+    /// it is.
     #[must_use]
     pub fn restored(&self, english: &str) -> String {
         if english.is_empty() || (!self.capital && self.mark.is_empty()) {
@@ -124,13 +125,13 @@ impl Sentence {
         }
     }
 
-    /// What the translation does not give back.
+    /// A remark on the punctuation that the translation leaves out.
     pub(crate) fn remark(&self) -> Option<Remark> {
         let signs = self.left_out.clone();
         (!signs.is_empty()).then_some(Remark::LeftOut { signs })
     }
 
-    /// Adds a word as it was written.
+    /// Adds a word in its original spelling.
     fn add(&mut self, word: &str) {
         let begins = word.find(|c| c != '\'' && c != '-').unwrap_or(word.len());
         let (signs, word) = word.split_at(begins);
@@ -184,7 +185,8 @@ fn is_elided(word: &str) -> bool {
     before.ends_with("qu") || matches!(before, "c" | "d" | "j" | "l" | "m" | "n" | "s" | "t")
 }
 
-/// A sign as it is typed most: apostrophes and hyphens are one each, what is not seen is nothing.
+/// The usual form of a sign: all apostrophes become one, all hyphens become one, invisible signs
+/// vanish.
 fn plain(sign: char) -> Option<char> {
     match sign {
         '’' | '‘' | '‛' | 'ʼ' | 'ʹ' | '′' | '`' | '´' | '＇' => Some('\''),
