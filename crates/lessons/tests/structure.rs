@@ -40,6 +40,13 @@ fn elements<'a>(page: &'a str, tag: &str) -> Vec<(&'a str, &'a str)> {
 }
 
 #[test]
+fn lessons_leave_nothing_in_the_folder_that_they_are_read_in() {
+    lessons();
+    let left = std::path::Path::new("phrasebook-english.txt");
+    assert!(!left.exists(), "{} was left", left.display());
+}
+
+#[test]
 fn headings_go_down_by_one_from_the_first() {
     let lessons = lessons();
     let alone = lessons[8..9].to_vec();

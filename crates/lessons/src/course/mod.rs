@@ -112,11 +112,12 @@ impl Corpus<'_> {
         }
     }
 
-    /// Where its name is looked up; the phrasebook's English needs no folder of files.
+    /// Where its name is looked up. The phrasebook's English is written among temporary files: nothing
+    /// may appear in the folder that a learner works in.
     fn library(self) -> Library {
         latimer_phrasebook::library(match self {
-            Self::Plays(cache) => cache,
-            Self::English => Path::new(""),
+            Self::Plays(cache) => cache.to_owned(),
+            Self::English => std::env::temp_dir().join("latimer"),
         })
     }
 
