@@ -1,32 +1,32 @@
 //! One capture at a time in a process, and nothing is destroyed meanwhile.
 //!
-//! A thread that destroys a cuBLASLt handle, frees memory or unloads a module may make the driver wait
-//! for the whole device, and a capture under way, though another thread's, is then invalid
-//! (llama.cpp met this: <https://github.com/ggml-org/llama.cpp/pull/14288>). The capturing thread may
-//! not free memory at all. So a capture holds a lock of the process for itself, and what is to be
-//! destroyed meanwhile waits in a list until the capture is over. Destroying never blocks.
+//! A thread that destroys a cuBLASLt handle, frees memory or unloads a module may make the driver
+//! wait for the whole device, which invalidates a running capture, even one of another thread
+//! (llama.cpp met this: <https://github.com/ggml-org/llama.cpp/pull/14288>). The capturing thread
+//! may not free memory at all. So a capture holds a process-wide lock exclusively, and objects to
+//! be destroyed during it wait in a list until the capture is over. Destroying never blocks.
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
-/// Written by a capture, read by what destroys.
+/// Write-locked during a capture, read-locked while something is destroyed.
 static CAPTURES: RwLock<()> = RwLock::new(());
 
 type Destroy = Box<dyn FnOnce() + Send>;
 
-/// What waits to be destroyed, oldest first.
+/// The objects that wait to be destroyed, oldest first.
 static WAITING: Mutex<Vec<Destroy>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// Captures of this thread under way: of several devices, one within the other.
+    /// The number of captures that this thread is in: captures of several devices may nest.
     static HERE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A capture under way.
+/// A capture in progress.
 #[derive(Debug)]
 pub(crate) struct Capturing(Option<RwLockWriteGuard<'static, ()>>);
 
-/// Waits until no other thread captures or destroys, and keeps it so.
+/// Waits until no other thread captures or destroys, and keeps others from it until dropped.
 pub(crate) fn begin() -> Capturing {
     // mutant: captures_hold_nobody_off
     let outermost = HERE.get() == 0;
@@ -43,7 +43,7 @@ impl Drop for Capturing {
     }
 }
 
-/// Keeps captures away, unless one is under way. A capture that panicked is over like any other.
+/// Keeps captures from beginning; `None` if one is in progress. A capture that panicked is over.
 fn no_capture() -> Option<RwLockReadGuard<'static, ()>> {
     match CAPTURES.try_read() {
         Ok(guard) => Some(guard),
@@ -52,7 +52,7 @@ fn no_capture() -> Option<RwLockReadGuard<'static, ()>> {
     }
 }
 
-/// Destroys something now, or at the end of the capture that is under way.
+/// Destroys something now, or at the end of the capture in progress.
 pub(crate) fn destroy(work: impl FnOnce() + Send + 'static) {
     if let Some(_no_capture) = no_capture() {
         return work();
@@ -64,7 +64,7 @@ pub(crate) fn destroy(work: impl FnOnce() + Send + 'static) {
     destroy_waiting();
 }
 
-/// Destroys what waits, unless a capture is under way, which will do it at its end.
+/// Destroys all that waits, unless a capture is in progress, which will do so at its end.
 fn destroy_waiting() {
     while let Some(_no_capture) = no_capture() {
         let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,7 +86,7 @@ mod tests {
     use std::sync::{Arc, mpsc};
     use std::thread;
 
-    /// Counts how often it is destroyed.
+    /// Something to destroy, which counts how often that happens.
     fn counted(count: &Arc<AtomicU32>) -> impl FnOnce() + Send + use<> {
         let count = Arc::clone(count);
         move || _ = count.fetch_add(1, Ordering::Relaxed)
@@ -106,7 +106,7 @@ mod tests {
         thread::spawn(move || destroy(of_another))
             .join()
             .expect("it does not block");
-        // Of another device, within.
+        // A nested capture of another device.
         drop(begin());
         assert_eq!(destroyed(), 1, "a capture is under way");
         drop(outer);

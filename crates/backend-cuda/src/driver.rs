@@ -13,11 +13,11 @@ use std::ffi::OsStr;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, OnceLock};
 
-/// The driver that knows PTX 8.4, the language of the kernels: CUDA 12.4, driver 550.
+/// The oldest driver that knows PTX 8.4, the language of the kernels: CUDA 12.4, driver 550.
 const DRIVER_NEEDED: i32 = 12040;
-/// Turing: the oldest that the plain kernels are compiled for.
+/// Turing: the oldest compute capability that the plain kernels are compiled for.
 const CAPABILITY_NEEDED: (i32, i32) = (7, 5);
-/// Names another driver library, the CPU shim's say.
+/// This variable names another driver library, for example the CPU shim's.
 const DRIVER_PATH: &str = "LATIMER_CUDA_DRIVER";
 /// The driver's own variable: with 1, every launch is waited for.
 const BLOCKING: &str = "CUDA_LAUNCH_BLOCKING";
@@ -29,7 +29,7 @@ pub(crate) struct Driver {
     pub(crate) stream: ManuallyDrop<Arc<CudaStream>>,
     pub(crate) name: String,
     pub(crate) capability: (i32, i32),
-    /// As in 12040 for CUDA 12.4.
+    /// The driver's version: 12040 is CUDA 12.4.
     pub(crate) version: i32,
     pub(crate) memory_bytes: usize,
     pub(crate) multiprocessors: u32,
@@ -37,7 +37,7 @@ pub(crate) struct Driver {
     pub(crate) shared_bytes: u32,
     /// Whether the driver waits for each launch, so that a fault shows at the kernel that made it.
     pub(crate) is_blocking: bool,
-    /// The call that told of a fault, after which the device answers nothing any more.
+    /// The call that reported a fault; after it the device does not work any more.
     lost: OnceLock<String>,
 }
 
@@ -65,7 +65,7 @@ fn failed(call: &'static str) -> impl Fn(DriverError) -> Error {
     }
 }
 
-/// What the driver says of an error: `CUDA_ERROR_OUT_OF_MEMORY: out of memory`.
+/// The driver's text for an error: `CUDA_ERROR_OUT_OF_MEMORY: out of memory`.
 pub(crate) fn message(error: DriverError) -> String {
     let text = |found: Result<&std::ffi::CStr, DriverError>| {
         found.map_or_else(|_| "?".into(), |text| text.to_string_lossy().into_owned())
@@ -139,7 +139,8 @@ impl Driver {
         })
     }
 
-    /// Makes the device this thread's, and turns a call's failure into the device's error.
+    /// Makes the device current on this thread and runs `call`; a failure becomes the device's
+    /// error, which names `what` was done.
     ///
     /// # Errors
     /// [`latimer_tensor::Error::Device`].
@@ -158,7 +159,7 @@ impl Driver {
         self.error_with(what, error, "")
     }
 
-    /// As [`Self::error`], ending with `more`.
+    /// The error of [`Self::error`], with `more` at the end of its message.
     pub(crate) fn error_with(
         &self,
         what: &str,
@@ -176,8 +177,8 @@ impl Driver {
         }
     }
 
-    /// How to find the kernel whose fault a call tells of: the driver tells at any later call, as
-    /// launches are not waited for.
+    /// Advice for finding the kernel whose fault a call reports: launches are not waited for, so
+    /// the driver may report a fault at any later call.
     pub(crate) fn fault_found(&self, what: &str) -> String {
         let mut first = false;
         let told = self.lost.get_or_init(|| {
@@ -197,7 +198,7 @@ impl Driver {
     }
 }
 
-/// Whether an error says that a kernel went wrong on the device, at any time before.
+/// Whether an error means that some earlier kernel failed on the device.
 fn is_fault(DriverError(code): DriverError) -> bool {
     use sys::CUresult as Code;
     matches!(
@@ -246,20 +247,20 @@ fn load_library() -> Result<(), Error> {
 /// A library that is never unloaded.
 pub(crate) type Loaded = ManuallyDrop<libloading::Library>;
 
-/// Loads a library for good; else the loader's own words.
+/// Loads a library for good; the error is the loader's message.
 pub(crate) fn open_library(path: &OsStr) -> Result<Loaded, String> {
     // SAFETY: the user, or the system, vouches for the library; loading it runs its constructors.
     match unsafe { libloading::Library::new(path) } {
-        // As it stays loaded, the loader answers a request for its name with it.
+        // As it stays loaded, later requests for its name get this library.
         Ok(library) => Ok(ManuallyDrop::new(library)),
-        // The loader's own words are one below.
+        // The loader's message is the source of this error.
         Err(error) => Err(std::error::Error::source(&error)
             .map_or_else(|| error.to_string(), ToString::to_string)),
     }
 }
 
-/// Whether the loader's words mean that there is no library of this name, and not that there is one
-/// which lacks another.
+/// Whether the loader's message means that there is no library of this name, rather than that this
+/// library exists and another one that it needs is missing.
 pub(crate) fn is_absent(name: &str, reason: &str) -> bool {
     let rest = reason.strip_prefix(name);
     rest.is_some_and(|rest| rest.starts_with(": cannot open shared object file: No such file"))

@@ -1,6 +1,7 @@
-//! Why there is no CUDA device.
+//! The errors of opening a CUDA device.
 
-/// Why a device does not open. Once it is open, failures are [`latimer_tensor::Error`]s.
+/// The reason why a device cannot be opened. Once it is open, failures are
+/// [`latimer_tensor::Error`]s.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -10,7 +11,7 @@ pub enum Error {
         "no NVIDIA driver was found (libcuda cannot be loaded): install the driver, or use --backend cpu"
     )]
     NoDriver,
-    /// The driver's library is there, and the loader does not take it.
+    /// The driver's library exists, but the loader cannot load it.
     #[error(
         "the NVIDIA driver's library cannot be loaded ({reason}): install the driver anew, or use --backend cpu"
     )]
@@ -32,9 +33,9 @@ pub enum Error {
         found / 1000, found % 1000 / 10, needed / 1000, needed % 1000 / 10
     )]
     OldDriver {
-        /// Its version, as in 12040 for 12.4.
+        /// The driver's version: 12040 is CUDA 12.4.
         found: i32,
-        /// The oldest that will do.
+        /// The oldest version that the kernels can use.
         needed: i32,
     },
     /// A call of the driver failed.
@@ -42,20 +43,20 @@ pub enum Error {
     Driver {
         /// The call.
         call: &'static str,
-        /// What the driver said.
+        /// The driver's message.
         message: String,
     },
 
     // ---- devices
-    /// The driver works and sees no device.
+    /// The driver works, but sees no device.
     #[error("the NVIDIA driver sees no GPU (is CUDA_VISIBLE_DEVICES empty?): use --backend cpu")]
     NoDevice,
     /// There are devices, but not this one.
     #[error("there is no GPU number {ordinal}: the driver sees {count}, numbered from 0")]
     NoSuchDevice {
-        /// The number asked for.
+        /// The number that was requested.
         ordinal: usize,
-        /// How many there are.
+        /// The number of devices.
         count: usize,
     },
     /// The device is older than the kernels.
@@ -64,9 +65,9 @@ pub enum Error {
         capability.0, capability.1
     )]
     OldDevice {
-        /// Its name.
+        /// The device's name.
         name: String,
-        /// Its compute capability.
+        /// The device's compute capability.
         capability: (i32, i32),
     },
 }

@@ -1,4 +1,4 @@
-//! Bad ids that kernels came upon: noted on the device, told when it is next waited for.
+//! Bad ids found by kernels: noted on the device, reported when the host next waits for it.
 
 use crate::Arg;
 use crate::driver::Driver;
@@ -7,7 +7,7 @@ use latimer_tensor::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Operands that hold ids, in the order of their places in the note.
+/// The operands that hold ids, in the order of their places in the note.
 const OPERANDS: [(&str, &str); 3] = [
     ("embedding", "ids"),
     ("embedding_backward", "ids"),
@@ -17,16 +17,16 @@ const OPERANDS: [(&str, &str); 3] = [
 /// An operand whose ids a kernel checks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ids {
-    /// Of `Embedding`.
+    /// `ids` of `Embedding`.
     Embedding,
-    /// Of `EmbeddingBackward`.
+    /// `ids` of `EmbeddingBackward`.
     EmbeddingBackward,
     /// `targets` of `CrossEntropy`.
     Targets,
 }
 
-/// The note: one `u64` an operand, `position << 32 | id` of the first bad id, all ones for none.
-/// Kernels write the least by an integer `atomic_min`.
+/// The note: one `u64` per operand, `position << 32 | id` of the first bad id; all ones if there is
+/// no bad id. Kernels write the least value by an integer `atomic_min`.
 #[derive(Debug)]
 pub(crate) struct Faults {
     note: CudaMemory,
@@ -34,7 +34,7 @@ pub(crate) struct Faults {
     last: [AtomicU32; OPERANDS.len()],
 }
 
-/// All ones: nothing is wrong.
+/// The note of an operand without a bad id: all ones.
 const NONE: u64 = u64::MAX;
 const _: () = assert!(NOTE_BYTES == 8 * OPERANDS.len());
 
@@ -50,7 +50,8 @@ impl Faults {
         })
     }
 
-    /// The argument for a kernel that checks `ids` against `rows`: where it notes a bad one.
+    /// The argument of a kernel that checks `ids` against `rows`: the address where it notes a bad
+    /// id.
     pub(crate) fn place(&self, ids: Ids, rows: usize) -> Arg {
         self.last[ids as usize].store(rows.saturating_sub(1) as u32, Ordering::Relaxed);
         Arg::Pointer(self.note.pointer() + 8 * ids as u64)

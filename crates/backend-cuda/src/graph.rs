@@ -24,8 +24,8 @@ impl CudaGraph {
     /// Records what `step` enqueues instead of running it.
     ///
     /// # Errors
-    /// What `step` fails with, or the driver's failure; nothing is then being recorded any more, and
-    /// nothing is left of what was. The same holds after a panic of `step`.
+    /// The error of `step`, or the driver's failure. The recording has then ended and is discarded,
+    /// as also after a panic of `step`.
     pub(crate) fn record(
         driver: &Arc<Driver>,
         step: &mut dyn FnMut() -> Result<()>,
@@ -43,7 +43,7 @@ impl CudaGraph {
             exec,
             driver: Arc::clone(driver),
         };
-        // Here, where the step can still be run in another way, and not at the first launch.
+        // Upload now, while the step can still be run without a graph, and not at the first launch.
         driver.call("uploading a graph", || {
             // SAFETY: both are alive.
             unsafe { result::graph::upload(graph.exec, driver.stream.cu_stream()) }
@@ -52,7 +52,7 @@ impl CudaGraph {
     }
 }
 
-/// A capture under way; its end, however it comes, leaves nothing behind.
+/// A capture in progress. Dropping it, even by a panic, ends the capture and discards the graph.
 #[derive(Debug)]
 struct Capture<'d>(&'d Arc<Driver>);
 
@@ -84,13 +84,13 @@ impl<'d> Capture<'d> {
 
 impl Drop for Capture<'_> {
     fn drop(&mut self) {
-        // The step failed, or panicked: what was recorded is dropped, and an error has been told.
+        // The step failed or panicked: drop the graph; the error has been reported already.
         // mutant: a_panic_leaves_the_capture_open
         let _ = Self::ended(self.0);
     }
 }
 
-/// What a capture recorded.
+/// The graph that a capture recorded.
 #[derive(Debug)]
 struct Recorded {
     raw: sys::CUgraph,
@@ -103,7 +103,7 @@ impl Drop for Recorded {
             return;
         }
         let _ = self.driver.call("destroying a graph", || {
-            // SAFETY: this is its only owner. A failure leaves nothing to be done.
+            // SAFETY: this is its only owner. After a failure nothing more can be done.
             unsafe { result::graph::destroy(self.raw) }
         });
     }
@@ -132,7 +132,7 @@ impl Drop for CudaGraph {
     }
 }
 
-/// An executable graph on its way to be destroyed.
+/// An executable graph, moved to where it is destroyed.
 struct Handle(sys::CUgraphExec);
 
 // SAFETY: the driver's calls on a graph may come from any thread.

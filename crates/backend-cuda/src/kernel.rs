@@ -1,4 +1,4 @@
-//! Kernels by name: PTX loaded when it is first needed, and the one place that launches.
+//! Kernels by name: their PTX is loaded when first needed; this is the only place that launches.
 //!
 //! A launch's arguments are compared with the kernel's own list of parameters, so a wrong number or
 //! kind of arguments is an error, not a stray write.
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// An argument of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Arg {
-    /// A device address; 0 for none.
+    /// A device address; 0 is a null pointer.
     Pointer(u64),
     /// `u32`.
     U32(u32),
@@ -58,7 +58,7 @@ impl Arg {
         }
     }
 
-    /// PTX's name of its type.
+    /// The name of the argument's type in PTX.
     fn kind(self) -> &'static str {
         match self {
             Self::Pointer(_) | Self::U64(_) => "u64",
@@ -68,7 +68,7 @@ impl Arg {
     }
 }
 
-/// How many threads run a kernel, and what they share.
+/// The number of threads that run a kernel, and the shared memory of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     /// Blocks along x, y, z.
@@ -80,7 +80,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// So many blocks in a row, without shared memory.
+    /// `blocks` blocks along x, of `block` threads each, without shared memory.
     pub(crate) fn row(blocks: usize, block: u32) -> Self {
         Self {
             grid: [blocks as u32, 1, 1],
@@ -89,7 +89,7 @@ impl Geometry {
         }
     }
 
-    /// With so many bytes of shared memory.
+    /// The same geometry with `shared` bytes of shared memory per block.
     pub(crate) fn shared(self, shared: usize) -> Self {
         Self {
             shared: shared as u32,
@@ -98,7 +98,7 @@ impl Geometry {
     }
 }
 
-/// Shared memory that a block has without asking for more.
+/// Bytes of shared memory that a block may use without a special request.
 const SHARED_WITHOUT_ASKING: u32 = 48 << 10;
 
 /// A loaded kernel.
@@ -113,13 +113,13 @@ unsafe impl Send for Kernel {}
 // SAFETY: as above.
 unsafe impl Sync for Kernel {}
 
-/// What was needed so far.
+/// The modules and kernels loaded so far.
 #[derive(Debug, Default)]
 struct Loaded {
-    /// By the family's name.
+    /// The modules, by the name of their family.
     modules: HashMap<&'static str, Module>,
     kernels: HashMap<&'static str, Kernel>,
-    /// What loading all modules so far took.
+    /// The time that loading all modules so far took.
     time: Duration,
 }
 
@@ -154,8 +154,8 @@ impl Kernels {
     /// Enqueues a kernel.
     ///
     /// # Errors
-    /// [`Error::Device`], naming the kernel: unknown, arguments that are not its own, or the
-    /// driver's failure.
+    /// [`Error::Device`], naming the kernel: it is unknown, the arguments do not match its
+    /// parameters, or the driver failed.
     pub(crate) fn launch(
         &self,
         name: &'static str,
@@ -168,7 +168,7 @@ impl Kernels {
             shared,
         } = geometry;
         if grid.contains(&0) {
-            // Nothing to compute; the driver would call it an error.
+            // There is nothing to compute, and the driver would refuse an empty grid.
             return Ok(());
         }
         if shared > self.driver.shared_bytes {
@@ -192,7 +192,7 @@ impl Kernels {
         let mut pointers = [std::ptr::null_mut::<c_void>(); MAX_ARGS];
         for (i, arg) in args.iter().enumerate() {
             bits[i] = arg.bits();
-            // Little-endian hosts only, as all that CUDA runs on: narrow types lie at the start.
+            // All hosts that CUDA runs on are little-endian: narrow types lie at the start.
             pointers[i] = (&raw mut bits[i]).cast();
         }
         self.driver.call(name, || {
@@ -261,7 +261,7 @@ impl Kernels {
         Ok(kernel)
     }
 
-    /// Loads every family that this device can run; the time that all loading took so far.
+    /// Loads every family that this device can run; returns the time that all loading took so far.
     ///
     /// # Errors
     /// [`Error::Device`], naming the family.
@@ -276,7 +276,7 @@ impl Kernels {
     }
 }
 
-/// No kernel has more.
+/// The most arguments that a kernel may have.
 const MAX_ARGS: usize = 40;
 
 /// The name of a kernel for an element type: `NAME_f32` or `NAME_bf16`.

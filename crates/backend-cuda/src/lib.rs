@@ -15,14 +15,14 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `blas` | products by NVIDIA's cuBLASLt, where it is at hand |
+//! | `blas` | products by NVIDIA's cuBLASLt, if it is installed |
 //! | `captures` | one capture at a time, and nothing destroyed meanwhile |
 //! | `driver` | opening the driver and one device |
 //! | `memory` | device memory, workspace, staging |
 //! | `kernel`, `module`, `ptx` | kernels by name, loaded when first needed; the one place that launches |
-//! | `faults` | bad ids, told when the device is waited for |
+//! | `faults` | bad ids, reported when the host waits for the device |
 //! | `graph` | a training step recorded once |
-//! | `ops` | one file a family of kernels |
+//! | `ops` | one file per family of kernels |
 
 mod blas;
 mod captures;
@@ -66,7 +66,7 @@ impl Cuda {
     /// The GPU of this number, from 0, as the driver counts them.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// The reason why it cannot be used.
     pub fn new(ordinal: usize) -> Result<Self, Error> {
         let driver = Arc::new(Driver::open(ordinal)?);
         let failed = |error: latimer_tensor::Error| Error::Driver {
@@ -91,7 +91,7 @@ impl Cuda {
         Ok(Handled::Done)
     }
 
-    /// The address of memory to work in until the operation is done.
+    /// The address of workspace for this operation.
     fn workspace(&self, bytes: usize) -> Result<u64> {
         self.workspace.get(&self.driver, bytes)
     }
@@ -158,7 +158,7 @@ impl Backend for Cuda {
 
     fn capture(&self, step: &mut dyn FnMut() -> Result<()>) -> Result<Option<Box<dyn Graph>>> {
         if self.driver.is_blocking {
-            // A graph's kernels would not be waited for one by one.
+            // The driver cannot wait for each kernel of a graph.
             return Ok(None);
         }
         Ok(Some(Box::new(CudaGraph::record(&self.driver, step)?)))
@@ -177,9 +177,9 @@ impl Backend for Cuda {
     }
 }
 
-/// A sixteenth of the device's memory, at most 1 GiB, as a power of two: the same on every device of a
-/// kind, though drivers keep a little of the memory for themselves. What is free must not matter: a
-/// run has the same bits whatever else is on the device.
+/// A sixteenth of the device's memory, at most 1 GiB, as a power of two: the same on all devices of
+/// one kind, although drivers keep a little of the memory for themselves. The free memory must not
+/// matter: a run has the same bits whatever else uses the device.
 fn chunk_bytes(memory_bytes: usize) -> usize {
     let share = (memory_bytes / 16).max(1);
     (1usize << share.ilog2()).clamp(SMALL_CHUNK, 1 << 30)
@@ -188,7 +188,7 @@ fn chunk_bytes(memory_bytes: usize) -> usize {
 /// Opens the first CUDA device.
 ///
 /// # Errors
-/// Why there is none.
+/// The reason why no device can be used.
 pub fn open() -> Result<latimer_tensor::Device, Error> {
     Ok(latimer_tensor::Device::new(Cuda::new(0)?))
 }

@@ -24,7 +24,7 @@ impl CudaMemory {
     /// New memory, its content unspecified.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], naming what is free.
+    /// [`Error::OutOfMemory`], with the free memory.
     pub(crate) fn new(driver: &Arc<Driver>, bytes: usize) -> Result<Self> {
         let bound = driver.context.bind_to_thread();
         // SAFETY: the memory is uninitialised, and nothing reads it before it is written.
@@ -45,7 +45,8 @@ impl CudaMemory {
     }
 }
 
-/// How much is free of how much goes into the device's name: that is what the reader wants to know.
+/// The error for a failed allocation. It appends the free and the total memory to the device's
+/// name, because the reader wants to know them.
 fn out_of_memory(driver: &Driver, requested: usize) -> Error {
     let gib = |bytes: usize| bytes as f64 / f64::from(1 << 30);
     let device = match result::mem_get_info() {
@@ -68,8 +69,8 @@ impl Drop for CudaMemory {
     fn drop(&mut self) {
         let (pointer, driver) = (self.pointer, Arc::clone(&self.driver));
         captures::destroy(move || {
-            // Freeing waits for the work that uses the memory. A failure leaves nothing to be done:
-            // the next call reports what is wrong with the device.
+            // Freeing waits for the work that uses the memory. After a failure nothing more can be
+            // done here: the next call reports what is wrong with the device.
             let bound = driver.context.bind_to_thread();
             // SAFETY: the pointer came from `malloc_sync`, and this was its only owner.
             let _ = bound.and_then(|()| unsafe { result::free_sync(pointer) });
@@ -77,7 +78,7 @@ impl Drop for CudaMemory {
     }
 }
 
-/// Where a view's elements begin on the device.
+/// The device address of a view's first element.
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
@@ -87,7 +88,7 @@ pub(crate) fn pointer(view: View<'_>, op: &'static str, operand: &'static str) -
     Ok(memory.pointer + view.offset() as u64)
 }
 
-/// An operand that is read, as a kernel's argument.
+/// The kernel argument for an operand that is read.
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
@@ -95,7 +96,7 @@ pub(crate) fn input(view: View<'_>, op: &'static str, operand: &'static str) -> 
     pointer(view, op, operand).map(Arg::Pointer)
 }
 
-/// An operand that may be missing: a null pointer then.
+/// The kernel argument for an operand that is read, or a null pointer if it is missing.
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
@@ -107,7 +108,7 @@ pub(crate) fn input_or_null(
     view.map_or(Ok(Arg::Pointer(0)), |view| input(view, op, operand))
 }
 
-/// An operand that is written, as a kernel's argument.
+/// The kernel argument for an operand that is written.
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
@@ -119,7 +120,7 @@ pub(crate) fn output(
     pointer(view.as_view(), op, operand).map(Arg::Pointer)
 }
 
-/// As [`output`], a null pointer if it is missing.
+/// The kernel argument for an operand that is written, or a null pointer if it is missing.
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
@@ -132,9 +133,11 @@ pub(crate) fn output_or_null(
         .map_or(Ok(Arg::Pointer(0)), |view| output(view, op, operand))
 }
 
-/// Memory that an operation uses while it runs; the next one may use it again, as they run in order.
+/// Memory that an operation uses while it runs. Operations run in order, so the next one may reuse
+/// it.
 ///
-/// It only grows, and what was outgrown is kept: a recorded graph may hold its address.
+/// The workspace only grows, and keeps memory that became too small: a recorded graph may hold its
+/// address.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace(Mutex<Vec<CudaMemory>>);
 
@@ -148,7 +151,7 @@ impl Workspace {
         match all.last() {
             Some(last) if last.bytes >= bytes => Ok(last.pointer),
             _ => {
-                // Doubled, so that what is outgrown adds up to no more than what is used.
+                // A power of two, so that all smaller pieces together are no larger than this one.
                 let bytes = bytes.next_power_of_two().max(1 << 20);
                 let memory = CudaMemory::new(driver, bytes)?;
                 let pointer = memory.pointer;
@@ -159,16 +162,17 @@ impl Workspace {
     }
 }
 
-/// Bytes of one staging buffer, beside those of a [`Note`].
+/// Bytes of one staging buffer, without those of a [`Note`].
 const STAGE: usize = 1 << 20;
 
-/// What else is copied to the host when it waits for the device: see [`crate::faults`].
+/// The bytes that are also copied to the host whenever it waits for the device: see
+/// [`crate::faults`].
 pub(crate) type Note = [u8; NOTE_BYTES];
 
 /// Bytes of a [`Note`].
 pub(crate) const NOTE_BYTES: usize = 24;
 
-/// Page-locked host memory that copies go through: the device reads and writes it by itself.
+/// Page-locked host memory that copies go through: the device reads and writes it directly.
 #[derive(Debug)]
 pub(crate) struct Staging {
     stages: Mutex<[Stage; 2]>,
@@ -207,7 +211,7 @@ impl Staging {
         })
     }
 
-    /// Copies host bytes to the device, in order with its work; they are read before it returns.
+    /// Copies host bytes to the device, in order with its work; `src` is read before this returns.
     ///
     /// # Errors
     /// The device's failure.
@@ -237,8 +241,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Waits for the device's work, then copies device bytes to the host, and the note at `note` with
-    /// the last of them. One wait for each [`STAGE`] bytes, one at least.
+    /// Waits for the device's work, then copies device bytes to the host, and with the last of them
+    /// the note at `note`. It waits once for each [`STAGE`] bytes, and at least once.
     ///
     /// # Errors
     /// The device's failure.

@@ -1,5 +1,5 @@
-//! Families of kernels on their way into the driver: machine code that lies ready, else PTX, which the
-//! driver compiles for the device or finds in its cache.
+//! Loading families of kernels into the driver: ready machine code if there is some, otherwise PTX,
+//! which the driver compiles for the device or finds in its cache.
 
 #![allow(unsafe_code, reason = "calls of the driver")]
 
@@ -11,9 +11,10 @@ use std::env;
 use std::ffi::c_void;
 use std::path::PathBuf;
 
-/// Names a folder of machine code: `<family>.cubin` there is loaded in place of the family's PTX.
+/// This variable names a folder of machine code: its `<family>.cubin` is loaded instead of the
+/// family's PTX.
 const CUBINS: &str = "LATIMER_CUBINS";
-/// Room for what the driver's compiler says, in bytes; it cuts off what is longer.
+/// Bytes of room for the messages of the driver's compiler, which cuts off longer ones.
 const LOG_BYTES: usize = 8 << 10;
 
 /// A loaded family; never unloaded.
@@ -28,8 +29,8 @@ unsafe impl Sync for Module {}
 /// Loads a family from [`CUBINS`], or else from its PTX.
 ///
 /// # Errors
-/// [`Error::Device`]: a folder or file that cannot be read, PTX that cannot be unpacked, or the driver's
-/// failure with what its compiler said.
+/// [`Error::Device`]: a folder or file that cannot be read, PTX that cannot be unpacked, or the
+/// driver's failure with its compiler's messages.
 pub(crate) fn load(driver: &Driver, family: &Family) -> Result<Module> {
     let refused = |message| Error::Device {
         device: driver.name.clone(),
@@ -89,7 +90,8 @@ fn cubin(family: &str) -> std::result::Result<Option<(PathBuf, Vec<u8>)>, String
     }
 }
 
-/// Loads PTX or machine code, which ends in a 0; on failure also what the compiler said, as a hint.
+/// Loads PTX or machine code, which ends in a 0; an error also has the compiler's messages, as a
+/// hint.
 fn load_image(driver: &Driver, image: &[u8]) -> std::result::Result<Module, (DriverError, String)> {
     use sys::CUjit_option_enum as Jit;
     driver
@@ -101,7 +103,7 @@ fn load_image(driver: &Driver, image: &[u8]) -> std::result::Result<Module, (Dri
         Jit::CU_JIT_ERROR_LOG_BUFFER,
         Jit::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
     ];
-    // The driver takes numbers in the place of pointers.
+    // The driver takes numeric values in pointer arguments.
     let mut values = [
         log.as_mut_ptr().cast::<c_void>(),
         std::ptr::without_provenance_mut(LOG_BYTES),
@@ -123,7 +125,7 @@ fn load_image(driver: &Driver, image: &[u8]) -> std::result::Result<Module, (Dri
         .map_err(|error| (error, said(&log)))
 }
 
-/// What a compiler wrote into the buffer, as one line after a colon; nothing if it wrote nothing.
+/// The compiler's messages in the buffer, as one line after a colon; empty if there are none.
 fn said(log: &[u8]) -> String {
     let end = log.iter().position(|&byte| byte == 0);
     let text = String::from_utf8_lossy(&log[..end.unwrap_or(log.len())]).into_owned();

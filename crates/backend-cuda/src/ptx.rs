@@ -1,4 +1,4 @@
-//! The kernels' PTX, which `cargo xtask kernels build` makes and packs, and which is committed, so that
+//! The kernels' PTX. `cargo xtask kernels build` makes and packs it, and it is committed, so that
 //! neither building nor running needs more than the driver.
 //!
 //! Each target has an archive. Its table of contents is read once; it names the families of kernels (one
@@ -35,10 +35,10 @@ pub(crate) struct Signature {
     pub(crate) parameters: Vec<String>,
 }
 
-/// Every family of this program.
+/// All families in this program.
 ///
 /// # Errors
-/// A sentence, if the program's own archives cannot be read.
+/// A message, if the program's own archives cannot be read.
 pub(crate) fn families() -> Result<&'static [Family], String> {
     static FAMILIES: OnceLock<Result<Vec<Family>, String>> = OnceLock::new();
     let read = || {
@@ -57,7 +57,7 @@ impl Family {
     /// The family's PTX, ended by a 0 as the driver takes it.
     ///
     /// # Errors
-    /// A sentence, if the archive is damaged.
+    /// A message, if the archive is damaged.
     pub(crate) fn unpack(&self) -> Result<Vec<u8>, String> {
         let mut text = vec![0; self.bytes + 1];
         let unpacked = FrameDecoder::new().decode_all(self.packed, &mut text[..self.bytes]);
@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// What PTX says of a kernel: `text` begins with its name.
+    /// A kernel's signature in PTX; `text` begins with the kernel's name.
     fn signature(text: &str) -> Signature {
         let (head, _) = text.split_once(')').expect("a list of parameters ends");
         let (name, list) = head.split_once('(').expect("a list of parameters begins");

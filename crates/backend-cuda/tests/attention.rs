@@ -1,4 +1,4 @@
-//! Attention across tiles, chunks and blocks, on what the shared suite does not draw.
+//! Attention across tiles, chunks and blocks, in cases that the shared suite does not draw.
 
 mod device;
 
@@ -10,13 +10,13 @@ use latimer_tensor::{DType, Device, Result, Tensor};
 
 const TYPES: [DType; 2] = [DType::F32, DType::Bf16];
 
-/// Holds cases to all that the suite asks, without falling back.
+/// Runs all checks of the suite on these cases, which must not fall back.
 fn hold(cases: impl IntoIterator<Item = (Attributes, DType)>) {
     let subject = Subject::new(cuda(0)).same_bits(cuda(1));
     for (i, (attributes, dtype)) in cases.into_iter().enumerate() {
         let case = Case {
             dtype,
-            // Rows in fours where the width allows, and not.
+            // Rows aligned to four elements if the width allows it, and rows that are not.
             layout: Layout::Apart {
                 lead: if i % 4 == 3 { 67 } else { 64 },
             },
@@ -84,7 +84,7 @@ fn backward_across_tiles() {
 #[test]
 fn decoding_across_stretches_and_tiles() {
     let sizes = [
-        // A stretch has 256 keys: one, one key more, several.
+        // A stretch has 256 keys: one stretch, one key more, several stretches.
         ([2, 1, 2, 16], 255),
         ([1, 1, 1, 3], 256),
         ([1, 1, 2, 64], 600),
@@ -141,7 +141,7 @@ fn diagonals(t: usize, width: usize, starts: &[usize], ones: &[usize]) -> Vec<f3
     x
 }
 
-/// Where `[t, t]` weights were dropped, as the meaning's mask has it.
+/// For each of `[t, t]` weights, whether the mask of the operation's meaning drops it.
 fn dropped(t: usize, words: [u32; 4], site: u32, rate: f32) -> Vec<bool> {
     let mask = DropoutMask::new(words, site, rate);
     let first = u64::from(words[3]) * (t * t) as u64;
@@ -331,7 +331,7 @@ fn with_padding(d: usize, wide: usize, dtype: DType, rate: f32) -> Result<[Vec<u
 /// Heads narrower than 64 run in the kernels for 64: zeros beyond their width change no bit.
 #[test]
 fn narrow_heads_have_the_bits_of_padded_ones() {
-    // In bf16 widths that tensor cores do not take, padded to one of those.
+    // In bf16, widths that tensor cores do not support, padded to others of that kind.
     for (d, wide, dtype) in [
         (1, 63, DType::F32),
         (16, 64, DType::F32),

@@ -1,6 +1,7 @@
-//! Attention on tensor cores: every width of head, sequences that end before, at and past the edges
-//! of tiles, in memory that these kernels take. Each case is held to all that the suite asks: the
-//! meaning, twice a naive run's loss, nothing else written, the same bits in three orders of threads.
+//! Attention on tensor cores: every head width, sequences that end before, at and past the edges of
+//! tiles, in memory that these kernels support. Each case must pass all checks of the suite: close
+//! to the meaning, at most twice a naive run's error, nothing else written, the same bits in three
+//! orders of threads.
 
 mod device;
 
@@ -9,7 +10,7 @@ use latimer_conformance::case::AttentionAttributes;
 use latimer_conformance::{Attributes, Case, Layout, Special, Subject, check};
 use latimer_tensor::DType;
 
-/// The widths that there are kernels for.
+/// The head widths that have kernels.
 const WIDTHS: [usize; 5] = [16, 32, 64, 96, 128];
 
 fn hold(cases: impl IntoIterator<Item = Case>) {
@@ -26,7 +27,7 @@ fn hold(cases: impl IntoIterator<Item = Case>) {
     assert_eq!(subject.device().fallbacks(), 0, "all ran natively");
 }
 
-/// Causal or not and with or without dropout in turn.
+/// Attributes for these sizes; `turn` selects causal or not, and with or without dropout.
 fn sizes(turn: usize, [b, t, n_head, d]: [usize; 4]) -> AttentionAttributes {
     AttentionAttributes {
         b,
@@ -62,7 +63,7 @@ fn backward_across_tiles() {
     hold(across_tiles().map(|a| Case::new(Attributes::AttentionBackward(a))));
 }
 
-/// A few tiles in a row, so that the running maximum grows in some and not in others.
+/// Several tiles per row, so that the running maximum grows in some and not in others.
 #[test]
 fn long_rows() {
     let long = [[1, 260, 1, 16], [1, 257, 1, 64]];
@@ -77,7 +78,7 @@ fn long_rows() {
     hold(cases.flatten());
 }
 
-/// Values that are no numbers, in the middle row: in its query, its key, its value.
+/// Non-finite values in the middle row: in its query, its key or its value.
 fn specials(make: fn(AttentionAttributes) -> Attributes) -> impl Iterator<Item = Case> {
     let widths = [(16, 70), (32, 33), (64, 20), (128, 40)];
     let turns = (0..6).flat_map(move |turn| widths.map(|shape| (turn, shape)));
@@ -97,16 +98,16 @@ fn specials(make: fn(AttentionAttributes) -> Attributes) -> impl Iterator<Item =
     })
 }
 
-/// They reach what sees them and nothing else, though hidden keys lie in the same tile as seen ones,
-/// and so do rows past the end.
+/// Non-finite values reach the rows that see them and nothing else, although hidden keys, and rows
+/// past the end, lie in the same tile as seen keys.
 #[test]
 fn what_is_no_number_stays_where_it_is_seen() {
     hold(specials(Attributes::Attention));
     hold(specials(Attributes::AttentionBackward));
 }
 
-/// For queries of the other sign an infinite key has weight 0, and then nothing comes of it: rows
-/// past the end, which are zeros, must not make it 0·∞.
+/// For queries of the other sign an infinite key has weight 0 and contributes nothing: rows past
+/// the end, which are zeros, must not turn it into 0·∞.
 #[test]
 fn keys_without_weight_have_gradients() {
     let cases = (0..8).flat_map(|seed| {

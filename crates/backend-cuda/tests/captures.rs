@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 
-/// Held by every test, as the fake driver counts what is alive of all.
+/// Every test holds this lock, because the fake driver counts the live objects of all tests.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// A device whose products are cuBLASLt's: NVIDIA's on a GPU, else a fake one's.
+/// A device whose products run on cuBLASLt: NVIDIA's on a GPU, otherwise the fake one.
 fn cuda_with_cublaslt(ordinal: usize) -> Device {
     fake_cublaslt();
     cuda(ordinal)
@@ -38,14 +38,14 @@ fn fake_cublaslt() -> Option<&'static PathBuf> {
     fake.as_ref()
 }
 
-/// Opens a library that is loaded already, which only counts it once more.
+/// Opens a library that is loaded already, which only increments its reference count.
 fn loaded(path: impl AsRef<OsStr>) -> libloading::Library {
     // SAFETY: its constructors ran before.
     unsafe { libloading::Library::new(path.as_ref()) }.expect("it is loaded")
 }
 
-/// How many graphs, or executable ones, are alive, or how often a stream was waited for; 0 on a GPU,
-/// which does not tell.
+/// The number of live graphs or executable graphs, or how often a stream was waited for; 0 on a
+/// GPU, which does not report it.
 fn live(what: &str) -> c_long {
     if std::env::var_os(GPU_REQUIRED).is_some() {
         return 0;
@@ -59,7 +59,7 @@ fn live(what: &str) -> c_long {
     unsafe { count(what.as_ptr()) }
 }
 
-/// How many handles of cuBLASLt are alive; `None` on a GPU, which does not tell.
+/// The number of live cuBLASLt handles; `None` on a GPU, which does not report it.
 fn live_handles() -> Option<i64> {
     let library = loaded(fake_cublaslt()?);
     type Handles = unsafe extern "C" fn() -> i64;
@@ -92,7 +92,7 @@ fn another_thread_may_destroy_a_device_meanwhile() {
         assert_eq!(by_cublaslt, Some([1, 0]), "the other device has a handle");
     }
     let handles = live_handles();
-    // Kernels are loaded before, memory is in the pool.
+    // Run once, so that kernels are loaded and memory is in the pool.
     double(&x).expect("it runs");
     let of_other = double(&ones(&other)).expect("it runs");
     let (go, begin) = mpsc::channel::<()>();
@@ -147,7 +147,7 @@ fn a_step_that_fails_or_panics_leaves_nothing_behind() {
     assert!(panicked.is_err());
     assert_eq!([live("graphs"), live("execs")], before);
 
-    // The device works, and records.
+    // The device still works, and can record.
     assert_eq!(
         double(&x).and_then(|y| y.to_vec::<f32>()).expect("it runs"),
         [2.0; 64]
@@ -169,7 +169,7 @@ fn a_step_that_fails_or_panics_leaves_nothing_behind() {
     );
 }
 
-/// What kernels note of bad ids comes with the copy: a step that reads its loss waits once.
+/// The kernels' note of bad ids comes with the copy, so a step that reads its loss waits once.
 #[test]
 fn a_copy_to_the_host_waits_once() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

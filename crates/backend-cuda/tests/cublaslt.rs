@@ -2,8 +2,8 @@
     unsafe_code,
     reason = "sets an environment variable, and asks the fake library"
 )]
-//! Products by cuBLASLt: NVIDIA's where a GPU is, else a fake one that does what NVIDIA documents
-//! and refuses some products, which the own kernels then do.
+//! Products by cuBLASLt: NVIDIA's if there is a GPU, otherwise a fake one that behaves as NVIDIA
+//! documents and refuses some products, which our own kernels then compute.
 
 mod device;
 
@@ -38,12 +38,12 @@ fn fake() -> Option<&'static PathBuf> {
     .as_ref()
 }
 
-/// Held by every test, as the fake library counts the products of all.
+/// Every test holds this lock, because the fake library counts the products of all tests.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// How many products the fake library did.
+/// The number of products that the fake library has computed.
 fn products() -> Option<u64> {
-    // SAFETY: the library is loaded already; this only counts it once more.
+    // SAFETY: the library is loaded already; this only increments its reference count.
     let library = unsafe { libloading::Library::new(fake()?) }.expect("it is loaded");
     // SAFETY: that is the function's type.
     let count = unsafe { library.get::<unsafe extern "C" fn() -> u64>(b"fake_cublaslt_products") };
@@ -82,7 +82,7 @@ fn the_library_is_named_and_does_what_it_can() {
         (DType::Bf16, false),
         (DType::Bf16, true),
     ] {
-        // Bias and operands in an aligned place and in others; the same plan serves twice.
+        // Bias and operands at aligned and at other addresses; the first plan is used twice.
         for (lead, k) in [(64, 24), (64, 24), (1, 24), (2, 16), (64, 26), (64, 0)] {
             for bias in [false, true] {
                 let case = Case {
@@ -102,7 +102,7 @@ fn the_library_is_named_and_does_what_it_can() {
                     })
                 };
                 check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
-                // 26 is refused by the fake, an empty sum and a bf16 bias beside an f32 y by us.
+                // The fake refuses 26; we refuse an empty sum, and a bf16 bias with an f32 y.
                 asked += u64::from(k % 13 > 0 && !(bias && f32_sum));
             }
         }
@@ -127,7 +127,7 @@ fn a_refusal_leads_to_the_own_kernels_and_a_failure_is_an_error() -> Result<()> 
     let device = cuda(0);
     let ones = Tensor::from_slice(&device, &[1.0f32; 8 * 3], [8, 3])?;
     let twos = Tensor::from_slice(&device, &[2.0f32; 3 * 2], [3, 2])?;
-    // SAFETY: the fake alone reads it, in this test's products: the other tests wait.
+    // SAFETY: only the fake reads it, during this test's products: the other tests wait.
     let answer = |status: &str| unsafe { std::env::set_var(STATUS, status) };
     answer("13");
     let failure = ones.matmul(&twos).and_then(|y| y.to_vec::<f32>());

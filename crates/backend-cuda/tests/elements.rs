@@ -1,5 +1,5 @@
-//! Operations that go element by element, in sizes that cross blocks of threads and rows that end
-//! anywhere in sixteen bytes, aligned and not; the shared suite draws smaller ones.
+//! Elementwise operations in sizes that cross blocks of threads, with rows that end anywhere within
+//! 16 bytes, aligned and not; the shared suite draws smaller sizes.
 
 mod device;
 
@@ -9,8 +9,8 @@ use latimer_tensor::op::{BinaryKind, Dropout, Unary, UnaryBackward, UnaryKind};
 use latimer_tensor::philox::philox4x32;
 use latimer_tensor::{DType, Op, Result, Shape, Tensor};
 
-/// Holds cases to all that the suite asks, in both types that kernels are written for, in memory
-/// that is aligned to 16 bytes and in memory that is not; and says who ran them.
+/// Runs all checks of the suite on these cases, in both types that have kernels, in memory that is
+/// aligned to 16 bytes and in memory that is not; also checks that kernels ran them.
 fn hold(dtypes: &[DType], cases: impl IntoIterator<Item = Attributes>) {
     let subject = Subject::new(cuda(0)).same_bits(cuda(1)).same_bits(cuda(2));
     for (seed, attributes) in (0..).zip(cases) {
@@ -31,8 +31,8 @@ fn hold(dtypes: &[DType], cases: impl IntoIterator<Item = Attributes>) {
 
 const FLOATS: [DType; 2] = [DType::F32, DType::Bf16];
 
-/// Sizes with nothing, one element, one short of and one past a block of threads in both types,
-/// and several blocks with a tail.
+/// Shapes with no element, with one, with one less and one more than a block of threads takes in
+/// both types, and with several blocks and a tail.
 fn shapes() -> [Shape; 6] {
     [
         [0].into(),
@@ -59,7 +59,7 @@ fn dropout() {
     );
 }
 
-/// What no drawn case meets: a draw that equals the threshold is kept, one step further is not.
+/// A draw that equals the threshold is kept, one step further it is not; no drawn case meets this.
 #[test]
 fn a_draw_at_the_threshold_is_kept() -> Result<()> {
     let (words, site, n) = ([11, 12, 13, 0], 5, 4096u32);
@@ -105,8 +105,8 @@ fn functions_of_one_value() {
     );
 }
 
-/// Where cubes and squares overflow, and at the bounds that keep derivatives from that: drawn
-/// values stay below some thousands.
+/// Arguments whose cubes and squares overflow, and the bounds that protect derivatives from that:
+/// drawn values stay below some thousands.
 #[test]
 fn functions_far_out() -> Result<()> {
     let sizes = [8.0f32, 15.9, 16.0, 16.1, 40.0, 1e13, 1e20, 3e38];
@@ -208,7 +208,7 @@ fn casts() {
     };
     let make = |(shape, to)| Attributes::Cast { shape, to };
     hold(&[DType::F32], cases().map(make));
-    // What else has kernels, by where it comes from.
+    // The other types that have kernels, by the type that they are cast from.
     let to =
         |wanted: &'static [DType]| cases().filter(move |(_, to)| wanted.contains(to)).map(make);
     hold(
@@ -251,7 +251,7 @@ fn permutations() {
 
 #[test]
 fn parts_and_their_whole() {
-    // Rows of any length from any place: some in units of 16 bytes, some in single elements.
+    // Rows of any length that begin anywhere: some in units of 16 bytes, some in single elements.
     let cases = [
         ([3, 2100], 1, 0, 1050),
         ([300, 24], 1, 8, 8),

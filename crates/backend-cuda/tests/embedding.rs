@@ -12,7 +12,7 @@ fn subject() -> Subject {
     Subject::new(cuda(0)).same_bits(cuda(1)).same_bits(cuda(2))
 }
 
-/// Batch, positions, vocabulary, columns.
+/// Runs the suite's checks on these sizes: batch, positions, vocabulary, columns.
 fn hold(sizes: impl IntoIterator<Item = [usize; 4]>) {
     let subject = subject();
     for (seed, [b, t, v, c]) in (0..).zip(sizes) {
@@ -90,7 +90,7 @@ fn many_tiles_of_ids() {
     assert_eq!(subject.device().fallbacks(), 0, "all ran natively");
 }
 
-/// Names and order of what goes wrong, as the other backends tell it.
+/// The error for bad ids, to be compared with that of the other backends.
 fn refusal(device: &Device, backward: bool, ids: &[u32]) -> Result<Error> {
     let n = ids.len();
     let ids = Tensor::from_slice(device, ids, [1, n])?;
@@ -138,7 +138,7 @@ fn the_first_bad_id_is_told() -> Result<()> {
                 (op, operand, id, position, last),
                 (name, "ids", 4_000_000_000, 70, 5)
             );
-            // It is told once.
+            // The error is reported once.
             device.synchronize()?;
         }
         assert_eq!(device.fallbacks(), 0);

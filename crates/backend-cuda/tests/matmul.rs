@@ -1,6 +1,7 @@
 #![allow(unsafe_code, reason = "sets an environment variable")]
-//! Products whose sides end before, at and after a tile, a strip and a slice, on every kernel: held
-//! to all that the conformance suite asks, the same bits under three orders of threads included.
+//! Products whose sides end before, at and after a tile, a strip and a slice, on every kernel. They
+//! must pass all checks of the conformance suite, including the same bits under three orders of
+//! threads.
 
 mod device;
 
@@ -9,7 +10,7 @@ use latimer_conformance::{Attributes, Case, Layout, Subject, check};
 use latimer_tensor::{DType, Device};
 use std::sync::OnceLock;
 
-/// Types of the operands, and whether `y` is `f32` all the same.
+/// The types of the operands, and whether `y` is `f32` regardless of them.
 const TYPES: [(DType, bool); 3] = [
     (DType::F32, false),
     (DType::Bf16, false),
@@ -51,7 +52,8 @@ fn own(ordinal: usize) -> Device {
     cuda(ordinal)
 }
 
-/// Holds products in every type, and makes sure that the device itself ran them.
+/// Runs the suite's checks on these products in every type, and checks that the device itself ran
+/// them.
 fn hold(products: impl IntoIterator<Item = Product>) {
     let subject = Subject::new(own(0)).same_bits(own(1)).same_bits(own(2));
     for (seed, p) in products.into_iter().enumerate() {
@@ -81,7 +83,8 @@ fn hold(products: impl IntoIterator<Item = Product>) {
     assert_eq!(subject.device().fallbacks(), 0, "all ran on the device");
 }
 
-/// Each way of storing the operands, with all that may be added and with nothing.
+/// A product in each way of storing the operands, with everything that may be added and with
+/// nothing.
 fn in_every_way(product: Product) -> impl Iterator<Item = Product> {
     (0..4).map(move |way| Product {
         trans: [way & 1 > 0, way & 2 > 0],
@@ -123,8 +126,8 @@ fn multiprocessors(device: &Device) -> usize {
     count.unwrap_or_else(|| panic!("no count in {detail:?}"))
 }
 
-/// [`sides_around_a_large_tile`] has large tiles enough for the shim's four multiprocessors, and for no GPU:
-/// here is at least one for each multiprocessor of the device, whatever it is.
+/// [`sides_around_a_large_tile`] has enough large tiles for the shim's four multiprocessors, but
+/// not for a GPU: here every multiprocessor of the device gets at least one, however many it has.
 #[test]
 fn large_tiles_fill_a_large_gpu() {
     let count = multiprocessors(&own(0));
@@ -137,7 +140,8 @@ fn large_tiles_fill_a_large_gpu() {
 
 #[test]
 fn more_rows_of_tiles_than_are_taken_together() {
-    // Blocks go down eight rows of tiles, then on; here two more are left over.
+    // Blocks go down eight rows of tiles, then to the next column; here two more rows of tiles
+    // are left over.
     hold([Product {
         trans: [false, true],
         bias: true,
@@ -178,7 +182,7 @@ fn few_rows_as_when_a_text_is_continued() {
 
 #[test]
 fn long_sums_in_slices() {
-    // Two slices alike, and three of which the last is short; a way of storing each.
+    // Two equal slices, and three of which the last is short; each in one way of storing operands.
     let even = in_every_way(Product {
         batch: Some(2),
         ..Product::of(6, 24, 1024)

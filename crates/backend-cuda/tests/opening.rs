@@ -1,5 +1,6 @@
-//! What a user is told when there is no device, or one that fails: on the CPU shim, which is asked to
-//! behave so. Each question is put to a process of its own, as the driver is opened once a process.
+//! The messages that a user gets when there is no device, or one that fails: on the CPU shim, which
+//! is asked to behave so. Each case runs in a process of its own, as a process opens the driver
+//! only once.
 
 mod device;
 
@@ -11,7 +12,7 @@ use std::process::Command;
 /// What the child process prints before its answer.
 const ANSWER: &str = "answer: ";
 
-/// Runs this program's test `child` with these variables; what it answered.
+/// Runs this program's test `child` with these variables, and returns its answer.
 fn asked(variables: &[(&str, &str)]) -> String {
     latimer_cuda_shim::use_as_driver();
     let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
@@ -126,7 +127,8 @@ fn a_failed_kernel_is_named() {
     );
 }
 
-/// A fault shows at a later call, which cannot know whose it is; waiting for each launch finds out.
+/// A fault shows at a later call, which cannot name its kernel; waiting for each launch finds the
+/// kernel.
 #[test]
 fn a_fault_that_shows_later_says_how_to_find_its_kernel() {
     if !on_shim() {
@@ -172,7 +174,7 @@ fn what_the_drivers_compiler_says_is_in_the_error() {
     }
 }
 
-/// A folder of its own with this text as `fill.cubin`.
+/// Makes a new folder with this text as `fill.cubin`.
 fn cubins(name: &str, text: &str) -> std::path::PathBuf {
     let folder = std::env::temp_dir().join(format!("latimer-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder can be made");
@@ -185,7 +187,7 @@ fn machine_code_is_taken_before_ptx_and_says_when_it_does_not_fit() {
     if !on_shim() {
         return;
     }
-    // As much of the family's PTX as the shim looks at.
+    // The part of the family's PTX that the shim reads.
     let kernels = ["fill_2", "fill_4", "fill_8"];
     let entries = kernels.map(|name| format!(".visible .entry {name}(\n)\n{{\n}}\n"));
     let ptx = format!(".version 8.4\n{}", entries.concat());
@@ -193,7 +195,7 @@ fn machine_code_is_taken_before_ptx_and_says_when_it_does_not_fit() {
     let other = cubins("other", &format!("shim-cubin 90\n{ptx}"));
     let broken = cubins("broken", "not machine code");
     let ask = |folder: &std::path::Path| {
-        // With no compiler, PTX does not load.
+        // PTX does not load without a compiler.
         let folder = folder.to_str().expect("its name is text");
         asked(&[("LATIMER_CUBINS", folder), ("SHIM_JIT", "0")])
     };

@@ -1,5 +1,5 @@
-//! Is the committed PTX made from the committed sources? By hashes alone, so that every machine sees
-//! it; `cargo xtask kernels check` compiles, too.
+//! Checks that the committed PTX was made from the committed sources. It compares hashes only, so
+//! that every machine can do it; `cargo xtask kernels check` also compiles.
 //!
 //! This reads `ptx/kernels.lock` anew, sharing nothing with the program that writes it. In a published
 //! package there are no sources, and only what is in the package is checked.
@@ -16,7 +16,7 @@ const REMEDY: &str = "mend it with: cargo xtask kernels build";
 /// Every target that kernels may be compiled for.
 const TARGETS: [&str; 3] = ["compute_75", "compute_80", "compute_90a"];
 
-/// What the lock says: values by key, by section. Keys before the first section are in section "".
+/// The lock's content: values by key, by section. Keys before the first section are in section "".
 type Lock = BTreeMap<String, BTreeMap<String, String>>;
 
 fn ptx_folder() -> PathBuf {
@@ -75,7 +75,7 @@ fn assert_file(path: &Path, expected: &str) {
     assert_hash(&what, &bytes, expected);
 }
 
-/// What the archive of a target holds: PTX by the kernel file's name.
+/// The content of a target's archive: PTX by the kernel file's name.
 fn archive(target: &str) -> BTreeMap<String, Vec<u8>> {
     let path = ptx_folder().join(target).with_extension("zst");
     if !path.is_file() {
@@ -97,7 +97,7 @@ fn archive(target: &str) -> BTreeMap<String, Vec<u8>> {
     stems.into_iter().map(str::to_owned).zip(frames).collect()
 }
 
-/// Names of files of one extension in a folder, without it.
+/// The names of the files with one extension in a folder, without the extension.
 fn stems(folder: &Path, extension: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {

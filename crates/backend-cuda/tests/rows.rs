@@ -1,6 +1,6 @@
-//! What the suite does not draw of the row operations: rows that a thread does not keep in
-//! registers, that end one element past a block's reach, that begin at every alignment; many rows.
-//! Each case is held to all that the suite asks, and must have run by its own kernels.
+//! Row operations in sizes that the suite does not draw: rows that do not fit in registers, that
+//! end one element past a block's reach, or that begin at every alignment; and many rows. Each case
+//! must pass all checks of the suite, and must have run on the device's own kernels.
 
 mod device;
 
@@ -16,7 +16,7 @@ const LAYOUTS: [Layout; 3] = [
     Layout::Apart { lead: 4 },
 ];
 
-/// Holds each case in `F32` and `Bf16`, aligned and not.
+/// Runs the suite's checks on each case in `F32` and `Bf16`, aligned and not.
 fn hold(cases: impl IntoIterator<Item = Attributes>) {
     hold_in(&[DType::F32, DType::Bf16], &LAYOUTS[..2], cases);
 }
@@ -142,7 +142,7 @@ fn arg_max() {
     }));
 }
 
-/// Places of NaN in every warp of a block and in every lane: the suite puts one NaN into a row.
+/// NaNs in every warp of a block and in every lane: the suite puts only one NaN into a row.
 #[test]
 fn arg_max_of_several_nan_is_the_first() -> latimer_tensor::Result<()> {
     let (device, none) = (cuda(1), f32::NEG_INFINITY);
@@ -165,7 +165,7 @@ fn arg_max_of_several_nan_is_the_first() -> latimer_tensor::Result<()> {
         [f32::INFINITY, -f32::NAN, f32::NAN],
     ];
     assert_eq!(arg_max(&rows.concat(), 3, 3)?, [0, 1, 1, 0, 1]);
-    // Those that are padding do not count.
+    // Columns of padding do not count.
     assert_eq!(arg_max(&rows.concat(), 3, 1)?, [0; 5]);
     for first in [0, 1, 31, 32, 255, 256, 1000, 1025] {
         let mut row: Vec<f32> = (0..1031u16).map(f32::from).collect();
@@ -199,7 +199,7 @@ fn cross_entropy() {
     }));
 }
 
-/// The first of several is told, once; the rows beside it are done as ever.
+/// Of several bad targets the first is reported, once; the other rows are computed as usual.
 #[test]
 fn a_bad_target_is_told_and_reads_nothing() -> latimer_tensor::Result<()> {
     for ordinal in 0..3 {
@@ -257,7 +257,7 @@ fn adamw() {
     );
 }
 
-/// A norm that is not finite poisons the clip factor, and then nothing moves but the copy.
+/// If the norm is not finite, the clip factor is NaN, and only the rounded copy is written.
 #[test]
 fn a_broken_step_changes_no_parameter() -> latimer_tensor::Result<()> {
     let device = cuda(0);

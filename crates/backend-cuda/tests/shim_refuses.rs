@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "calls the fake driver")]
-//! What a GPU's driver refuses, or does not bear, the fake one refuses, too: else a program could do it
-//! here and fail on a GPU. Called as the driver is, without the backend.
+//! The fake driver refuses what a GPU's driver refuses or cannot handle: otherwise a program could
+//! work here and fail on a GPU. The tests call it as one calls the driver, without the backend.
 
 use latimer_cuda_shim::{DRIVER, GPU_REQUIRED};
 use std::ffi::{CString, c_int, c_uint, c_void};
@@ -24,7 +24,7 @@ type Pointer = *mut c_void;
 type Take = unsafe extern "C" fn(Pointer) -> c_int;
 type Make = unsafe extern "C" fn(*mut Pointer, c_uint) -> c_int;
 
-/// Held by every test, as the fake driver's captures are the process's.
+/// Every test holds this lock, because the fake driver's captures are process-wide.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// The fake driver.
@@ -52,13 +52,13 @@ impl Driver {
         *found.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Calls what takes one pointer.
+    /// Calls a function that takes one pointer.
     fn take(&self, name: &str, pointer: Pointer) -> c_int {
         // SAFETY: the pointers are the driver's own, alive unless a test is about that.
         unsafe { self.get::<Take>(name)(pointer) }
     }
 
-    /// Calls what makes something, of flags.
+    /// Calls a function that makes an object and takes flags; returns the object.
     fn make(&self, name: &str) -> Pointer {
         let mut made = null_mut();
         // SAFETY: the pointer is to a live pointer.
@@ -84,7 +84,7 @@ impl Driver {
         (result, module)
     }
 
-    /// The kernel, of a module that says `limits` of its blocks.
+    /// The kernel, from a module that declares `limits` for its blocks.
     fn kernel(&self, limits: &str) -> Pointer {
         type Find = unsafe extern "C" fn(*mut Pointer, Pointer, *const i8) -> c_int;
         let (result, module) = self.load(&ptx(limits));
@@ -147,7 +147,7 @@ impl Driver {
         unsafe { self.get::<Set>("cuMemsetD8Async")(at, 7, 64, stream) }
     }
 
-    /// Begins a capture of this thread's.
+    /// Begins a capture on this thread.
     fn begin(&self, stream: Pointer) {
         type Begin = unsafe extern "C" fn(Pointer, c_int) -> c_int;
         // SAFETY: the stream is alive.
@@ -192,7 +192,7 @@ fn launches_that_do_not_fit_a_multiprocessor() {
     };
     let (free, bounded) = (driver.kernel(""), driver.kernel(".maxntid 128, 1, 1"));
     let stream = driver.make("cuStreamCreate");
-    // In a capture nothing runs.
+    // During a capture nothing runs.
     driver.begin(stream);
     let launch =
         |function, threads, shared| driver.launch(function, threads, shared, stream, null_mut());
@@ -203,7 +203,7 @@ fn launches_that_do_not_fit_a_multiprocessor() {
     assert_eq!(launch(bounded, 128, 0), SUCCESS);
     assert_eq!(launch(bounded, 129, 0), INVALID_VALUE);
 
-    // 48 KiB of shared memory unless it is asked for, and never more than there is.
+    // 48 KiB of shared memory unless more is requested, and never more than the device has.
     assert_eq!(launch(bounded, 128, 48 << 10), SUCCESS);
     assert_eq!(launch(bounded, 128, (48 << 10) + 4), INVALID_VALUE);
     assert_eq!(ask(bounded, SHARED + 1), INVALID_VALUE);
@@ -265,7 +265,7 @@ fn what_a_capture_forbids() {
         driver.begin(stream);
         assert_eq!(driver.set(memory, stream), SUCCESS, "{name}");
         assert_eq!(call(), CAPTURE_UNSUPPORTED, "{name}");
-        // Nothing is recorded any more, and there is no graph.
+        // The recording has ended, and there is no graph.
         assert_eq!(driver.set(memory, stream), CAPTURE_INVALIDATED, "{name}");
         assert_eq!(
             driver.end(stream),
@@ -275,7 +275,7 @@ fn what_a_capture_forbids() {
         assert_eq!(driver.set(memory, stream), SUCCESS, "{name}: it is over");
     }
 
-    // Another thread may allocate meanwhile; what waits for the whole device breaks the capture.
+    // Another thread may allocate during it; a call that waits for the whole device breaks it.
     let address = memory as usize;
     for (frees, expected) in [(false, SUCCESS), (true, CAPTURE_INVALIDATED)] {
         driver.begin(stream);
@@ -304,7 +304,7 @@ fn memory_that_a_live_graph_names_is_not_freed() {
     let Some(driver) = Driver::open() else {
         return;
     };
-    // With graphs destroyed it may be freed.
+    // Once the graphs are destroyed, the memory may be freed.
     let (memory, graph, exec) = graph_of_memory(&driver);
     assert_eq!(driver.take("cuGraphDestroy", graph), SUCCESS);
     assert_eq!(driver.take("cuGraphExecDestroy", exec), SUCCESS);
@@ -324,10 +324,10 @@ fn memory_that_a_live_graph_names_is_not_freed() {
     }
 }
 
-/// What [`child`] shall do.
+/// This variable tells [`child`] what to do.
 const CHILD: &str = "SHIM_REFUSES_CHILD";
 
-/// Memory, a graph that names it, and the executable one.
+/// Makes memory, a graph that names it, and the executable graph.
 fn graph_of_memory(driver: &Driver) -> (Pointer, Pointer, Pointer) {
     let (_, memory) = driver.alloc();
     let stream = driver.make("cuStreamCreate");
@@ -352,7 +352,7 @@ fn child() {
     let (memory, graph, exec) = graph_of_memory(&driver);
     driver.take("cuGraphDestroy", graph);
     if what == "live" {
-        // The executable one still names it.
+        // The executable graph still names the memory.
         driver.take("cuMemFree_v2", memory);
         return;
     }

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "sets an environment variable")]
-//! Where cuBLASLt is switched off, or what is named is not there, the own kernels multiply, and the
-//! device says why.
+//! If cuBLASLt is switched off, or the named library does not exist, our own kernels compute
+//! products, and the device says why.
 
 mod device;
 
@@ -32,7 +32,7 @@ fn own_kernels_multiply_and_the_device_says_why() -> Result<()> {
         let detail = device.info().detail;
         assert!(detail.contains("products by own kernels"), "{detail}");
         assert!(detail.contains(&reason), "{detail}");
-        // More rows than a matrix-vector kernel takes.
+        // More rows than the kernels for few rows take.
         let ones = Tensor::from_slice(&device, &[1.0f32; 8 * 3], [8, 3])?;
         let twos = Tensor::from_slice(&device, &[2.0f32; 3 * 2], [3, 2])?;
         assert_eq!(ones.matmul(&twos)?.to_vec::<f32>()?, [6.0; 16]);

@@ -1,8 +1,8 @@
-//! What is called of cuBLASLt, taken from one library for certain.
+//! The functions of cuBLASLt that we call, all from the one library that was found.
 //!
-//! cudarc opens the library by an order of names of its own, and so may get another one than was looked
-//! for: a system's plain `libcublasLt.so` before the `libcublasLt.so.13` that the user names. Its types
-//! are used here, and its functions are not.
+//! cudarc opens the library by its own list of names, and so may get another library than the one
+//! that was found: a system's plain `libcublasLt.so` before the `libcublasLt.so.13` that the user
+//! names. Therefore we use cudarc's types, but not its functions.
 
 use crate::driver::Loaded;
 use cudarc::cublaslt::sys::{
@@ -23,7 +23,7 @@ macro_rules! functions {
         }
 
         impl Api {
-            /// Looks the functions up; else names what is missing.
+            /// Looks the functions up; an error names the function that is missing.
             pub(super) fn of(library: &Loaded) -> Result<Self, String> {
                 Ok(Self {
                     $($field: {

@@ -1,6 +1,7 @@
 //! Finding cuBLASLt's library, which comes with CUDA's toolkit or with Python's packages.
 //!
-//! The library that is found here is the one that is called, whatever others the loader would find.
+//! The library found here is the one that is called, whatever other libraries the loader would
+//! find.
 
 use super::api::Api;
 use crate::driver::{self, is_absent, open_library};
@@ -9,13 +10,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// A library or a folder that holds it; `off` for none.
+/// This variable names a library, or a folder that holds one; `off` switches cuBLASLt off.
 const LIBRARY: &str = "LATIMER_CUBLASLT";
-/// Names another driver, see `driver`.
+/// This variable names another driver, see `driver`.
 const DRIVER: &str = "LATIMER_CUDA_DRIVER";
-/// Newest first.
+/// The library's names, newest first.
 const NAMES: [&str; 3] = ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"];
-/// The oldest whose descriptors are as they are today, as in 120405 for 12.4.5.
+/// The oldest version whose descriptors are those of today; 12.4.5 would be 120405.
 const OLDEST: usize = 120_000;
 
 /// The library's functions and its version.
@@ -25,13 +26,13 @@ pub(super) struct Loaded {
     pub(super) version: usize,
 }
 
-/// Loads the library, or says why there is none. Nothing is asked of the device.
+/// Loads the library; an error says why it cannot be used. The device is not touched.
 pub(super) fn load() -> Result<Loaded, String> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
     let library = match set(LIBRARY) {
         Some(value) if value == "off" => return Err(format!("{LIBRARY} is off")),
         Some(value) => named(&PathBuf::from(value))?,
-        // Another driver is none that NVIDIA's library would work with, unless the user says so.
+        // NVIDIA's library would not work with another driver, unless the user names it expressly.
         None if set(DRIVER).is_some() => {
             return Err(format!("{DRIVER} is set, and {LIBRARY} is not"));
         }
@@ -47,7 +48,7 @@ pub(super) fn load() -> Result<Loaded, String> {
     Ok(Loaded { api, version })
 }
 
-/// Keeps the functions for good, as their library is; those of a library once.
+/// Keeps the functions for good, because their library is never unloaded; once per library.
 fn kept(api: Api) -> &'static Api {
     static KEPT: Mutex<Vec<&'static Api>> = Mutex::new(Vec::new());
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +61,7 @@ fn kept(api: Api) -> &'static Api {
     new
 }
 
-/// Opens the library that the loader finds by itself, or that lies where packages put it.
+/// Opens the library that the loader finds by itself, or one in the folders where packages put it.
 fn anywhere() -> Result<driver::Loaded, String> {
     let folders = folders(|name| env::var_os(name));
     let by_name = NAMES.map(PathBuf::from).into_iter();
@@ -101,7 +102,8 @@ fn in_folder(folder: &Path) -> Vec<PathBuf> {
     paths.into_iter().filter(|path| path.exists()).collect()
 }
 
-/// Where it lies when no loader's path names it; `variable` looks up the environment.
+/// The folders to search for the library outside the loader's path; `variable` looks up the
+/// environment.
 fn folders(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let roots = |names: [&str; 2]| {
         let values = names.into_iter().filter_map(&variable);

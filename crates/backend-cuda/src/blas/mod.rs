@@ -1,12 +1,12 @@
-//! Products by NVIDIA's cuBLASLt, where it is at hand; else the own kernels do them.
+//! Products by NVIDIA's cuBLASLt if it is installed; otherwise our own kernels compute them.
 //!
 //! A product's plan (descriptors and an algorithm) is made once and kept. The algorithm is the first
 //! that the library's heuristic names among those that add up slices in their order and in `f32`, so
 //! that a product has the same bits each time. `f32` products are computed in `f32`, not TF32.
 //!
-//! cuBLASLt counts by columns: a matrix stored by rows is its transpose there. So
-//! `y = a·b` is asked for as `yᵀ = bᵀ·aᵀ`, and a bias along the columns of `y` is one along the rows
-//! of `yᵀ`, which is the kind that its epilogue adds.
+//! cuBLASLt stores matrices by columns: a matrix stored by rows is its transpose there. So `y =
+//! a·b` is requested as `yᵀ = bᵀ·aᵀ`, and a bias along the columns of `y` becomes one along the
+//! rows of `yᵀ`, which is the kind that its epilogue adds.
 //!
 //! Source: <https://docs.nvidia.com/cuda/cublas/#using-the-cublaslt-api>
 
@@ -30,11 +30,11 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// What NVIDIA recommends on Hopper; older ones do with less.
+/// Bytes of workspace that NVIDIA recommends on Hopper; older devices need less.
 const WORKSPACE: usize = 32 << 20;
-/// Room for a bias that has to be moved.
+/// Bytes of room for a bias that has to be moved.
 const BIAS_ROOM: usize = 1 << 20;
-/// The epilogue takes a bias at such addresses only, whatever its alignment is said to be:
+/// The epilogue only takes a bias at multiples of this address, whatever alignment it is told:
 /// <https://github.com/pytorch/pytorch/pull/194497>
 const BIAS_ALIGNMENT: u64 = 16;
 
@@ -48,7 +48,7 @@ pub(crate) struct Blas {
 }
 
 impl Blas {
-    /// Enqueues a product; [`Handled::Unsupported`] where the own kernels must do it.
+    /// Enqueues a product; [`Handled::Unsupported`] if our own kernels must compute it.
     ///
     /// # Errors
     /// The library's failure, or the device's.
@@ -65,8 +65,9 @@ impl Blas {
         Ok(ran)
     }
 
-    /// How many products cuBLASLt and the own kernels did so far, and which it refused. Products of few
-    /// rows, which are always the own kernels', are not counted.
+    /// The number of products that cuBLASLt and our own kernels have computed so far, and those
+    /// that cuBLASLt refused. Products of few rows, which always run on our own kernels, are not
+    /// counted.
     pub(crate) fn report(&self) -> WorkReport {
         let mut report = WorkReport::default();
         report.products =
@@ -79,7 +80,7 @@ impl Blas {
         report
     }
 
-    /// What products are done by, for people. It takes no memory of the device.
+    /// A text for people: which implementation computes products. It takes no memory of the device.
     pub(crate) fn described(&self) -> String {
         let library = match self.opened.get() {
             Some(opened) => opened.as_ref().map(|lt| lt.handle.from),
@@ -106,13 +107,14 @@ impl Blas {
     }
 }
 
-/// Whether a product is one that cuBLASLt computes as it is meant.
+/// Whether cuBLASLt computes this product as the operation means it.
 fn fits(p: &Product) -> bool {
-    // An empty sum has no layout. A factor of 0 hides NaN there, as a and b are then not read.
+    // cuBLASLt has no layout for empty sums. With a factor of 0 it does not read a and b, so NaN
+    // would be hidden.
     p.sizes.k > 0
         && p.alpha != 0.0
         && i32::try_from(p.sizes.batch).is_ok()
-        // Beside an f32 y, a bias must be f32.
+        // If y is f32, the bias must be f32, too.
         && (p.bias == 0
             || p.types != Types::Bf16ToF32 && p.sizes.n * p.types.bytes() <= BIAS_ROOM)
 }
@@ -123,7 +125,7 @@ struct Lt {
     handle: Handle,
     /// [`WORKSPACE`], then [`BIAS_ROOM`].
     workspace: CudaMemory,
-    /// Plans; for products that the library refused, what it said.
+    /// A plan for each kind of product, or the library's status if it refused that kind.
     plans: Mutex<HashMap<Key, Result<Plan, Status>>>,
 }
 
@@ -140,7 +142,7 @@ unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
 
-/// The library's own pointer, on its way to be destroyed.
+/// The library's handle, moved to where it is destroyed.
 struct Raw(sys::cublasLtHandle_t);
 
 // SAFETY: as above.
@@ -219,7 +221,7 @@ impl Lt {
         }
     }
 
-    /// What was refused, and what the library said, in a fixed order.
+    /// The products that were refused, with the library's status, in a fixed order.
     fn refused(&self) -> Vec<String> {
         let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let refusals = plans.iter().filter_map(|(key, plan)| {
@@ -231,12 +233,12 @@ impl Lt {
         refusals
     }
 
-    /// Where a bias lies that had to be moved.
+    /// The address of the room for a bias that has to be moved.
     fn bias_room(&self) -> u64 {
         self.workspace.pointer() + WORKSPACE as u64
     }
 
-    /// The bias, moved to where the epilogue can take it.
+    /// The bias's address, after moving it to an aligned place if the epilogue needs that.
     fn aligned_bias(&self, driver: &Arc<Driver>, p: &Product) -> Result<u64> {
         if p.bias.is_multiple_of(BIAS_ALIGNMENT) {
             return Ok(p.bias);
@@ -252,7 +254,7 @@ impl Lt {
     }
 }
 
-/// Tells a refusal, after which the own kernels do the product, from a failure.
+/// Separates a refusal, after which our own kernels compute the product, from a failure.
 fn refused<T>(
     answer: Result<T, CublasError>,
     failed: impl Fn(CublasError) -> Error,

@@ -1,4 +1,4 @@
-//! What cuBLASLt is told of a product, and the algorithm it chose.
+//! Plans: a product described for cuBLASLt, and the algorithm that it chose.
 
 use super::WORKSPACE;
 use super::api::Api;
@@ -13,7 +13,7 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 
-/// What a plan depends on.
+/// The properties of a product that its plan depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     batch: usize,
@@ -26,7 +26,7 @@ pub(super) struct Key {
     bias: bool,
     /// Whether the old `y` is read.
     keeps: bool,
-    /// Of `a`, `b` and `y`, in bytes, 16 at most.
+    /// The alignment of `a`, `b` and `y` in bytes, at most 16.
     alignment: [u32; 3],
 }
 
@@ -49,7 +49,7 @@ impl Key {
 }
 
 impl fmt::Display for Key {
-    /// As in `bf16 4 x [768, 3072] · [3072, 768]ᵀ + bias`.
+    /// Writes the product, for example `bf16 4 x [768, 3072] · [3072, 768]ᵀ + bias`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let types = match self.types {
             Types::F32 => "f32",
@@ -79,8 +79,8 @@ macro_rules! owned {
 
         impl Drop for $name {
             fn drop(&mut self) {
-                // SAFETY: created with this value, and used by nothing else. A failure leaves
-                // nothing to be done.
+                // SAFETY: created with this value, and used by nothing else. After a failure
+                // nothing more can be done.
                 let _ = unsafe { (self.1.$destroy)(self.0) };
             }
         }
@@ -115,7 +115,7 @@ impl Description {
 }
 
 impl Layout {
-    /// A matrix stored by rows, which is `columns` x `rows` by columns; a batch of them.
+    /// The layout of a batch of matrices stored by rows: by columns, each is `columns` x `rows`.
     fn new(
         api: &'static Api,
         kind: sys::cudaDataType,
@@ -170,7 +170,7 @@ impl Preference {
     }
 }
 
-/// Everything for products of one kind.
+/// The descriptors and the algorithm for products of one kind.
 #[derive(Debug)]
 pub(super) struct Plan {
     description: Description,
@@ -184,11 +184,12 @@ pub(super) struct Plan {
 unsafe impl Send for Plan {}
 
 impl Plan {
-    /// `bias` is where a bias may lie while the library looks for an algorithm: some versions find none
-    /// that adds a bias unless they know its address. [`Self::run`] then names the product's own.
+    /// Makes a plan. `bias` is an address of a bias for the search for an algorithm: some versions
+    /// find no algorithm that adds a bias unless they know an address. [`Self::run`] then sets the
+    /// product's own.
     ///
     /// # Errors
-    /// What the library says; that it does not support the product, too.
+    /// The library's status, also if it does not support the product.
     pub(super) fn new(
         api: &'static Api,
         handle: sys::cublasLtHandle_t,
@@ -257,7 +258,7 @@ impl Plan {
         }
         let mut found = MaybeUninit::<sys::cublasLtMatmulHeuristicResult_t>::uninit();
         let mut count = 0;
-        // SAFETY: all of these are alive, and there is room for the one answer that is asked for.
+        // SAFETY: all of these are alive, and there is room for the one result that is requested.
         let asked = unsafe {
             (api.heuristic)(
                 handle,
@@ -278,7 +279,7 @@ impl Plan {
                 sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED,
             ));
         }
-        // SAFETY: the library wrote as many as it says.
+        // SAFETY: the library reported that it wrote a result.
         let found = unsafe { found.assume_init() };
         found.state.result()?;
         Ok(Self {
@@ -290,14 +291,14 @@ impl Plan {
         })
     }
 
-    /// Enqueues a product that the plan's key was made of.
+    /// Enqueues a product whose key is this plan's.
     ///
     /// # Safety
     /// The product's addresses, `bias` and `workspace` (of [`WORKSPACE`] bytes) are of memory that
     /// lives until the stream has done it; `stream` is of the handle's device.
     ///
     /// # Errors
-    /// What the library says.
+    /// The library's status.
     pub(super) unsafe fn run(
         &self,
         handle: sys::cublasLtHandle_t,

@@ -8,12 +8,12 @@ use latimer_tensor::op::{AdamW, ClipScale};
 use latimer_tensor::{DType, Handled, Result};
 
 const BLOCK: usize = 256;
-/// Elements of a thread where memory is aligned.
+/// Elements that a thread takes if memory is aligned.
 const WIDE: usize = 4;
-/// Where the copy of as many elements must be aligned: bytes of four `bf16`.
+/// The alignment, in bytes, of the copy of as many elements: four `bf16`.
 const WORKING_ALIGNED: u64 = 8;
 
-/// What is one minus a decay, rounded once.
+/// `1 - beta`, rounded once.
 fn rest(beta: f32) -> f32 {
     (1.0 - f64::from(beta)) as f32
 }

@@ -1,4 +1,4 @@
-//! `kernels/cast.cu`.
+//! Launches of `kernels/cast.cu`.
 
 use super::movement::copy;
 use crate::Cuda;
@@ -8,7 +8,7 @@ use latimer_tensor::op::Cast;
 use latimer_tensor::{DType, Handled, Result};
 
 const BLOCK: u32 = 256;
-/// Elements of a block.
+/// Elements that a block converts.
 const TILE: usize = 2048;
 
 pub(crate) fn cast(cuda: &Cuda, op: &mut Cast<'_>) -> Result<Handled> {

@@ -1,4 +1,4 @@
-//! `kernels/cross_entropy.cu`, `kernels/cross_entropy_bf16.cu`.
+//! Launches of `kernels/cross_entropy.cu` and `kernels/cross_entropy_bf16.cu`.
 
 use super::rows::{Rows, by_rows, has_kernels};
 use crate::Cuda;

@@ -1,4 +1,4 @@
-//! `kernels/dropout.cuh`, and the numbers that every kernel with a mask is given.
+//! Launches of `kernels/dropout.cuh`, and the arguments that every kernel with a mask gets.
 
 use super::wide;
 use crate::Cuda;

@@ -1,4 +1,4 @@
-//! `kernels/elementwise.cuh`: functions of one value and of two, scaled sums.
+//! Launches of `kernels/elementwise.cuh`: functions of one value and of two, scaled sums.
 
 use super::wide;
 use crate::Cuda;
@@ -69,7 +69,7 @@ pub(crate) fn binary(cuda: &Cuda, op: &mut Binary<'_>) -> Result<Handled> {
     let a = input(op.a, "binary", "a")?;
     let b = input(op.b, "binary", "b")?;
     let y = output(&mut op.y, "binary", "y")?;
-    // Sixteen bytes of `a` must meet sixteen neighbouring bytes of `b`.
+    // Each 16 bytes of `a` must correspond to 16 adjacent bytes of `b`.
     let together = nb == n || (nb * dtype.size()).is_multiple_of(16);
     let aligned = together && wide::aligned(&[a, b, y]);
     cuda.launch(

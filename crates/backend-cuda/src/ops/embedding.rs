@@ -1,4 +1,4 @@
-//! `kernels/embedding.cuh`.
+//! Launches of `kernels/embedding.cuh`.
 
 use super::wide;
 use crate::Cuda;
@@ -17,7 +17,8 @@ const SORTERS: usize = 1024;
 /// Neighbours in the order of ids that a warp adds up.
 const PART: usize = 32;
 
-/// Elements that a thread takes of rows of `columns`, and whether those are 16 bytes.
+/// The number of elements that a thread takes of rows of `columns` columns, and whether these are
+/// 16 bytes.
 fn unit(columns: usize, dtype: DType, operands: &[Arg]) -> (usize, bool) {
     let size = dtype.size();
     if wide::aligned(operands) && (columns * size).is_multiple_of(16) {
@@ -27,7 +28,7 @@ fn unit(columns: usize, dtype: DType, operands: &[Arg]) -> (usize, bool) {
     }
 }
 
-/// One thread each for so many units.
+/// Enough blocks for one thread per unit, for `units` units.
 fn threads(units: usize) -> Geometry {
     Geometry::row(units.div_ceil(BLOCK as usize), BLOCK)
 }
@@ -155,13 +156,13 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut EmbeddingBackward<'_>) -> Result<Ha
     Ok(Handled::Done)
 }
 
-/// Where in the workspace the sorted keys are, and room for partial sums.
+/// The addresses in the workspace of the sorted keys and of the room for partial sums.
 struct Places {
     keys: u64,
     edges: u64,
 }
 
-/// Sorts the positions by id, each id's in order.
+/// Sorts the positions by id; positions of the same id stay in order.
 fn places(
     cuda: &Cuda,
     op: &EmbeddingBackward<'_>,
@@ -178,7 +179,7 @@ fn places(
         keys: tiles + bytes_of_keys as u64,
         edges: tiles + 2 * bytes_of_keys as u64,
     };
-    // A single tile is sorted where it belongs.
+    // A single tile is sorted directly into its final place.
     let sorted = if n > tile { tiles } else { places.keys };
     let args = [
         ids,

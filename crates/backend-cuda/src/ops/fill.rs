@@ -1,4 +1,4 @@
-//! `kernels/fill.cu`.
+//! Launches of `kernels/fill.cu`.
 
 use crate::Cuda;
 use crate::kernel::Geometry;
@@ -9,7 +9,7 @@ use latimer_tensor::{DType, Handled, Result};
 
 const BLOCK: u32 = 256;
 
-/// The value's bits are made here; the kernel repeats them, by the size of an element.
+/// Converts the value to its bits here; a kernel for the element's size then repeats them.
 pub(crate) fn fill(cuda: &Cuda, op: &mut Fill<'_>) -> Result<Handled> {
     let (n, value) = (op.y.numel(), op.value);
     let (name, bits) = match op.y.dtype() {

@@ -1,4 +1,4 @@
-//! `kernels/layer_norm.cu`, `kernels/layer_norm_bf16.cu`.
+//! Launches of `kernels/layer_norm.cu` and `kernels/layer_norm_bf16.cu`.
 
 use super::rows::{Rows, by_rows, has_kernels, is_wide};
 use crate::Cuda;
@@ -69,17 +69,17 @@ const KEPT_COLUMNS: usize = 8;
 const BACKWARD_THREADS: usize = 512;
 /// Bytes of shared memory of a backward block: two sums of two rows.
 const BACKWARD_SHARED: usize = 4 * 128;
-/// Threads that are at work at once on a large device, an H100: 132 multiprocessors of 65536
-/// registers, some 90 a thread, less what whole blocks leave over. More blocks would wait for a
-/// second turn with most of the device idle.
+/// Threads that run at once on a large device, an H100: 132 multiprocessors of 65536 registers,
+/// some 90 per thread, less what whole blocks cannot use. More blocks would wait for a second turn,
+/// in which most of the device is idle.
 const THREADS_IN_FLIGHT: usize = 88_000;
-/// Rows of a block at least, so that its partial sums are little beside what it reads.
+/// A block has at least this many rows, so that its partial sums are small against what it reads.
 const LEAST_TALL: usize = 4;
 /// Warps of a block that adds up partial sums.
 const WARPS: usize = 16;
 
-/// How many rows are a block's and how many threads it has, by the shape only: that is the order of
-/// the parameters' sums.
+/// The numbers of rows and threads of a block. They depend on the shape only, because they
+/// determine the order of the parameters' sums.
 fn backward_blocks(rows: usize, columns: usize) -> (usize, usize) {
     let threads = columns.div_ceil(32 * KEPT_COLUMNS) * 32;
     let threads = threads.min(BACKWARD_THREADS);

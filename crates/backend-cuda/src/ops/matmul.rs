@@ -1,4 +1,5 @@
-//! Products: `kernels/matmul.cu`, `kernels/matmul_bf16.cu`, or cuBLASLt where it is at hand.
+//! Products: launches of `kernels/matmul.cu` and `kernels/matmul_bf16.cu`, or cuBLASLt if it is
+//! installed.
 
 use crate::Cuda;
 use crate::kernel::{Arg, Geometry};
@@ -6,7 +7,7 @@ use crate::memory::pointer;
 use latimer_tensor::op::{Matmul, MatmulSizes};
 use latimer_tensor::{DType, Handled, Result};
 
-/// A product on the device: addresses, and what a kernel is chosen by.
+/// A product on the device: addresses, and the properties that a kernel is chosen by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
     pub(crate) sizes: MatmulSizes,
@@ -16,13 +17,13 @@ pub(crate) struct Product {
     pub(crate) beta: f32,
     pub(crate) a: u64,
     pub(crate) b: u64,
-    /// 0 for none.
+    /// The bias's address; 0 for no bias.
     pub(crate) bias: u64,
     pub(crate) y: u64,
     pub(crate) types: Types,
 }
 
-/// The types that there are kernels for.
+/// The combinations of types that have kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Types {
     /// All are `f32`.
@@ -90,11 +91,11 @@ pub(crate) fn matmul(cuda: &Cuda, op: &mut Matmul<'_>) -> Result<Handled> {
     )
 }
 
-/// By cuBLASLt if it takes it, else by the own kernels.
+/// Enqueues a product by cuBLASLt if it supports it, otherwise by our own kernels.
 fn run(cuda: &Cuda, p: &Product) -> Result<Handled> {
     let MatmulSizes { batch, m, n, .. } = p.sizes;
     let plan = Plan::of(p.sizes, p.trans_b, p.types, cuda.driver.multiprocessors);
-    // Few rows are not what cuBLASLt is good at: its tiles are as tall as ours.
+    // cuBLASLt is slow at few rows: its tiles are as tall as ours.
     if matches!(plan.way, Way::Tiles(_)) && cuda.blas.product(&cuda.driver, p)? == Handled::Done {
         return Ok(Handled::Done);
     }
@@ -148,7 +149,7 @@ const Y_WIDE: u32 = 4;
 const Y_F32: u32 = 8;
 const A_TRANSPOSED: u32 = 16;
 
-/// `flag` if rows of so many elements all begin at multiples of 16 bytes.
+/// `flag` if all rows of `columns` elements begin at multiples of 16 bytes, else 0.
 fn wide(pointer: u64, columns: usize, bytes: usize, flag: u32) -> u32 {
     if pointer.is_multiple_of(16) && (columns * bytes).is_multiple_of(16) {
         flag
@@ -170,7 +171,7 @@ impl Product {
     }
 }
 
-/// What of a launch differs between a whole product and its slices.
+/// The arguments in which the launches of a whole product and of its slices differ.
 struct Places {
     bias: u64,
     y: u64,
@@ -179,7 +180,7 @@ struct Places {
     beta: f32,
 }
 
-/// A grid's y has room for so many matrices.
+/// The most blocks along a grid's y, and so the most matrices of one launch.
 const GRID_Y: usize = 65_535;
 
 fn launch(cuda: &Cuda, name: &'static str, p: &Product, plan: &Plan, to: Places) -> Result<()> {
@@ -220,19 +221,19 @@ fn launch(cuda: &Cuda, name: &'static str, p: &Product, plan: &Plan, to: Places)
     Ok(())
 }
 
-/// How a product's cells are shared out.
+/// How a product's elements are divided among threads and blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// At most so many rows (1 or 4): a warp or a lane has a column of `b`.
+    /// For at most this many rows (1 or 4): each warp or lane takes a column of `b`.
     Rows(usize),
-    /// A block has a square of this side (64 or 128).
+    /// Each block computes a square of this side (64 or 128).
     Tiles(usize),
 }
 
-/// Which kernel, in how many slices of `k`.
+/// The kernel for a product, and the number of slices of `k`.
 ///
-/// The slices follow from the sizes alone, and the tile does not change the order of a cell's sum:
-/// the bits of a product do not depend on how large the GPU is.
+/// The slices follow from the sizes alone, and the tile does not change the order of an element's
+/// sum, so the bits of a product do not depend on the size of the GPU.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     way: Way,
@@ -241,13 +242,14 @@ struct Plan {
     slice: usize,
     /// Columns of a block of [`Way::Rows`].
     columns: usize,
-    /// But for the grid.
+    /// The geometry, with the grid still to be set.
     geometry: Geometry,
 }
 
-/// Small tiles wanted before a sum is cut: four for each multiprocessor of a large GPU.
+/// Sums are cut into slices only below this many small tiles: four per multiprocessor of a large
+/// GPU.
 const TILES_WANTED: usize = 512;
-/// Fewer terms than this are not worth a second kernel.
+/// A slice has at least this many terms; fewer are not worth a second kernel.
 const LEAST_SLICE: usize = 512;
 /// A slice is a multiple of every kernel's strip.
 const STRIP: usize = 32;
@@ -348,7 +350,7 @@ mod tests {
     fn large_products_have_large_tiles_and_decoding_has_none() {
         assert_eq!(plan(1, [4096, 768, 768], 132).way, Way::Tiles(128));
         assert_eq!(plan(1, [1024, 768, 768], 132).way, Way::Tiles(64));
-        // What the tests of the large kernels count on.
+        // The tests of the large kernels rely on this.
         assert_eq!(plan(4, [127, 128, 64], 4).way, Way::Tiles(128));
         assert_eq!(plan(2, [128, 129, 7], 4).way, Way::Tiles(128));
         assert_eq!(plan(1, [1536, 1536, 40], 132).way, Way::Tiles(128));

@@ -1,4 +1,4 @@
-//! One file a family of kernels: geometry and launches, nothing else.
+//! The operations, one file per family of kernels: geometry and launches, nothing else.
 
 mod adamw;
 mod attention;
@@ -21,10 +21,10 @@ pub(crate) use matmul::{Product, Types};
 use crate::Cuda;
 use latimer_tensor::{Handled, Op, Result};
 
-/// The table of contents.
+/// Runs an operation by the function that implements it.
 ///
 /// # Errors
-/// What the operation's own file says.
+/// The errors of that function.
 pub(crate) fn run(cuda: &Cuda, op: &mut Op<'_>) -> Result<Handled> {
     match op {
         Op::Fill(op) => fill::fill(cuda, op),

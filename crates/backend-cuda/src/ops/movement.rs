@@ -1,4 +1,4 @@
-//! `kernels/movement.cu`: copies that change places, not bits.
+//! Launches of `kernels/movement.cu`: copies that change places, not bits.
 
 use crate::Cuda;
 use crate::kernel::{Arg, Geometry};
@@ -7,7 +7,7 @@ use latimer_tensor::op::{Concat, Permute, Slice};
 use latimer_tensor::{Handled, Result, Shape};
 
 const BLOCK: u32 = 256;
-/// Units of a block of `move_rows`.
+/// Units that a block of `move_rows` copies.
 const MOVED: usize = 1024;
 /// Side of a tile of `permute_tiles`.
 const SIDE: usize = 32;
@@ -92,7 +92,7 @@ pub(crate) fn slice(cuda: &Cuda, op: &mut Slice<'_>) -> Result<Handled> {
     Ok(Handled::Done)
 }
 
-/// Both halves by themselves.
+/// Copies each of the two parts by itself.
 pub(crate) fn concat(cuda: &Cuda, op: &mut Concat<'_>) -> Result<Handled> {
     let ((outer, of_a, of_b), size) = (op.blocks(), op.a.dtype().size());
     let (of_a, of_b) = (of_a * size, of_b * size);
@@ -116,7 +116,7 @@ pub(crate) fn concat(cuda: &Cuda, op: &mut Concat<'_>) -> Result<Handled> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Axis {
     length: usize,
-    /// Elements of `x`, and of `y`, that a step along the axis goes.
+    /// The distance of one step along the axis, in elements of `x` and of `y`.
     in_x: usize,
     in_y: usize,
 }
@@ -127,8 +127,8 @@ const NO_AXIS: Axis = Axis {
     in_y: 0,
 };
 
-/// The axes of `y`, outermost first: without those of length 1, and with neighbours that are
-/// neighbours in `x`, too, made one. At least one axis.
+/// The axes of `y`, outermost first, without those of length 1, and with neighbours merged that are
+/// neighbours in `x`, too. There is at least one axis.
 fn axes(x: Shape, axes: [usize; 4]) -> Vec<Axis> {
     let mut made: Vec<Axis> = Vec::with_capacity(4);
     let lengths = |axes: &[usize]| axes.iter().map(|&axis| x.dims()[axis]).product();
@@ -202,7 +202,7 @@ pub(crate) fn permute(cuda: &Cuda, op: &mut Permute<'_>) -> Result<Handled> {
     )
 }
 
-/// `row` is `y`'s last axis, another one than `x`'s last.
+/// Permutes tile by tile. `row` is the last axis of `y`, which is not the last axis of `x`.
 fn permute_tiles(
     cuda: &Cuda,
     x: u64,

@@ -1,4 +1,4 @@
-//! `kernels/reduce.cu`, `kernels/reduce_bf16.cu`.
+//! Launches of `kernels/reduce.cu` and `kernels/reduce_bf16.cu`.
 
 use super::rows::{Rows, by_rows, has_kernels, is_wide};
 use crate::Cuda;
@@ -7,9 +7,9 @@ use crate::memory::{input, output};
 use latimer_tensor::op::{ArgMax, Over, Reduce, ReduceKind, SumSquares};
 use latimer_tensor::{DType, Handled, Result};
 
-/// Blocks that are to be at work, to keep a large device's memory busy.
+/// Blocks that must run at once to keep a large device's memory busy.
 const BLOCKS_IN_FLIGHT: usize = 1024;
-/// Bytes of shared memory of a reduction over a block: a float a warp.
+/// Bytes of shared memory of a reduction over a block: a float per warp.
 const BLOCK_SHARED: usize = 128;
 
 pub(crate) fn reduce(cuda: &Cuda, op: &mut Reduce<'_>) -> Result<Handled> {
@@ -67,13 +67,13 @@ pub(crate) fn reduce(cuda: &Cuda, op: &mut Reduce<'_>) -> Result<Handled> {
 
 /// Warps of a block that takes a chunk of rows.
 const ROW_WARPS: usize = 8;
-/// Rows of a chunk at least: some for each warp.
+/// A chunk has at least this many rows, so that each warp gets several.
 const LEAST_TALL: usize = 64;
 /// Warps of a block that joins the chunks.
 const PARTIAL_WARPS: usize = 16;
 
-/// Rows of a chunk where a block takes so many columns, by the shape only: that is the order of
-/// the sums.
+/// The number of rows of a chunk if a block takes `block_columns` columns. It depends on the shape
+/// only, because it determines the order of the sums.
 fn chunk_rows([rows, columns]: [usize; 2], block_columns: usize) -> usize {
     let chunks = (BLOCKS_IN_FLIGHT / columns.div_ceil(block_columns)).max(1);
     rows.div_ceil(chunks).max(LEAST_TALL)
@@ -136,7 +136,7 @@ fn over_rows(
     )
 }
 
-/// Columns that one thread looks at before another is worth while.
+/// A thread compares at least this many columns before a further thread is worth while.
 const PLACE_COLUMNS: usize = 8;
 
 pub(crate) fn arg_max(cuda: &Cuda, op: &mut ArgMax<'_>) -> Result<Handled> {
@@ -151,7 +151,7 @@ pub(crate) fn arg_max(cuda: &Cuda, op: &mut ArgMax<'_>) -> Result<Handled> {
     let [columns, valid] = [columns, op.valid_columns].map(|n| (n as u32).into());
     cuda.launch(
         by_dtype!(op.x.dtype(), "arg_max"),
-        // A value and a place a warp.
+        // A value and a place per warp.
         Geometry::row(rows, 32 * warps as u32).shared(2 * BLOCK_SHARED),
         &[x, y, columns, valid],
     )
@@ -159,7 +159,7 @@ pub(crate) fn arg_max(cuda: &Cuda, op: &mut ArgMax<'_>) -> Result<Handled> {
 
 /// Threads of a block that adds up squares.
 const SQUARES_BLOCK: usize = 256;
-/// Elements of each of these threads at least.
+/// Each of these threads takes at least this many elements.
 const SQUARES: usize = 16;
 
 pub(crate) fn sum_squares(cuda: &Cuda, op: &mut SumSquares<'_>) -> Result<Handled> {
@@ -172,7 +172,7 @@ pub(crate) fn sum_squares(cuda: &Cuda, op: &mut SumSquares<'_>) -> Result<Handle
     let blocks = n.div_ceil(SQUARES_BLOCK * SQUARES);
     let blocks = blocks.clamp(1, BLOCKS_IN_FLIGHT);
     let partials = Arg::Pointer(cuda.workspace(blocks * size_of::<f32>())?);
-    // Its end may be any: only the start matters.
+    // The end need not be aligned: only the start matters.
     let name = if is_wide(0, dtype, &[x]) {
         by_dtype!(dtype, "sum_squares_wide")
     } else {

@@ -1,31 +1,32 @@
-//! How rows are shared out among threads, for the kernels that include `kernels/rows.cuh`.
+//! How rows are divided among threads, for the kernels that include `kernels/rows.cuh`.
 
 use crate::Cuda;
 use crate::kernel::{Arg, Geometry};
 use latimer_tensor::DType;
 
-/// Columns up to which a warp does a row alone.
+/// Up to this many columns, one warp computes a row.
 const WARP_COLUMNS: usize = 1024;
-/// Columns that 256 threads keep in registers.
+/// Up to this many columns, 256 threads keep a row in registers.
 const SMALL_BLOCK_COLUMNS: usize = 8192;
-/// Warps of a block that do a row each.
+/// Warps of a block in which each warp computes a row.
 const WARPS: usize = 8;
 /// Bytes of shared memory of one reduction over a block.
 const REDUCTION_PLACE: usize = 128;
 
-/// Which of a kernel's variants takes the rows, and in how many blocks.
+/// The variant of a kernel that takes the rows, and its blocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows {
     pub(crate) geometry: Geometry,
-    /// A block a row, not a warp.
+    /// Whether a block computes a row, rather than a warp.
     pub(crate) block: bool,
-    /// 16 bytes at once.
+    /// Whether rows are accessed 16 bytes at once.
     pub(crate) wide: bool,
 }
 
 impl Rows {
-    /// For rows of elements of this type; `args` are the kernel's, `reductions` how many it makes
-    /// over its team. `None` where there are more rows or columns than a kernel counts.
+    /// Chooses for rows of elements of this type; `args` are the kernel's arguments, `reductions`
+    /// the number of its reductions over a row's threads. `None` if there are more rows or columns
+    /// than a kernel can count.
     pub(crate) fn new(
         [rows, columns]: [usize; 2],
         dtype: DType,
@@ -53,14 +54,14 @@ impl Rows {
         })
     }
 
-    /// With blocks of no more threads than the kernel's registers allow.
+    /// The same choice with blocks of at most `threads` threads, as the kernel's registers allow.
     pub(crate) fn at_most(mut self, threads: u32) -> Self {
         self.geometry.block = self.geometry.block.min(threads);
         self
     }
 }
 
-/// Whether rows can be read 16 bytes at once: all pointers and all rows begin at a multiple.
+/// Whether rows can be read 16 bytes at once: all pointers and rows begin at multiples of 16 bytes.
 pub(crate) fn is_wide(columns: usize, dtype: DType, args: &[Arg]) -> bool {
     let aligned = |arg: &Arg| !matches!(arg, Arg::Pointer(at) if !at.is_multiple_of(16));
     (columns * dtype.size()).is_multiple_of(16) && args.iter().all(aligned)
@@ -71,7 +72,7 @@ pub(crate) fn has_kernels(cuda: &Cuda, dtype: DType) -> bool {
     dtype == DType::F32 || (dtype == DType::Bf16 && cuda.has_bf16())
 }
 
-/// The kernel of this name for a variant and a type.
+/// The name of the kernel for a variant and a type.
 macro_rules! by_rows {
     ($rows:expr, $dtype:expr, $name:literal) => {
         match ($rows.block, $rows.wide, $dtype) {

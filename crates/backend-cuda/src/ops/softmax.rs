@@ -1,4 +1,4 @@
-//! `kernels/softmax.cu`, `kernels/softmax_bf16.cu`.
+//! Launches of `kernels/softmax.cu` and `kernels/softmax_bf16.cu`.
 
 use super::rows::{Rows, by_rows, has_kernels};
 use crate::Cuda;

@@ -1,4 +1,5 @@
-//! Attention: tensor cores (`kernels/attention_bf16.cu`) where they can, else plain kernels.
+//! Attention: on tensor cores (`kernels/attention_bf16.cu`) if they support it, otherwise by plain
+//! kernels.
 
 mod plain;
 mod tensor_cores;
@@ -7,7 +8,7 @@ use crate::Cuda;
 use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode};
 use latimer_tensor::{Handled, Result};
 
-/// The first way that can.
+/// Runs forward by the first kind of kernels that supports it.
 pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Handled> {
     match tensor_cores::forward(cuda, op)? {
         Handled::Done => Ok(Handled::Done),
@@ -15,7 +16,7 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Handled> {
     }
 }
 
-/// As [`forward`].
+/// Runs backward by the first kind of kernels that supports it.
 pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Handled> {
     match tensor_cores::backward(cuda, op)? {
         Handled::Done => Ok(Handled::Done),
@@ -23,7 +24,7 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ha
     }
 }
 
-/// Bound by the memory it reads: the plain kernels do for every type.
+/// Runs decoding by the plain kernels for every type: reading memory limits its speed.
 pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Handled> {
     plain::decode(cuda, op)
 }

@@ -1,4 +1,4 @@
-//! `kernels/attention.cu` and `kernels/attention_plain_bf16.cu`: heads up to 256 wide.
+//! Launches of `kernels/attention.cu` and `kernels/attention_plain_bf16.cu`: heads up to 256 wide.
 
 use crate::kernel::{Arg, Geometry};
 use crate::memory::{input, input_or_null, output};
@@ -13,8 +13,8 @@ const WARPS: usize = 4;
 
 /// Widths that heads are padded to, forward and backward.
 const WIDTHS: &[usize] = &[64, 128, 256];
-/// Widths that heads are padded to when few positions are decoded: bound by the memory that is read, a
-/// padded head costs more there.
+/// Widths that heads are padded to when few positions are decoded: reading memory limits the speed
+/// there, so padding costs more.
 const DECODE_WIDTHS: &[usize] = &[32, 64, 128, 256];
 
 /// A kernel's name for an element type and the width that heads are padded to.
@@ -31,7 +31,7 @@ macro_rules! by_width {
     };
 }
 
-/// The narrowest of `widths` that a head fits into; `None` where there is no kernel, for the width or
+/// The narrowest of `widths` that a head fits into; `None` if there is no kernel for the width or
 /// the type.
 fn padded(cuda: &Cuda, dtype: DType, s: AttentionSizes, widths: &[usize]) -> Option<usize> {
     let known = match dtype {
@@ -47,18 +47,18 @@ fn padded(cuda: &Cuda, dtype: DType, s: AttentionSizes, widths: &[usize]) -> Opt
     width.filter(|_| known && counted)
 }
 
-/// How a block is cut: as `Tiles` in `kernels/attention_tiles.cuh`.
+/// The tiles of a block, as `Tiles` in `kernels/attention_tiles.cuh` defines them.
 #[derive(Clone, Copy, Debug)]
 struct Tiles {
     /// Padded width of a head.
     width: usize,
-    /// Rows of a lane.
+    /// Rows that one lane computes.
     rows: usize,
     columns: usize,
 }
 
 impl Tiles {
-    /// Those of forward, as `kernels/attention_entries.cuh` has them.
+    /// The tiles of forward, as in `kernels/attention_entries.cuh`.
     fn forward(width: usize) -> Self {
         let (rows, columns) = match width {
             64 => (4, 64),
@@ -72,7 +72,7 @@ impl Tiles {
         }
     }
 
-    /// Those of both passes of backward.
+    /// The tiles of both passes of backward.
     fn backward(width: usize) -> Self {
         let rows = match width {
             64 => 4,
@@ -86,8 +86,8 @@ impl Tiles {
         }
     }
 
-    /// Blocks for all rows of all heads, with shared memory for `resident` operands that stay, a
-    /// chunk of those that stream by, weights, and `more` floats.
+    /// The blocks for all rows of all heads, each with shared memory for `resident` operands that
+    /// stay, a chunk of those that are streamed, the weights, and `more` floats.
     fn geometry(self, s: AttentionSizes, resident: usize, more: usize) -> Geometry {
         let block_rows = 16 * self.rows;
         let floats = resident * block_rows * (self.width + 4)
@@ -95,7 +95,7 @@ impl Tiles {
             + block_rows * (self.columns + 4)
             + more;
         let blocks = s.batch * s.n_head * s.seq_len.div_ceil(block_rows);
-        // And the word that notes what is not finite.
+        // One more word notes whether something is not finite.
         Geometry::row(blocks, BLOCK).shared(4 * (floats + 1))
     }
 }
@@ -122,12 +122,12 @@ fn dropout(
     Ok((random, [site.into(), threshold, kept]))
 }
 
-/// How many later keys a query sees.
+/// The number of keys after its own position that a query sees.
 fn offset(causal: bool, s: AttentionSizes) -> u32 {
     if causal { 0 } else { s.seq_len as u32 }
 }
 
-/// An address so many elements further.
+/// The address `elements` elements after `base`.
 fn further(base: Arg, elements: usize, dtype: DType) -> Arg {
     match base {
         Arg::Pointer(address) => Arg::Pointer(address + (elements * dtype.size()) as u64),
@@ -162,7 +162,7 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Handled> {
     launch_forward(cuda, dtype, width, s, head, random, mask)
 }
 
-/// What forward and decoding of many positions differ in.
+/// The arguments in which forward and decoding of many positions differ.
 #[derive(Clone, Copy, Debug)]
 struct Head {
     q: Arg,
@@ -274,11 +274,11 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ha
     )
 }
 
-/// Up to this many new positions, each reads the cache for itself; more share tiles of it.
+/// Up to this many new positions, each reads the cache by itself; more positions share tiles of it.
 const FEW: usize = 8;
 /// Blocks that fill a device: with fewer rows, the keys of a row are cut into stretches.
 const ROWS_ENOUGH: usize = 512;
-/// Keys of a stretch, where rows are few and where they are enough.
+/// Keys of a stretch: first if rows are few, then if there are [`ROWS_ENOUGH`].
 const STRETCHES: [usize; 2] = [256, 4096];
 
 pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Handled> {
@@ -340,7 +340,7 @@ pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Handle
         0 | 1 => Arg::Pointer(0),
         _ => Arg::Pointer(cuda.workspace(4 * rows * splits * (s.head_dim + 2))?),
     };
-    // 16 running softmaxes a block: two numbers (and two of padding) beside the values.
+    // 16 running softmaxes per block: two numbers (and two of padding) besides the values.
     let shared = 4 * 16 * (width + 4);
     cuda.kernels.launch(
         by_width!(dtype, width, "attention_decode", [32 64 128 256]),

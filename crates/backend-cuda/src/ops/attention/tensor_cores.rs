@@ -1,4 +1,4 @@
-//! `kernels/attention_bf16_d*.cu`: bf16 by tensor cores, for the widths of heads that are listed
+//! Launches of `kernels/attention_bf16_d*.cu`: bf16 on tensor cores, for the head widths listed
 //! here, with a positive scale, in memory aligned to 16 bytes.
 
 use crate::Cuda;
@@ -13,18 +13,19 @@ const THREADS: u32 = 128;
 /// Bytes of a `bf16`.
 const ELEMENT: usize = 2;
 
-/// The kernels of one width, and the numbers of rows that their sources name.
+/// The kernels for heads of one width, with the numbers of rows that their sources name.
 struct Kernels {
     head_dim: usize,
     forward: Kernel,
     delta: &'static str,
-    /// Gradients of keys and values.
+    /// The kernel for the gradients of keys and values.
     keys: Kernel,
-    /// Gradients of queries.
+    /// The kernel for the gradients of queries.
     queries: Kernel,
 }
 
-/// A kernel: a block owns so many rows, and meets so many others at a time.
+/// A kernel: a block owns `rows` rows and takes tiles of `others` rows of the other operands in
+/// turn.
 struct Kernel {
     name: &'static str,
     rows: usize,
@@ -46,8 +47,8 @@ macro_rules! kernels {
     };
 }
 
-// Rows of a block and rows of a tile of others, as in `kernels/attention_bf16_d*.cu`: 64 rows for
-// each atom there.
+// `rows` and `others` of each kernel, as in `kernels/attention_bf16_d*.cu`: 64 rows for each atom
+// there.
 kernels! {
     16: [64 64] [64 64] [64 64];
     32: [128 64] [128 32] [128 32];
@@ -57,8 +58,8 @@ kernels! {
 }
 
 impl Kernel {
-    /// Blocks along the sequence, heads, batch. A block has so many tiles of its own rows in shared
-    /// memory, and two of others in each of two stages.
+    /// Blocks along the sequence, heads and batch. A block has `own_tiles` tiles of its own rows in
+    /// shared memory, and two tiles of other rows in each of two stages.
     fn geometry(&self, s: AttentionSizes, own_tiles: usize) -> Geometry {
         let rows = own_tiles * self.rows + 4 * self.others;
         Geometry {
@@ -69,16 +70,16 @@ impl Kernel {
     }
 }
 
-/// Blocks of so many rows along the sequence, heads, batch.
+/// The grid along the sequence (in blocks of `rows` rows), heads and batch.
 fn grid(s: AttentionSizes, rows: usize) -> [u32; 3] {
     [s.seq_len.div_ceil(rows), s.n_head, s.batch].map(|n| n as u32)
 }
 
-/// The kernels for these sizes, if tensor cores can.
+/// The kernels for these sizes, if tensor cores support them.
 fn kernels(cuda: &Cuda, dtype: DType, s: AttentionSizes, scale: f32) -> Option<&'static Kernels> {
     let fits = cuda.has_bf16()
         && dtype == DType::Bf16
-        // The greatest score is looked for before it is scaled, and hidden ones are minus infinity.
+        // Kernels find the greatest score before scaling, with hidden scores at minus infinity.
         && scale_log2(scale).is_normal()
         && scale > 0.0
         && s.seq_len < 1 << 31
@@ -87,7 +88,7 @@ fn kernels(cuda: &Cuda, dtype: DType, s: AttentionSizes, scale: f32) -> Option<&
     found.filter(|_| fits)
 }
 
-/// Scores times this are exponents of 2.
+/// The factor that turns scores into exponents of 2.
 fn scale_log2(scale: f32) -> f32 {
     (f64::from(scale) * std::f64::consts::LOG2_E) as f32
 }
@@ -152,7 +153,7 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ha
     let delta = Arg::Pointer(cuda.workspace(statistics * size_of::<f32>())?);
     let seq_len = Arg::U32(s.seq_len as u32);
 
-    // Two lanes a row or four, each 16 bytes at a time.
+    // Two or four lanes per row, each 16 bytes at a time.
     let lanes = (s.head_dim * ELEMENT / 16).min(4);
     let geometry = Geometry {
         grid: grid(s, THREADS as usize / lanes),
@@ -179,7 +180,7 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Ha
         keep_scale,
     ];
     let mut geometry = kernels.keys.geometry(s, 2);
-    // Beside the tiles, lse and delta of the queries of two stages.
+    // Besides the tiles: lse and delta of the queries of two stages.
     geometry.shared += (4 * kernels.keys.others * size_of::<f32>()) as u32;
     cuda.kernels.launch(kernels.keys.name, geometry, &args)?;
     cuda.launch(kernels.queries.name, kernels.queries.geometry(s, 2), &args)
