@@ -1,4 +1,4 @@
-//! Which word follows which: the smallest language model, trained.
+//! The smallest language model, trained: it predicts the next word from the word before.
 //!
 //! `cargo run -p latimer-autograd --example bigram`
 #![expect(clippy::print_stdout, reason = "an example prints")]

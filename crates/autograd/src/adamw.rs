@@ -1,4 +1,4 @@
-//! AdamW over the slabs, with clipping, the clip factor never leaving the device.
+//! AdamW over the slabs, with clipping. The clip factor never leaves the device.
 
 use crate::{Error, Params, Result};
 use latimer_tensor::op::{self, ClipScale, SumSquares};
@@ -16,16 +16,16 @@ pub struct AdamW {
     pub beta2: f32,
     /// Keeps the quotient finite.
     pub eps: f32,
-    /// Share of a parameter that goes per unit of learning rate.
+    /// The share of a parameter that decays per unit of learning rate.
     pub weight_decay: f32,
     /// Decays biases and norms too, as PyTorch's AdamW does by default.
     pub decay_all: bool,
-    /// The greatest gradient norm let through; 0 to clip nothing.
+    /// The greatest gradient norm that is not clipped; 0 to clip nothing.
     pub grad_clip: f32,
 }
 
 impl Default for AdamW {
-    /// What nanoGPT trains GPT-2 with.
+    /// The constants that nanoGPT trains GPT-2 with.
     fn default() -> Self {
         Self {
             lr: 6e-4,
@@ -56,8 +56,8 @@ impl AdamW {
 
     /// One update from the gradients in the store: their norm, the clip factor, both groups.
     ///
-    /// The learning rate and the bias corrections are read from the scalar block, and the norm and
-    /// the clip factor left there. Where the norm is not finite nothing is updated.
+    /// It reads the learning rate and the bias corrections from the scalar block, and writes the
+    /// norm and the clip factor there. If the norm is not finite, nothing is updated.
     ///
     /// # Errors
     /// [`Error::NoGradients`], or the device's failure.
@@ -66,11 +66,11 @@ impl AdamW {
         self.apply(params, scalars)
     }
 
-    /// The first half of an update: the gradients' norm and the factor that clips them, into the
-    /// scalar block. Who wants to look at them before anything changes waits between the halves.
+    /// The first half of an update: writes the gradients' norm and the factor that clips them into
+    /// the scalar block. Between the halves you can read them, before any parameter changes.
     ///
     /// # Errors
-    /// As [`AdamW::update`].
+    /// Fails as [`AdamW::update`] does.
     pub fn measure(&self, params: &Params, scalars: &mut Scalars) -> Result<()> {
         let device = params.device();
         let _update = device.begin_phase(Phase::Update);
@@ -93,10 +93,10 @@ impl AdamW {
         })?)
     }
 
-    /// The second half: both groups, by what the first half left.
+    /// The second half of an update: updates both groups by the values that the first half wrote.
     ///
     /// # Errors
-    /// As [`AdamW::update`].
+    /// Fails as [`AdamW::update`] does.
     pub fn apply(&self, params: &mut Params, scalars: &Scalars) -> Result<()> {
         let device = params.device().clone();
         let _update = device.begin_phase(Phase::Update);

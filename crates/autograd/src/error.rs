@@ -1,4 +1,4 @@
-//! What can go wrong while a pass is recorded or walked back.
+//! The errors of recording a pass and of walking back.
 
 use latimer_tensor::Shape;
 
@@ -12,7 +12,7 @@ pub enum Error {
     /// An operation did not fit its operands, or the device failed.
     #[error(transparent)]
     Tensor(#[from] latimer_tensor::Error),
-    /// A float operand that this pass neither made nor was given: its gradient would be lost.
+    /// This pass neither made a float operand nor was given it, so its gradient would be lost.
     #[error(
         "{op}: {operand} of shape {shape} was not made by this pass: give it to Pass::input, or to \
          Pass::constant if no gradient is wanted"
@@ -22,7 +22,7 @@ pub enum Error {
         op: &'static str,
         /// The operand.
         operand: &'static str,
-        /// Its shape.
+        /// The tensor's shape.
         shape: Shape,
     },
     /// A backward rule asked for the gradient of a tensor that the pass has never seen.
@@ -31,7 +31,7 @@ pub enum Error {
          this pass: check it with Pass::check_operand in the forward half"
     )]
     UnknownGradient {
-        /// Its shape.
+        /// The tensor's shape.
         shape: Shape,
     },
     /// The pass was given up, as asked by the flag of [`crate::Pass::stopped_by`].
@@ -49,7 +49,7 @@ pub enum Error {
     /// The store was built for inference only.
     #[error("these parameters have no gradients: call Params::enable_training first")]
     NoGradients,
-    /// Two parameters of one name.
+    /// Two parameters have the same name.
     #[error("two parameters are called {name}")]
     DuplicateName {
         /// The name.
@@ -65,7 +65,7 @@ pub enum Error {
         /// Elements given.
         got: usize,
     },
-    /// A parameter that the loss does not reach, or whose gradient is not finite.
+    /// The loss does not reach a parameter, or a parameter's gradient is not finite.
     #[error("the gradient of {name} is {what} after the first backward pass")]
     BadGradient {
         /// The parameter.

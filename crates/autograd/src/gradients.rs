@@ -1,4 +1,4 @@
-//! The gradients on the way back: what backward rules read and add to.
+//! The gradients on the way back, which backward rules read and add to.
 
 use crate::{Error, Params, Result, tape::Known};
 use latimer_tensor::op::Axpby;
@@ -129,7 +129,7 @@ impl<'p> Gradients<'p> {
     /// `x` is wanted.
     ///
     /// # Errors
-    /// As [`Gradients::accumulate`].
+    /// Fails as [`Gradients::accumulate`] does.
     pub fn accumulate_or_drop<E>(
         &mut self,
         x: impl Into<GradientKey>,
@@ -213,7 +213,7 @@ impl<'p> Gradients<'p> {
         Ok(())
     }
 
-    /// A gradient as memory of its own, to be added to.
+    /// The gradient in memory that nothing else uses, so that it can be added to.
     fn own(&self, key: GradientKey, old: Tensor) -> Result<Tensor> {
         if old.is_sole_owner() {
             return Ok(old.reshape(key.shape)?);

@@ -1,13 +1,13 @@
-//! Training in one call a step.
+//! Training with one call per step.
 
 use crate::{AdamW, Error, Params, Pass, Result};
 use latimer_tensor::{Scalars, Tensor};
 
-/// AdamW with what it needs beside the parameters: the number of the step, and the values on the
-/// device that change from step to step.
+/// AdamW with the state that it needs besides the parameters: the number of the step, and the
+/// values on the device that change from step to step.
 ///
-/// One [`Optimizer::step`] is a whole training step. Whoever accumulates gradients over several
-/// passes, or looks at them before the update, uses the parts instead: [`Pass::train`],
+/// One [`Optimizer::step`] is a whole training step. To accumulate gradients over several passes,
+/// or to look at them before the update, use the parts instead: [`Pass::train`],
 /// [`Pass::backward`], [`AdamW::measure`] and [`AdamW::apply`].
 ///
 /// ```
@@ -40,8 +40,8 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimizer of these parameters, before its first step. Adds gradients and moments to them,
-    /// as [`Params::enable_training`] does.
+    /// Makes an optimizer for these parameters, before its first step. It adds gradients and
+    /// moments to them, as [`Params::enable_training`] does.
     ///
     /// # Errors
     /// The device's lack of memory.
@@ -61,7 +61,7 @@ impl Optimizer {
         Self { seed, ..self }
     }
 
-    /// How many steps were done.
+    /// The number of steps done so far.
     #[must_use]
     pub fn steps_done(&self) -> u32 {
         self.step
@@ -72,7 +72,8 @@ impl Optimizer {
     /// read. If the gradients' norm is not finite, no parameter changes.
     ///
     /// # Errors
-    /// What `loss` fails with, [`Error::ForeignLoss`] and its like, or the device's failure.
+    /// The error of `loss`, an error of [`Pass::backward`] such as [`Error::ForeignLoss`], or the
+    /// device's failure.
     pub fn step<E: From<Error>>(
         &mut self,
         params: &mut Params,

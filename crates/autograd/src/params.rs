@@ -4,10 +4,10 @@
 //! the decayed parameters first (rank 2 and more), then the others, each padded to 256 bytes, so
 //! zeroing, clipping and AdamW are a few operations over ranges.
 //!
-//! In mixed precision ([`Params::enable_bf16`]) there is one slab more: the values rounded to
-//! `Bf16`, laid out as they are. Passes read that copy and compute in its type; the optimizer works on
-//! the `F32` values, the master, which files hold. Micikevicius et al. 2018, arXiv 1710.03740; with
-//! the exponents of `Bf16` no loss has to be scaled.
+//! In mixed precision ([`Params::enable_bf16`]) there is one more slab: the values rounded to
+//! `Bf16`, in the same layout. Passes read that copy and compute in its type; the optimizer works
+//! on the `F32` master values, which files hold. Micikevicius et al. 2018, arXiv 1710.03740; `Bf16`
+//! has enough exponents for the loss not to need scaling.
 
 use crate::{Declarations, Error, Result};
 use latimer_tensor::op::{Cast, Fill};
@@ -23,10 +23,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Elements in 256 bytes of `F32`.
 pub(crate) const ALIGNMENT: usize = 64;
 
-/// Floats that gradients are looked at together.
+/// Floats of a gradient that are checked at a time.
 const PIECE: usize = 1 << 16;
 
-/// Which use of randomness initial weights are, see [`Stream::new`].
+/// The site of the randomness of initial weights, see [`Stream::new`].
 const INIT_SITE: u32 = 0x1417_0000;
 
 /// Names one parameter of a store.
@@ -53,7 +53,7 @@ pub enum Init {
     },
 }
 
-/// What a model declared of one parameter.
+/// A model's declaration of one parameter.
 #[derive(Clone, Debug)]
 pub struct ParamInfo {
     name: String,
@@ -77,33 +77,33 @@ impl ParamInfo {
         }
     }
 
-    /// Its full name, `transformer.h.0.attn.c_attn.weight`.
+    /// The parameter's full name, such as `transformer.h.0.attn.c_attn.weight`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its logical shape, as files have it.
+    /// The parameter's logical shape, as files have it.
     #[must_use]
     #[inline]
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
-    /// Its shape in memory, with padded rows.
+    /// The parameter's shape in memory, with padded rows.
     #[must_use]
     pub fn stored_shape(&self) -> Shape {
         self.stored
     }
 
-    /// Whether AdamW decays it: weights of rank 2 and more, not biases and norms.
+    /// Whether AdamW decays the parameter: weights of rank 2 and more, not biases and norms.
     #[must_use]
     pub fn is_decayed(&self) -> bool {
         self.shape.rank() >= 2
     }
 }
 
-/// Which slab of the store.
+/// A slab of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slab {
     /// The parameters themselves, the `F32` ones.
@@ -127,7 +127,8 @@ pub(crate) struct Training {
     reached: Box<[AtomicBool]>,
 }
 
-/// The parameters of one model on one device, in `F32`, with a `Bf16` copy where that was asked for.
+/// The parameters of one model on one device, in `F32`, with a `Bf16` copy if
+/// [`Params::enable_bf16`] was called.
 #[derive(Debug)]
 pub struct Params {
     pub(crate) device: Device,
@@ -141,9 +142,9 @@ pub struct Params {
 }
 
 impl Params {
-    /// Places what a model declared on a device and draws initial values on the host, so that
-    /// every backend starts from the same bits. Good for inference; see
-    /// [`Params::enable_training`].
+    /// Allocates a model's declared parameters on a device and draws their initial values on the
+    /// host, so that every backend starts from the same bits. This is enough for inference; for
+    /// training see [`Params::enable_training`].
     ///
     /// # Errors
     /// [`Error::DuplicateName`], or the device's lack of memory.
@@ -166,10 +167,10 @@ impl Params {
         Ok(params)
     }
 
-    /// The same with all values 0, to be set from a file.
+    /// Allocates the parameters as [`Params::new`] does, with all values 0, to be set from a file.
     ///
     /// # Errors
-    /// As [`Params::new`].
+    /// Fails as [`Params::new`] does.
     pub fn zeroed(device: &Device, declarations: Declarations) -> Result<Self> {
         let mut infos = declarations.params;
         let mut names = HashSet::new();
@@ -200,9 +201,9 @@ impl Params {
         })
     }
 
-    /// Adds a `Bf16` copy of the values, which every pass reads and computes in from then on:
-    /// activations and their gradients become `Bf16`, those of the parameters and the loss stay
-    /// `F32`. The copy follows the values, whoever writes them.
+    /// Adds a `Bf16` copy of the values. Every pass from then on reads it and computes in its type:
+    /// activations and their gradients become `Bf16`, the gradients of parameters and the loss stay
+    /// `F32`. Every write to the values updates the copy.
     ///
     /// ```
     /// use latimer_autograd::{Declarations, Init, Params, Slab};
@@ -227,7 +228,7 @@ impl Params {
         Ok(())
     }
 
-    /// Rounds `n` values from `first` on into the working copy, where there is one.
+    /// Rounds `n` values from `first` on into the working copy, if there is one.
     fn refresh(&mut self, first: usize, n: usize) -> Result<()> {
         let Some(working) = &mut self.working else {
             return Ok(());
@@ -262,7 +263,7 @@ impl Params {
         Ok(())
     }
 
-    /// Where the parameters lie.
+    /// The device that the parameters lie on.
     #[must_use]
     #[inline]
     pub fn device(&self) -> &Device {
@@ -277,7 +278,7 @@ impl Params {
             .map(|(index, info)| (Param(index), info))
     }
 
-    /// What was declared of one.
+    /// The declaration of one parameter.
     #[must_use]
     pub fn info(&self, param: Param) -> &ParamInfo {
         &self.infos[param.0]
@@ -289,7 +290,7 @@ impl Params {
         self.infos.iter().map(|info| info.shape.numel()).sum()
     }
 
-    /// The elements of a slab that AdamW decays, and those it does not.
+    /// The range of a slab's elements that AdamW decays, and the range of those that it does not.
     #[must_use]
     pub fn groups(&self) -> [Range<usize>; 2] {
         [0..self.decayed, self.decayed..self.len]
@@ -368,7 +369,7 @@ impl Params {
     /// Calls `write` with the gradients of a weight and, if there is one, of its bias.
     ///
     /// # Errors
-    /// As [`Params::with_gradients`].
+    /// Fails as [`Params::with_gradients`] does.
     pub(crate) fn with_weight_and_bias<E>(
         &self,
         weight: Param,
@@ -407,7 +408,7 @@ impl Params {
     /// Copies one parameter's part of a slab, in its logical shape, to as many bytes.
     ///
     /// # Errors
-    /// As [`Params::get`]; also when there are not four bytes for each element.
+    /// Fails as [`Params::get`] does, and when `bytes` does not have four bytes for each element.
     pub fn copy_to(&self, slab: Slab, param: Param, bytes: &mut [u8]) -> Result<()> {
         let info = self.info(param);
         let slab = self.slab(slab)?;
@@ -450,14 +451,14 @@ impl Params {
     /// Checks that the backward pass reached every parameter, and that every gradient is finite.
     ///
     /// A parameter is reached when an operation that used it got a gradient from the loss. Its own
-    /// gradient may still be zero: where a model predicts every token with certainty there is
-    /// nothing left to learn, and that is no mistake of the model's.
+    /// gradient may still be zero: a model that predicts every token with certainty has nothing
+    /// left to learn, which is no error.
     ///
     /// # Errors
     /// [`Error::BadGradient`] names the first that was not reached or is not finite.
     pub fn check_gradients(&self) -> Result<()> {
         let training = self.training.as_ref().ok_or(Error::NoGradients)?;
-        // Piece by piece: the largest parameter's copy would show in the peak of a run's memory.
+        // In pieces: a copy of the largest parameter would raise the peak of a run's memory.
         let mut piece = vec![0.0f32; PIECE];
         let slab = self.slab(Slab::Gradients)?;
         for (info, reached) in self.infos.iter().zip(&training.reached) {

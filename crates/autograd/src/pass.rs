@@ -1,4 +1,4 @@
-//! One pass through a model: operations run at once and, in training, are remembered.
+//! One pass through a model: operations run at once and, in training, are recorded.
 
 use crate::tape::{Node, Tape};
 use crate::{Error, Gradients, Params, Result};
@@ -6,16 +6,16 @@ use latimer_tensor::{Device, Phase, Scalars, Tensor, View};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What a pass is for.
+/// The mode of a pass: training or evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
-    /// Remembers operations and drops out. The loss's gradient starts at `loss_scale`: 1, or one
-    /// over the number of micro-steps when gradients are accumulated.
+    /// Records operations and applies dropout. The loss's gradient starts at `loss_scale`: 1, or
+    /// one over the number of micro-steps when gradients are accumulated.
     Train {
         /// Factor of all gradients.
         loss_scale: f32,
     },
-    /// Remembers nothing, drops nothing.
+    /// Records nothing and applies no dropout.
     Evaluate,
 }
 
@@ -35,7 +35,7 @@ pub struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// A pass that evaluates: nothing is remembered, nothing dropped out.
+    /// A pass that evaluates: it records nothing and applies no dropout.
     #[must_use]
     pub fn evaluate(params: &'a Params) -> Self {
         Self::new(params, None, Mode::Evaluate)
@@ -58,8 +58,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The same pass, given up between two operations once `stop` is set: a pass through a large
-    /// model takes seconds on a slow device, too long for a person who pressed Ctrl-C.
+    /// Makes the pass stop with [`Error::Stopped`], between two operations, once `stop` is set: a
+    /// pass through a large model takes seconds on a slow device, too long for a person who pressed
+    /// Ctrl-C.
     #[must_use]
     pub fn stopped_by(self, stop: &'a AtomicBool) -> Self {
         Self {
@@ -73,7 +74,7 @@ impl<'a> Pass<'a> {
         self.scalars.map(Scalars::random)
     }
 
-    /// An error once the flag of [`Pass::stopped_by`] is set.
+    /// Fails once the flag of [`Pass::stopped_by`] is set.
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -84,28 +85,28 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Where everything lies.
+    /// The device that everything lies on.
     #[must_use]
     #[inline]
     pub fn device(&self) -> &'a Device {
         self.params.device()
     }
 
-    /// What the pass is for.
+    /// The mode of the pass.
     #[must_use]
     #[inline]
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Whether operations are remembered.
+    /// Whether operations are recorded.
     #[must_use]
     #[inline]
     pub fn is_training(&self) -> bool {
         matches!(self.mode, Mode::Train { .. })
     }
 
-    /// Makes a tensor from outside known, its gradient wanted.
+    /// Makes a tensor from outside known to the pass, which then computes its gradient.
     #[must_use]
     #[inline]
     pub fn input(&self, x: Tensor) -> Tensor {
@@ -113,7 +114,7 @@ impl<'a> Pass<'a> {
         x
     }
 
-    /// Makes a tensor from outside known, without a gradient.
+    /// Makes a tensor from outside known to the pass, which computes no gradient of it.
     #[must_use]
     #[inline]
     pub fn constant(&self, x: Tensor) -> Tensor {
@@ -121,8 +122,8 @@ impl<'a> Pass<'a> {
         x
     }
 
-    /// Checks a float operand: what every method here begins with. `op` and `operand` go into the
-    /// message.
+    /// Checks a float operand; every operation's method begins with this. `op` and `operand` go
+    /// into the message.
     ///
     /// # Errors
     /// [`Error::Untracked`] in training, when the pass does not know `x`; [`Error::Stopped`].
@@ -130,11 +131,11 @@ impl<'a> Pass<'a> {
         self.wants(op, operand, x).map(|_| ())
     }
 
-    /// Checks as [`Pass::check_operand`], and says whether the gradient of `x` is wanted, for an
-    /// operation that keeps less if it is not. In evaluation none is.
+    /// Checks as [`Pass::check_operand`] does, and returns whether the gradient of `x` is wanted,
+    /// so that an operation can keep less if it is not. In evaluation no gradient is wanted.
     ///
     /// # Errors
-    /// As [`Pass::check_operand`].
+    /// Fails as [`Pass::check_operand`] does.
     pub fn wants(&self, op: &'static str, operand: &'static str, x: &Tensor) -> Result<bool> {
         self.check_stop()?;
         if self.is_training() {
@@ -144,9 +145,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Records an operation by its output and its backward rule: what every method here ends with,
-    /// and how an operation from outside joins that [`Pass::custom`] does not fit. Nothing is kept
-    /// in evaluation.
+    /// Records an operation by its output and its backward rule. Every operation's method ends with
+    /// this; use it for operations of your own that do not fit [`Pass::custom`]. In evaluation
+    /// nothing is kept.
     ///
     /// `rule` receives `dy` in the shape of `output`, and adds to the gradients of the operands by
     /// the methods of [`Gradients`].
@@ -167,8 +168,8 @@ impl<'a> Pass<'a> {
         });
     }
 
-    /// Walks back from a loss of one element and adds to the store's gradients. Every node is
-    /// freed as it is passed.
+    /// Walks back from a loss of one element and adds to the store's gradients. Each node is freed
+    /// as soon as its rule has run.
     ///
     /// # Errors
     /// [`Error::NotRecording`] in evaluation, [`Error::ForeignLoss`], or an operation's failure.

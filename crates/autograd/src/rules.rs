@@ -1,9 +1,10 @@
 //! The rule of every differentiable operation, as a table: from `dy`, the gradient of its output, to
 //! the gradients of its operands.
 //!
-//! A rule keeps what its equation names and nothing else. The gradient of an operand is added to by
-//! one call on [`Gradients`], which computes nothing if nobody wants it; parameters' gradients are
-//! always added to. `lm_loss` is not here: it makes its gradients beside the loss, in `ops/loss.rs`.
+//! A rule keeps what its equation names and nothing else. It adds to the gradient of an operand by
+//! one call on [`Gradients`], which computes nothing if that gradient is not wanted; parameters'
+//! gradients are always added to. `lm_loss` is not here: `ops/loss.rs` computes its gradients
+//! together with the loss.
 
 use crate::{AttentionSpec, Gradients, GradientKey, Param, Result};
 use latimer_tensor::op::{
@@ -12,7 +13,7 @@ use latimer_tensor::op::{
 };
 use latimer_tensor::{Elementwise, Shape, Tensor};
 
-/// A closure that is one; the name says what for.
+/// A backward rule: a closure that takes the gradients and `dy`.
 pub(crate) trait Rule: FnOnce(&mut Gradients<'_>, Tensor) -> Result<()> {}
 impl<F: FnOnce(&mut Gradients<'_>, Tensor) -> Result<()>> Rule for F {}
 
@@ -174,7 +175,7 @@ pub(crate) fn slice(x: GradientKey, axis: usize, first: usize, n: usize) -> impl
         if n == longest || !g.wants(x)? { return g.pass_on(x, dy); }
         let zeros = |length| Tensor::zeros(dy.device(), with_length(x.shape(), axis, length), dy.dtype());
         let (before, after) = (zeros(first)?, zeros(longest - first - n)?);
-        // Empty parts are left out: often the slice begins or ends where `x` does.
+        // Leave out empty parts: often the slice begins or ends where `x` does.
         let mut parts = vec![&before, &dy, &after];
         parts.retain(|part| part.dims()[axis] > 0);
         g.pass_on(x, Tensor::cat(&parts, axis)?)
@@ -218,7 +219,8 @@ pub(crate) fn custom<'a>(backward: &'a dyn CustomOp, inputs: Vec<Tensor>) -> imp
 
 // ---- what rules share
 
-/// Adds `sign · Σ terms` to the gradient of `x`, over the leading axes that `x` lacks: ones times terms.
+/// Adds `sign · Σ terms` to the gradient of `x`. The sum is over the leading axes that `x` lacks,
+/// as a product of ones and terms.
 fn add_sums(g: &mut Gradients<'_>, x: GradientKey, sign: f32, terms: &Tensor) -> Result<()> {
     let n = x.shape().numel();
     let terms = terms.reshape([terms.shape().numel() / n.max(1), n])?; // [N, x]

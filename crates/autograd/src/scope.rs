@@ -1,9 +1,9 @@
-//! Names from structure: a scope is where in the model construction stands.
+//! Parameter names from a model's structure: a scope is the place in the model that is being built.
 
 use crate::params::{Init, Param, ParamInfo};
 use latimer_tensor::Shape;
 
-/// What a model declares while it is built; no device is needed yet.
+/// The declarations that a model makes while it is built; no device is needed yet.
 #[derive(Clone, Debug, Default)]
 pub struct Declarations {
     pub(crate) params: Vec<ParamInfo>,
@@ -11,7 +11,7 @@ pub struct Declarations {
 }
 
 impl Declarations {
-    /// Nothing declared.
+    /// Makes declarations without parameters.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -38,7 +38,7 @@ impl Declarations {
     }
 }
 
-/// A place in the model: `transformer.h.0.attn`, say.
+/// A place in the model, such as `transformer.h.0.attn`.
 #[derive(Debug)]
 pub struct Scope<'a> {
     declarations: &'a mut Declarations,
@@ -63,7 +63,7 @@ impl Scope<'_> {
         }
     }
 
-    /// Declares a parameter of this place.
+    /// Declares a parameter in this place.
     pub fn param(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Param {
         let shape = shape.into();
         self.padded_param(name, shape, shape.dims()[0], init)
@@ -86,7 +86,7 @@ impl Scope<'_> {
         Param(index)
     }
 
-    /// A number for one use of randomness in the model, a dropout.
+    /// A new number for one use of randomness in the model, such as a dropout.
     pub fn site(&mut self) -> u32 {
         self.declarations.sites += 1;
         self.declarations.sites

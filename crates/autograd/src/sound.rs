@@ -1,11 +1,11 @@
-//! Whether what an optimizer left can be computed with, found on the device.
+//! Checks on the device that the numbers an optimizer wrote can be computed with.
 
 use crate::params::ALIGNMENT;
 use crate::{Error, Param, Params, Result, Slab};
 use latimer_tensor::op::{Over, Reduce, ReduceKind, SumSquares};
 use latimer_tensor::{DType, Tensor};
 
-/// A number that nothing can be computed with, and the parameter that holds it.
+/// A number that makes any computation with it useless, and the parameter that holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unsound {
     /// The parameter.
@@ -15,9 +15,9 @@ pub struct Unsound {
 }
 
 impl Params {
-    /// Looks for numbers that nothing can be computed with: NaN and infinities in any slab, and
-    /// values so large that the sum of their squares overflows, as the first product with them
-    /// would. Where all is well, that is one reduction and the copy of its result.
+    /// Looks for numbers that make any computation with them useless: NaN and infinities in any
+    /// slab, and values so large that the sum of their squares overflows, as the first product with
+    /// them would. If there are none, this costs one reduction and the copy of its result.
     ///
     /// ```
     /// use latimer_autograd::{Declarations, Init, Params, Slab};
@@ -72,8 +72,8 @@ impl Params {
         }
     }
 
-    /// Whether the sums over every 64th number are finite. Squares would not do: the second moment
-    /// is one already.
+    /// Whether the sums over every 64th number are finite. Sums of squares would not do, because
+    /// the second moment is a square already.
     fn has_finite_sums(&self, slab: &Tensor) -> Result<bool> {
         let rows = self.len / ALIGNMENT;
         let mut sums = Tensor::empty(&self.device, [ALIGNMENT], DType::F32)?;
@@ -96,7 +96,7 @@ mod tests {
     use crate::{Declarations, Init};
     use latimer_tensor::Device;
 
-    /// One bad number, in any slab, at the beginning, in the middle, at the end.
+    /// One bad number in each slab: at the beginning, in the middle, at the end.
     #[test]
     fn a_single_bad_number_is_found_and_named() {
         let mut declarations = Declarations::new();
@@ -124,7 +124,7 @@ mod tests {
                 params.set(slab, param, &sound).unwrap();
             }
         }
-        // Of finite values, the one that is too large; moments may be as large as that.
+        // Among finite values, the one that is too large is found; moments may be as large as that.
         let mut values = vec![1.0; n];
         values[5] = -2e19;
         for (slab, sound) in [(Slab::Values, false), (Slab::M, true), (Slab::V, true)] {

@@ -1,4 +1,4 @@
-//! What a pass remembers: its operations in order, and which tensors it knows.
+//! The tape of a pass: its operations in order, and the tensors that it knows.
 
 use crate::{Error, Gradients, Result};
 use latimer_tensor::{DType, Shape, Tensor, TensorId};
@@ -8,13 +8,13 @@ type Rule<'a> = Box<dyn FnOnce(&mut Gradients<'_>, Tensor) -> Result<()> + 'a>;
 
 pub(crate) struct Node<'a> {
     pub(crate) output: TensorId,
-    /// The shape that `dy` is given in: that of the output when it was recorded.
+    /// The shape in which `dy` is given: the output's shape when it was recorded.
     pub(crate) shape: Shape,
     pub(crate) rule: Rule<'a>,
 }
 
-/// Whether each known tensor wants a gradient, in the order of ids. They are counted up, so nearly
-/// every new one comes last, and a pass asks for one some hundred times.
+/// Whether each known tensor wants a gradient, in the order of ids. Ids are counted up, so nearly
+/// every new tensor comes last, and a pass looks one up some hundred times.
 #[derive(Debug, Default)]
 pub(crate) struct Known(Vec<(TensorId, bool)>);
 
@@ -32,7 +32,7 @@ impl Known {
     }
 }
 
-/// Recorded operations in order, and which tensors the pass knows.
+/// The recorded operations in order, and the tensors that the pass knows.
 #[derive(Default)]
 pub(crate) struct Tape<'a> {
     pub(crate) nodes: Vec<Node<'a>>,

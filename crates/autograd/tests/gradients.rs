@@ -1,11 +1,11 @@
 //! Gradients that a pass composes, against central differences.
 //!
-//! The backward operations themselves are checked in f64 by `latimer-conformance`; what is checked
-//! here is that a method wires them rightly. A pass computes in f32, so the steps are wide. What
-//! they cost is measured (the difference over twice the step is off by four times as much), and
-//! what rounding costs is counted: the reference device rounds each operation once, so a term of
-//! the loss carries [`ROUNDINGS`] at most, over the step; the slope itself is rounded as often, at
-//! sizes as those of the terms.
+//! `latimer-conformance` checks the backward operations themselves in f64; these tests check that a
+//! method connects them correctly. A pass computes in f32, so the steps are wide. Their error is
+//! measured (the difference over twice the step has four times as much), and the error of rounding
+//! is counted: the reference device rounds each operation once, so a term of the loss carries at
+//! most [`ROUNDINGS`] roundings, divided by the step; the slope itself carries as many, of the size
+//! of the terms.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -18,7 +18,8 @@ use latimer_tensor::{DType, Device, Scalars, Shape, Tensor};
 
 const STEP: f32 = 1.0 / 64.0;
 
-/// Operations one after the other on the way to a term of the loss: fewer than this in every test.
+/// In every test, fewer operations than this lie one after the other on the way to a term of the
+/// loss.
 const ROUNDINGS: f64 = 8.0;
 
 /// A parameter as a tensor of a pass: the identity matrix times it.
@@ -63,7 +64,7 @@ fn check_params<const N: usize>(
     let mut params = Params::new(&device, declarations, 1).unwrap();
     params.enable_training().unwrap();
     let scalars = Scalars::new(&device).unwrap();
-    // Away from 0, for quotients and for what bends there.
+    // Move values away from 0, for quotients and for functions with a bend there.
     for param in all.into_iter().take(used) {
         let mut values: Vec<f32> = params.get(Slab::Values, param).unwrap();
         values.iter_mut().for_each(|x| *x += x.signum());
@@ -93,7 +94,7 @@ fn check_params<const N: usize>(
                     run(&params, false)
                 });
                 all_terms = all_terms.max(up.iter().map(|term| term.abs()).sum());
-                // Term by term: what the coordinate does not reach cancels exactly.
+                // Term by term: terms that do not depend on the coordinate cancel exactly.
                 let reached = || up.iter().zip(&down).filter(|(up, down)| up != down);
                 size = size.max(reached().map(|(up, down)| up.abs() + down.abs()).sum());
                 let rise: f64 = reached().map(|(up, down)| up - down).sum();
@@ -159,7 +160,7 @@ fn slices() {
     ] {
         check("slice", [3, 4, 5], [1, 1], |pass, [x, b], _| {
             let y = pass.slice(x, axis, first, n)?;
-            // Twice, so that gradients are added, and along another path.
+            // Use it twice, so that gradients are added up, and along another path as well.
             let (y, z) = (pass.add(&y, &y)?, pass.slice(x, 1, 0, 1)?);
             let n = y.shape().numel() + z.shape().numel() + 1;
             let flat = |x: &Tensor| x.reshape([x.shape().numel()]);
@@ -184,7 +185,7 @@ fn concatenations() {
     });
 }
 
-/// The sum and the norm both used, and either alone.
+/// Models that use both the sum and the norm, and either alone.
 #[test]
 fn sums_and_norms() {
     const EPS: f32 = 0.5;
@@ -205,7 +206,7 @@ fn sums_and_norms() {
     });
 }
 
-/// Of the same shape, repeated over rows, and a single value.
+/// Second operands of the same shape, repeated over rows, and of a single value.
 #[test]
 fn arithmetic() {
     for b in [Shape::new(&[3, 4]), Shape::new(&[4]), Shape::new(&[])] {
@@ -253,7 +254,7 @@ fn products() {
     }
 }
 
-/// Of more than two axes, with a bias and without.
+/// Inputs of more than two axes, with a bias and without.
 #[test]
 fn linear_maps() {
     let shapes = [[6, 3], [3, 4]].map(|dims| Shape::new(&dims));
@@ -332,7 +333,7 @@ fn embeddings() {
     });
 }
 
-/// With padded columns; and the table shared with the embedding, as GPT-2's is.
+/// Losses with padded columns, and with a table shared with the embedding, as in GPT-2.
 #[test]
 fn losses() {
     let shapes = [[4, 3], [7, 3]].map(|dims| Shape::new(&dims));

@@ -55,7 +55,7 @@ fn a_parameter_without_a_gradient_is_named() {
     );
 }
 
-/// Computed, but on no way to the loss: its own result is thrown away, or given on as a constant.
+/// A parameter whose result does not reach the loss: it is dropped, or passed on as a constant.
 #[test]
 fn a_parameter_whose_result_leads_nowhere_is_named() {
     let f = fixture();
@@ -79,8 +79,8 @@ fn a_parameter_whose_result_leads_nowhere_is_named() {
     }
 }
 
-/// A head that is certain of every target: all gradients are zero, and nothing is wrong. What was
-/// reached before the gradients were last set to zero does not count.
+/// A head that is certain of every target: all gradients are zero, and nothing is wrong. Parameters
+/// that were reached before the gradients were last set to zero do not count as reached.
 #[test]
 fn gradients_that_are_zero_are_no_mistake() {
     let f = fixture();
@@ -114,7 +114,7 @@ fn a_tensor_made_outside_the_pass_is_refused() {
     let tensor = Tensor::zeros(f.params.device(), [1, 3, 4], DType::F32).unwrap();
     let error = pass.linear(&tensor, f.w, None).unwrap_err();
     assert!(matches!(error, Error::Untracked { .. }), "{error}");
-    // Given to the pass, it is welcome; and an eager method in between loses it again.
+    // Once given to the pass, the tensor is accepted; an eager method in between loses it again.
     let x = pass.input(tensor);
     let y = pass.linear(&x, f.w, None).unwrap();
     let eager = y.map(UnaryKind::Relu).unwrap();

@@ -12,7 +12,7 @@ const V: usize = 11;
 const C: usize = 16;
 const T: usize = 6;
 
-/// Every operation that a GPT's training is made of, once.
+/// A model with every operation of a GPT's training, once each.
 struct Model {
     wte: Param,
     wpe: Param,
@@ -114,7 +114,7 @@ fn working(params: &Params, param: Param) -> Vec<u8> {
     bytes
 }
 
-/// What `values` are in bf16, as bytes.
+/// The bytes of `values` rounded to bf16.
 fn rounded(device: &Device, values: &[f32]) -> Vec<u8> {
     let x = Tensor::from_slice(device, values, [values.len()]).unwrap();
     let x = x.cast(DType::Bf16).unwrap();
@@ -131,14 +131,14 @@ fn assert_copied(params: &Params) {
     }
 }
 
-/// On the way to a parameter's gradient lie at most this many tensors that are rounded to bf16: 10
+/// At most this many tensors on the way to a parameter's gradient are rounded to bf16: 10
 /// activations of the model above, the logits' gradients, and as many gradients on the way back.
 const ROUNDINGS: f64 = 21.0;
 
 #[test]
 fn gradients_are_those_of_f32_within_the_roundings_of_bf16() {
     let ((model, narrow), (same, mut wide)) = (params(true), params(false));
-    // The same values: what differs then is what passes compute in.
+    // Both start from the same values, so only the type that passes compute in differs.
     let all: Vec<Param> = narrow.iter().map(|(param, _)| param).collect();
     for &param in &all {
         let bytes = working(&narrow, param);
@@ -149,7 +149,7 @@ fn gradients_are_those_of_f32_within_the_roundings_of_bf16() {
         wide.set(Slab::Values, param, &values).unwrap();
     }
     let (a, b) = (step(&model, &narrow), step(&same, &wide));
-    // Each rounding moves a value by u of it at most, and they know nothing of each other.
+    // Each rounding moves a value by at most u times itself, and roundings are independent.
     let bound = ROUNDINGS.sqrt() * DType::Bf16.unit_roundoff();
     assert!(f64::from((a - b).abs()) <= bound * f64::from(b), "{a} {b}");
     let mut apart = 0.0f64;
@@ -178,7 +178,7 @@ fn f32_has_no_copy() {
     assert!(least < after && after < most, "{before} {after}");
 }
 
-/// Steps of 0.1 % are lost on a bf16 number, whose next neighbour below 1 is 0.4 % away.
+/// Steps of 0.1 % are lost on a bf16 number: the next number below 1 is 0.4 % away.
 #[test]
 fn small_steps_add_up_in_the_master() {
     let mut declarations = Declarations::new();

@@ -5,7 +5,7 @@ use latimer_tensor::Tensor;
 use latimer_tensor::op::{Axpby, BinaryKind, Over, Reduce, ReduceKind};
 
 impl Pass<'_> {
-    /// `a + b`, shapes alike.
+    /// `a + b`, of equal shapes.
     ///
     /// # Errors
     /// Shapes that differ.
@@ -15,7 +15,7 @@ impl Pass<'_> {
         Ok(y)
     }
 
-    /// `a - b`; where `b` has fewer axes it is repeated over the leading ones of `a`.
+    /// `a - b`; if `b` has fewer axes, it is repeated over the leading axes of `a`.
     ///
     /// # Errors
     /// A `b` that is not the last axes of `a`.
@@ -47,7 +47,7 @@ impl Pass<'_> {
         Ok(y)
     }
 
-    /// A function of two tensors, and whether the gradient of each is wanted.
+    /// Applies a function to two tensors; also returns whether the gradient of each is wanted.
     fn zip(
         &self,
         name: &'static str,
@@ -76,8 +76,8 @@ impl Pass<'_> {
         Ok(y)
     }
 
-    /// The sum over the last axis, as [`Tensor::sum`]: `[N, C]` to `[N]`. Reshaped to one axis
-    /// before, a tensor is summed to a loss.
+    /// The sum over the last axis, as [`Tensor::sum`]: `[N, C]` to `[N]`. A tensor that is first
+    /// reshaped to one axis is summed to a loss.
     ///
     /// # Errors
     /// Nothing to sum.
@@ -85,7 +85,7 @@ impl Pass<'_> {
         self.reduce("sum", ReduceKind::Sum, x, 1.0)
     }
 
-    /// The mean over the last axis, as [`Pass::sum`] of it over its length.
+    /// The mean over the last axis: [`Pass::sum`] divided by the axis's length.
     ///
     /// # Errors
     /// Nothing to take the mean of.

@@ -1,10 +1,10 @@
-//! Attention in one operation, over a cache, and the softmax to compose it of.
+//! Attention in one operation, attention over a cache, and softmax, to compose attention from.
 
 use crate::{Pass, Result, rules};
 use latimer_tensor::op::{Attention, AttentionDecode, Softmax};
 use latimer_tensor::{Shape, Tensor};
 
-/// How an attention is done.
+/// The settings of an attention.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionSpec {
     /// Heads, `NH`.
@@ -59,9 +59,9 @@ impl Pass<'_> {
         Ok(y)
     }
 
-    /// Attention of new positions over a cache that it extends: `[B, T, 3C]` to `[B, T, C]`, with
+    /// Attention of new positions over a cache, which it extends: `[B, T, 3C]` to `[B, T, C]`, with
     /// caches `[B, NH, S, D]` filled up to `position`; `scale` is the factor of the scores, as in
-    /// [`AttentionSpec`]. For evaluation: nothing is remembered.
+    /// [`AttentionSpec`]. It is for evaluation: nothing is recorded for backward.
     ///
     /// # Errors
     /// A cache without room for the new positions; a cache that is shared.

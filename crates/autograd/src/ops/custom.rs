@@ -1,11 +1,11 @@
-//! Operations of your own.
+//! Operations that you define yourself.
 
 use crate::{Pass, Result, rules};
 use latimer_tensor::op::{Custom, CustomOp};
 use latimer_tensor::{Elementwise, Shape, Tensor};
 
 impl Pass<'_> {
-    /// Your function of every element, as [`Tensor::apply`]; its gradient is `f'(x) · dy`.
+    /// Applies your function to every element, as [`Tensor::apply`]; its gradient is `f'(x) · dy`.
     ///
     /// ```
     /// use latimer_autograd::{Declarations, Init, Params, Pass, Slab};
@@ -36,11 +36,13 @@ impl Pass<'_> {
 }
 
 impl<'a> Pass<'a> {
-    /// Your operation of some inputs, with one output of this shape and of the first input's type.
+    /// Runs your operation on some inputs, with one output of this shape and of the first input's
+    /// type.
     ///
     /// `backward` reads the inputs and then `dy`, and overwrites one output for every float input,
-    /// in order: its gradient. Inputs of other types, ids say, have none. What this does not fit is
-    /// written with [`Pass::check_operand`], `Device::run` and [`Pass::record`].
+    /// in order: its gradient. Inputs of other types, such as ids, have no gradient. Operations of
+    /// another form can be written with [`Pass::check_operand`], `Device::run` and
+    /// [`Pass::record`].
     ///
     /// # Errors
     /// What the operation's own check says, or the device's failure.

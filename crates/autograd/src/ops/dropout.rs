@@ -6,8 +6,8 @@ use latimer_tensor::Tensor;
 use latimer_tensor::op::Dropout;
 
 impl Pass<'_> {
-    /// Dropout of `rate` in training, nothing otherwise: `[B, …]` to the same. `site` is from
-    /// [`crate::Scope::site`].
+    /// Dropout of `rate` in training; in evaluation it changes nothing. The shape `[B, …]` is kept.
+    /// `site` comes from [`crate::Scope::site`].
     ///
     /// # Errors
     /// A rate outside `0..1`.

@@ -5,7 +5,7 @@ use latimer_tensor::Tensor;
 use latimer_tensor::op::{Unary, UnaryKind};
 
 impl Pass<'_> {
-    /// A function of every element: ReLU, GELU and their like.
+    /// Applies a function to every element, such as ReLU or GELU.
     ///
     /// # Errors
     /// The device's failure.

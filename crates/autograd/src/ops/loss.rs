@@ -1,4 +1,5 @@
-//! The language-model head and its loss, in one so that all logits are never held at once.
+//! The language-model head and its loss in one operation, so that all logits are never held at
+//! once.
 
 use crate::{Error, GradientKey, Mode, Param, Pass, Result};
 use latimer_tensor::op::{CrossEntropy, Matmul, Over, Reduce, ReduceKind};
@@ -15,8 +16,8 @@ pub struct LmHead {
     pub valid_columns: usize,
 }
 
-/// Rows of logits that `lm_loss` holds at a time: as many as the device likes for a chunk, a multiple
-/// of what its products are cut into, never more than the batch has.
+/// The number of rows of logits that `lm_loss` holds at a time: as many as fit the device's chunk
+/// size, a multiple of the height of its products' tiles, and at most the batch's rows.
 fn logits_rows(chunk_bytes: usize, row_bytes: usize, rows: usize) -> usize {
     let multiple = if chunk_bytes > SMALL_CHUNK { 256 } else { 64 };
     let most = chunk_bytes / row_bytes.max(1) / multiple * multiple;
@@ -24,9 +25,9 @@ fn logits_rows(chunk_bytes: usize, row_bytes: usize, rows: usize) -> usize {
 }
 
 impl Pass<'_> {
-    /// Logits `x · weightᵀ + bias` of the rows from `first_row` on, padded columns included: `[…, C]`
-    /// to `[N - first_row, Vp]`, `F32`. For evaluation; training goes through [`Pass::lm_loss`], which
-    /// never holds them all.
+    /// Logits `x · weightᵀ + bias` of the rows from `first_row` on, padded columns included: `[…,
+    /// C]` to `[N - first_row, Vp]`, `F32`. They are for evaluation; training uses
+    /// [`Pass::lm_loss`], which never holds all logits at once.
     ///
     /// # Errors
     /// A width that does not fit, a row that does not exist.
@@ -45,12 +46,12 @@ impl Pass<'_> {
     }
 
     /// Head and loss in one, in chunks of rows: the mean cross-entropy, in nats, of `x: [B, T, C]`
-    /// under `head` against `targets: [B, T]` (`U32`), as `[1]`, `F32`. All logits are never held at
-    /// once. In training they are of the activations' type, as their gradients in their place must
-    /// be; in evaluation they are `F32`.
+    /// under `head` against `targets: [B, T]` (`U32`), as `[1]`, `F32`. All logits are never held
+    /// at once. In training they have the activations' type, because their gradients, which
+    /// overwrite them, must have it; in evaluation they are `F32`.
     ///
-    /// In training the gradients of the head are made on the way, so the result must go to
-    /// [`Pass::backward`] itself.
+    /// In training the head's gradients are computed together with the loss, so the result must be
+    /// given to [`Pass::backward`] itself.
     ///
     /// # Errors
     /// Targets out of range.
@@ -136,10 +137,10 @@ mod tests {
 
     #[test]
     fn chunks_of_logits_are_whole_tiles_and_no_more_than_the_batch() {
-        // A small chunk of GPT-2's logits, in f32 and in bf16: what the CPU has always had.
+        // Small chunks of GPT-2's logits, in f32 and in bf16, as on the CPU.
         assert_eq!(logits_rows(SMALL_CHUNK, 4 * 50_304, 32_768), 320);
         assert_eq!(logits_rows(SMALL_CHUNK, 2 * 50_304, 32_768), 640);
-        // A large device's: a few chunks a step instead of 52.
+        // Chunks of a large device: a few per step instead of 52.
         assert_eq!(logits_rows(1 << 30, 2 * 50_304, 32_768), 10_496);
         assert_eq!(logits_rows(1 << 30, 4 * 50_304, 32_768), 5_120);
         assert_eq!(logits_rows(1 << 30, 2 * 50_304, 100), 100);

@@ -1,8 +1,8 @@
 //! The differentiable operations, each a method of [`Pass`]; their backward halves are the table in
 //! `rules.rs`.
 //!
-//! A method builds the operation, gives it outputs from the pool, runs it, and records the rule with
-//! what that needs. Nothing is kept that backward does not read.
+//! A method builds the operation, gives it outputs from the pool, runs it, and records the rule
+//! with the tensors that the rule needs. Nothing is kept that backward does not read.
 
 mod arithmetic;
 mod attention;
@@ -22,13 +22,13 @@ use crate::{Param, Pass, Result};
 use latimer_tensor::{DType, Shape, Tensor, View};
 
 impl<'a> Pass<'a> {
-    /// Memory for what is computed from `x`, of its type.
+    /// Memory for a result of this shape, in the type of `x`.
     fn like(&self, x: &Tensor, shape: impl Into<Shape>) -> Result<Tensor> {
         Ok(Tensor::empty(self.device(), shape, x.dtype())?)
     }
 
-    /// Memory for statistics, losses and logits to be looked at, which are `F32` whatever the
-    /// activations are.
+    /// Memory for statistics, losses and returned logits, which are `F32` whatever type the
+    /// activations have.
     fn empty_f32(&self, shape: impl Into<Shape>) -> Result<Tensor> {
         Ok(Tensor::empty(self.device(), shape, DType::F32)?)
     }

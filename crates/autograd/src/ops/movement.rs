@@ -4,7 +4,7 @@ use crate::{Pass, Result, rules};
 use latimer_tensor::Tensor;
 
 impl Pass<'_> {
-    /// The axes in another order, as [`Tensor::permute`].
+    /// The tensor with its axes in another order, as [`Tensor::permute`].
     ///
     /// # Errors
     /// No permutation.
@@ -21,8 +21,8 @@ impl Pass<'_> {
 
     /// `n` indices of an axis from `first` on, as [`Tensor::slice`].
     ///
-    /// Its backward puts zeros around `dy`: a copy as large as `x`, so a tensor of which many
-    /// parts are wanted is better permuted.
+    /// Its backward puts zeros around `dy`, a copy as large as `x`. If you need many parts of a
+    /// tensor, permute it instead.
     ///
     /// # Errors
     /// No such axis, or one that is not as long.
@@ -33,7 +33,7 @@ impl Pass<'_> {
         Ok(y)
     }
 
-    /// Two tensors one after the other along an axis, as [`Tensor::cat`].
+    /// Concatenates two tensors along an axis, as [`Tensor::cat`].
     ///
     /// # Errors
     /// Shapes that do not fit, or no such axis.

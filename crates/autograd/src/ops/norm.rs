@@ -5,7 +5,7 @@ use latimer_tensor::Tensor;
 use latimer_tensor::op::{AddLayerNorm, LayerNorm};
 
 impl Pass<'_> {
-    /// Layer normalisation of the last axis: `[…, C]` to the same.
+    /// Layer normalisation over the last axis; the shape `[…, C]` is kept.
     ///
     /// # Errors
     /// A width that does not fit.
@@ -27,8 +27,8 @@ impl Pass<'_> {
         Ok(y)
     }
 
-    /// `s = x + r` and its layer normalisation in one operation: `[…, C]` twice to the same twice, as
-    /// `(s, y)`. What [`Pass::add`] and [`Pass::layer_norm`] give, and their gradients.
+    /// `s = x + r` and its layer normalisation `y` in one operation, as `(s, y)`, all `[…, C]`.
+    /// Results and gradients are those of [`Pass::add`] followed by [`Pass::layer_norm`].
     ///
     /// # Errors
     /// Shapes that differ, a width that does not fit.
@@ -56,8 +56,8 @@ impl Pass<'_> {
             rstd: rstd.view_mut()?,
             eps,
         })?;
-        // Two nodes: the walk back meets `y`'s first, which adds to the gradient of `s`, and then
-        // that of the sum.
+        // Two nodes: the walk back reaches that of `y` first, which adds to the gradient of `s`,
+        // and then that of the sum.
         self.record(&s, rules::add(x.into(), r.into()));
         self.record(&y, rules::layer_norm(s.clone(), w, b, mean, rstd));
         Ok((s, y))

@@ -23,7 +23,7 @@ impl Pass<'_> {
         Ok(y.reshape(&dims[..x.shape().rank()])?)
     }
 
-    /// `a · b`, matrices or batches of them; `b` stored transposed if `trans_b`.
+    /// `a · b` of matrices or batches of them; if `trans_b` is set, `b` is stored transposed.
     ///
     /// # Errors
     /// Shapes that do not fit.

@@ -34,7 +34,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 const WORKSPACE: usize = 32 << 20;
 /// Bytes of room for a bias that has to be moved.
 const BIAS_ROOM: usize = 1 << 20;
-/// The epilogue only takes a bias at multiples of this address, whatever alignment it is told:
+/// The epilogue only takes a bias whose address is a multiple of this, whatever alignment it is
+/// told:
 /// <https://github.com/pytorch/pytorch/pull/194497>
 const BIAS_ALIGNMENT: u64 = 16;
 
