@@ -1,8 +1,8 @@
 //! Attention weights computed step by step are the ones that fused attention applies.
 //!
-//! For every layer, both start from the same queries, keys and values. What they must give is the
-//! f64 meaning of the fused operation, within the tolerance that the conformance suite derives for
-//! it: an evaluation that rounds every term to f32. Besides, flash-attention's rule: applied to the
+//! For every layer, both start from the same queries, keys and values. Both must give the f64
+//! meaning of the fused operation, within the tolerance that the conformance suite derives for an
+//! evaluation that rounds every term to f32. Flash-attention's rule must hold too: applied to the
 //! values, the weights err at most twice as much as the fused result, plus one rounding.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -26,7 +26,8 @@ fn cpu(threads: usize) -> Device {
     Device::new(Cpu::new(threads).unwrap())
 }
 
-/// Every switch that attention, or what it sees, depends on. 71 positions are more than two tiles.
+/// Configurations with every switch that attention, or its inputs, depend on. 71 positions are more
+/// than two tiles.
 fn configs() -> Vec<(&'static str, GptConfig)> {
     let gpt2 = GptConfig {
         n_layer: 2,
@@ -132,7 +133,7 @@ impl Fused {
         }
     }
 
-    /// What the operation means, in f64: `y` and `lse`.
+    /// The operation's meaning in f64: `y` and `lse`.
     fn meaning(&mut self, causal: bool) -> [Written; 2] {
         let device = self.qkv.device().clone();
         let mut host = Host::new(device.backend());
@@ -140,7 +141,7 @@ impl Fused {
         host.into_written().try_into().unwrap()
     }
 
-    /// What the weights are, given the `lse` that the operation kept: `exp(scale·q·k - lse)`.
+    /// The weights that follow from the `lse` that the operation kept: `exp(scale·q·k - lse)`.
     fn implied_weights(&self, lse_sizes: &[f64], causal: bool) -> Written {
         let ([b, n_head, t], c) = (
             self.lse.dims().try_into().unwrap(),
@@ -157,7 +158,7 @@ impl Fused {
             let terms = |j: usize| part(0, i).iter().zip(part(1, j)).map(|(q, k)| q * k);
             let reach = if causal { i + 1 } else { t };
             // A score is D products and as many sums; softmax subtracts the greatest of the row,
-            // sums and divides. Twice: its own score's error and the average one's.
+            // sums and divides. The error counts twice: for its own score and for the average one.
             let size = |j| scale * terms(j).map(f64::abs).sum::<f64>();
             let score = (d as f64 + 4.0) * (0..reach).map(size).fold(0.0, f64::max);
             let relative = 2.0 * score + reach as f64 + 6.0 + lse_sizes[row];
@@ -208,7 +209,7 @@ fn assert_fits(what: &str, want: &Written, got: &Tensor) {
     assert_eq!(misfit, None, "{what}");
 }
 
-/// Rows sum to 1: to the sum of T roundings, and of the division.
+/// Checks that rows sum to 1, within the roundings of T terms and of the division.
 fn rows_sum_to_1(what: &str, weights: &Tensor) {
     let t = weights.shape().columns();
     for (row, weights) in widen(weights).chunks(t).enumerate() {
@@ -220,7 +221,7 @@ fn rows_sum_to_1(what: &str, weights: &Tensor) {
     }
 }
 
-/// One layer's weights against its fused attention.
+/// Checks one layer's weights against its fused attention.
 fn check_layer(what: &str, pass: &Pass<'_>, weights: &Tensor, fused: &mut Fused, causal: bool) {
     pass.device().run(fused.op(causal)).unwrap();
     let y = applied(pass, weights, &fused.qkv); // [B, T, C]
@@ -295,7 +296,7 @@ fn threads_change_no_bit_and_the_mask_holds() {
         };
         let one = weights(cpu(1), 71);
         assert_eq!(one, weights(cpu(2), 71), "{name}");
-        // The mask, and weights that say something: some later position is seen, or none is.
+        // Weights of later positions occur only without a mask, and some weights are far from even.
         let later = |w: &[f32]| (0..71 * 71).any(|at| at % 71 > at / 71 && w[at] != 0.0);
         for layer in &one {
             let sees_later = layer.chunks(71 * 71).any(later);
@@ -335,7 +336,7 @@ fn what_does_not_fit_is_refused() {
     let flat = Tensor::from_slice(&device, &[1u32, 2], [2]).unwrap();
     let flat = error(&flat).to_string();
     assert!(flat.contains("it must be [B, T]"), "{flat}");
-    // A layer by itself, given no batch.
+    // A layer by itself, with an input that has no batch axis.
     let pass = Pass::evaluate(&params);
     let x = Tensor::zeros(&device, [3, 4], DType::F32).unwrap();
     assert!(gpt.h[0].attn.weights(&pass, &x).is_err());

@@ -1,7 +1,8 @@
 //! The CPU and the CUDA backend agree: on every operation, on whole training steps of random small
-//! GPTs, on dropout masks to the bit, on the losses of a preset in training; a recorded step has the
-//! bits of one launched kernel by kernel, and bf16 learns as f32 does. CUDA is the GPU where `GPU_REQUIRED` is set, else the CPU shim;
-//! where there is no compiler for that, the tests pass and say that they were skipped.
+//! GPTs, on dropout masks to the bit, and on the losses of a preset in training. A recorded step
+//! has the bits of one launched kernel by kernel, and bf16 learns as f32 does. CUDA is the GPU if
+//! `GPU_REQUIRED` is set, otherwise the CPU shim; without a compiler for the shim, the tests pass
+//! and say that they were skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,7 +24,7 @@ fn cpu() -> Device {
     Device::new(Cpu::new(2).unwrap())
 }
 
-/// The device under test; none where there is nothing to run it on.
+/// The device under test; `None` if neither a GPU nor the shim is available.
 fn cuda() -> Option<Device> {
     latimer_cuda_shim::can_be_driver().then(|| Device::new(Cuda::new(0).unwrap()))
 }
@@ -33,7 +34,7 @@ fn every_operation_agrees() {
     let (Some(cuda), cpu) = (cuda(), cpu()) else {
         return;
     };
-    // The operation from outside has no kernel.
+    // Custom operations have no kernel.
     for op in Op::NAMES.iter().filter(|name| **name != "custom") {
         let alike = latimer_conformance::check::alike(op, &cuda, &cpu);
         alike.unwrap_or_else(|failure| panic!("{failure}"));
@@ -57,7 +58,8 @@ fn dropout_masks_are_the_same_bits() {
         let on = |device: &Device| {
             let x = Tensor::full(device, [2, n], DType::F32, 1.0).unwrap();
             let mut y = Tensor::empty(device, [2, n], DType::F32).unwrap();
-            // The second micro-step of rows that are `first_row` in number.
+            // The second of two micro-steps of `first_row` rows each, so that it begins at row
+            // `first_row`.
             let mut scalars = Scalars::for_micro_steps(device, 2, first_row).unwrap();
             let values = StepValues {
                 lr: 0.0,
@@ -104,7 +106,7 @@ struct Drawn {
 }
 
 impl Drawn {
-    /// The `i`th: heads, widths, layers, and switches of its own.
+    /// The `i`th model: each has its own heads, widths, layers and switches.
     fn new(i: u64) -> Self {
         let mut stream = Stream::new(i, 1, 0);
         let mut below = |n: usize| stream.next_u32() as usize % n;
@@ -161,7 +163,8 @@ impl Drawn {
             let c = self.config.n_embd;
             let mut gradient = widen(params.get(Slab::Gradients, param).unwrap());
             if info.name().ends_with("attn.c_attn.bias") {
-                // A softmax does not see a shift: keys' biases have gradient 0 but for rounding.
+                // A softmax is invariant to shifts: keys' biases have gradient 0 except for
+                // rounding.
                 gradient.drain(c..2 * c);
             }
             found.push((info.name().to_owned(), gradient));
@@ -213,7 +216,7 @@ fn whole_steps_of_random_gpts_agree() {
 
 // ---- training
 
-/// Text with something to learn in it: each id follows from the one before, but for one in eight.
+/// Text with something to learn: each id follows from the one before, except one in eight.
 #[derive(Debug)]
 struct Chain(u32);
 
@@ -243,7 +246,7 @@ impl Source for Chain {
     }
 }
 
-/// A preset made smaller, if asked, on a device.
+/// A preset in training on a device, after `change` has made it smaller.
 fn training(device: &Device, preset: &str, change: impl Fn(&mut Config), vocab: usize) -> Training {
     let mut config = Config::preset(preset).unwrap();
     change(&mut config);
@@ -251,7 +254,7 @@ fn training(device: &Device, preset: &str, change: impl Fn(&mut Config), vocab: 
     Training::new(device, &model, &config.train).unwrap()
 }
 
-/// A small model with everything in it that changes from step to step.
+/// Makes the model small, with everything that changes from step to step.
 fn small(config: &mut Config) {
     let model = &mut config.model;
     (model.n_layer, model.n_head, model.n_embd) = (2, 2, 32);

@@ -1,4 +1,4 @@
-//! Decoding over a cache gives the logits of computing everything anew.
+//! Decoding over a cache gives the same logits as computing everything anew.
 //!
 //! Both are f32 evaluations of one function in different orders, so both are compared with the
 //! reference device's (every operation in f64, rounded once): the cached error may be at most twice
@@ -34,7 +34,7 @@ fn model(device: &Device, config: &GptConfig) -> (Gpt, Params) {
     (gpt, params)
 }
 
-/// Logits after each of a prompt's growing prefixes, past the block size too.
+/// Logits after each prefix of a prompt, also of prefixes longer than the block size.
 fn logits(device: &Device, config: &GptConfig, cached: bool) -> Vec<Vec<f32>> {
     let mut stream = Stream::new(5, 0, 0);
     let ids: Vec<u32> = (0..config.block_size + 5)
@@ -79,7 +79,8 @@ fn cached_logits_are_the_uncached_ones() {
     assert!(error(&cached) <= bound, "{} above {bound}", error(&cached));
 }
 
-/// Logits of the last positions when `rows` go on side by side: four tokens each, then one by one.
+/// Logits of the last positions when `rows` are decoded together: four tokens each, then one by
+/// one.
 fn side_by_side(device: &Device, config: &GptConfig, rows: &[Vec<u32>]) -> Vec<f32> {
     let (gpt, params) = model(device, config);
     let mut cache = KvCache::with_batch_size(&params, config, rows.len()).unwrap();
@@ -100,8 +101,8 @@ fn side_by_side(device: &Device, config: &GptConfig, rows: &[Vec<u32>]) -> Vec<f
     all
 }
 
-/// Rows decoded together are what each is alone, within what two orders of summation may differ: both
-/// are held against the reference device.
+/// Rows decoded together give the logits of each row alone, within the difference of two orders of
+/// summation: both are compared with the reference device.
 #[test]
 fn rows_side_by_side_are_what_each_is_alone() {
     let config = GptConfig {

@@ -1,8 +1,9 @@
-//! A training step that is recorded and repeated: the bits of one that is enqueued op by op.
+//! A training step that is recorded and repeated has the bits of one that is enqueued op by op.
 //!
-//! The backend under test is the CPU's, with a recorder before it: while a step is captured it keeps
-//! the operations, which hold addresses, and runs none; a launch runs them again as they were. So
-//! whatever a step computes on the host, or finds elsewhere the second time, shows in the results.
+//! The backend under test is the CPU's, with a recorder before it: while a step is captured it
+//! keeps the operations, which hold addresses, and runs none; a launch runs them again unchanged.
+//! So if a step computes something on the host, or uses other memory the second time, the results
+//! differ.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
@@ -187,7 +188,7 @@ impl Source for Ids {
     }
 }
 
-/// One at which it learns.
+/// A learning rate at which the model learns.
 const RATE: f64 = 1e-3;
 
 fn training(device: &Device, grad_accum: usize, learning_rate: f64) -> Training {
@@ -204,7 +205,7 @@ fn training(device: &Device, grad_accum: usize, learning_rate: f64) -> Training 
     Training::new(device, &model, &config.train).unwrap()
 }
 
-/// Steps with evaluations in between, and all that they leave, as bits.
+/// Runs steps with evaluations in between; returns all their results as bits.
 fn trained(training: &mut Training, steps: usize, after: &mut dyn FnMut(usize)) -> Vec<u32> {
     let mut left = Vec::new();
     for step in 1..=steps {
@@ -280,8 +281,8 @@ fn a_repeated_step_asks_for_nothing() {
     }
 }
 
-/// What is not finite stops the run, and leaves the parameters as they were, though the host looks
-/// only when the step is over. At this rate the decay alone makes the weights some times larger, so
+/// A step that is not finite stops the run and leaves the parameters as they were, although the
+/// host checks only after the step. At this learning rate decay alone multiplies the weights, so
 /// their products overflow, but not at once.
 #[test]
 fn a_step_that_is_not_finite_leaves_the_parameters() {

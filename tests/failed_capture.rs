@@ -1,6 +1,6 @@
-//! Where a device cannot record a step, or make the recording executable, training goes on kernel by
-//! kernel, with the same bits, and says so once. On the CPU shim, which is asked to fail; a program of
-//! its own, as the environment asks it.
+//! If a device cannot record a step, or make the recording executable, training continues kernel by
+//! kernel, with the same bits, and says so once. The test runs on the CPU shim, which is asked to
+//! fail by an environment variable, and therefore is a program of its own.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(unsafe_code, reason = "sets an environment variable")]
@@ -38,7 +38,8 @@ impl Source for Ids {
     }
 }
 
-/// Five steps: what was said of the recording, the losses and the parameters, to the bit.
+/// Trains five steps; returns the message about the recording, and the bits of losses and
+/// parameters.
 fn train() -> (Option<String>, Vec<u32>) {
     let device = Device::new(Cuda::new(0).unwrap());
     let mut config = Config::preset("baby").unwrap();

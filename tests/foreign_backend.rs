@@ -1,4 +1,5 @@
-//! A backend from outside: the four required methods over memory of its own, and a GPT trains.
+//! A GPT trains on a backend from outside, which has only the four required methods and its own
+//! memory.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 use latimer_autograd::Optimizer;
 use latimer_tensor::{Backend, Buffer, Device, DeviceInfo, Result, Tensor, View, ViewMut};

@@ -1,6 +1,6 @@
 //! Operations from outside, with their gradients: a function of every element, and running sums of
-//! rows. Both are defined here, recorded on a pass, checked by differences and trained through, on two
-//! devices that have never heard of them.
+//! rows. Both are defined here, recorded on a pass, checked by differences and used in training, on
+//! two devices that do not know them.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -83,7 +83,7 @@ fn run(kind: &dyn CustomOp, inputs: &[&[f64]], shape: [usize; 2]) -> Vec<f64> {
 #[test]
 fn backward_is_the_derivative() {
     let x = [-7.0, -1.5, -0.2, 0.0, 0.3, 1.0, 4.0, 9.0];
-    // The weights of a sum of all outputs.
+    // The loss is a sum of all outputs with these weights.
     let dy = [1.0, -2.0, 0.5, 3.0, -1.0, 0.25, 2.0, -0.5];
     let (silu, silu_backward) = (silu(), silu().backward());
     let [sum, sum_backward] = [false, true].map(|backward| RunningSum { backward });
@@ -172,7 +172,7 @@ fn a_model_trains_through_it() {
                 pass.lm_loss(&x, head, &targets)
             });
             losses.push(loss.unwrap().to_vec::<f32>().unwrap()[0]);
-            // It reached the parameters beneath.
+            // The gradient reached the parameters below.
             params.check_gradients().unwrap();
         }
         assert!(losses[29] < 0.1 * losses[0], "{losses:?}");

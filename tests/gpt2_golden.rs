@@ -4,9 +4,9 @@
 //!
 //! The golden files hold each number twice: as PyTorch computed it in f32, and in f64 from the same
 //! f32 weights. The bound is flash-attention's rule: our error against f64 may be at most twice
-//! that of PyTorch's f32 run, plus one rounding. Errors are taken relative to a tensor's greatest
-//! value, and PyTorch's is the worst over the tensors of a kind, since one small tensor's own
-//! error is an accident.
+//! that of PyTorch's f32 run, plus one rounding. Errors are relative to a tensor's greatest value,
+//! and PyTorch's error is the worst over the tensors of a kind, since that of one small tensor is
+//! chance.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -32,7 +32,7 @@ fn max_abs(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().map(f64::abs).fold(0.0, f64::max)
 }
 
-/// Greatest error relative to the greatest value.
+/// The greatest error, relative to the greatest value.
 fn relative_error(got: &[f64], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len());
     max_abs(got.iter().zip(want).map(|(g, w)| g - w)) / max_abs(want.iter().copied())
@@ -50,8 +50,8 @@ fn assert_close(what: &str, got: &[f64], want: &[f64], torch: f64) {
     );
 }
 
-/// Elements of a gradient or a trained tensor that mean something: not the biases of keys, whose
-/// gradient is 0 (a softmax does not see a shift), so that rounding alone moves them.
+/// The elements of a gradient or a trained tensor that are worth comparing: all but the biases of
+/// keys. Their gradient is 0 (a softmax is invariant to shifts), so only rounding moves them.
 fn meaningful(golden: &Golden, name: &str, values: Vec<f64>) -> Vec<f64> {
     let c = golden.config.n_embd;
     if !name.ends_with("attn.c_attn.bias") {
@@ -74,7 +74,7 @@ fn worst_of_torch(golden: &Golden, params: &Params, kind: &str) -> f64 {
 }
 
 /// PyTorch's own error in ten losses or norms. Ten numbers are few, so the small files have several
-/// runs, which differ in the order of the batch's rows alone: the worst of them.
+/// runs, which differ only in the order of the batch's rows; this is the worst of them.
 fn worst_of_orders(golden: &Golden, kind: &str) -> f64 {
     let want = golden.get(&format!("f64/{kind}"));
     let runs = golden.find(&format!("orders/{kind}"));
@@ -84,8 +84,9 @@ fn worst_of_orders(golden: &Golden, kind: &str) -> f64 {
         .fold(0.0, f64::max)
 }
 
-/// Gradients of the keys' biases are 0 in truth; each is a sum of `B·T` terms that cancel, so it may
-/// be off by that many roundings of terms no larger than the largest gradient of the same layer.
+/// The exact gradients of the keys' biases are 0. Each is a sum of `B·T` terms that cancel, so it
+/// may be off by that many roundings of terms no larger than the largest gradient of the same
+/// layer.
 fn key_biases_are_noise(golden: &Golden, params: &Params, device: &str) {
     let (c, terms) = (golden.config.n_embd, golden.ids("ids").len() as f64);
     for (param, info) in params
@@ -134,7 +135,7 @@ fn check(golden: &Golden) {
     }
 }
 
-/// The weights of each layer, which the small files hold.
+/// Checks the attention weights of each layer, which the small files hold.
 fn weights_of_attention(golden: &Golden, name: &str, device: &Device) {
     if golden.find("attention/0").is_none() {
         return;

@@ -6,7 +6,7 @@ use latimer_lessons::Head;
 use latimer_tensor::{Device, Scalars, Tensor};
 use safetensors::SafeTensors;
 
-/// Columns, queries and keys of the file.
+/// The numbers of columns, queries and keys in the file.
 const SIZES: (usize, usize, usize) = (32, 5, 7);
 
 struct Golden(Vec<u8>);
@@ -34,8 +34,8 @@ impl Golden {
         numbers.iter().map(|&b| f64::from_le_bytes(b)).collect()
     }
 
-    /// No further from the truth in f64 than twice PyTorch's own f32, and one rounding of the
-    /// greatest number.
+    /// Checks that the error against f64 is at most twice that of PyTorch's f32 run, plus one
+    /// rounding of the greatest number.
     fn check(&self, name: &str, got: &[f32]) {
         let (truth, theirs) = (self.f64(name), self.f32(name));
         assert_eq!(got.len(), truth.len(), "{name}");

@@ -1,5 +1,6 @@
-//! Hugging Face GPT-2 folders, as transformers writes them and as older versions did: every key that
-//! changes numbers is used. What each must give is transformers' own (`golden/make_hf.py`).
+//! Hugging Face GPT-2 folders, as transformers writes them and as older versions did: every key
+//! that changes numbers is used. Each must give the numbers of transformers itself
+//! (`golden/make_hf.py`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Unit roundoff of f32.
 const U: f64 = f32::EPSILON as f64 / 2.0;
 
-/// Of the largest value: the error that may remain between two orders of the same sums in f32.
+/// The error, relative to the largest value, by which two orders of the same f32 sums may differ.
 const TOLERANCE: f64 = 3e-6;
 
 const NAMES: [&str; 12] = [
@@ -43,7 +44,7 @@ fn devices() -> [Device; 3] {
     [Device::reference(), cpu(1), cpu(2)]
 }
 
-/// What transformers computed.
+/// The numbers that transformers computed.
 struct Expected(Vec<u8>);
 
 impl Expected {
@@ -125,7 +126,7 @@ fn logits_are_those_of_transformers() {
     }
 }
 
-/// The numbers would show a switch that is passed over.
+/// If a switch were ignored, the numbers would show it.
 #[test]
 fn every_switch_changes_the_logits() {
     let device = Device::new(Cpu::new(1).unwrap());
@@ -164,7 +165,7 @@ fn every_switch_changes_the_logits() {
     }
 }
 
-/// Token by token over a cache, and step by step with the weights of attention in sight.
+/// Decodes token by token over a cache, and computes step by step with visible attention weights.
 #[test]
 fn decoding_and_attention_weights_are_those_of_transformers() {
     for name in NAMES {
@@ -195,8 +196,8 @@ fn decoding_and_attention_weights_are_those_of_transformers() {
     }
 }
 
-/// In bf16 every switch counts too: the logits are far nearer to those in f32 than the same weights
-/// give without the switch.
+/// In bf16 every switch matters too: the logits are far nearer to those in f32 than the logits of
+/// the same weights without the switch.
 #[test]
 fn bf16_uses_the_switches() {
     let device = Device::new(Cpu::new(1).unwrap());
@@ -254,7 +255,7 @@ fn gradients_are_those_of_transformers() {
             .unwrap();
         pass.backward(loss).unwrap();
         let c = gpt.config().n_embd;
-        // Biases of keys have gradient 0, a softmax sees no shift: rounding alone.
+        // Biases of keys have gradient 0 except for rounding: a softmax is invariant to shifts.
         let meaningful = |name: &str, values: Vec<f64>| match name.ends_with("c_attn.bias") {
             true => [&values[..c], &values[2 * c..]].concat(),
             false => values,

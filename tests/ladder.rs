@@ -1,4 +1,5 @@
-//! The ladder's models as their presets have them: the same numbers as in f64, and what each can see.
+//! The ladder's models in the sizes of their presets: they compute the same numbers as in f64, and
+//! each sees only the positions that it should.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -85,7 +86,7 @@ fn each_model_computes_what_f64_does() {
     }
 }
 
-/// A later token changes what comes out before it in the model without a mask, and in no other.
+/// A later token changes the outputs before it in the model without a mask, and in no other model.
 #[test]
 fn only_the_first_model_sees_what_comes_next() {
     let device = cpu(1);
@@ -105,10 +106,10 @@ fn only_the_first_model_sees_what_comes_next() {
     }
 }
 
-/// Nobody can foretell letters that are drawn independently: the least honest loss is `ln V`. A
-/// model that sees the whole window knows which letters are in it, and that is the whole trick:
-/// asked for the letter after the last that it sees, it is no better than chance, and worse for
-/// counting on what it will not be shown.
+/// Letters that are drawn independently cannot be predicted: the least honest loss is `ln V`. A
+/// model that sees the whole window only reads off the letters in it. Asked for the letter after
+/// the last that it sees, it is no better than chance, and even worse, because it relies on letters
+/// that it is not shown.
 #[test]
 fn a_model_that_sees_the_future_cheats_until_it_has_to_write() {
     let letters = 40;
@@ -134,7 +135,7 @@ fn a_model_that_sees_the_future_cheats_until_it_has_to_write() {
         let validation = source.validation();
         let whole = mean_loss(gpt, params, validation).unwrap();
         let ids = tokenizer.encode(&text[4800..]).unwrap();
-        // Of each window but the first, the last prediction alone counts.
+        // In each window but the first, only the last prediction counts.
         let at_the_end = text_loss(gpt, params, &ids, 1, &mut |_| ()).unwrap();
         (whole.unwrap(), at_the_end)
     };

@@ -1,5 +1,5 @@
-//! On a device with much memory the head's logits come in large chunks, and what is predicted is what a
-//! step then takes. On the CPU shim, which says that it has an H200's memory.
+//! On a device with much memory the head's logits come in large chunks, and a step takes as much
+//! memory as was predicted. The test runs on the CPU shim, which reports an H200's memory.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(unsafe_code, reason = "sets an environment variable")]
@@ -78,7 +78,7 @@ fn logits_come_in_chunks_of_the_devices_size_and_memory_is_as_predicted() {
     );
     assert_eq!([&cuda, &cpu].map(Device::chunk_bytes), [1 << 30, 64 << 20]);
     let ((large, on_cuda), (small, on_cpu)) = (step(&cuda), step(&cpu));
-    // All rows at once on the one, twice 320 in the same memory on the other.
+    // One device takes all rows at once, the other twice 320 rows in the same memory.
     let more = (ROWS - 320) * PADDED * 4;
     assert!(
         on_cuda.memory_bytes >= on_cpu.memory_bytes + more as u64 * 3 / 4,

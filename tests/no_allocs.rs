@@ -1,7 +1,7 @@
-//! What a training step asks for: from its third on, nothing of the device, and of the host the
-//! same few small pieces every time.
+//! The memory that a training step requests: from the third step on, none from the device, and from
+//! the host the same few small pieces every time.
 //!
-//! One test, since the counts are the whole process's.
+//! There is only one test, since the counts are process-wide.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "figures for `-- --nocapture`")]
@@ -19,9 +19,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Counts every request by its alignment. A collection of numbers or handles is aligned to 16
-/// bytes at most; more than that is asked for by `matrixmultiply` alone, for its packing buffers (on
-/// processors that our own tiles do not serve), and by the backend for its buffers.
+/// An allocator that counts every request by its alignment. A collection of numbers or handles is
+/// aligned to 16 bytes at most. Only `matrixmultiply` requests more, for its packing buffers (on
+/// processors without tiles of our own), and the backend, for its buffers.
 struct Counting {
     count: AtomicU64,
     bytes: AtomicU64,
@@ -80,14 +80,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What was asked of the host.
+/// The requests to the host's allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
     count: u64,
     bytes: u64,
 }
 
-/// How many buffers the pool had to ask the backend for.
+/// The number of buffers that the pool had to request from the backend.
 #[derive(Debug, Default)]
 struct NewBuffers(AtomicU64);
 
@@ -143,8 +143,9 @@ fn activation(config: &Config, train: &TrainConfig) -> usize {
     train.batch_size * config.model.block_size * config.model.n_embd * 4
 }
 
-/// From step 3: no miss of the pool, no allocation of the backend, equal requests of the host, none
-/// of a buffer's size; and the pool holds what was predicted before step 1.
+/// Checks that from step 3 on there is no miss of the pool, no allocation by the backend, and equal
+/// requests to the host, none of a buffer's size; and that the pool holds what was predicted before
+/// step 1.
 fn a_step_repeats(name: &str, config: &Config, threads: usize) {
     const STEPS: usize = 40;
     let (mut training, device) = training(config, threads);
@@ -153,7 +154,7 @@ fn a_step_repeats(name: &str, config: &Config, threads: usize) {
     let model = config.model.with_vocab(VOCAB_SIZE);
     let needs = Training::needs(&device, &model, &config.train).unwrap();
     let inside = device.clone();
-    // Within one `enter`, as a step's micro-steps are.
+    // Run within one `enter`, like a step's micro-steps.
     let asked = inside.enter(|| {
         for _ in 0..2 {
             training.next_step(&Counter).unwrap();
@@ -189,7 +190,7 @@ fn a_step_repeats(name: &str, config: &Config, threads: usize) {
     assert_eq!(held, needs.memory_bytes, "{name}: bytes of the pool");
 }
 
-/// Nor does entering the device anew for every step cost anything.
+/// Checks that entering the device anew for every step requests no memory either.
 fn entries_are_free(config: &Config) {
     const STEPS: usize = 200;
     let (mut training, _) = training(config, 2);
@@ -206,7 +207,7 @@ fn entries_are_free(config: &Config) {
     assert!(asked.iter().all(|a| *a == asked[0]), "{asked:?}");
 }
 
-/// Ten thousand steps later nothing more is held.
+/// Checks that ten thousand steps later no more memory is held.
 fn memory_is_flat(config: &Config) {
     let (mut training, device) = training(config, 2);
     let mut steps = |n: usize| {

@@ -1,6 +1,8 @@
-//! `docs/operations.md` says what every operation asks of its operands, as the declarations have it.
+//! `docs/operations.md` lists the rules for every operation's operands, as the declarations state
+//! them.
 //!
-//! A declaration that is changed by accident shows here: nothing else knows what it should be.
+//! This test finds declarations that were changed by accident: nothing else knows what they should
+//! be.
 
 use latimer_tensor::Op;
 use latimer_tensor::op::Table;

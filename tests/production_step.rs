@@ -2,14 +2,14 @@
 //! tokens, the whole padded vocabulary, in f32 and in bf16. It needs a GPU (`GPU_REQUIRED`); elsewhere it
 //! says that it was skipped, and the same comparison of a small model runs on the CPU shim.
 //!
-//! # What is asked
+//! # The bounds
 //!
-//! Rounding changes a result in proportion to the unit roundoff, whatever the network does with it. The
-//! CPU's own bf16 step, against its f32 step, so measures for each parameter how much the step makes of
-//! roundings of size `U_BF16`, at every operation that stores a value.
+//! Rounding changes a result in proportion to the unit roundoff, whatever the network does with it.
+//! So the CPU's bf16 step, compared with its f32 step, measures for each parameter how much a step
+//! amplifies roundings of size `U_BF16`, at every operation that stores a value.
 //!
-//! - **bf16**: the gradient on the GPU may be at most twice as far from the CPU's f32 one as the CPU's bf16
-//!   one is: the rule that `backends_agree` has for whole steps.
+//! - **bf16**: the gradient on the GPU may be at most twice as far from the CPU's f32 gradient as
+//!   the CPU's bf16 gradient is: the rule of `backends_agree` for whole steps.
 //! - **f32**: the same distance, times `U_F32 / U_BF16`, times the square root of the longest sum, as f32
 //!   sums are now rounded in the type of their result; twice that, as both devices round.
 //! - **loss**: see [`loss_tolerance`].
@@ -49,7 +49,8 @@ impl Size {
         Self { config, rows: 2 }
     }
 
-    /// Everything that the large one has, where it can be run in seconds by one block at a time.
+    /// A size with everything that the large one has, small enough to run in seconds one block at a
+    /// time.
     fn small() -> Self {
         let config = GptConfig {
             padded_vocab_size: 384,
@@ -72,7 +73,7 @@ impl Size {
     }
 }
 
-/// What a step left: the loss, and each parameter's gradient.
+/// The results of a step: the loss, and each parameter's gradient.
 struct Step {
     loss: f64,
     gradients: Vec<(String, Vec<f32>)>,
@@ -131,7 +132,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// How far two devices' losses may be apart.
+/// The greatest difference allowed between two devices' losses.
 ///
 /// Logits are products of a row of norm `√C`, as the last normalisation makes it, and a row of the
 /// embedding, drawn with a deviation of 0.02: their deviation is `0.02·√C`. Two values are added to the
@@ -147,7 +148,7 @@ fn loss_tolerance(size: &Size, unit: f64, loss: f64) -> f64 {
     10.0 * logit / positions + positions * U_F32 * loss
 }
 
-/// Holds a device's steps to the CPU's; what it says first is of use when all is well, too.
+/// Compares a device's steps with the CPU's. It prints the differences, even if all is well.
 fn hold(size: &Size, cuda: &Device) {
     let cpu = Device::new(Cpu::new(0).unwrap());
     let [exact, rounded] = [false, true].map(|bf16| step(size, &cpu, bf16));
@@ -211,7 +212,7 @@ fn loss_and_gradients_of_gpt2_124m_agree_with_the_cpus() {
     hold(&Size::production(), &cuda);
 }
 
-/// The comparison itself, on a device that everybody has.
+/// Tests the comparison itself, on a device that every machine has.
 #[test]
 fn loss_and_gradients_of_a_small_model_agree_with_the_cpus() {
     if can_be_driver() {

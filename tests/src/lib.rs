@@ -1,4 +1,4 @@
-//! What the tests across crates share: the golden files.
+//! Code that the tests across crates share: reading the golden files.
 
 use latimer_autograd::{AdamW, Params, Slab};
 use latimer_nn::{Activation, Gpt, GptConfig};
@@ -7,17 +7,17 @@ use latimer_trainer::config::Config;
 use safetensors::{Dtype, SafeTensors};
 use std::path::PathBuf;
 
-/// One golden file: numbers that PyTorch gave once (`golden/make_golden.py`).
+/// One golden file: numbers that PyTorch computed once (`golden/make_golden.py`).
 #[derive(Debug)]
 pub struct Golden {
     bytes: Vec<u8>,
-    /// The model they belong to.
+    /// The model that the numbers belong to.
     pub config: GptConfig,
     adamw: AdamW,
 }
 
 impl Golden {
-    /// GELU by tanh, tied head, all biases.
+    /// The file of the model with GELU by tanh, a tied head and all biases.
     #[must_use]
     pub fn gelu_tied() -> Self {
         Self::open(
@@ -32,7 +32,8 @@ impl Golden {
         )
     }
 
-    /// ReLU, untied head with a bias, no biases of queries, keys and values.
+    /// The file of the model with ReLU, an untied head with a bias, and no biases of queries, keys
+    /// and values.
     #[must_use]
     pub fn relu_untied() -> Self {
         let config = GptConfig {
@@ -53,7 +54,7 @@ impl Golden {
     /// `unbiased`. Biases are all on (the head's too, where it is untied) or all off.
     ///
     /// # Panics
-    /// When the name is put together from other words.
+    /// When the name consists of other words.
     #[must_use]
     pub fn small(name: &str) -> Self {
         let (rest, bias) = match name.rsplit_once('_') {
@@ -138,7 +139,7 @@ impl Golden {
             .unwrap_or_else(|| panic!("golden file has no {name}"))
     }
 
-    /// A tensor's values, widened, where the file has it: not all have all.
+    /// A tensor's values, widened, or `None` if the file does not have it.
     ///
     /// # Panics
     /// When the file is damaged.
