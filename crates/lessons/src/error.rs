@@ -112,7 +112,7 @@ pub enum Error {
     },
 
     // ---- showing
-    /// LaTeX has no notation for a tensor with so many axes.
+    /// LaTeX has no notation for a tensor with more than two axes.
     #[error("a tensor of shape {shape} is no matrix: LaTeX shows two dimensions at most")]
     TooManyAxes {
         /// Its shape.
