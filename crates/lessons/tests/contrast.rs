@@ -121,7 +121,6 @@ fn lines_bars_and_frames_can_be_seen() {
 
 /// The pairs above are complete: colours are defined in `:root` only, text has one of five,
 /// graphics with a meaning have one of theirs, and backgrounds are those that were checked.
-/// means something has one of the graphics', and grounds are those that were checked.
 #[test]
 fn no_other_colour_is_used() {
     let css = css();
