@@ -250,7 +250,8 @@ fn repeated_steps_are_those_enqueued_one_by_one() {
     }
 }
 
-/// From the fourth on, a step is three uploads (numbers, random words, ids), a launch, a download.
+/// From the fourth step on, a step is three uploads (numbers, random words, ids), a launch and a
+/// download.
 #[test]
 fn a_repeated_step_asks_for_nothing() {
     let recorder = Recorder::new();

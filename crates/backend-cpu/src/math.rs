@@ -117,7 +117,7 @@ pub(crate) fn exponentials<const FMA: bool>(x: &mut [f32], most: f32) -> f32 {
     match level() {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code, reason = "an intrinsic's features are checked")]
-        // SAFETY: the features are there.
+        // SAFETY: the CPU has the features.
         Level::Avx512 => unsafe { avx512::exponentials(x, most) },
         _ => {
             for x in x.iter_mut() {

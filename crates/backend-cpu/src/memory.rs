@@ -20,7 +20,7 @@ const ALIGNMENT: usize = 256;
 /// walk the page tables again.
 const LARGE: usize = 4 << 20;
 
-/// How much memory buffers may hold together, and how much they do.
+/// The memory that all buffers together may hold, and how much they hold now.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
@@ -42,8 +42,8 @@ impl Budget {
 pub(crate) struct Memory {
     start: NonNull<u8>,
     layout: Layout,
-    /// Where a large buffer's memory is from. It is given to the process page by page when they are
-    /// first touched.
+    /// The mapping of a large buffer. The system gives its pages to the process one by one, when
+    /// they are first touched.
     mapped: Option<MmapMut>,
     budget: Arc<Budget>,
 }

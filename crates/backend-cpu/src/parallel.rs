@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// How many threads an operation may use.
+/// The number of threads that an operation may use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Par {
     threads: usize,
@@ -32,7 +32,7 @@ impl Par {
         Self { threads }
     }
 
-    /// How many threads there are.
+    /// The number of threads.
     pub(crate) const fn threads(self) -> usize {
         self.threads
     }
@@ -42,7 +42,7 @@ impl Par {
         if self.threads <= 1 || ns < SPLIT_NS {
             1
         } else if ns < 200_000 {
-            // Short work: one piece a thread, so that each keeps its own rows from op to op.
+            // Short work: one piece per thread, so that each thread keeps its rows from op to op.
             self.threads.min(ns / (SPLIT_NS / 2))
         } else {
             // Long work: some slack for a thread that is held up.
@@ -176,7 +176,7 @@ tuples!(A a, B b, C c, D d, E e);
 tuples!(A a, B b, C c, D d, E e, F f);
 
 thread_local! {
-    /// Scratch memory of this thread that nobody is using.
+    /// Scratch memory of this thread that is not in use.
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
     /// How many pieces of this thread's scratch memory are in use.
     static DEPTH: Cell<usize> = const { Cell::new(0) };

@@ -58,7 +58,7 @@ impl Real for bf16 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
     }
 
-    /// Without a branch, so that loops over it become vector code.
+    /// Rounds without a branch, so that loops over it become vector code.
     #[inline(always)]
     fn store(x: f32) -> Self {
         let bits = x.to_bits();

@@ -37,7 +37,7 @@ static LEVEL: AtomicU8 = AtomicU8::new(0);
 /// The [`Dots`] of this processor, once they are known; 0 before.
 static DOTS: AtomicU8 = AtomicU8::new(0);
 
-/// The level of this processor; a load after the first call.
+/// The level of this processor. Detected by the first call; later calls only load it.
 #[inline]
 pub(crate) fn level() -> Level {
     match LEVEL.load(Ordering::Relaxed) {
@@ -56,7 +56,8 @@ fn detect() -> Level {
     level
 }
 
-/// How this processor sums products of `bf16`; a load after the first call.
+/// How this processor sums products of `bf16`. Detected by the first call; later calls only load
+/// it.
 #[inline]
 pub(crate) fn dots() -> Dots {
     match DOTS.load(Ordering::Relaxed) {

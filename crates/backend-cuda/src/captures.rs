@@ -1,4 +1,4 @@
-//! One capture at a time in a process, and nothing is destroyed meanwhile.
+//! One capture at a time in a process, and nothing is destroyed during it.
 //!
 //! A thread that destroys a cuBLASLt handle, frees memory or unloads a module may make the driver
 //! wait for the whole device, which invalidates a running capture, even one of another thread

@@ -16,7 +16,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `blas` | products by NVIDIA's cuBLASLt, if it is installed |
-//! | `captures` | one capture at a time, and nothing destroyed meanwhile |
+//! | `captures` | one capture at a time, and nothing destroyed during it |
 //! | `driver` | opening the driver and one device |
 //! | `memory` | device memory, workspace, staging |
 //! | `kernel`, `module`, `ptx` | kernels by name, loaded when first needed; the one place that launches |

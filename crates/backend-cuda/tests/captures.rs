@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "asks the fake driver")]
-//! Captures beside other threads that destroy devices, a cuBLASLt handle too, and captures whose step
-//! fails or panics; and how often the device is waited for.
+//! Captures while other threads destroy devices and a cuBLASLt handle, captures whose step fails or
+//! panics, and the number of times that the device is waited for.
 
 mod device;
 

@@ -39,7 +39,7 @@ pub struct DeviceInfo {
     pub detail: String,
 }
 
-/// What a backend has counted so far, for programs that measure.
+/// The work that a backend has counted so far, for programs that measure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkReport {

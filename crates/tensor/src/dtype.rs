@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-/// What one element is. Statistics and gradients are `F32`; token ids are `U32`.
+/// The type of a tensor's elements. Statistics and gradients are `F32`; token ids are `U32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DType {

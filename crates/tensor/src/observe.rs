@@ -13,7 +13,7 @@ pub enum Phase {
     /// Makes activations and the loss; also everything outside of a step.
     #[default]
     Forward,
-    /// Makes gradients, those that are made beside the loss included.
+    /// Makes gradients, including those that are computed together with the loss.
     Backward,
     /// Clips gradients and changes parameters.
     Update,

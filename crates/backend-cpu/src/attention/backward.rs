@@ -118,7 +118,7 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Handl
 pub(super) unsafe fn head_backward(head: &HeadBackward<'_>, drops: Option<&Drops>) {
     let finite = match level() {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the features are there; the rest is the caller's promise.
+        // SAFETY: the CPU has the features; the rest is the caller's promise.
         Level::Avx512 => unsafe { avx512::head_backward(head, drops) },
         // SAFETY: the caller's promise.
         _ => unsafe { tiles_backward(head, drops) },
@@ -193,7 +193,7 @@ unsafe fn tiles_backward(head: &HeadBackward<'_>, drops: Option<&Drops>) -> bool
                 };
                 // SAFETY: keys first .. first + keys against this block's queries, into a tile.
                 unsafe { product(tile, left(k), across(packed_q), flat(weights)) };
-                // SAFETY: values, likewise.
+                // SAFETY: values first .. first + keys against this block's dy, into a tile.
                 unsafe { product(tile, left(v), across(packed_dy), flat(scores)) };
                 let hidden =
                     (head.causal && first + keys > top + 1).then(|| first as isize - top as isize);

@@ -32,7 +32,7 @@ pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Handled> 
     }
     let (position, scale) = (op.position, op.scale);
     let tasks = batch * n_head;
-    // Where positions are streamed, what counts is memory; where they go through tiles, arithmetic.
+    // Streamed positions are limited by memory, positions in tiles by arithmetic.
     let ns = tasks * t * (position + t) * if t <= FEW { d / 3 + 1 } else { d / 16 + 1 };
     par.split(tasks, ns, 0..tasks, &|tasks: Range<usize>| {
         for task in tasks {

@@ -36,7 +36,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// How many keys query `i` sees.
+    /// The number of keys that query `i` sees.
     pub(super) fn reach(&self, i: usize) -> usize {
         self.causal
             // mutant: decode_reaches_one_key_less
@@ -121,7 +121,7 @@ pub(super) unsafe fn block_forward(
 ) {
     let finite = match level() {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the features are there; the rest is the caller's promise.
+        // SAFETY: the CPU has the features; the rest is the caller's promise.
         Level::Avx512 => unsafe { avx512::block_forward(head, top, drops, lse) },
         // SAFETY: the caller's promise.
         _ => unsafe { tiles_forward(head, top, queries, drops, lse) },
@@ -320,7 +320,7 @@ simd! {
     }
 }
 
-/// Raises `most[i]` to the greatest of column `i`; NaNs are passed over.
+/// Raises `most[i]` to the greatest value of column `i`; NaNs are ignored.
 fn raise_to_max(tile: &[f32], lanes: usize, most: &mut [f32; QUERIES]) {
     for row in tile.chunks_exact(lanes) {
         for (most, &x) in most.iter_mut().zip(row) {

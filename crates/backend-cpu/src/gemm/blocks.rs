@@ -215,7 +215,7 @@ impl Part<'_> {
                 match &tiles {
                     // SAFETY: 32 packed or whole rows, of `steps` blocks each; a panel as long.
                     Some(tiles) => unsafe { tiles.block(left, right, steps, &mut sums) },
-                    // SAFETY: as above; `Dots::Pairs` says that the instruction is there.
+                    // SAFETY: as above; `Dots::Pairs` says that the CPU has the instruction.
                     None => unsafe { pairs_block(left, right, steps, &mut sums) },
                 }
                 let height = SIDE.min(rows.end - top);

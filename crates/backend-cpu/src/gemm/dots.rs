@@ -95,7 +95,7 @@ impl Tiles {
     /// # Safety
     /// [`tiles_are_there`] must have returned true.
     pub(super) unsafe fn new() -> Self {
-        // SAFETY: the instruction is there; it reads 64 bytes.
+        // SAFETY: the CPU has the instruction; it reads 64 bytes.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, readonly)) };
         Self(())
     }

@@ -182,7 +182,7 @@ pub(crate) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
         return;
     }
     match level() {
-        // SAFETY: the features are there (`level`); the operands are the caller's promise.
+        // SAFETY: the CPU has the features (`level`); the operands are the caller's promise.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { avx512::product(p, a, b, c) },
         // SAFETY: as above.
@@ -207,7 +207,7 @@ pub(crate) unsafe fn product(p: Product, a: Left, b: Right, c: Output) {
 /// Same contract as [`product`], and [`has_tiles`] must be true.
 pub(super) unsafe fn packed_product(p: Product, height: usize, a: *const f32, b: Right, c: Output) {
     match level() {
-        // SAFETY: the features are there (`level`); the operands are the caller's promise.
+        // SAFETY: the CPU has the features (`level`); the operands are the caller's promise.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { avx512::packed_product(p, height, a, b, c) },
         // SAFETY: as above.

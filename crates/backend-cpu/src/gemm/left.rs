@@ -31,7 +31,7 @@ pub(super) const SLACK: usize = 8;
 /// [`tile_rows`]: super::kernel::tile_rows
 pub(super) unsafe fn pack(a: Left, rows: usize, terms: usize, height: usize, to: *mut f32) {
     match level() {
-        // SAFETY: the features are there (`level`); the rest is the caller's promise.
+        // SAFETY: the CPU has the features (`level`); the rest is the caller's promise.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { avx512::pack(a, rows, terms, height, to) },
         // SAFETY: as above.

@@ -2,9 +2,9 @@
 //!
 //! The output is cut into rows and panels of columns, which go to different threads; sums over
 //! `k` are never cut by thread, but in blocks that depend on the shapes only. The right operand is
-//! packed into panels once, by all threads, where it is transposed or used often; the left one into
-//! tiles, by each thread its own rows, where many panels use it. Processors that we have no tiles for
-//! take products whole ([`whole`]).
+//! packed into panels once, by all threads together, if it is transposed or used often. The left
+//! operand is packed into tiles, each thread packing its own rows, if many panels use it. On
+//! processors without tile kernels of ours, [`whole`] computes products.
 
 #![expect(
     unsafe_code,

@@ -1,8 +1,8 @@
 //! Products of `bf16`, summed in `f32` and rounded once.
 //!
-//! Where the processor multiplies `bf16` itself, both operands are packed ([`super::pairs`]) and the
-//! output is made in blocks of 32 by 32 ([`super::dots`]), which go to different threads.
-//! Elsewhere the operands are widened as a whole and multiplied as `f32`.
+//! If the processor multiplies `bf16` itself, both operands are packed ([`super::pairs`]) and the
+//! output is computed in blocks of 32 by 32 ([`super::dots`]), which go to different threads.
+//! Otherwise the operands are widened as a whole and multiplied as `f32`.
 
 use super::{FEW_ROWS, Gemm, vector};
 use crate::memory::{read, write};

@@ -1,9 +1,9 @@
 //! Small products over many terms: a gradient of a weight is a sum over all rows of a batch.
 //!
-//! Cut by its own rows or columns, such an output would have every thread fetch nearly all of both
+//! If such an output were cut by its rows or columns, every thread would fetch nearly all of both
 //! operands, half of which another core has just written. So the terms are cut into stretches, as
-//! activations are cut into rows: each core sums what it has, and the sums are added in order. The
-//! stretches depend on the shape only.
+//! activations are cut into rows: each core sums the terms that it has, and the sums are added in
+//! order. The stretches depend on the shape only.
 
 use super::{Gemm, nanoseconds};
 use crate::parallel::{Par, RowsMut, op_scratch};

@@ -27,7 +27,7 @@ pub(crate) unsafe fn transpose(
             let to = to.wrapping_add(left * to_row + top);
             match level() {
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: the features are there; a block of the caller's.
+                // SAFETY: the CPU has the features; a block of the caller's.
                 Level::Avx512 => unsafe { avx512::block(from, row, sizes, scale, to, to_row) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: as above.

@@ -1,8 +1,8 @@
-//! Products where there are no tiles of our own, by `matrixmultiply`.
+//! Products by `matrixmultiply`, on processors without tiles of our own.
 //!
-//! It packs both operands on every call, so calls are as large as sharing allows: each is for some rows, or
-//! for some columns where the output is wider than high, of which a thread takes one to four. Sums over `k`
-//! are cut by the library, in blocks of its own.
+//! The library packs both operands on every call, so calls are as large as sharing among threads
+//! allows: each is for some rows, or for some columns if the output is wider than high, and a
+//! thread takes one to four of them. The library cuts sums over `k` into blocks of its own.
 
 use super::kernel::{Left, Output, Product, WHOLE_UNIT, whole_product};
 use super::{Gemm, nanoseconds};

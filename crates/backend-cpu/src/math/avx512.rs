@@ -94,7 +94,7 @@ mod tests {
         }
         let power = |x: f32| {
             let mut y = [0.0f32; 16];
-            // SAFETY: AVX-512 is there, and `y` is a vector long.
+            // SAFETY: the CPU supports AVX-512, and `y` is a vector long.
             unsafe { _mm512_storeu_ps(y.as_mut_ptr(), power_of_two(_mm512_set1_ps(x), u16::MAX)) };
             y[0]
         };
@@ -117,7 +117,7 @@ mod tests {
         for n in [1, 16, 31, 32, 100] {
             let x: Vec<f32> = (0..n).map(|i| i as f32 * -1.7 + 3.0).collect();
             let mut y = x.clone();
-            // SAFETY: AVX-512 is there.
+            // SAFETY: the CPU supports AVX-512.
             #[expect(unsafe_code, reason = "what is tested")]
             let total = unsafe { exponentials(&mut y, 3.0) };
             let want: Vec<f64> = x.iter().map(|&x| f64::from(x - 3.0).exp()).collect();

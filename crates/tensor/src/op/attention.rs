@@ -239,7 +239,7 @@ op! {
         qkv: In "float", "[B, T, 3HD]";
         /// The forward result.
         y: In "as qkv", "[B, T, HD]";
-        /// From forward.
+        /// As forward returned it.
         lse: In "statistics of qkv", "[B, H, T]";
         /// The gradient of `y`.
         dy: In "as qkv", "as y";

@@ -70,7 +70,7 @@ pub trait CustomOp: Any + Debug + Send + Sync {
 /// One output of [`CustomOp::reference`].
 #[derive(Clone, Debug)]
 pub struct Computed {
-    /// Its elements.
+    /// The output's elements.
     pub values: Vec<f64>,
     /// Per element, the size of its rounding errors; see [`Host::write`].
     pub magnitudes: Vec<f64>,

@@ -50,7 +50,7 @@ pub(crate) struct Normalised {
 }
 
 impl Normalised {
-    /// Of rows each element of which has been rounded `roundings` times on its way here.
+    /// Normalises rows whose elements have each been rounded `roundings` times before.
     pub(crate) fn of(
         x: &[f64],
         roundings: f64,
@@ -105,9 +105,9 @@ op! {
         x: In "float", "[N.., C>0]";
         /// The factor of each column, as in forward.
         weight: In "as x", "[C]";
-        /// From forward.
+        /// As forward returned it.
         mean: In "statistics of x", "[N]";
-        /// From forward.
+        /// As forward returned it.
         rstd: In "statistics of x", "[N]";
         /// The gradient of the result.
         dy: In "as x", "as x";

@@ -63,7 +63,7 @@ impl Slice<'_> {
 /// See [`Slice::blocks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SliceBlocks {
-    /// How many blocks.
+    /// The number of blocks.
     pub outer: usize,
     /// Elements of a block of `x`.
     pub block: usize,

@@ -66,7 +66,7 @@ pub enum DTypeRule {
     Float,
     /// This one.
     Is(DType),
-    /// That of another operand.
+    /// The same as that of another operand.
     As(usize),
     /// The type of the terms of a sum, or `F32` if they are narrower.
     SumOf(usize),
@@ -79,13 +79,13 @@ pub enum DTypeRule {
 pub enum ShapeRule {
     /// Any.
     Any,
-    /// That of another operand.
+    /// The same as that of another operand.
     As(usize),
     /// The shape of another operand, with any number of leading axes left out.
     LastAxesOf(usize),
     /// These axes.
     Axes(Axes),
-    /// These axes, the last two the other way round if the attribute at this place is set.
+    /// These axes, with the last two exchanged if the attribute at this place is set.
     Turned(Axes, usize),
     /// The shape that the operation computes from its other operands and attributes.
     Computed,

@@ -376,7 +376,7 @@ mod tests {
             let a: Vec<f32> = (0..rows * d).map(|x| (x % 7) as f32).collect();
             let b: Vec<f32> = (0..rows * d).map(|x| (x % 5) as f32).collect();
             let mut got = [0.0f32; LANES];
-            // SAFETY: AVX-512 is there; `rows` rows of `d` floats, and a vector.
+            // SAFETY: the CPU supports AVX-512; `rows` rows of `d` floats, and a vector.
             unsafe {
                 let sums = row_products(Lines::of(&a, 0, d), Lines::of(&b, 0, d), rows, d);
                 _mm512_storeu_ps(got.as_mut_ptr(), sums);

@@ -341,7 +341,7 @@ mod tests {
             let lanes = queries.next_multiple_of(LANES);
             let (mut got, mut want) = (vec![0.0; d * lanes], vec![0.0; d * lanes]);
             let from = Lines::of(&from, 0, d);
-            // SAFETY: AVX-512 is there; rows as allocated.
+            // SAFETY: the CPU supports AVX-512; rows as allocated.
             unsafe {
                 pack(from, queries, d, lanes, 0.5, &mut got);
                 crate::attention::pack(from, queries, d, lanes, 0.5, &mut want);

@@ -73,7 +73,7 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize, const FULL: bool, const 
         };
     }
     if FULL && ADJACENT && p.k >= ROWS * FETCH {
-        // Lines of the output are under way while the sums are made, few at a time.
+        // Prefetch lines of the output while the sums are computed, few at a time.
         let mut row = c.start;
         for _ in 0..ROWS {
             #[allow(unused_unsafe, reason = "unsafe for the oldest compiler only")]
