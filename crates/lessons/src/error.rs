@@ -176,7 +176,7 @@ impl fmt::Display for UnknownWords {
 }
 
 impl Error {
-    /// The same error for a sentence that this many words of the text precede.
+    /// Moves an error's places by the number of words of the text before the sentence.
     pub(crate) fn after(mut self, words: usize) -> Self {
         if let Self::UnknownWords { unknown, .. } | Self::OutsideVocabulary { unknown, .. } =
             &mut self

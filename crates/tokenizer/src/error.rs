@@ -71,7 +71,7 @@ pub enum Error {
         row: usize,
         /// The id's place in the row, from 0.
         position: usize,
-        /// What is wrong.
+        /// The mistake.
         fault: &'static str,
     },
 
@@ -125,7 +125,7 @@ pub enum Error {
         found: usize,
         /// The limit.
         max: usize,
-        /// What the user can do.
+        /// Advice to the user.
         hint: &'static str,
     },
     /// One token occurs twice in a vocabulary, so that it would have two ids.
@@ -151,7 +151,7 @@ pub enum Error {
         token: String,
         /// The kind of tokenizer.
         kind: &'static str,
-        /// What an entry must be.
+        /// The form that an entry must have.
         expected: &'static str,
     },
 
@@ -164,7 +164,7 @@ pub enum Error {
     /// The file system reported an error.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried: `read` or `write`.
+        /// The attempted action: `read` or `write`.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -180,7 +180,7 @@ pub enum Error {
     NoTokenizerInFolder {
         /// The folder.
         path: PathBuf,
-        /// What the folder contains instead, or lacks.
+        /// The files in the folder, or the one that it lacks.
         instead: &'static str,
     },
     /// A file was read but is not a tokenizer; the source says why.
@@ -188,7 +188,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with its content.
+        /// The mistake in its content.
         #[source]
         source: Box<Error>,
     },
@@ -233,7 +233,7 @@ pub enum Error {
     NotInFormat {
         /// The program.
         format: &'static str,
-        /// What the format cannot express.
+        /// The property that the format cannot express.
         what: &'static str,
     },
     /// A field is missing or has the wrong type.
@@ -241,7 +241,7 @@ pub enum Error {
     Field {
         /// The field.
         name: &'static str,
-        /// What it must hold.
+        /// The content that it must have.
         expected: &'static str,
     },
     /// A field that this kind does not have, most likely misspelt.

@@ -79,7 +79,7 @@ pub enum BpeError {
         /// The token in quotation marks.
         token: String,
     },
-    /// The same pair is merged twice.
+    /// A pair is merged twice.
     #[error("merge {rank} repeats the pair of an earlier one")]
     DuplicateMerge {
         /// The later merge, from 0.
@@ -127,7 +127,7 @@ pub enum BpeError {
         "a file of ranks cannot hold this vocabulary: {reason}; write Hugging Face's tokenizer.json"
     )]
     NotRanks {
-        /// What is in the way.
+        /// The obstacle.
         reason: String,
     },
 

@@ -146,7 +146,7 @@ fn key(piece: Piece<'_>) -> Option<u128> {
     Some(bytes | (len as u128) << 120)
 }
 
-/// What one thread needs to encode: remembered pieces and buffers for merging.
+/// The state that one thread needs to encode: remembered pieces and buffers for merging.
 #[derive(Debug)]
 pub(super) struct Workspace {
     /// Pieces seen lately. Each set keeps the last two that were stored in it. The memory is

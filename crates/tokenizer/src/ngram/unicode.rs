@@ -1,4 +1,4 @@
-//! What a word character, white space and lower case are, as in Python 3.11 (Unicode 14.0).
+//! Word characters, white space and lower case, as in Python 3.11 (Unicode 14.0).
 //!
 //! The vocabulary depends on every detail of these, so they are tables of our own, independent of
 //! the compiler's Unicode version. They were read from Python itself

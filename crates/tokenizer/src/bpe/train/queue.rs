@@ -26,7 +26,7 @@ pub(super) struct Queue {
     least: u64,
 }
 
-/// What the queue needs to know of a pair: its current count and its tie.
+/// The pairs as the queue sees them: their current counts and their ties.
 pub(super) trait Pairs {
     fn count(&self, pair: u32) -> u64;
     fn tie(&mut self, pair: u32) -> Tie;

@@ -67,7 +67,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The same place in the file with another value, such as an entry of a list.
+    /// A field at the same place in the file with another value, such as an entry of a list.
     pub(super) fn with(self, value: &'a Value) -> Self {
         Self { value, ..self }
     }
