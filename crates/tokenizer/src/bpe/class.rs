@@ -130,7 +130,7 @@ impl Classes {
                     return at;
                 }
             }
-            // Continue byte by byte: a longer character or the end of the text is near.
+            // Go on by characters: a longer one or the end of the text is near.
             loop {
                 let (class, len) = self.at(text, at);
                 if class & LETTER == 0 {
