@@ -12,7 +12,7 @@ use xtask::run::{Outcome, cargo, succeed, target_folder, tool};
 type Part = (&'static str, fn() -> Result<(), String>);
 
 /// Every check, quick ones first. Warnings are errors.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 8] = [
     ("tidy", || tidy::tidy().map(drop)),
     ("format", || {
         succeed(cargo().args(["fmt", "--all", "--check"]))
@@ -29,10 +29,6 @@ const PARTS: [Part; 9] = [
         succeed(cargo().args(docs).env("RUSTDOCFLAGS", "--deny warnings"))
     }),
     ("outside", || outside().map(drop)),
-    // Each crate as strangers get it, built from its package alone.
-    ("packages", || {
-        succeed(cargo().args(["package", "--workspace", "--allow-dirty", "--quiet"]))
-    }),
 ];
 
 /// Runs every check of [`PARTS`] up to the first that fails, and says how long each took.

@@ -20,7 +20,7 @@ usage: cargo xtask COMMAND [ARGS]
 developers' tasks:
   test [ARGS]   build and run every test of the workspace; ARGS go to cargo test
   ci            what must hold before a commit, as `.ci/run` checks it: tidy, format, lints, kernels,
-                tests, docs, outside, packages
+                tests, docs, outside
   tidy          finds long files, notes left in sources, missing READMEs, paths of one machine
   outside       builds, runs and tests the projects of tests/outside, one for each crate alone
   faults [NAME|cpu|kernels|around]
