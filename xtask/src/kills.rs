@@ -8,7 +8,7 @@ use xtask::run::{Outcome, cargo, succeed};
 /// Unless another number is asked for.
 const KILLS: u32 = 500;
 
-/// Runs the tests' own harness (`crates/cli/tests/cli/kills.rs`) for so many kills.
+/// Runs the tests' own harness (`crates/cli/tests/cli/kills.rs`) for the given number of kills.
 pub(crate) fn kills(args: &[OsString]) -> Outcome {
     let kills = match args {
         [] => KILLS,

@@ -95,7 +95,7 @@ pub fn build_latimer() -> Result<PathBuf, String> {
     Ok(program)
 }
 
-/// That a first build begins, and how long it takes on so many cores: beyond four there are not
+/// That a first build begins, and how long it takes on `cores` cores: beyond four there are not
 /// enough crates to build side by side.
 fn announced(cores: usize) -> String {
     let minutes = BUILD.div_ceil(60 * cores.clamp(1, 4));

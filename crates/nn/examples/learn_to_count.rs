@@ -1,4 +1,4 @@
-//! A GPT learns to count modulo ten, by ones, twos and threes, and goes on from three numbers.
+//! A GPT learns to count modulo ten, by ones, twos and threes, and continues three numbers.
 //!
 //! `cargo run --release -p latimer-nn --example learn_to_count`
 #![expect(clippy::print_stdout, reason = "an example prints")]

@@ -95,7 +95,7 @@ fn living_qualities() -> u128 {
     sum(living(), noun_qualities)
 }
 
-/// `S est ADJECTIVE`. `je suis malade` is one sentence, whoever says it.
+/// `S est ADJECTIVE`. `je suis malade` is one sentence for men and women.
 fn qualities() -> u128 {
     let of_people = || {
         ADJECTIVES

@@ -21,7 +21,7 @@ const TEXT: u16 = 1 << 7;
 const LID: u16 = 1 << 8;
 /// It can be carried.
 const LOAD: u16 = 1 << 9;
-/// Whoever can be the subject of an action.
+/// Nouns that can be the subject of an action.
 pub(super) const LIVING: u16 = PERSON | ANIMAL;
 /// Every noun.
 pub(super) const ANY: u16 = LIVING | THING;

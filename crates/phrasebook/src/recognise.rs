@@ -90,7 +90,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Goes on to the next path; false after the last one.
+    /// Moves to the next path; false after the last one.
     fn turn(&mut self) -> bool {
         self.path.truncate(self.at);
         (self.at, self.lost) = (0, false);
@@ -151,7 +151,7 @@ mod tests {
         for pair in trained.chain(unseen) {
             let found = structure_of(&pair.french);
             let found = found.unwrap_or_else(|| panic!("{} is not recognised", pair.french));
-            // One text can have two structures; then the trained one is told.
+            // One text can have two structures; then the trained one is returned.
             assert!(
                 found == pair.structure || !found.is_held_out(),
                 "{}: {found:?}",

@@ -80,7 +80,7 @@ pub struct TrainConfig {
     pub eps: f64,
     /// Largest L2 norm of the whole gradient; 0 leaves it as it is.
     pub grad_clip: f64,
-    /// A step whose loss or gradient norm lies more than so many standard deviations above the
+    /// A step whose loss or gradient norm lies more than this many standard deviations above the
     /// mean of the steps before updates nothing; 0 lets every step update.
     pub skip_outliers: f64,
     /// Evaluations in a row without a lower validation loss that end the run; 0 never ends it.

@@ -1,4 +1,4 @@
-//! What a run tells while it goes on, and the files that keep it.
+//! The events of a run in progress, and the files that keep them.
 //!
 //! Every event is one line of JSON. What depends on the run alone (steps, losses, samples) goes to
 //! `metrics.jsonl`, whose bytes the same run always repeats; what the clock or the machine decides

@@ -36,8 +36,8 @@ impl Launch {
         self.refusal.take()
     }
 
-    /// Has the device do `step`, whose shapes are those of the steps before; by calling it, or
-    /// without.
+    /// Runs `step`, by calling it or by replaying a recording of an earlier step. Its shapes must be
+    /// those of the earlier steps.
     pub(crate) fn run(
         &mut self,
         device: &Device,

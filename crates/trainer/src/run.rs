@@ -34,13 +34,13 @@ pub struct Run {
     pub(crate) source: Box<dyn Source>,
     pub(crate) training: Training,
     pub(crate) plan: Plan,
-    /// What a checkpoint keeps beside the tensors: as training begins, then as it goes on.
+    /// What a checkpoint keeps beside the tensors: at first as training begins, then as of the last step.
     pub(crate) state: State,
     bad_steps: BadSteps,
     pub(crate) resumed: Option<Resumed>,
 }
 
-/// What a run goes on from. The lock is the caller's, who has the folder.
+/// What a resumed run starts from. The lock is the caller's, who has the folder.
 #[derive(Debug)]
 pub(crate) struct Resumed {
     pub(crate) state: State,
@@ -106,7 +106,7 @@ impl Run {
         Ok(plan(config, device, &material)?.0)
     }
 
-    /// Takes up a run where its newest checkpoint left it: [`Run::train`] on its folder then goes on,
+    /// Resumes a run at its newest checkpoint: [`Run::train`] on its folder then continues,
     /// and leaves what it would have left had it never been stopped.
     ///
     /// # Errors
@@ -195,8 +195,8 @@ impl Run {
 }
 
 impl Resumed {
-    /// Whether the run was stopped before what comes after its last step was done. What was to end
-    /// there, and is now made longer, did without what a longer run does on its way.
+    /// Whether something that belongs to the last step is still to be done: the run was stopped before
+    /// it, or it was to end at that step and so skipped the evaluation that a longer run does there.
     pub(crate) fn left_something(&self, max_iters: u64) -> bool {
         let ended_there = self.state.config.train.max_iters == self.state.step;
         self.state.undone || (ended_there && self.state.step < max_iters)

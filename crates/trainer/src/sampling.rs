@@ -20,7 +20,7 @@ pub fn sampler(
     Ok(Sampler::new(sampling, sample)?.without(without_token))
 }
 
-/// What a model goes on from when nothing is given: a line's beginning, where the vocabulary has one;
+/// What a model continues when no prompt is given: a line's beginning, where the vocabulary has one;
 /// else its first token.
 ///
 /// # Errors

@@ -171,7 +171,7 @@ fn prepared(config: &Config, folder: &Path) -> Result<(Arc<dyn Tokenizer>, Box<d
 /// A tokenizer of kind `kind` that knows a text, of at most `most` tokens where that is not 0.
 ///
 /// # Errors
-/// [`Error::UnknownTokenizer`] for a kind that is none, and what fitting gives.
+/// [`Error::UnknownTokenizer`] for an unknown kind, and the errors of fitting.
 pub(crate) fn fit(kind: &str, most: usize, text: &str) -> Result<Arc<dyn Tokenizer>> {
     match kind {
         "char" if most == 0 => Ok(Arc::new(CharTokenizer::fit(text)?)),

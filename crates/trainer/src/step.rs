@@ -198,7 +198,7 @@ impl Training {
         self.outliers.recent()
     }
 
-    /// Goes on from these.
+    /// Continues with these as the last steps' losses and norms.
     pub(crate) fn set_recent(&mut self, recent: &[[f32; 2]]) {
         self.outliers = Outliers::from(recent);
     }
@@ -232,7 +232,7 @@ impl Training {
         self.launch.is_captured()
     }
 
-    /// Puts so many rows into the batch: all their ids, then all their targets.
+    /// Uploads `rows` rows to the batch: all their ids, then all their targets.
     fn upload(&mut self, row: impl Fn(u32, &mut [u32]), rows: usize) -> Result<()> {
         let n = rows * self.seq_len;
         let mut ids = vec![0; 2 * n]; // [2, rows, T]

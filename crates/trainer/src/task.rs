@@ -50,7 +50,7 @@ pub trait Task: Debug + Send + Sync {
 
 /// A model as a task sees it.
 pub trait Writer {
-    /// Goes on with `prompt`, which stands at a line's beginning, by the likeliest token each time, until
+    /// Continues `prompt`, which stands at a line's beginning, by the likeliest token each time, until
     /// the line ends or it has `longest` tokens more.
     ///
     /// # Errors

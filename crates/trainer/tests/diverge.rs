@@ -227,7 +227,7 @@ impl Observer for Poison {
 }
 
 /// The run stops at the first value that is not finite, says where it came up, stops there again,
-/// and goes on past it when asked.
+/// and continues past it when asked.
 #[test]
 fn a_bad_batch_is_named_and_can_be_left_out() {
     let folder = tempfile::tempdir().unwrap();

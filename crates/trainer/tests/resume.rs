@@ -103,9 +103,9 @@ fn finish(run: &mut Run, out: &RunFolder, stop_at: Option<u64>) -> Done {
 #[derive(Clone, Copy, PartialEq)]
 enum Stop {
     Never,
-    /// As a step is told of.
+    /// When a step is reported.
     AfterStep(u64),
-    /// As an evaluation after a step is told of.
+    /// When an evaluation after a step is reported.
     AfterEval(u64),
 }
 
@@ -259,7 +259,7 @@ fn a_mixture_stopped_twice_is_the_run_never_stopped() {
     assert!(said.contains("the data's fingerprint: "), "{said}");
 }
 
-/// The shares that a run is told are those of the rows it sees.
+/// The reported shares are those of the rows that the run sees.
 #[test]
 fn a_plan_tells_what_is_taken_from_each_text() {
     let place = Place::new();

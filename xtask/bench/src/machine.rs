@@ -45,7 +45,7 @@ pub(crate) fn today() -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// Year, month and day of so many days after 1970-01-01: years and months are counted off.
+/// Year, month and day of the day `days` days after 1970-01-01: years and months are counted off.
 fn date(mut days: u64) -> [u64; 3] {
     let is_leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
     let mut year = 1970;

@@ -17,7 +17,7 @@ pub(crate) const VERSIONS: [(&str, &str); 3] = [
     ("nvdisasm", "13.2.86"),
 ];
 
-/// What pip is told: the same versions, for Linux on x86-64.
+/// pip's requirements: the same versions, for Linux on x86-64.
 const REQUIREMENTS: &str = "\
 nvidia-cuda-nvrtc-cu12==12.4.127 \
 --hash=sha256:a178759ebb095827bd30ef56598ec182b85547f1508941a3d560eb7ea1fbf338

@@ -179,7 +179,7 @@ pub(super) fn read(keys: &mut Keys<'_>) -> Result<GptConfig> {
         value => as_size(value).filter(|&n| n > 0),
     })?;
     let eps = keys.get("layer_norm_epsilon", "a number above 0", |value| {
-        // A number so small that f32 has it as 0 is none either.
+        // A number that f32 rounds to 0 is refused, too.
         let eps = value.as_f64()? as f32;
         (eps > 0.0 && eps.is_finite()).then_some(eps)
     })?;

@@ -142,7 +142,7 @@ fn ours(object: &Map<String, Value>, path: &Path) -> Result<GptConfig> {
         let reason = if text.starts_with("unknown field") {
             "this version does not know the key: was the file written by a later one?".to_owned()
         } else {
-            // A name that is none has serde list the names.
+            // For an unknown name serde lists the known ones.
             let names = wrong_with(key, Value::String(String::new())).map(|e| e.to_string());
             let names = names.filter(|text| text.starts_with("unknown variant"));
             must_be(&names.unwrap_or(text))

@@ -150,7 +150,7 @@ impl Published {
     }
 }
 
-/// The file of a corpus that is a text; nothing for a name that is none's.
+/// The file of a corpus that is a text; nothing for an unknown name.
 ///
 /// # Errors
 /// [`Error::NotCached`], [`Error::Damaged`], [`Error::ReadData`], [`Error::WriteData`],

@@ -335,7 +335,7 @@ impl<F: Fn(&Path, &OsStr) -> Asked> Search<F> {
         }
     }
 
-    /// Looks through `base` / `below`, so many folders deep.
+    /// Looks through `base` / `below`, at most `depth` folders deep.
     fn folder(&mut self, base: &Path, below: &Path, hidden: bool, depth: usize) -> Result<()> {
         let folder = match (base.as_os_str().is_empty(), below.as_os_str().is_empty()) {
             (true, true) => PathBuf::from("."),

@@ -113,7 +113,7 @@ mod tests {
 
     const BLOCK: usize = 4;
 
-    /// Two texts of so many tokens, with ids that tell which and where.
+    /// Two texts of the given numbers of tokens, with ids that tell which and where.
     fn mixture(lengths: [usize; 2], weights: &[f64], order: Order) -> Mixture {
         let alphabet: String = (0..lengths[0] + lengths[1])
             .filter_map(|i| char::from_u32(0x4E00 + i as u32))

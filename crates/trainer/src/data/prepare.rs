@@ -215,7 +215,7 @@ mod tests {
         let bytes = 2 * text.len() as u64;
         let prepared = prepared.unwrap();
         assert_eq!((prepared.bytes, prepared.tokens), (bytes, bytes));
-        // What was read is told as it grows, of all there is.
+        // Reports how many of all bytes have been read so far.
         assert_eq!(told.last(), Some(&(bytes, bytes)));
         assert!(
             told.is_sorted() && told.iter().all(|&(_, of)| of == bytes),

@@ -49,7 +49,7 @@ pub fn window_start(order: Order, tokens: usize, block_size: usize, seed: u64, r
 /// Where `place` goes in a permutation of `0..n` that the key chooses.
 fn shuffled(mut place: u64, n: u64, key: [u32; 2]) -> u64 {
     const ROUNDS: u32 = 4;
-    // Halves of so many bits make a square of numbers that holds all places; one bit at least.
+    // Two halves of this many bits each number all places; at least one bit.
     let half = (u64::BITS - (n - 1).leading_zeros()).div_ceil(2).max(1);
     let mask = (1u64 << half) - 1;
     loop {

@@ -11,8 +11,8 @@
 //! 1996, for fair shares of one processor), so at any moment each source is less than one row from
 //! its share.
 
-/// The longest period: shares are exact where they are whole hundredths of a per cent or have a
-/// shorter period, as 1 : 2 has; else less than one row in so many off.
+/// The longest period. Shares that are multiples of 0.01 %, or repeat sooner, such as 1 : 2, are
+/// exact; others are off by less than one row in this many.
 pub(crate) const LONGEST: u32 = 10_000;
 
 /// Whose turn it is, for every row of a run.

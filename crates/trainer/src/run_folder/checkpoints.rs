@@ -203,7 +203,7 @@ impl Candidates {
         })
     }
 
-    /// Whether there is none, nor a trace of one.
+    /// True if there are no checkpoints and no damaged ones either.
     pub(crate) fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.complaint.is_none()
     }

@@ -291,7 +291,7 @@ mod tests {
         assert!(RunFolder::default_path(runs.path(), "seed").ends_with("seed-001"));
         let again = RunFolder::create(&path, Existing::Refuse);
         assert!(matches!(again, Err(Error::RunExists { .. })));
-        // Of two, the second waits for nobody: it is told.
+        // The second of two does not wait: it gets the error.
         let busy = RunFolder::create(&path, Existing::Overwrite);
         assert!(matches!(busy, Err(Error::InUse { .. })));
         drop(run);

@@ -94,7 +94,7 @@ impl Files {
         })
     }
 
-    /// The files of a run that goes on, cut to what they were at a checkpoint. What the clock said
+    /// The files of a resumed run, cut to what they were at a checkpoint. What the clock said
     /// of the steps that are done again is kept.
     pub(crate) fn go_on(folder: &RunFolder, config: &Config, state: &State) -> Result<Self> {
         let path = folder.path();

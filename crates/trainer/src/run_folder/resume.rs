@@ -288,7 +288,7 @@ impl Resume {
         &self.folder
     }
 
-    /// The checkpoint's folder, unless the run goes on from its beginning.
+    /// The checkpoint's folder; none if the run starts again from its beginning.
     pub(crate) fn checkpoint(&self) -> Option<&Path> {
         self.checkpoint.as_deref()
     }

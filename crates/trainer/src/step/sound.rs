@@ -43,7 +43,7 @@ impl Training {
     }
 
     /// What helps against a step that is not finite. The steps after it are tried with the weights
-    /// as they are, which is how a run goes on that leaves it out.
+    /// as they are: that is how a run leaves the step out.
     pub(super) fn remedy(&mut self, step: u64, source: &dyn Source) -> Remedy {
         let is_finite = |done: Step| done.loss.is_finite() && done.grad_norm.is_finite();
         let next = step + 1..=step + TRIED;

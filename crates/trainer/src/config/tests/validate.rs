@@ -216,7 +216,7 @@ fn a_run_within_its_warm_up_is_allowed_with_a_warning() {
     assert_eq!(config.warnings().len(), 1);
 }
 
-/// What is computed in 32 bits must be a number there, and not 0 where it is none.
+/// What is computed in 32 bits must be a number there, and not round to 0.
 #[test]
 fn numbers_that_32_bits_cannot_hold_are_refused() {
     let at_most = "it must be at most 3.4e38, as it is rounded to 32 bits";
