@@ -216,8 +216,8 @@ fn french_phrase(pen: &mut Pen, phrase: &NounPhrase) {
     }
 }
 
-/// The English sentence. A question moves the auxiliary before the subject; where there is none,
-/// negation and question bring in do.
+/// The English sentence. A question moves the auxiliary before the subject; without an auxiliary,
+/// negations and questions take `do`.
 pub(super) fn english(sentence: &Sentence) -> String {
     let mut pen = Pen::new();
     let agreement = Agreement::of(&sentence.subject);

@@ -232,7 +232,7 @@ mod tests {
         );
         // No letter is left out; it is asked whether that many were meant.
         assert!(fit("char", letters - 1, &text).is_err());
-        // Asked for a size, words outside of it have a token too; asked for none, there is none outside.
+        // With a size given, words beyond it have a token too; without one, every word is in the vocabulary.
         let unknown = |most| fit("word", most, &text).unwrap().encode("horse").is_ok();
         assert!(unknown(words - 3) && !unknown(0));
         // Merges on top of the 256 bytes, which this text needs few of.

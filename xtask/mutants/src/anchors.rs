@@ -1,5 +1,5 @@
-//! Where planted mistakes go: comments in the sources, so that a mistake moves with its line and whoever
-//! changes the line sees it.
+//! Where planted mistakes go: comments in the sources, so that a mistake moves with its line, and is
+//! seen when the line is changed.
 //!
 //! `// mutant: NAME` stands on a line of its own, above the line that the mistake changes; in a macro of a
 //! kernel, where `//` would take the rest of the macro with it, `/* mutant: NAME */ \` does.

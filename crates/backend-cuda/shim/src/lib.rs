@@ -73,7 +73,7 @@ pub fn can_be_driver() -> bool {
 /// As [`can_be_driver`]; where it cannot, the process ends well, all of its tests skipped.
 ///
 /// # Panics
-/// As there.
+/// As [`can_be_driver`].
 pub fn use_as_driver() {
     if !can_be_driver() {
         std::process::exit(0);

@@ -38,7 +38,7 @@ pub struct NamedFiles {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum NotRead {
-    /// Its name ends in this, in lower case, which is none of `data.extensions`; empty for a name
+    /// Its name ends in this, in lower case, which `data.extensions` does not list; empty for a name
     /// without an ending.
     Extension(String),
     /// It holds nothing.

@@ -374,7 +374,7 @@ impl Mapped {
         })
     }
 
-    /// Tokens from place `from` of the stream on, as many as there are and fit.
+    /// Copies tokens from place `from` of the stream on, until `ids` is full or the stream ends.
     fn copy(&self, from: usize, ids: &mut [u32]) -> usize {
         let n = ids.len().min(self.end - from);
         let bytes = &self.map[HEADER + (from - self.first) * self.width..][..n * self.width];

@@ -31,7 +31,7 @@ pub(super) fn encode_split(
 }
 
 /// The place nearest to `wanted` where the tokenizer may be cut, of those that are easily found;
-/// `wanted` itself where there is none.
+/// `wanted` itself if there is no such place.
 fn place_near(text: &str, tokenizer: &dyn Tokenizer, wanted: usize) -> usize {
     if wanted == 0 || wanted == text.len() {
         return wanted;
