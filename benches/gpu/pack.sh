@@ -47,7 +47,7 @@ add() {
 # The command as it is released.
 export CARGO_TARGET_DIR=${PACK_TARGET_DIR:-target/gpu-pack}
 export CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_INCREMENTAL=0
-cargo build --release -p latimer
+cargo build --release -p latimer-cli
 add "$CARGO_TARGET_DIR/release/latimer" latimer
 
 # What latimer itself knows of the corpus.

@@ -20,7 +20,7 @@ const PARTS: [Part; 8] = [
     ("lints", || lint(&["--workspace", "--all-targets"])),
     // Every feature apart; there is one, and it is on by default.
     ("lints without features", || {
-        lint(&["--package", "latimer", "--no-default-features"])
+        lint(&["--package", "latimer-cli", "--no-default-features"])
     }),
     ("kernels", || succeed(tool("kernels").arg("check"))),
     ("tests", || test(&[]).map(drop)),

@@ -21,7 +21,14 @@ pub(crate) fn kills(args: &[OsString]) -> Outcome {
     };
     let mut command = cargo();
     command
-        .args(["test", "--quiet", "--package", "latimer", "--test", "cli"])
+        .args([
+            "test",
+            "--quiet",
+            "--package",
+            "latimer-cli",
+            "--test",
+            "cli",
+        ])
         .args(["--", "--nocapture", "kills::"])
         .env("LATIMER_KILLS", kills.to_string());
     succeed(&mut command)?;

@@ -91,7 +91,7 @@ pub fn build_latimer() -> Result<PathBuf, String> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         eprintln!("{}", announced(cores));
     }
-    succeed(cargo().args(["build", "--release", "--package", "latimer"]))?;
+    succeed(cargo().args(["build", "--release", "--package", "latimer-cli"]))?;
     Ok(program)
 }
 

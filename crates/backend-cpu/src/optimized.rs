@@ -21,7 +21,7 @@ pub const fn is_optimized() -> bool {
 pub(crate) const WARNING: &str = "compiled without optimisation";
 
 /// Prints on stderr, once per process, what a debug build costs and how to avoid it. Only the
-/// facade enables this, by the feature `debug-warning`: a library by itself never prints.
+/// library `latimer` enables this, by the feature `debug-warning`: a library by itself never prints.
 pub(crate) fn warn_once() {
     #[cfg(feature = "debug-warning")]
     if !is_optimized() {

@@ -15,17 +15,6 @@ mod terminal;
 mod texts;
 mod usage;
 
-pub use latimer_autograd as autograd;
-pub use latimer_backend_cpu as backend_cpu;
-#[cfg(feature = "cuda")]
-pub use latimer_backend_cuda as backend_cuda;
-pub use latimer_lessons as lessons;
-pub use latimer_nn as nn;
-pub use latimer_phrasebook as phrasebook;
-pub use latimer_tensor as tensor;
-pub use latimer_tokenizer as tokenizer;
-pub use latimer_trainer as trainer;
-
 pub use registry::{BackendError, Options, Registry, RegistryError};
 
 use std::ffi::OsString;
@@ -36,10 +25,11 @@ use terminal::Terminal;
 /// command and returns the exit status.
 ///
 /// ```no_run
-/// use latimer::{Registry, backend_cpu::Cpu, main_with, tensor::Device};
+/// use latimer::prelude::*;
+/// use latimer_cli::{Registry, main_with};
 ///
 /// main_with(Registry::builtin().with("mine", |options| {
-///     Ok(Device::new(Cpu::new(options.threads)?)) // your own backend here
+///     Ok(Device::cpu(options.threads)?) // your own backend here
 /// }));
 /// ```
 #[must_use]

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    latimer::main_with(latimer::Registry::builtin())
+    latimer_cli::main_with(latimer_cli::Registry::builtin())
 }

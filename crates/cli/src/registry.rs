@@ -1,5 +1,6 @@
 //! Backends by name: those of this program, and those that other programs add.
 
+use latimer::OpenDevice;
 use latimer_tensor::Device;
 use latimer_trainer::config::nearest;
 use std::error::Error;
@@ -75,11 +76,9 @@ impl Registry {
         let registry = Self {
             entries: Vec::new(),
         }
-        .with("cpu", |options| {
-            Ok(Device::new(latimer_backend_cpu::Cpu::new(options.threads)?))
-        });
+        .with("cpu", |options| Ok(Device::cpu(options.threads)?));
         #[cfg(feature = "cuda")]
-        let registry = registry.with("cuda", |_| Ok(latimer_backend_cuda::open()?));
+        let registry = registry.with("cuda", |_| Ok(Device::cuda(0)?));
         registry
     }
 

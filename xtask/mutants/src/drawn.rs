@@ -20,7 +20,7 @@ const CRATES: [(&str, &str); 6] = [
     ("nn", "latimer-nn"),
     ("trainer", "latimer-trainer"),
     ("lessons", "latimer-lessons"),
-    ("cli", "latimer"),
+    ("cli", "latimer-cli"),
 ];
 
 /// The tests across crates come last: most changes are noticed earlier.
@@ -308,7 +308,7 @@ mod tests {
             .collect();
         let tested = args.windows(2).filter(|pair| pair[0] == "--test-package");
         let tested: Vec<_> = tested.map(|pair| &*pair[1]).collect();
-        assert_eq!(tested, ["latimer-lessons", "latimer", "latimer-tests"]);
+        assert_eq!(tested, ["latimer-lessons", "latimer-cli", "latimer-tests"]);
         assert!(
             args.windows(2)
                 .any(|pair| pair[0] == "--package" && pair[1] == "latimer-lessons")

@@ -2,7 +2,7 @@
 """Shows that the JSON written here loads in the package `bpe` 1.0 and gives the same ids, both ways.
 
     pip install bpe==1.0 nltk==3.9.2
-    cargo build --release -p latimer
+    cargo build --release -p latimer-cli
     python crates/tokenizer/tests/ngram/check_json.py TEXT [target/release/latimer]
 
 Ours, fitted to TEXT, is converted to the package's JSON and loaded there; the package's own, fitted to
