@@ -6,13 +6,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{AdamW, Params, Pass, Slab};
+use latimer_autograd::{AdamW, Optimizer, Params, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_backend_cuda::Cuda;
 use latimer_nn::{Activation, Gpt, GptConfig};
 use latimer_tensor::op::Dropout;
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{DType, Device, Op, Scalars, StepValues, Tensor};
+use latimer_tensor::{DType, Device, Op, Tensor};
 use latimer_trainer::Training;
 use latimer_trainer::config::{Config, Dtype};
 use latimer_trainer::data::{RowKey, Source, Windows};
@@ -58,24 +58,14 @@ fn dropout_masks_are_the_same_bits() {
         let on = |device: &Device| {
             let x = Tensor::full(device, [2, n], DType::F32, 1.0).unwrap();
             let mut y = Tensor::empty(device, [2, n], DType::F32).unwrap();
-            // The second of two micro-steps of `first_row` rows each, so that it begins at row
-            // `first_row`.
-            let mut scalars = Scalars::for_micro_steps(device, 2, first_row).unwrap();
-            let values = StepValues {
-                lr: 0.0,
-                bias1: 1.0,
-                bias2: 1.0,
-                seed,
-                step,
-            };
-            scalars.set(&values).unwrap();
-            scalars.begin_micro_step(1).unwrap();
+            let words = [seed as u32, (seed >> 32) as u32, step, first_row];
+            let random = Tensor::from_slice(device, &words, [words.len()]).unwrap();
             let dropout = Dropout {
                 x: x.view(),
                 y: y.view_mut().unwrap(),
                 rate,
                 site,
-                random: scalars.random(),
+                random: random.view(),
             };
             device.run(dropout).unwrap();
             y.to_vec::<f32>().unwrap()
@@ -142,21 +132,19 @@ impl Drawn {
     fn step(&self, device: &Device) -> Vec<(String, Vec<f64>)> {
         let (gpt, declarations) = Gpt::new(&self.config).unwrap();
         let mut params = Params::new(device, declarations, self.seed).unwrap();
-        params.enable_training().unwrap();
-        let mut scalars = Scalars::new(device).unwrap();
         let adamw = AdamW {
             lr: 1e-3,
             beta2: 0.99,
             ..AdamW::default()
         };
-        let values = adamw.step_values(1, self.seed);
-        scalars.set(&values).unwrap();
+        let optimizer = Optimizer::new(&mut params, adamw).unwrap();
+        let mut optimizer = optimizer.with_seed(self.seed);
+        optimizer.begin_step(1).unwrap();
         let shape = [self.batch, self.config.block_size];
         let ids = Tensor::from_slice(device, &self.ids, shape).unwrap();
         let targets = Tensor::from_slice(device, &self.targets, shape).unwrap();
-        let pass = Pass::train(&params, &scalars, 1.0);
-        let loss = gpt.loss(&pass, &ids, &targets).unwrap();
-        pass.backward(loss.clone()).unwrap();
+        let loss = optimizer.backward(&params, 0, |pass| gpt.loss(pass, &ids, &targets));
+        let loss = loss.unwrap();
         let widen = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
         let mut found = vec![("loss".to_owned(), widen(loss.to_vec::<f32>().unwrap()))];
         for (param, info) in params.iter() {
@@ -169,8 +157,10 @@ impl Drawn {
             }
             found.push((info.name().to_owned(), gradient));
         }
-        adamw.update(&mut params, &mut scalars).unwrap();
-        found.push(("norm".to_owned(), vec![scalars.grad_norm().unwrap().into()]));
+        optimizer.measure(&params).unwrap();
+        optimizer.apply(&mut params).unwrap();
+        let norm = optimizer.results().unwrap().grad_norm;
+        found.push(("norm".to_owned(), vec![norm.into()]));
         found
     }
 }

@@ -1,9 +1,9 @@
 //! The tutorial's head against PyTorch: weights of attention, output and every gradient.
 
-use latimer_autograd::{Declarations, Param, Params, Pass, Slab};
+use latimer_autograd::{AdamW, Declarations, Optimizer, Param, Params, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_lessons::Head;
-use latimer_tensor::{Device, Scalars, Tensor};
+use latimer_tensor::{Device, Tensor};
 use safetensors::SafeTensors;
 
 /// The numbers of columns, queries and keys in the file.
@@ -88,9 +88,8 @@ fn a_head_is_pytorchs() -> Result<(), Box<dyn std::error::Error>> {
             let x = golden.f32(&format!("inputs/{}", names[i]));
             params.set(Slab::Values, inputs[i], &x)?;
         }
-        params.zero_gradients()?;
-        let scalars = Scalars::new(&device)?;
-        let pass = Pass::train(&params, &scalars, 1.0);
+        let optimizer = Optimizer::new(&mut params, AdamW::default())?;
+        let pass = optimizer.pass(&params);
         // x = I·x makes a parameter an input whose gradient the store keeps.
         let of = |param: Param, rows: usize| -> latimer_autograd::Result<Tensor> {
             let mut identity = vec![0.0f32; rows * rows];

@@ -4,11 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Params, Pass, Slab};
+use latimer_autograd::{AdamW, Optimizer, Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_nn::io::{ModelOnDisk, load_model};
 use latimer_nn::{Generator, Gpt, GptConfig, attention_weights};
-use latimer_tensor::{Device, Scalars, Tensor};
+use latimer_tensor::{Device, Tensor};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 
@@ -248,8 +248,8 @@ fn gradients_are_those_of_transformers() {
         let tensor = |ids: &[u32]| {
             Tensor::from_slice(&device, ids, [ids.len() / (seq_len - 1), seq_len - 1]).unwrap()
         };
-        let scalars = Scalars::new(&device).unwrap();
-        let pass = Pass::train(&params, &scalars, 1.0);
+        let optimizer = Optimizer::new(&mut params, AdamW::default()).unwrap();
+        let pass = optimizer.pass(&params);
         let loss = gpt
             .loss(&pass, &tensor(&part(0)), &tensor(&part(1)))
             .unwrap();

@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Params, Pass, Slab};
+use latimer_autograd::{AdamW, Optimizer, Params, Pass, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_nn::{Gpt, GptConfig};
-use latimer_tensor::{Device, Scalars, Tensor, philox::Stream};
+use latimer_tensor::{Device, Tensor, philox::Stream};
 use latimer_tokenizer::{CharTokenizer, Tokenizer};
 use latimer_trainer::config::Config;
 use latimer_trainer::data::{Source, TextTokens};
@@ -33,8 +33,7 @@ fn greatest(values: impl IntoIterator<Item = f32>) -> f64 {
 fn loss_and_gradients(device: &Device, model: &GptConfig) -> Vec<(String, Vec<f32>)> {
     let (gpt, declarations) = Gpt::new(&model.with_vocab(VOCAB)).unwrap();
     let mut params = Params::new(device, declarations, 5).unwrap();
-    params.enable_training().unwrap();
-    let scalars = Scalars::new(device).unwrap();
+    let optimizer = Optimizer::new(&mut params, AdamW::default()).unwrap();
     let mut stream = Stream::new(11, 0, 0);
     let mut ids = || {
         let ids: Vec<u32> = (0..3 * model.block_size)
@@ -44,7 +43,7 @@ fn loss_and_gradients(device: &Device, model: &GptConfig) -> Vec<(String, Vec<f3
     };
     let (ids, targets) = (ids(), ids());
     device.enter(|| {
-        let pass = Pass::train(&params, &scalars, 1.0);
+        let pass = optimizer.pass(&params);
         let loss = gpt.loss(&pass, &ids, &targets).unwrap();
         let mut all = vec![("loss".to_owned(), loss.to_vec().unwrap())];
         pass.backward(loss).unwrap();

@@ -18,13 +18,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use latimer_autograd::{Params, Pass, Slab};
+use latimer_autograd::{AdamW, Optimizer, Params, Slab};
 use latimer_backend_cpu::Cpu;
 use latimer_backend_cuda::Cuda;
 use latimer_cuda_shim::{GPU_REQUIRED, can_be_driver};
 use latimer_nn::{Gpt, GptConfig};
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{Device, Scalars, Tensor};
+use latimer_tensor::{Device, Tensor};
 
 /// Unit roundoffs.
 const U_F32: f64 = 1.0 / (1u32 << 24) as f64;
@@ -86,8 +86,7 @@ fn step(size: &Size, device: &Device, bf16: bool) -> Step {
     if bf16 {
         params.enable_bf16().unwrap();
     }
-    params.enable_training().unwrap();
-    let scalars = Scalars::new(device).unwrap();
+    let mut optimizer = Optimizer::new(&mut params, AdamW::default()).unwrap();
     let mut stream = Stream::new(1, 2, 3);
     let mut tokens = || {
         let below = size.config.vocab_size as u64;
@@ -98,11 +97,8 @@ fn step(size: &Size, device: &Device, bf16: bool) -> Step {
     };
     let (ids, targets) = (tokens(), tokens());
     let loss = device.enter(|| {
-        params.zero_gradients().unwrap();
-        let pass = Pass::train(&params, &scalars, 1.0);
-        let loss = gpt.loss(&pass, &ids, &targets).unwrap();
-        pass.backward(loss.clone()).unwrap();
-        loss
+        let loss = optimizer.backward(&params, 0, |pass| gpt.loss(pass, &ids, &targets));
+        loss.unwrap()
     });
     assert_eq!(device.fallbacks(), 0, "every operation runs on the device");
     let gradient = |param| params.get(Slab::Gradients, param).unwrap();

@@ -1,14 +1,15 @@
 //! AdamW over the slabs, with clipping. The clip factor never leaves the device.
 
+use crate::scalars::{Scalars, StepValues};
 use crate::{Error, Params, Result};
 use latimer_tensor::op::{self, ClipScale, SumSquares};
-use latimer_tensor::{DType, Phase, Scalars, StepValues, Tensor};
+use latimer_tensor::{DType, Phase, Tensor};
 use std::sync::PoisonError;
 
 /// The optimizer's constants; its state lives in the store's slabs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
-    /// The learning rate, for [`AdamW::step_values`].
+    /// The learning rate.
     pub lr: f32,
     /// Decay of the first moment.
     pub beta1: f32,
@@ -42,8 +43,7 @@ impl Default for AdamW {
 impl AdamW {
     /// The values that the device needs for a step, counted from 1: the learning rate, the bias
     /// corrections `1 - beta^step`, and the words that dropout is drawn from.
-    #[must_use]
-    pub fn step_values(&self, step: u32, seed: u64) -> StepValues {
+    pub(crate) fn step_values(&self, step: u32, seed: u64) -> StepValues {
         let correction = |beta: f32| (1.0 - f64::from(beta).powf(f64::from(step))) as f32;
         StepValues {
             lr: self.lr,
@@ -54,24 +54,13 @@ impl AdamW {
         }
     }
 
-    /// One update from the gradients in the store: their norm, the clip factor, both groups.
-    ///
-    /// It reads the learning rate and the bias corrections from the scalar block, and writes the
-    /// norm and the clip factor there. If the norm is not finite, nothing is updated.
+    /// The first half of an update: writes the gradients' norm and the factor that clips them into
+    /// the scalar block. Between the halves they can be read, before any parameter changes. If the
+    /// norm is not finite, the factor is NaN, and the second half updates nothing.
     ///
     /// # Errors
     /// [`Error::NoGradients`], or the device's failure.
-    pub fn update(&self, params: &mut Params, scalars: &mut Scalars) -> Result<()> {
-        self.measure(params, scalars)?;
-        self.apply(params, scalars)
-    }
-
-    /// The first half of an update: writes the gradients' norm and the factor that clips them into
-    /// the scalar block. Between the halves you can read them, before any parameter changes.
-    ///
-    /// # Errors
-    /// Fails as [`AdamW::update`] does.
-    pub fn measure(&self, params: &Params, scalars: &mut Scalars) -> Result<()> {
+    pub(crate) fn measure(&self, params: &Params, scalars: &mut Scalars) -> Result<()> {
         let device = params.device();
         let _update = device.begin_phase(Phase::Update);
         let gradients = params.gradients()?;
@@ -96,8 +85,8 @@ impl AdamW {
     /// The second half of an update: updates both groups by the values that the first half wrote.
     ///
     /// # Errors
-    /// Fails as [`AdamW::update`] does.
-    pub fn apply(&self, params: &mut Params, scalars: &Scalars) -> Result<()> {
+    /// [`Error::NoGradients`], or the device's failure.
+    pub(crate) fn apply(&self, params: &mut Params, scalars: &Scalars) -> Result<()> {
         let device = params.device().clone();
         let _update = device.begin_phase(Phase::Update);
         let groups = params.groups();

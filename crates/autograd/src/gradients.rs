@@ -1,8 +1,9 @@
 //! The gradients on the way back, which backward rules read and add to.
 
+use crate::scalars::Scalars;
 use crate::{Error, Params, Result, tape::Known};
 use latimer_tensor::op::Axpby;
-use latimer_tensor::{DType, Device, Scalars, Shape, Tensor, TensorId, View, ViewMut};
+use latimer_tensor::{DType, Device, Shape, Tensor, TensorId, View, ViewMut};
 use std::collections::BTreeMap;
 
 /// Names the gradient of a tensor: its id, shape and type, without holding its memory.

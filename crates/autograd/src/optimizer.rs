@@ -1,14 +1,17 @@
 //! Training with one call per step.
 
+use crate::scalars::{Scalars, StepResults};
 use crate::{AdamW, Error, Params, Pass, Result};
-use latimer_tensor::{Scalars, Tensor};
+use latimer_tensor::{Tensor, op::Cast};
 
 /// AdamW with the state that it needs besides the parameters: the number of the step, and the
 /// values on the device that change from step to step.
 ///
 /// One [`Optimizer::step`] is a whole training step. To accumulate gradients over several passes,
-/// or to look at them before the update, use the parts instead: [`Pass::train`],
-/// [`Pass::backward`], [`AdamW::measure`] and [`AdamW::apply`].
+/// or to look at them before the update, call its parts instead: [`Optimizer::begin_step`],
+/// [`Optimizer::backward`] for each micro-step, [`Optimizer::measure`] and [`Optimizer::apply`].
+/// Between `begin_step` and [`Optimizer::results`] nothing needs the host, so the parts between
+/// may be recorded ([`Device::capture`](latimer_tensor::Device::capture)) and repeated.
 ///
 /// ```
 /// use latimer_autograd::{AdamW, Declarations, Init, Optimizer, Params};
@@ -46,22 +49,39 @@ impl Optimizer {
     /// # Errors
     /// The device's lack of memory.
     pub fn new(params: &mut Params, adamw: AdamW) -> Result<Self> {
-        params.enable_training()?;
-        Ok(Self {
-            adamw,
-            scalars: Scalars::new(params.device())?,
-            seed: 0,
-            step: 0,
-        })
+        Self::with_micro_steps(params, adamw, 1, 0)
     }
 
-    /// Draws dropout from another seed than 0.
+    /// Makes an optimizer whose every step adds up the gradients of `micro_steps` passes, each on
+    /// `rows` rows of the global batch; each counts as one `micro_steps`th. Dropout numbers the rows
+    /// of the global batch, so that its masks do not depend on how a batch is cut.
+    ///
+    /// # Errors
+    /// The device's lack of memory.
+    pub fn with_micro_steps(
+        params: &mut Params,
+        adamw: AdamW,
+        micro_steps: usize,
+        rows: u32,
+    ) -> Result<Self> {
+        params.enable_training()?;
+        let mut optimizer = Self {
+            adamw,
+            scalars: Scalars::new(params.device(), micro_steps, rows)?,
+            seed: 0,
+            step: 0,
+        };
+        optimizer.begin_step(1)?;
+        Ok(optimizer)
+    }
+
+    /// Draws dropout from another seed than 0, from the next [`Optimizer::begin_step`] on.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// The number of steps done so far.
+    /// The number of calls of [`Optimizer::step`] that succeeded.
     #[must_use]
     pub fn steps_done(&self) -> u32 {
         self.step
@@ -79,22 +99,82 @@ impl Optimizer {
         params: &mut Params,
         loss: impl FnOnce(&Pass<'_>) -> Result<Tensor, E>,
     ) -> Result<Tensor, E> {
-        let values = self.adamw.step_values(self.step + 1, self.seed);
-        self.scalars.set(&values).map_err(Error::from)?;
-        params.zero_gradients()?;
-        let pass = Pass::train(params, &self.scalars, 1.0);
-        let loss = loss(&pass)?;
-        pass.backward(loss.clone())?;
-        self.adamw.update(params, &mut self.scalars)?;
+        self.begin_step(self.step + 1)?;
+        let loss = self.backward(params, 0, loss)?;
+        self.measure(params)?;
+        self.apply(params)?;
         self.step += 1;
         Ok(loss)
     }
 
-    /// The norm of the last step's gradients before they were clipped; waits for the device.
+    /// Uploads the values of step number `step`, counted from 1: the learning rate, AdamW's bias
+    /// corrections, and the words that dropout is drawn from.
     ///
     /// # Errors
     /// The device's failure.
-    pub fn grad_norm(&self) -> Result<f32> {
-        Ok(self.scalars.grad_norm()?)
+    pub fn begin_step(&mut self, step: u32) -> Result<()> {
+        self.scalars.set(&self.adamw.step_values(step, self.seed))
+    }
+
+    /// A training pass on the step and micro-step that were begun last; [`Optimizer::backward`]
+    /// makes one and calls the rest.
+    #[must_use]
+    pub fn pass<'a>(&'a self, params: &'a Params) -> Pass<'a> {
+        let loss_scale = 1.0 / self.scalars.micro_steps() as f32;
+        Pass::train(params, &self.scalars, loss_scale)
+    }
+
+    /// One micro-step, counted from 0: calls `loss` with a training pass, and adds its gradients to
+    /// those of the micro-steps before, which the first one sets to 0. Returns the loss.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`]; a tensor's [`OutOfBounds`](latimer_tensor::Error::OutOfBounds) for a
+    /// micro-step that a step does not have.
+    pub fn backward<E: From<Error>>(
+        &mut self,
+        params: &Params,
+        micro_step: usize,
+        loss: impl FnOnce(&Pass<'_>) -> Result<Tensor, E>,
+    ) -> Result<Tensor, E> {
+        self.scalars.begin_micro_step(micro_step)?;
+        if micro_step == 0 {
+            params.zero_gradients()?;
+        }
+        let pass = self.pass(params);
+        let loss = loss(&pass)?;
+        pass.backward(loss.clone())?;
+        let kept = Cast {
+            x: loss.view(),
+            y: self.scalars.loss_mut()?,
+        };
+        params.device().run(kept).map_err(Error::from)?;
+        Ok(loss)
+    }
+
+    /// The first half of an update: the gradients' norm, and the factor that clips them, which is
+    /// NaN if the norm is not finite.
+    ///
+    /// # Errors
+    /// The device's failure.
+    pub fn measure(&mut self, params: &Params) -> Result<()> {
+        self.adamw.measure(params, &mut self.scalars)
+    }
+
+    /// The second half of an update: AdamW, by what [`Optimizer::measure`] found. If the norm was not
+    /// finite, no parameter changes.
+    ///
+    /// # Errors
+    /// The device's failure.
+    pub fn apply(&self, params: &mut Params) -> Result<()> {
+        self.adamw.apply(params, &self.scalars)
+    }
+
+    /// The losses of the last step's micro-steps, and the norm of its gradients before they were
+    /// clipped; waits for the device.
+    ///
+    /// # Errors
+    /// The device's failure.
+    pub fn results(&self) -> Result<StepResults> {
+        self.scalars.results()
     }
 }

@@ -1,8 +1,9 @@
 //! One pass through a model: operations run at once and, in training, are recorded.
 
+use crate::scalars::Scalars;
 use crate::tape::{Node, Tape};
 use crate::{Error, Gradients, Params, Result};
-use latimer_tensor::{Device, Phase, Scalars, Tensor, View};
+use latimer_tensor::{Device, Phase, Tensor, View};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -42,9 +43,8 @@ impl<'a> Pass<'a> {
     }
 
     /// A pass that trains: [`Pass::backward`] adds `loss_scale` times the loss's gradients. Dropout
-    /// reads its random words from `scalars`. [`crate::Optimizer::step`] makes one for you.
-    #[must_use]
-    pub fn train(params: &'a Params, scalars: &'a Scalars, loss_scale: f32) -> Self {
+    /// reads its random words from `scalars`.
+    pub(crate) fn train(params: &'a Params, scalars: &'a Scalars, loss_scale: f32) -> Self {
         Self::new(params, Some(scalars), Mode::Train { loss_scale })
     }
 

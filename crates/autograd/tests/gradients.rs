@@ -10,11 +10,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use latimer_autograd::{
-    AttentionSpec, Declarations, Init, LmHead, Param, Params, Pass, Result, Slab,
+    AdamW, AttentionSpec, Declarations, Init, LmHead, Optimizer, Param, Params, Pass, Result, Slab,
 };
 use latimer_tensor::op::UnaryKind;
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{DType, Device, Scalars, Shape, Tensor};
+use latimer_tensor::{DType, Device, Shape, Tensor};
 
 const STEP: f32 = 1.0 / 64.0;
 
@@ -62,8 +62,7 @@ fn check_params<const N: usize>(
     });
     let device = Device::reference();
     let mut params = Params::new(&device, declarations, 1).unwrap();
-    params.enable_training().unwrap();
-    let scalars = Scalars::new(&device).unwrap();
+    let optimizer = Optimizer::new(&mut params, AdamW::default()).unwrap();
     // Move values away from 0, for quotients and for functions with a bend there.
     for param in all.into_iter().take(used) {
         let mut values: Vec<f32> = params.get(Slab::Values, param).unwrap();
@@ -71,7 +70,7 @@ fn check_params<const N: usize>(
         params.set(Slab::Values, param, &values).unwrap();
     }
     let run = |params: &Params, train: bool| {
-        let pass = Pass::train(params, &scalars, 1.0);
+        let pass = optimizer.pass(params);
         let (loss, terms) = model(&pass, all).unwrap();
         if train {
             pass.backward(loss).unwrap();

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use latimer_autograd::{Declarations, Error, Init, LmHead, Param, Params, Pass};
+use latimer_autograd::{AdamW, Declarations, Error, Init, LmHead, Optimizer, Param, Params, Pass};
 use latimer_tensor::op::UnaryKind;
-use latimer_tensor::{DType, Device, Scalars, Tensor};
+use latimer_tensor::{DType, Device, Tensor};
 
 struct Fixture {
     params: Params,
-    scalars: Scalars,
+    optimizer: Optimizer,
     wte: Param,
     w: Param,
     head: LmHead,
@@ -28,9 +28,8 @@ fn fixture() -> Fixture {
     };
     let device = Device::reference();
     let mut params = Params::new(&device, declarations, 1).unwrap();
-    params.enable_training().unwrap();
     Fixture {
-        scalars: Scalars::new(&device).unwrap(),
+        optimizer: Optimizer::new(&mut params, AdamW::default()).unwrap(),
         params,
         wte,
         w,
@@ -43,7 +42,7 @@ fn a_parameter_without_a_gradient_is_named() {
     let f = fixture();
     let device = f.params.device();
     let tensor = |x: [u32; 3]| Tensor::from_slice(device, &x, [1, 3]).unwrap();
-    let pass = Pass::train(&f.params, &f.scalars, 1.0);
+    let pass = f.optimizer.pass(&f.params);
     let x = pass.embedding(&tensor([0, 1, 2]), f.wte, None, 0).unwrap();
     // The middle layer is forgotten.
     let loss = pass.lm_loss(&x, f.head, &tensor([1, 2, 3])).unwrap();
@@ -63,7 +62,7 @@ fn a_parameter_whose_result_leads_nowhere_is_named() {
     let tensor = |x: [u32; 3]| Tensor::from_slice(device, &x, [1, 3]).unwrap();
     for constant in [false, true] {
         f.params.zero_gradients().unwrap();
-        let pass = Pass::train(&f.params, &f.scalars, 1.0);
+        let pass = f.optimizer.pass(&f.params);
         let x = pass.embedding(&tensor([0, 1, 2]), f.wte, None, 0).unwrap();
         let y = pass.linear(&x, f.w, None).unwrap();
         let h = if constant {
@@ -91,7 +90,7 @@ fn gradients_that_are_zero_are_no_mistake() {
         ..f.head
     };
     let targets = Tensor::from_slice(device, &[0u32; 3], [1, 3]).unwrap();
-    let pass = Pass::train(&f.params, &f.scalars, 1.0);
+    let pass = f.optimizer.pass(&f.params);
     let x = pass.embedding(&ids, f.wte, None, 0).unwrap();
     let x = pass.linear(&x, f.w, None).unwrap();
     let loss = pass.lm_loss(&x, head, &targets).unwrap();
@@ -110,7 +109,7 @@ fn gradients_that_are_zero_are_no_mistake() {
 #[test]
 fn a_tensor_made_outside_the_pass_is_refused() {
     let f = fixture();
-    let pass = Pass::train(&f.params, &f.scalars, 1.0);
+    let pass = f.optimizer.pass(&f.params);
     let tensor = Tensor::zeros(f.params.device(), [1, 3, 4], DType::F32).unwrap();
     let error = pass.linear(&tensor, f.w, None).unwrap_err();
     assert!(matches!(error, Error::Untracked { .. }), "{error}");
@@ -129,7 +128,7 @@ fn a_loss_that_goes_on_is_refused() {
     let f = fixture();
     let device = f.params.device().clone();
     let tensor = |x: [u32; 3]| Tensor::from_slice(&device, &x, [1, 3]).unwrap();
-    let pass = Pass::train(&f.params, &f.scalars, 1.0);
+    let pass = f.optimizer.pass(&f.params);
     let x = pass.embedding(&tensor([0, 1, 2]), f.wte, None, 0).unwrap();
     let loss = pass.lm_loss(&x, f.head, &tensor([1, 2, 3])).unwrap();
     let squashed = pass.unary(UnaryKind::Tanh, &loss).unwrap();
@@ -138,7 +137,7 @@ fn a_loss_that_goes_on_is_refused() {
         Err(Error::LossMustBeLast)
     ));
 
-    let pass = Pass::train(&f.params, &f.scalars, 1.0);
+    let pass = f.optimizer.pass(&f.params);
     let foreign = Tensor::zeros(&device, [1], DType::F32).unwrap();
     assert!(matches!(
         pass.backward(foreign.clone()),
@@ -151,7 +150,7 @@ fn a_loss_that_goes_on_is_refused() {
 #[test]
 fn ids_from_another_device_and_out_of_range_are_refused() {
     let f = fixture();
-    let pass = Pass::train(&f.params, &f.scalars, 1.0);
+    let pass = f.optimizer.pass(&f.params);
     let elsewhere = Device::new(latimer_tensor::DryRun::default());
     let foreign = Tensor::from_slice(&elsewhere, &[0u32, 1, 2], [1, 3]).unwrap();
     let error = pass
@@ -176,7 +175,7 @@ fn ids_from_another_device_and_out_of_range_are_refused() {
 fn a_rule_for_a_tensor_that_the_pass_has_not_seen_is_refused() {
     let f = fixture();
     let device = f.params.device().clone();
-    let pass = Pass::train(&f.params, &f.scalars, 1.0);
+    let pass = f.optimizer.pass(&f.params);
     let [x, y] = [1.0, 2.0].map(|x| Tensor::full(&device, [1], DType::F32, x).unwrap());
     pass.record(&y, move |gradients, dy| gradients.pass_on(&x, dy));
     let error = pass.backward(y).unwrap_err();
@@ -191,7 +190,7 @@ fn gradients_of_a_tensor_used_twice_add_up() {
     let x = Tensor::from_slice(&device, &[1.0f32, -2.0, 0.5, 3.0], [1, 4]).unwrap();
     let gradient = |twice: bool| -> Vec<f32> {
         f.params.zero_gradients().unwrap();
-        let pass = Pass::train(&f.params, &f.scalars, 1.0);
+        let pass = f.optimizer.pass(&f.params);
         let y = pass.linear(&pass.input(x.clone()), f.w, None).unwrap();
         let sum = if twice { pass.add(&y, &y).unwrap() } else { y };
         let ones = pass.constant(Tensor::full(&device, [4, 1], DType::F32, 1.0).unwrap());

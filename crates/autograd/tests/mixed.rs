@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 
 use latimer_autograd::{
-    AdamW, AttentionSpec, Declarations, Init, LmHead, Param, Params, Pass, Result, Slab,
+    AdamW, AttentionSpec, Declarations, Init, LmHead, Optimizer, Param, Params, Pass, Result, Slab,
 };
 use latimer_tensor::op::UnaryKind;
-use latimer_tensor::{DType, Device, Scalars, Tensor};
+use latimer_tensor::{DType, Device, Tensor};
 
 const V: usize = 11;
 const C: usize = 16;
@@ -89,20 +89,18 @@ fn params(bf16: bool) -> (Model, Params) {
 }
 
 /// The loss, and the gradients in the store.
-fn step(model: &Model, params: &Params) -> f32 {
-    let device = params.device();
-    let scalars = Scalars::new(device).unwrap();
+fn step(model: &Model, params: &mut Params) -> f32 {
+    let device = &params.device().clone();
+    let mut optimizer = Optimizer::new(params, AdamW::default()).unwrap();
     let of = |shift: u32| {
         let ids: Vec<u32> = (0..2 * T as u32)
             .map(|i| (i * i + shift) % V as u32)
             .collect();
         Tensor::from_slice(device, &ids, [2, T]).unwrap()
     };
-    params.zero_gradients().unwrap();
-    let pass = Pass::train(params, &scalars, 1.0);
-    let loss = model.loss(&pass, &of(0), &of(3)).unwrap();
+    let loss = optimizer.backward(params, 0, |pass| model.loss(pass, &of(0), &of(3)));
+    let loss = loss.unwrap();
     assert_eq!(loss.dtype(), DType::F32);
-    pass.backward(loss.clone()).unwrap();
     loss.to_vec::<f32>().unwrap()[0]
 }
 
@@ -137,7 +135,7 @@ const ROUNDINGS: f64 = 21.0;
 
 #[test]
 fn gradients_are_those_of_f32_within_the_roundings_of_bf16() {
-    let ((model, narrow), (same, mut wide)) = (params(true), params(false));
+    let ((model, mut narrow), (same, mut wide)) = (params(true), params(false));
     // Both start from the same values, so only the type that passes compute in differs.
     let all: Vec<Param> = narrow.iter().map(|(param, _)| param).collect();
     for &param in &all {
@@ -148,7 +146,7 @@ fn gradients_are_those_of_f32_within_the_roundings_of_bf16() {
         let values: Vec<f32> = halves.map(|h| f32::from_bits(u32::from(h) << 16)).collect();
         wide.set(Slab::Values, param, &values).unwrap();
     }
-    let (a, b) = (step(&model, &narrow), step(&same, &wide));
+    let (a, b) = (step(&model, &mut narrow), step(&same, &mut wide));
     // Each rounding moves a value by at most u times itself, and roundings are independent.
     let bound = ROUNDINGS.sqrt() * DType::Bf16.unit_roundoff();
     assert!(f64::from((a - b).abs()) <= bound * f64::from(b), "{a} {b}");
@@ -184,20 +182,20 @@ fn small_steps_add_up_in_the_master() {
     let mut declarations = Declarations::new();
     let w = declarations.root().param("w", [3, 2], Init::Ones);
     let mut params = Params::new(&Device::reference(), declarations, 1).unwrap();
-    params.enable_training().unwrap();
     params.enable_bf16().unwrap();
-    let mut scalars = Scalars::new(params.device()).unwrap();
     let adamw = AdamW {
         lr: 1e-3,
         beta2: 0.99,
         weight_decay: 0.0,
         ..AdamW::default()
     };
+    let mut optimizer = Optimizer::new(&mut params, adamw).unwrap();
     let mut seen = Vec::new();
     for step in 1..=10 {
-        scalars.set(&adamw.step_values(step, 1)).unwrap();
+        optimizer.begin_step(step).unwrap();
         params.set(Slab::Gradients, w, &[0.1; 6]).unwrap();
-        adamw.update(&mut params, &mut scalars).unwrap();
+        optimizer.measure(&params).unwrap();
+        optimizer.apply(&mut params).unwrap();
         assert_copied(&params);
         seen.push(working(&params, w));
     }
@@ -216,17 +214,21 @@ fn small_steps_add_up_in_the_master() {
 fn gradients_that_are_not_finite_change_nothing() {
     for (bf16, grad_clip) in [(false, 1.0), (true, 1.0), (false, 0.0)] {
         let (model, mut params) = params(bf16);
-        step(&model, &params);
-        let mut scalars = Scalars::new(params.device()).unwrap();
+        step(&model, &mut params);
         let adamw = AdamW {
             lr: 0.1,
             beta2: 0.99,
             grad_clip,
             ..AdamW::default()
         };
-        let values = adamw.step_values(1, 1);
-        scalars.set(&values).unwrap();
-        adamw.update(&mut params, &mut scalars).unwrap();
+        let mut optimizer = Optimizer::new(&mut params, adamw).unwrap();
+        let mut update = |params: &mut Params| {
+            optimizer.begin_step(1).unwrap();
+            optimizer.measure(params).unwrap();
+            optimizer.apply(params).unwrap();
+            optimizer.results().unwrap().grad_norm
+        };
+        update(&mut params);
         let all: Vec<Param> = params.iter().map(|(param, _)| param).collect();
         let state = |params: &Params| {
             let slabs = [Slab::Values, Slab::M, Slab::V];
@@ -238,14 +240,11 @@ fn gradients_that_are_not_finite_change_nothing() {
             let mut gradients = params.get(Slab::Gradients, all[0]).unwrap();
             gradients[1] = bad;
             params.set(Slab::Gradients, all[0], &gradients).unwrap();
-            scalars.set(&values).unwrap();
-            adamw.update(&mut params, &mut scalars).unwrap();
-            assert!(!scalars.grad_norm().unwrap().is_finite());
+            assert!(!update(&mut params).is_finite());
             assert_eq!(state(&params), before);
         }
-        step(&model, &params);
-        scalars.set(&values).unwrap();
-        adamw.update(&mut params, &mut scalars).unwrap();
+        step(&model, &mut params);
+        update(&mut params);
         assert_ne!(state(&params), before);
     }
 }

@@ -5,20 +5,20 @@ use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::narrow;
 use crate::simd::{fma, simd};
 use half::bf16;
-use latimer_tensor::op::{AdamW, ClipScale};
-use latimer_tensor::{Handled, Result, Scalars};
+use latimer_tensor::op::{AdamW, ClipScale, ScalarBlock};
+use latimer_tensor::{Handled, Result};
 
 pub(crate) fn clip_scale(op: &mut ClipScale<'_>) -> Result<Handled> {
     let sum = read::<f32>(op.sum_squares, "clip_scale", "sum_squares")?;
     let block = write::<f32>(op.scalars.reborrow(), "clip_scale", "scalars")?;
     let norm = f64::from(sum[0]).sqrt();
-    block[Scalars::CLIP] = if norm.is_finite() {
+    block[ScalarBlock::CLIP] = if norm.is_finite() {
         // mutant: clip_lengthens
         (f64::from(op.max_norm) / (norm + 1e-6)).min(1.0) as f32
     } else {
         f32::NAN
     };
-    block[Scalars::GRAD_NORM] = norm as f32;
+    block[ScalarBlock::GRAD_NORM] = norm as f32;
     Ok(Handled::Done)
 }
 
@@ -59,10 +59,10 @@ const UNIT: usize = 256;
 
 pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Handled> {
     let block = read::<f32>(op.scalars, "adamw", "scalars")?;
-    let lr = f64::from(block[Scalars::LR]);
+    let lr = f64::from(block[ScalarBlock::LR]);
     // Computed in f64 and rounded once.
     let f = Factors {
-        clip: block[Scalars::CLIP],
+        clip: block[ScalarBlock::CLIP],
         beta1: op.beta1,
         rest1: (1.0 - f64::from(op.beta1)) as f32,
         beta2: op.beta2,
@@ -70,8 +70,8 @@ pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Handled> {
         // mutant: adamw_decay_without_rate
         keep: (1.0 - lr * f64::from(op.weight_decay)) as f32,
         // mutant: adamw_without_bias_correction
-        rate: (lr / f64::from(block[Scalars::BIAS1])) as f32,
-        scale: (1.0 / f64::from(block[Scalars::BIAS2]).sqrt()) as f32,
+        rate: (lr / f64::from(block[ScalarBlock::BIAS1])) as f32,
+        scale: (1.0 / f64::from(block[ScalarBlock::BIAS2]).sqrt()) as f32,
         eps: op.eps,
     };
     let grad = read(op.grad, "adamw", "grad")?;

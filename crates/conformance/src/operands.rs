@@ -3,9 +3,10 @@
 use crate::case::{Attributes, Case, Special, Values};
 use crate::facts::{Source, Update};
 use crate::oracle::{self, rounded};
+use latimer_tensor::op::ScalarBlock;
 use latimer_tensor::op::table::Access;
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{DType, Result, Scalars, Shape};
+use latimer_tensor::{DType, Result, Shape};
 
 /// How an operation uses an operand in a case. An operand that some attributes make it read and
 /// others only overwrite is [`Role::Out`] in cases where it must not be read.
@@ -189,13 +190,13 @@ impl Draw<'_> {
                 let mut block: Vec<f64> = (0..n).map(|_| self.stream.normal()).collect();
                 if let Some(Update { beta1, is_broken }) = *update {
                     let steps = 1 + self.stream.below(100) as i32;
-                    block[Scalars::LR] = 0.1 * self.stream.uniform();
-                    block[Scalars::CLIP] = 1.0 - 0.9 * self.stream.uniform();
+                    block[ScalarBlock::LR] = 0.1 * self.stream.uniform();
+                    block[ScalarBlock::CLIP] = 1.0 - 0.9 * self.stream.uniform();
                     if is_broken {
-                        block[Scalars::CLIP] = f64::NAN;
+                        block[ScalarBlock::CLIP] = f64::NAN;
                     }
-                    block[Scalars::BIAS1] = 1.0 - f64::from(beta1).powi(steps);
-                    block[Scalars::BIAS2] = 1.0 - 0.999_f64.powi(steps);
+                    block[ScalarBlock::BIAS1] = 1.0 - f64::from(beta1).powi(steps);
+                    block[ScalarBlock::BIAS2] = 1.0 - 0.999_f64.powi(steps);
                 }
                 block
             }

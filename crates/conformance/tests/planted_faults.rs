@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 use latimer_conformance::{Case, Failure, Property, Subject, check, regressions};
-use latimer_tensor::op::AdamW;
+use latimer_tensor::op::{AdamW, ScalarBlock};
 use latimer_tensor::{
-    Backend, Buffer, DType, Device, DeviceInfo, Error, Handled, Host, Op, Result, Scalars, View,
-    ViewMut, dtype::bytes_of, fallback,
+    Backend, Buffer, DType, Device, DeviceInfo, Error, Handled, Host, Op, Result, View, ViewMut,
+    dtype::bytes_of, fallback,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -333,7 +333,7 @@ planted! {
     broken_gradients_reach_the_moments in adamw breaks Agrees at once: |backend, op| {
         fallback::run(backend, op)?;
         let Op::AdamW(op) = op else { return Ok(()) };
-        if !backend.read(op.scalars)?[Scalars::CLIP].is_nan() { return Ok(()) }
+        if !backend.read(op.scalars)?[ScalarBlock::CLIP].is_nan() { return Ok(()) }
         let numel = op.m.numel();
         backend.write(&mut op.m, &vec![f64::NAN; numel])
     };

@@ -1,8 +1,8 @@
 //! A dictionary learned from its pairs: a head that starts with random weights.
 
 use crate::{Dictionary, Error, Found, Head, Result, Sharpness, Vocabulary};
-use latimer_autograd::{AdamW, Declarations, Params, Pass};
-use latimer_tensor::{Device, Scalars, Tensor};
+use latimer_autograd::{AdamW, Declarations, Optimizer, Params, Pass};
+use latimer_tensor::{Device, Tensor};
 
 /// The settings for training a head.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,7 +79,6 @@ pub struct LearnedHead {
     /// `[N, C]`, the values' one-hot vectors, padded with zeros.
     values: Tensor,
     dictionary: Dictionary,
-    scalars: Scalars,
     n_embd: usize,
 }
 
@@ -131,8 +130,7 @@ impl LearnedHead {
         }
         let mut declarations = Declarations::new();
         let head = Head::new(declarations.root().child("head"), n_embd);
-        let mut params = Params::new(device, declarations, seed)?;
-        params.enable_training()?;
+        let params = Params::new(device, declarations, seed)?;
         let keys: Vec<&str> = dictionary.keys().collect();
         let mut learned = Self {
             head,
@@ -143,7 +141,6 @@ impl LearnedHead {
             snapshots: Vec::new(),
             losses: Vec::new(),
             dictionary: dictionary.clone(),
-            scalars: Scalars::new(device)?,
             n_embd,
         };
         let adamw = AdamW {
@@ -155,9 +152,11 @@ impl LearnedHead {
             decay_all: false,
             grad_clip: 0.0,
         };
+        let mut optimizer = Optimizer::new(&mut learned.params, adamw)?;
         device.clone().enter(|| -> Result<()> {
             for step in 0..steps {
-                let loss = learned.loss_and_gradients()?;
+                optimizer.begin_step(step + 1)?;
+                let loss = learned.backward(&mut optimizer)?;
                 learned.losses.push(loss);
                 // Snapshots are taken at steps 0, 1, 2, 5, 10, 20, 50, …
                 let mut digits = step;
@@ -167,10 +166,10 @@ impl LearnedHead {
                 if matches!(digits, 0 | 1 | 2 | 5) {
                     learned.snapshot(step, loss)?;
                 }
-                learned.scalars.set(&adamw.step_values(step + 1, seed))?;
-                adamw.update(&mut learned.params, &mut learned.scalars)?;
+                optimizer.measure(&learned.params)?;
+                optimizer.apply(&mut learned.params)?;
             }
-            let loss = learned.loss_and_gradients()?;
+            let loss = learned.backward(&mut optimizer)?;
             learned.losses.push(loss);
             learned.snapshot(steps, loss)
         })?;
@@ -178,24 +177,20 @@ impl LearnedHead {
     }
 
     /// Returns the loss over all pairs and leaves the gradients in the store.
-    fn loss_and_gradients(&self) -> Result<f32> {
-        self.params.zero_gradients()?;
-        let pass = Pass::train(&self.params, &self.scalars, 1.0);
-        let keys = pass.constant(self.keys.clone());
-        let truth = pass.constant(self.values.clone());
-        let scale = self.head.scale();
-        // lesson: begin loss
-        let answer = self
-            .head
-            .forward(&pass, &keys, &keys, &truth, scale)?
-            .output; // [N, C]
-        let error = pass.sub(&answer, &truth)?; // [N, C]
-        let squares = pass.mul(&error, &error)?; // [N, C]
-        let loss = pass.mean(&pass.sum(&squares)?)?; // [1]
-        // lesson: end
-        let value = loss.to_vec::<f32>()?[0];
-        pass.backward(loss)?;
-        Ok(value)
+    fn backward(&self, optimizer: &mut Optimizer) -> Result<f32> {
+        let loss = optimizer.backward(&self.params, 0, |pass| -> Result<Tensor> {
+            let keys = pass.constant(self.keys.clone());
+            let truth = pass.constant(self.values.clone());
+            let scale = self.head.scale();
+            // lesson: begin loss
+            let answer = self.head.forward(pass, &keys, &keys, &truth, scale)?.output; // [N, C]
+            let error = pass.sub(&answer, &truth)?; // [N, C]
+            let squares = pass.mul(&error, &error)?; // [N, C]
+            let loss = pass.mean(&pass.sum(&squares)?)?; // [1]
+            // lesson: end
+            Ok(loss)
+        })?;
+        Ok(loss.to_vec::<f32>()?[0])
     }
 
     fn snapshot(&mut self, step: u32, loss: f32) -> Result<()> {

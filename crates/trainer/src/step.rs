@@ -11,11 +11,10 @@ use crate::event::Step;
 use crate::launch::Launch;
 use crate::schedule::learning_rate;
 use crate::{Error, Result};
-use latimer_autograd::{AdamW, Params, Pass, Slab};
+use latimer_autograd::{AdamW, Optimizer, Params, Slab, StepResults};
 use latimer_nn::{Gpt, GptConfig, io};
 use latimer_tensor::dtype::bytes_of;
-use latimer_tensor::op::Cast;
-use latimer_tensor::{DType, Device, DryRun, PoolStats, Scalars, StepResults, Tensor};
+use latimer_tensor::{DType, Device, DryRun, PoolStats, Tensor};
 use outliers::Outliers;
 use std::path::Path;
 
@@ -30,8 +29,7 @@ type Rows<'a> = dyn Fn(u32, &mut [u32]) + Sync + 'a;
 pub struct Training {
     gpt: Gpt,
     params: Params,
-    scalars: Scalars,
-    adamw: AdamW,
+    optimizer: Optimizer,
     config: TrainConfig,
     /// `[2·A·B, T]`, `U32`: the ids of all micro-steps, then their targets.
     batch: Tensor,
@@ -94,7 +92,6 @@ impl Training {
         if config.dtype == Dtype::Bf16 {
             params.enable_bf16()?;
         }
-        params.enable_training()?;
         let device = params.device().clone();
         let adamw = AdamW {
             lr: config.learning_rate as f32,
@@ -105,15 +102,12 @@ impl Training {
             decay_all: config.decay_all,
             grad_clip: config.grad_clip as f32,
         };
+        let (micro_steps, rows) = (config.grad_accum, config.batch_size as u32);
+        let optimizer = Optimizer::with_micro_steps(&mut params, adamw, micro_steps, rows)?;
         Ok(Self {
             gpt,
             params,
-            scalars: Scalars::for_micro_steps(
-                &device,
-                config.grad_accum,
-                config.batch_size as u32,
-            )?,
-            adamw,
+            optimizer: optimizer.with_seed(config.seed),
             config: config.clone(),
             batch: Tensor::zeros(
                 &device,
@@ -316,13 +310,13 @@ impl Training {
             // Whether the gradients are used is decided here, so a step is in two halves.
             device.enter(|| -> Result<()> {
                 self.enqueue_gradients(check)?;
-                Ok(self.adamw.measure(&self.params, &mut self.scalars)?)
+                Ok(self.optimizer.measure(&self.params)?)
             })?;
             self.read_results(&mut done)?;
             let outlier = self.outliers.judge(&done, self.config.skip_outliers);
             done.skipped = outlier;
             if !outlier {
-                device.enter(|| self.adamw.apply(&mut self.params, &self.scalars))?;
+                device.enter(|| self.optimizer.apply(&mut self.params))?;
             }
             return Ok(done);
         }
@@ -336,9 +330,8 @@ impl Training {
 
     /// Takes to the device what a step needs.
     fn prepare(&mut self, step: u64, lr: f64, row: Option<&Rows<'_>>) -> Result<()> {
-        self.adamw.lr = lr as f32;
-        let values = self.adamw.step_values(step as u32, self.config.seed);
-        self.scalars.set(&values)?;
+        self.optimizer.adamw.lr = lr as f32;
+        self.optimizer.begin_step(step as u32)?;
         match row {
             Some(row) => self.upload(row, self.config.grad_accum * self.config.batch_size),
             None => Ok(()),
@@ -347,7 +340,7 @@ impl Training {
 
     /// What the step left on the device.
     fn read_results(&self, done: &mut Step) -> Result<()> {
-        let StepResults { losses, grad_norm } = self.scalars.results()?;
+        let StepResults { losses, grad_norm } = self.optimizer.results()?;
         let micro_steps = self.config.grad_accum;
         done.loss = losses.iter().fold(0.0, |sum, loss| sum + loss) / micro_steps as f32;
         done.grad_norm = grad_norm;
@@ -356,34 +349,26 @@ impl Training {
 
     /// The operations of a step: forward, backward, clip, update. They read what changes from step
     /// to step from the device's memory, and leave losses and norm there, so they may be recorded.
-    /// Where the norm is not finite, [`AdamW::update`] changes nothing.
+    /// Where the norm is not finite, no parameter changes.
     fn enqueue(&mut self, check: bool) -> Result<()> {
         self.enqueue_gradients(check)?;
-        Ok(self.adamw.update(&mut self.params, &mut self.scalars)?)
+        self.optimizer.measure(&self.params)?;
+        Ok(self.optimizer.apply(&mut self.params)?)
     }
 
     /// The forward and backward passes of all micro-steps; no update.
     fn enqueue_gradients(&mut self, check: bool) -> Result<()> {
         let (rows, micro_steps) = (self.config.batch_size, self.config.grad_accum);
         for micro_step in 0..micro_steps {
-            self.scalars.begin_micro_step(micro_step)?;
-            if micro_step == 0 {
-                self.params.zero_gradients()?;
-            }
-            let scale = 1.0 / micro_steps as f32;
             let ids = self.batch.view_rows(micro_step * rows, rows)?; // [B, T]
             let targets = (micro_steps + micro_step) * rows;
             let targets = self.batch.view_rows(targets, rows)?; // [B, T]
-            let pass = Pass::train(&self.params, &self.scalars, scale);
-            let loss = self.gpt.loss(&pass, &ids, &targets)?;
-            pass.backward(loss.clone())?;
-            self.params.device().run(Cast {
-                x: loss.view(),
-                y: self.scalars.loss_mut()?,
+            self.optimizer.backward(&self.params, micro_step, |pass| {
+                self.gpt.loss(pass, &ids, &targets)
             })?;
         }
         if check {
-            let losses = self.scalars.results()?.losses;
+            let losses = self.optimizer.results()?.losses;
             if losses.iter().all(|loss| loss.is_finite()) {
                 self.params.check_gradients()?;
             }

@@ -8,16 +8,15 @@ impl Pass<'_> {
     /// Applies your function to every element, as [`Tensor::apply`]; its gradient is `f'(x) · dy`.
     ///
     /// ```
-    /// use latimer_autograd::{Declarations, Init, Params, Pass, Slab};
-    /// use latimer_tensor::{Device, Elementwise, Scalars, Tensor};
+    /// use latimer_autograd::{AdamW, Declarations, Init, Optimizer, Params, Slab};
+    /// use latimer_tensor::{Device, Elementwise, Tensor};
     /// let square = Elementwise::new("square", |x| x * x, |x| 2.0 * x);
     /// let mut declarations = Declarations::new();
     /// let w = declarations.root().param("w", [1, 1], Init::Ones);
     /// let device = Device::reference();
     /// let mut params = Params::new(&device, declarations, 1)?;
-    /// params.enable_training()?;
-    /// let scalars = Scalars::new(&device)?;
-    /// let pass = Pass::train(&params, &scalars, 1.0);
+    /// let optimizer = Optimizer::new(&mut params, AdamW::default())?;
+    /// let pass = optimizer.pass(&params);
     /// let x = pass.constant(Tensor::from_slice(&device, &[3.0f32], [1, 1])?);
     /// let loss = pass.apply(&pass.linear(&x, w, None)?, &square)?; // (3·w)²
     /// pass.backward(loss)?;

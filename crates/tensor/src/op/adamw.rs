@@ -1,10 +1,30 @@
 //! The optimizer: the norm of the gradients, the clip factor, the update.
 //!
 //! Values that change from step to step (learning rate, clip factor, bias corrections) are read
-//! from the device's scalar block, see [`crate::Scalars`].
+//! from the device's scalar block, see [`ScalarBlock`].
 
 use super::{OpSpec, op};
-use crate::{Host, Result, Scalars};
+use crate::{Host, Result};
+
+/// The layout of the operand `scalars` of [`ClipScale`] and [`AdamW`]: what changes from step to step
+/// lies in memory, so that a recorded step stays valid.
+#[derive(Clone, Copy, Debug)]
+pub struct ScalarBlock;
+
+impl ScalarBlock {
+    /// Floats in the block.
+    pub const LEN: usize = 8;
+    /// Index of the learning rate.
+    pub const LR: usize = 0;
+    /// Index of the factor that clips gradients; 1 until [`ClipScale`] writes it.
+    pub const CLIP: usize = 1;
+    /// Index of the first moment's bias correction, `1 - beta1^t`.
+    pub const BIAS1: usize = 2;
+    /// Index of the second moment's bias correction, `1 - beta2^t`.
+    pub const BIAS2: usize = 3;
+    /// Index of the gradients' norm before clipping, written by [`ClipScale`].
+    pub const GRAD_NORM: usize = 4;
+}
 
 op! {
     /// `y = Σ x²`, or `y += Σ x²`.
@@ -59,14 +79,14 @@ impl OpSpec for ClipScale<'_> {
         let norm = host.read(self.sum_squares)?[0].sqrt();
         let mut block = host.read(self.scalars.as_view())?;
         let mut sizes = vec![0.0; block.len()];
-        block[Scalars::CLIP] = if norm.is_finite() {
+        block[ScalarBlock::CLIP] = if norm.is_finite() {
             (f64::from(self.max_norm) / (norm + 1e-6)).min(1.0)
         } else {
             f64::NAN
         };
-        block[Scalars::GRAD_NORM] = norm;
-        sizes[Scalars::CLIP] = 4.0 * block[Scalars::CLIP];
-        sizes[Scalars::GRAD_NORM] = 2.0 * norm;
+        block[ScalarBlock::GRAD_NORM] = norm;
+        sizes[ScalarBlock::CLIP] = 4.0 * block[ScalarBlock::CLIP];
+        sizes[ScalarBlock::GRAD_NORM] = 2.0 * norm;
         host.write("scalars", block, sizes);
         Ok(())
     }
@@ -116,8 +136,13 @@ impl OpSpec for AdamW<'_> {
         let (param, grad) = (host.read(self.param.as_view())?, host.read(self.grad)?);
         let (m, v) = (host.read(self.m.as_view())?, host.read(self.v.as_view())?);
         let block = host.read(self.scalars)?;
-        let [lr, clip, bias1, bias2] =
-            [Scalars::LR, Scalars::CLIP, Scalars::BIAS1, Scalars::BIAS2].map(|i| block[i]);
+        let [lr, clip, bias1, bias2] = [
+            ScalarBlock::LR,
+            ScalarBlock::CLIP,
+            ScalarBlock::BIAS1,
+            ScalarBlock::BIAS2,
+        ]
+        .map(|i| block[i]);
         let [beta1, beta2, eps, decay] =
             [self.beta1, self.beta2, self.eps, self.weight_decay].map(f64::from);
         let mut out = [const { Vec::new() }; 6];

@@ -24,7 +24,7 @@ op! {
         y: Out "as qkv", "[B, T, HD]";
         /// `log Σ exp` of the scaled scores.
         lse: Out "statistics of qkv", "[B, H, T]";
-        /// The random words, see [`crate::Scalars`]; needed when `rate` is not 0.
+        /// The random words, see [`DropoutMask`](super::DropoutMask); needed when `rate` is not 0.
         random: MaybeIn "u32", "[4]";
     } {
         /// Heads.

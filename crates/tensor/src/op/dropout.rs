@@ -22,7 +22,7 @@ impl DropoutMask {
     /// Elements of the random words: seed (low, high), step, first row of the global batch.
     pub const WORDS: usize = 4;
 
-    /// The mask of these words (see [`crate::Scalars`]) at a site.
+    /// The mask of these words at a site.
     #[must_use]
     pub fn new(words: [u32; Self::WORDS], site: u32, rate: f32) -> Self {
         let threshold = (f64::from(rate) * 2f64.powi(32))
@@ -76,7 +76,7 @@ op! {
         x: In "float", "[N.., C]";
         /// The result.
         y: Out "as x", "as x";
-        /// The random words: see [`crate::Scalars`].
+        /// The random words: see [`DropoutMask::WORDS`].
         random: In "u32", "[4]";
     } {
         /// The share that is dropped.

@@ -39,7 +39,7 @@ mod slice;
 mod softmax;
 pub mod table;
 
-pub use adamw::{AdamW, ClipScale, SumSquares};
+pub use adamw::{AdamW, ClipScale, ScalarBlock, SumSquares};
 pub use add_layer_norm::AddLayerNorm;
 pub use attention::{Attention, AttentionBackward, AttentionDecode, AttentionSizes};
 pub use concat::Concat;

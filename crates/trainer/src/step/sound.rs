@@ -64,7 +64,7 @@ impl Training {
         let device = self.params.device().clone();
         device.enter(|| -> Result<()> {
             self.enqueue_gradients(false)?;
-            Ok(self.adamw.measure(&self.params, &mut self.scalars)?)
+            Ok(self.optimizer.measure(&self.params)?)
         })?;
         let mut tried = Step {
             step,

@@ -3,8 +3,10 @@
 //! A step recorded once stays valid because its operations read these values from memory instead
 //! of holding them as attributes.
 
-use crate::op::DropoutMask;
-use crate::{DType, Device, Error, Result, Tensor, View, ViewMut, dtype::bytes_of, philox::split};
+use crate::Result;
+use latimer_tensor::op::{DropoutMask, ScalarBlock};
+use latimer_tensor::philox::split;
+use latimer_tensor::{DType, Device, Error, Tensor, View, ViewMut, dtype::bytes_of};
 
 /// The block of per-step values: floats for the optimizer, words for randomness, and room for a
 /// step's results.
@@ -13,7 +15,7 @@ use crate::{DType, Device, Error, Result, Tensor, View, ViewMut, dtype::bytes_of
 /// uploaded before its first operation, and all its results are downloaded after its last, so
 /// nothing in between needs the host.
 #[derive(Debug)]
-pub struct Scalars {
+pub(crate) struct Scalars {
     /// `[8 + A]`: the optimizer's floats, and the loss of each micro-step.
     floats: Tensor,
     /// `[A, 4]`: the random words of each micro-step.
@@ -27,7 +29,7 @@ pub struct Scalars {
 /// The results of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepResults {
-    /// The loss of each micro-step, if it was written to [`Scalars::loss_mut`].
+    /// The loss of each micro-step.
     pub losses: Vec<f32>,
     /// The gradients' norm before clipping.
     pub grad_norm: f32,
@@ -35,74 +37,45 @@ pub struct StepResults {
 
 /// The values of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepValues {
+pub(crate) struct StepValues {
     /// Learning rate.
-    pub lr: f32,
+    pub(crate) lr: f32,
     /// `1 - beta1^t`.
-    pub bias1: f32,
+    pub(crate) bias1: f32,
     /// `1 - beta2^t`.
-    pub bias2: f32,
+    pub(crate) bias2: f32,
     /// Key of all randomness.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// The step, from 1; part of every dropout mask's counter.
-    pub step: u32,
+    pub(crate) step: u32,
 }
 
 impl Scalars {
-    /// Floats in the block.
-    pub const LEN: usize = 8;
-    /// Index of the learning rate.
-    pub const LR: usize = 0;
-    /// Index of the factor that clips gradients; 1 until [`crate::op::ClipScale`] writes it.
-    pub const CLIP: usize = 1;
-    /// Index of the first moment's bias correction.
-    pub const BIAS1: usize = 2;
-    /// Index of the second moment's bias correction.
-    pub const BIAS2: usize = 3;
-    /// Index of the gradients' norm before clipping, written by [`crate::op::ClipScale`].
-    pub const GRAD_NORM: usize = 4;
-
-    /// A block on a device, for step 1 of seed 0 at learning rate 0, of one micro-step.
+    /// A block on a device for steps of `micro_steps` micro-steps, each on `rows` rows of the
+    /// global batch.
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn new(device: &Device) -> Result<Self> {
-        Self::for_micro_steps(device, 1, 0)
-    }
-
-    /// A block as [`Scalars::new`] makes it, but for steps of `micro_steps` micro-steps, each on
-    /// `rows` rows of the global batch.
-    ///
-    /// # Errors
-    /// When the device has no room.
-    pub fn for_micro_steps(device: &Device, micro_steps: usize, rows: u32) -> Result<Self> {
+    pub(crate) fn new(device: &Device, micro_steps: usize, rows: u32) -> Result<Self> {
         let micro_steps = micro_steps.max(1);
-        let mut block = Self {
-            floats: Tensor::zeros(device, [Self::LEN + micro_steps], DType::F32)?,
+        Ok(Self {
+            floats: Tensor::zeros(device, [ScalarBlock::LEN + micro_steps], DType::F32)?,
             words: Tensor::zeros(device, [micro_steps, DropoutMask::WORDS], DType::U32)?,
             rows,
             micro_step: 0,
-        };
-        block.set(&StepValues {
-            lr: 0.0,
-            bias1: 1.0,
-            bias2: 1.0,
-            seed: 0,
-            step: 1,
-        })?;
-        Ok(block)
+        })
     }
 
     /// Uploads the values of a step and begins its first micro-step.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn set(&mut self, values: &StepValues) -> Result<()> {
+    pub(crate) fn set(&mut self, values: &StepValues) -> Result<()> {
         let mut floats = vec![0.0f32; self.floats.shape().numel()];
-        floats[Self::LR] = values.lr;
-        floats[Self::CLIP] = 1.0;
-        floats[Self::BIAS1] = values.bias1;
-        floats[Self::BIAS2] = values.bias2;
+        floats[ScalarBlock::LR] = values.lr;
+        floats[ScalarBlock::CLIP] = 1.0;
+        floats[ScalarBlock::BIAS1] = values.bias1;
+        floats[ScalarBlock::BIAS2] = values.bias2;
         let device = self.floats.device().clone();
         device.upload(bytes_of(&floats), self.floats.view_mut()?)?;
         let [low, high] = split(values.seed);
@@ -119,44 +92,49 @@ impl Scalars {
     ///
     /// # Errors
     /// [`Error::OutOfBounds`] when a step has fewer micro-steps.
-    pub fn begin_micro_step(&mut self, micro_step: usize) -> Result<()> {
+    pub(crate) fn begin_micro_step(&mut self, micro_step: usize) -> Result<()> {
         let (end, len) = (micro_step.saturating_add(1), self.words.dims()[0]);
         if end > len {
             let first = micro_step;
-            return Err(Error::OutOfBounds { first, end, len });
+            return Err(Error::OutOfBounds { first, end, len }.into());
         }
         self.micro_step = micro_step;
         Ok(())
+    }
+
+    /// Micro-steps of a step.
+    pub(crate) fn micro_steps(&self) -> usize {
+        self.words.dims()[0]
     }
 
     /// The place to write the current micro-step's loss to, `[1]`, `F32`.
     ///
     /// # Errors
     /// Never in practice: the block owns its memory alone.
-    pub fn loss_mut(&mut self) -> Result<ViewMut<'_>> {
-        let at = Self::LEN + self.micro_step;
-        self.floats.view_mut()?.slice(at, [1])
+    pub(crate) fn loss_mut(&mut self) -> Result<ViewMut<'_>> {
+        let at = ScalarBlock::LEN + self.micro_step;
+        Ok(self.floats.view_mut()?.slice(at, [1])?)
     }
 
     /// The floats, `[8]`.
     #[must_use]
     #[inline]
-    pub fn floats(&self) -> View<'_> {
-        part(self.floats.view(), 0, Self::LEN)
+    pub(crate) fn floats(&self) -> View<'_> {
+        part(self.floats.view(), 0, ScalarBlock::LEN)
     }
 
-    /// The floats, to be written by [`crate::op::ClipScale`].
+    /// The floats, to be written by [`ClipScale`](latimer_tensor::op::ClipScale).
     ///
     /// # Errors
     /// Never in practice: the block owns its memory alone.
-    pub fn floats_mut(&mut self) -> Result<ViewMut<'_>> {
-        self.floats.view_mut()?.slice(0, [Self::LEN])
+    pub(crate) fn floats_mut(&mut self) -> Result<ViewMut<'_>> {
+        Ok(self.floats.view_mut()?.slice(0, [ScalarBlock::LEN])?)
     }
 
     /// The random words of the current micro-step, `[4]`, `U32`: seed (low, high), step, first row.
     #[must_use]
     #[inline]
-    pub fn random(&self) -> View<'_> {
+    pub(crate) fn random(&self) -> View<'_> {
         let words = DropoutMask::WORDS;
         part(self.words.view(), self.micro_step * words, words)
     }
@@ -165,20 +143,12 @@ impl Scalars {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn results(&self) -> Result<StepResults> {
+    pub(crate) fn results(&self) -> Result<StepResults> {
         let floats = self.floats.to_vec::<f32>()?;
         Ok(StepResults {
-            losses: floats[Self::LEN..].to_vec(),
-            grad_norm: floats[Self::GRAD_NORM],
+            losses: floats[ScalarBlock::LEN..].to_vec(),
+            grad_norm: floats[ScalarBlock::GRAD_NORM],
         })
-    }
-
-    /// The gradients' norm before clipping, as of the last step; waits for the device.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn grad_norm(&self) -> Result<f32> {
-        Ok(self.results()?.grad_norm)
     }
 }
 
@@ -194,7 +164,7 @@ mod tests {
 
     #[test]
     fn every_micro_step_has_its_words_and_its_loss() {
-        let mut block = Scalars::for_micro_steps(&Device::reference(), 3, 5).unwrap();
+        let mut block = Scalars::new(&Device::reference(), 3, 5).unwrap();
         let values = StepValues {
             lr: 0.5,
             bias1: 0.1,
@@ -207,7 +177,7 @@ mod tests {
             block.begin_micro_step(i).unwrap();
             let device = block.words.device().clone();
             let mut words = [0u32; 4];
-            let bytes = crate::dtype::bytes_of_mut(&mut words);
+            let bytes = latimer_tensor::dtype::bytes_of_mut(&mut words);
             device.download(block.random(), bytes).unwrap();
             assert_eq!(words, [9, 7, 11, 5 * i as u32]);
             let loss = [i as f32];
@@ -216,7 +186,7 @@ mod tests {
                 .unwrap();
         }
         assert!(block.begin_micro_step(3).is_err());
-        assert_eq!(block.floats().numel(), Scalars::LEN);
+        assert_eq!(block.floats().numel(), ScalarBlock::LEN);
         assert_eq!(block.results().unwrap().losses, [0.0, 1.0, 2.0]);
     }
 }
