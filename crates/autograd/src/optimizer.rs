@@ -143,12 +143,17 @@ impl Optimizer {
         let pass = self.pass(params);
         let loss = loss(&pass)?;
         pass.backward(loss.clone())?;
+        self.keep_loss(&loss)?;
+        Ok(loss)
+    }
+
+    /// Copies a micro-step's loss, whose shape may be `[1, 1]`, to where the results are read.
+    fn keep_loss(&mut self, loss: &Tensor) -> Result<()> {
         let kept = Cast {
-            x: loss.view(),
+            x: loss.view().slice(0, [1])?,
             y: self.scalars.loss_mut()?,
         };
-        params.device().run(kept).map_err(Error::from)?;
-        Ok(loss)
+        Ok(loss.device().run(kept)?)
     }
 
     /// The first half of an update: the gradients' norm, and the factor that clips them, which is
