@@ -47,7 +47,7 @@ fn section(table: &Table) -> String {
             Access::In => "read",
             Access::Out => "overwritten",
             Access::InOut => "read and written",
-            Access::OutOrInOut => "overwritten, or read and written",
+            Access::OutOrInOut(_) => "overwritten, or read and written",
         };
         let optional = if rule.is_optional { ", optional" } else { "" };
         let (name, [dtype, shape]) = (rule.name, rule.written);

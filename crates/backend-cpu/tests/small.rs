@@ -3,9 +3,11 @@
 //! sees (a pointer out of bounds, two that alias, a race).
 
 use latimer_backend_cpu::Cpu;
-use latimer_conformance::case::AttentionAttributes;
-use latimer_conformance::{Attributes, Case, Layout, Subject, Values, check};
-use latimer_tensor::op::{BinaryKind, Over, ReduceKind, UnaryKind};
+use latimer_conformance::ops::{
+    attends, decodes, gathers, joined, permuted, reduced, scatters, sliced, slopes, update,
+};
+use latimer_conformance::{Case, Layout, Subject, Values, check};
+use latimer_tensor::op::{BinaryKind, Outline, Over, ReduceKind, UnaryKind};
 use latimer_tensor::{DType, Device, Op, Shape};
 
 thread_local! {
@@ -26,8 +28,8 @@ fn subject() -> Subject {
 
 /// Runs the suite's checks on these cases, with operands in memories of their own and in one
 /// memory.
-fn hold(cases: impl IntoIterator<Item = Attributes>) {
-    for (i, attributes) in cases.into_iter().enumerate() {
+fn hold(cases: impl IntoIterator<Item = impl Into<Case>>) {
+    for (i, case) in cases.into_iter().map(Into::into).enumerate() {
         let layouts = [Layout::Apart { lead: 1 }, Layout::Slab { lead: 3 }];
         // Under Miri, check only one of them per case.
         let some = if cfg!(miri) {
@@ -44,7 +46,7 @@ fn hold(cases: impl IntoIterator<Item = Attributes>) {
                 } else {
                     Values::Normal
                 },
-                ..Case::new(attributes.clone())
+                ..case.clone()
             };
             one(&case);
         }
@@ -75,185 +77,111 @@ fn shapes() -> [Shape; 4] {
 #[test]
 fn elements() {
     for shape in shapes() {
-        hold(
-            [UnaryKind::Relu, UnaryKind::GeluTanh, UnaryKind::GeluErf]
-                .map(|kind| Attributes::Unary { kind, shape }),
-        );
-        hold(
-            [UnaryKind::Tanh, UnaryKind::Exp].map(|kind| Attributes::UnaryBackward { kind, shape }),
-        );
+        let of = |op| Outline::of(op).shape("x", shape);
+        let kinds = [UnaryKind::Relu, UnaryKind::GeluTanh, UnaryKind::GeluErf];
+        hold(kinds.map(|kind| of("unary").set("kind", kind)));
+        let kinds = [UnaryKind::Tanh, UnaryKind::Exp];
+        hold(kinds.map(|kind| of("unary_backward").set("kind", kind)));
         let ranks = [0, 1, shape.rank()];
-        hold(ranks.map(|b_rank| Attributes::Binary {
-            kind: BinaryKind::Sub,
-            shape,
-            b_rank,
+        hold(ranks.map(|rank| {
+            let b = &shape.dims()[shape.rank() - rank..];
+            let outline = Outline::of("binary").shape("a", shape).shape("b", b);
+            outline.set("kind", BinaryKind::Sub)
         }));
-        hold([0.0, 0.5].map(|beta| Attributes::Axpby {
-            shape,
-            alpha: 2.0,
-            beta,
-        }));
+        hold([0.0, 0.5].map(|beta| of("axpby").set("alpha", 2.0).set("beta", beta)));
     }
 }
 
 #[test]
 fn movements() {
     for shape in shapes() {
-        hold([Attributes::Fill { shape, value: 7.0 }]);
-        hold([DType::F32, DType::Bf16].map(|to| Attributes::Cast { shape, to }));
-        let [first, last] = [0, shape.rank() - 1];
-        for axis in [first, last] {
+        hold([Outline::of("fill").shape("y", shape).set("value", 7.0)]);
+        let cast = Outline::of("cast").shape("x", shape);
+        hold([DType::F32, DType::Bf16].map(|to| cast.clone().dtype("y", to)));
+        for axis in [0, shape.rank() - 1] {
             let length = shape.dims()[axis] / 2;
             hold([
-                Attributes::Slice {
-                    shape,
-                    axis,
-                    first: length / 2,
-                    length,
-                },
-                Attributes::Concat {
-                    shape,
-                    axis,
-                    of_a: length,
-                },
+                sliced(shape, axis, length / 2, length),
+                joined(shape, axis, length),
             ]);
         }
     }
-    for axes in [[0, 1, 2, 3], [2, 0, 1, 3], [1, 0, 2, 3]] {
-        hold([Attributes::Permute {
-            shape: [3, 5, 17].into(),
-            axes,
-        }]);
+    let orders = [[0, 1, 2, 3], [2, 0, 1, 3], [1, 0, 2, 3]];
+    for axes in orders {
+        hold([permuted([3, 5, 17], axes)]);
     }
 }
 
 #[test]
 fn products() {
-    let sizes = [(1, 3, 2), (3, 17, 9), (5, 33, 3), (17, 5, 20), (49, 34, 2)];
-    for (i, (m, n, k)) in sizes.into_iter().enumerate() {
+    let sizes = [[1, 3, 2], [3, 17, 9], [5, 33, 3], [17, 5, 20], [49, 34, 2]];
+    for (i, sides) in sizes.into_iter().enumerate() {
         for flags in 0..4 {
             let (trans_a, trans_b) = (flags & 1 > 0, flags & 2 > 0);
-            hold([Attributes::Matmul {
-                batch: [None, Some(2)][i % 2].filter(|_| m < 17),
-                m,
-                n,
-                k,
-                trans_a,
-                trans_b,
-                alpha: 0.5,
-                beta: if trans_a { 0.0 } else { 1.5 },
-                bias: trans_b,
-                f32_sum: false,
-            }]);
+            let mut outline = Outline::of("matmul").sizes("MNK", sides);
+            if i % 2 == 1 && sides[0] < 17 {
+                outline = outline.sizes("S", [2]);
+            }
+            let outline = outline.give("bias", trans_b);
+            let outline = outline.set("trans_a", trans_a).set("trans_b", trans_b);
+            let beta = if trans_a { 0.0 } else { 1.5 };
+            hold([outline.set("alpha", 0.5).set("beta", beta)]);
         }
     }
 }
 
 #[test]
 fn reductions() {
-    let shape = Shape::new(&[67, 19]);
     for over in [Over::Columns, Over::Rows] {
-        hold(
-            [ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max].map(|kind| Attributes::Reduce {
-                kind,
-                over,
-                shape,
-                accumulate: kind == ReduceKind::Sum,
-                f32_sum: false,
-            }),
-        );
+        let kinds = [ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max];
+        hold(kinds.map(|kind| reduced(kind, over, [67, 19], kind == ReduceKind::Sum)));
     }
+    let n = if cfg!(miri) { 101 } else { 4101 };
+    let arg_max = Outline::of("arg_max").sizes("NC", [5, 19]);
+    let squares = Outline::of("sum_squares").shape("x", [n]);
     hold([
-        Attributes::ArgMax {
-            rows: 5,
-            columns: 19,
-            valid_columns: 18,
-        },
-        Attributes::SumSquares {
-            shape: [if cfg!(miri) { 101 } else { 4101 }].into(),
-            accumulate: true,
-        },
+        arg_max.set("valid_columns", 18usize),
+        squares.set("accumulate", true),
     ]);
 }
 
 #[test]
 fn tables() {
-    for positions in [None, Some(2)] {
-        let (b, t, v, c) = (2, 3, 5, 19);
-        hold([
-            Attributes::Embedding {
-                b,
-                t,
-                v,
-                c,
-                positions,
-                first_position: 0,
-            },
-            Attributes::EmbeddingBackward {
-                b,
-                t,
-                v,
-                c,
-                positions,
-                f32_gradients: true,
-            },
-        ]);
+    for spare in [None, Some(2)] {
+        let sizes = [2, 3, 5, 19];
+        hold([gathers(sizes, spare, 0), scatters(sizes, spare, true)]);
     }
-    hold([None, Some(0.5)].map(|gradient| Attributes::CrossEntropy {
-        rows: 3,
-        columns: 19,
-        valid_columns: 18,
-        gradient,
-    }));
+    let loss = Outline::of("cross_entropy").sizes("NC", [3, 19]);
+    let loss = loss.set("valid_columns", 18usize);
+    hold([None, Some(0.5)].map(|gradient| loss.clone().set("gradient", gradient)));
 }
 
 #[test]
 fn rows() {
     for (shape, bias) in [([1, 1], false), ([35, 19], true)] {
-        let (shape, eps) = (shape.into(), 1e-5);
+        let of = |op| Outline::of(op).shape("x", shape);
+        let backward = of("layer_norm_backward").dtype("dweight", DType::F32);
+        let softmax = Outline::of("softmax").shape("x", [2, 5, 19]);
+        let softmax = softmax.set("scale", 0.5).set("valid_columns", 18usize);
         hold([
-            Attributes::LayerNorm { shape, bias, eps },
-            Attributes::AddLayerNorm { shape, bias, eps },
-            Attributes::LayerNormBackward {
-                shape,
-                bias,
-                accumulate: bias,
-                f32_gradients: true,
-            },
-            Attributes::Softmax {
-                shape: [2, 5, 19].into(),
-                scale: 0.5,
-                causal: bias,
-                valid_columns: 18,
-            },
-            Attributes::SoftmaxBackward {
-                shape,
-                scale: 0.5,
-                causal: false,
-            },
-            Attributes::Dropout {
-                shape,
-                rate: 0.3,
-                site: 1,
-            },
+            of("layer_norm").give("bias", bias).set("eps", 1e-5).into(),
+            of("add_layer_norm")
+                .give("bias", bias)
+                .set("eps", 1e-5)
+                .into(),
+            Case::from(backward.give("dbias", bias).set("accumulate", bias)),
+            softmax.set("causal", bias).into(),
+            slopes(shape, 0.5, false),
+            of("dropout").set("rate", 0.3).set("site", 1u32).into(),
         ]);
     }
 }
 
 #[test]
 fn optimizer() {
-    hold([Attributes::ClipScale { max_norm: 1.0 }]);
-    hold(
-        [(1, false), (259, false), (2, true)].map(|(n, broken)| Attributes::AdamW {
-            n,
-            beta1: 0.9,
-            beta2: 0.95,
-            eps: 1e-8,
-            weight_decay: 0.1,
-            working: false,
-            broken,
-        }),
-    );
+    hold([Outline::of("clip_scale").set("max_norm", 1.0)]);
+    let sizes = [(1, false), (259, false), (2, true)];
+    hold(sizes.map(|(n, broken)| update(n, [0.9, 0.95, 1e-8, 0.1], false, broken)));
 }
 
 #[test]
@@ -265,52 +193,25 @@ fn attention() {
         // Past a tile of keys.
         (66, 1, false, 0.0),
     ] {
-        let attributes = AttentionAttributes {
-            b: 1,
-            t,
-            n_head: if t > 34 { 1 } else { 2 },
-            d,
-            scale: 0.5,
-            causal,
-            rate,
-            site: 3,
-        };
-        hold([
-            Attributes::Attention(attributes),
-            Attributes::AttentionBackward(attributes),
-        ]);
+        let heads = if t > 34 { 1 } else { 2 };
+        let attention = attends([1, t, heads, d], 0.5, causal, rate);
+        let backward = attention.renamed("attention_backward");
+        hold([attention, backward]);
     }
 }
 
 #[test]
 fn decoding() {
     for (t, position) in [(1, 0), (2, 17), (5, 30)] {
-        hold([Attributes::AttentionDecode {
-            b: 2,
-            t,
-            n_head: 2,
-            d: 3,
-            room: position + t + 1,
-            position,
-            scale: 0.5,
-        }]);
+        hold([decodes([2, t, 2, 3], position, 1, 0.5)]);
     }
 }
 
 /// Values that are not finite go through other loops.
 #[test]
 fn attention_of_infinities() {
-    for op in [Attributes::Attention, Attributes::AttentionBackward] {
-        let attributes = op(AttentionAttributes {
-            b: 1,
-            t: 18,
-            n_head: 2,
-            d: 2,
-            scale: 0.5,
-            causal: true,
-            rate: 0.3,
-            site: 3,
-        });
+    for op in ["attention", "attention_backward"] {
+        let attention = attends([1, 18, 2, 2], 0.5, true, 0.3).renamed(op);
         for value in [f64::NAN, f64::INFINITY] {
             let special = latimer_conformance::Special {
                 operand: 0,
@@ -320,7 +221,7 @@ fn attention_of_infinities() {
             let case = Case {
                 special: Some(special),
                 layout: Layout::Apart { lead: 1 },
-                ..Case::new(attributes.clone())
+                ..attention.clone().into()
             };
             one(&case);
         }

@@ -3,17 +3,17 @@
 mod device;
 
 use device::cuda;
-use latimer_conformance::case::AttentionAttributes;
-use latimer_conformance::{Attributes, Case, Layout, Subject, check};
-use latimer_tensor::op::{Attention, AttentionBackward, DropoutMask};
+use latimer_conformance::ops::{attends, decodes};
+use latimer_conformance::{Case, Layout, Subject, check};
+use latimer_tensor::op::{Attention, AttentionBackward, DropoutMask, Outline};
 use latimer_tensor::{DType, Device, Result, Tensor};
 
 const TYPES: [DType; 2] = [DType::F32, DType::Bf16];
 
 /// Runs all checks of the suite on these cases, which must not fall back.
-fn hold(cases: impl IntoIterator<Item = (Attributes, DType)>) {
+fn hold(cases: impl IntoIterator<Item = (Outline, DType)>) {
     let subject = Subject::new(cuda(0)).same_bits(cuda(1));
-    for (i, (attributes, dtype)) in cases.into_iter().enumerate() {
+    for (i, (outline, dtype)) in cases.into_iter().enumerate() {
         let case = Case {
             dtype,
             // Rows aligned to four elements if the width allows it, and rows that are not.
@@ -21,7 +21,7 @@ fn hold(cases: impl IntoIterator<Item = (Attributes, DType)>) {
                 lead: if i % 4 == 3 { 67 } else { 64 },
             },
             seed: i as u64,
-            ..Case::new(attributes)
+            ..outline.into()
         };
         check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
     }
@@ -52,33 +52,26 @@ const SIZES: [([usize; 4], bool, f32); 19] = [
     ([1, 33, 1, 256], true, 0.0),
 ];
 
-fn attention(([b, t, n_head, d], causal, rate): ([usize; 4], bool, f32)) -> AttentionAttributes {
-    AttentionAttributes {
-        b,
-        t,
-        n_head,
-        d,
-        scale: 1.0 / (d.max(1) as f32).sqrt(),
-        causal,
-        rate,
-        site: 7,
-    }
+fn attention((sizes, causal, rate): ([usize; 4], bool, f32)) -> Outline {
+    let scale = 1.0 / (sizes[3].max(1) as f32).sqrt();
+    attends(sizes, scale, causal, rate).set("site", 7u32)
+}
+
+fn across_tiles(op: &'static str) -> impl Iterator<Item = (Outline, DType)> {
+    SIZES.into_iter().flat_map(move |size| {
+        let outline = attention(size).renamed(op);
+        TYPES.map(|dtype| (outline.clone(), dtype))
+    })
 }
 
 #[test]
 fn forward_across_tiles() {
-    hold(
-        SIZES
-            .into_iter()
-            .flat_map(|size| TYPES.map(|dtype| (Attributes::Attention(attention(size)), dtype))),
-    );
+    hold(across_tiles("attention"));
 }
 
 #[test]
 fn backward_across_tiles() {
-    hold(SIZES.into_iter().flat_map(|size| {
-        TYPES.map(|dtype| (Attributes::AttentionBackward(attention(size)), dtype))
-    }));
+    hold(across_tiles("attention_backward"));
 }
 
 #[test]
@@ -99,30 +92,16 @@ fn decoding_across_stretches_and_tiles() {
         // More rows than a device needs take longer stretches.
         ([43, 3, 4, 2], 300),
     ];
-    hold(sizes.into_iter().flat_map(|([b, t, n_head, d], position)| {
-        TYPES.map(|dtype| {
-            let decode = Attributes::AttentionDecode {
-                b,
-                t,
-                n_head,
-                d,
-                room: position + t + 3,
-                position,
-                scale: 1.0 / (d as f32).sqrt(),
-            };
-            (decode, dtype)
-        })
+    hold(sizes.into_iter().flat_map(|(sizes, position)| {
+        let decode = decodes(sizes, position, 3, 1.0 / (sizes[3] as f32).sqrt());
+        TYPES.map(|dtype| (decode.clone(), dtype))
     }));
 }
 
 #[test]
 fn wider_heads_run_by_the_meaning() {
     let subject = Subject::new(cuda(0));
-    let case = Case::new(Attributes::Attention(attention((
-        [1, 3, 1, 257],
-        true,
-        0.0,
-    ))));
+    let case = attention(([1, 3, 1, 257], true, 0.0)).into();
     check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(subject.device().fallbacks() > 0);
 }

@@ -6,16 +6,17 @@
 mod device;
 
 use device::cuda;
-use latimer_conformance::case::AttentionAttributes;
-use latimer_conformance::{Attributes, Case, Layout, Special, Subject, check};
+use latimer_conformance::ops::attends;
+use latimer_conformance::{Case, Layout, Special, Subject, check};
 use latimer_tensor::DType;
+use latimer_tensor::op::Outline;
 
 /// The head widths that have kernels.
 const WIDTHS: [usize; 5] = [16, 32, 64, 96, 128];
 
-fn hold(cases: impl IntoIterator<Item = Case>) {
+fn hold(cases: impl IntoIterator<Item = impl Into<Case>>) {
     let subject = Subject::new(cuda(0)).same_bits(cuda(1)).same_bits(cuda(2));
-    for case in cases {
+    for case in cases.into_iter().map(Into::into) {
         let case = Case {
             dtype: DType::Bf16,
             // Guards of 16 bytes: rows keep the alignment that tensor cores need.
@@ -27,23 +28,21 @@ fn hold(cases: impl IntoIterator<Item = Case>) {
     assert_eq!(subject.device().fallbacks(), 0, "all ran natively");
 }
 
-/// Attributes for these sizes; `turn` selects causal or not, and with or without dropout.
-fn sizes(turn: usize, [b, t, n_head, d]: [usize; 4]) -> AttentionAttributes {
-    AttentionAttributes {
-        b,
-        t,
-        n_head,
-        d,
-        scale: 1.0 / (d as f32).sqrt(),
-        causal: !turn.is_multiple_of(3),
-        rate: [0.0, 0.25][turn % 2],
-        site: 3,
-    }
+/// An outline of these sizes; `turn` selects causal or not, and with or without dropout.
+fn sizes(turn: usize, sizes: [usize; 4]) -> Outline {
+    let scale = 1.0 / (sizes[3] as f32).sqrt();
+    let (causal, rate) = (!turn.is_multiple_of(3), [0.0, 0.25][turn % 2]);
+    attends(sizes, scale, causal, rate)
+}
+
+/// The pass of this outline and its backward.
+fn both(outline: &Outline) -> [Outline; 2] {
+    ["attention", "attention_backward"].map(|op| outline.renamed(op))
 }
 
 /// 64 and 128 queries are a block's, 32 and 64 keys a tile; masks are drawn in fours where the
 /// length is a multiple of 4, else one by one.
-fn across_tiles() -> impl Iterator<Item = AttentionAttributes> {
+fn across_tiles() -> impl Iterator<Item = Outline> {
     let small = [[2, 1, 3], [1, 15, 2], [2, 16, 2], [1, 17, 3], [1, 32, 2]];
     let large = [[1, 63, 1], [1, 64, 1], [1, 65, 1], [1, 130, 1], [1, 132, 1]];
     let lengths = small.into_iter().chain(large).enumerate();
@@ -55,12 +54,12 @@ fn across_tiles() -> impl Iterator<Item = AttentionAttributes> {
 
 #[test]
 fn forward_across_tiles() {
-    hold(across_tiles().map(|a| Case::new(Attributes::Attention(a))));
+    hold(across_tiles());
 }
 
 #[test]
 fn backward_across_tiles() {
-    hold(across_tiles().map(|a| Case::new(Attributes::AttentionBackward(a))));
+    hold(across_tiles().map(|outline| outline.renamed("attention_backward")));
 }
 
 /// Several tiles per row, so that the running maximum grows in some and not in others.
@@ -68,18 +67,13 @@ fn backward_across_tiles() {
 fn long_rows() {
     let long = [[1, 260, 1, 16], [1, 257, 1, 64]];
     let causal = [true, false];
-    let cases = long.into_iter().zip(causal).map(|(shape, causal)| {
-        let a = AttentionAttributes {
-            causal,
-            ..sizes(0, shape)
-        };
-        [Attributes::Attention(a), Attributes::AttentionBackward(a)].map(Case::new)
-    });
+    let cases = long.into_iter().zip(causal);
+    let cases = cases.map(|(shape, causal)| both(&sizes(0, shape).set("causal", causal)));
     hold(cases.flatten());
 }
 
 /// Non-finite values in the middle row: in its query, its key or its value.
-fn specials(make: fn(AttentionAttributes) -> Attributes) -> impl Iterator<Item = Case> {
+fn specials(op: &'static str) -> impl Iterator<Item = Case> {
     let widths = [(16, 70), (32, 33), (64, 20), (128, 40)];
     let turns = (0..6).flat_map(move |turn| widths.map(|shape| (turn, shape)));
     turns.enumerate().map(move |(i, (turn, (d, t)))| {
@@ -90,10 +84,10 @@ fn specials(make: fn(AttentionAttributes) -> Attributes) -> impl Iterator<Item =
                 element: t / 2 * 3 * d + part * d + 5,
                 value: [f64::NAN, f64::INFINITY, f64::NEG_INFINITY][i % 3],
             }),
-            ..Case::new(make(AttentionAttributes {
-                causal,
-                ..sizes(i, [1, t, 1, d])
-            }))
+            ..sizes(i, [1, t, 1, d])
+                .set("causal", causal)
+                .renamed(op)
+                .into()
         }
     })
 }
@@ -102,8 +96,8 @@ fn specials(make: fn(AttentionAttributes) -> Attributes) -> impl Iterator<Item =
 /// past the end, lie in the same tile as seen keys.
 #[test]
 fn what_is_no_number_stays_where_it_is_seen() {
-    hold(specials(Attributes::Attention));
-    hold(specials(Attributes::AttentionBackward));
+    hold(specials("attention"));
+    hold(specials("attention_backward"));
 }
 
 /// For queries of the other sign an infinite key has weight 0 and contributes nothing: rows past
@@ -111,18 +105,15 @@ fn what_is_no_number_stays_where_it_is_seen() {
 #[test]
 fn keys_without_weight_have_gradients() {
     let cases = (0..8).flat_map(|seed| {
-        let a = AttentionAttributes {
-            causal: false,
-            ..sizes(0, [1, 3, 1, 16])
-        };
-        [Attributes::Attention(a), Attributes::AttentionBackward(a)].map(|attributes| Case {
+        let outline = sizes(0, [1, 3, 1, 16]).set("causal", false);
+        both(&outline).map(|outline| Case {
             seed,
             special: Some(Special {
                 operand: 0,
                 element: 3 * 16 + 16 + 5,
                 value: f64::INFINITY,
             }),
-            ..Case::new(attributes)
+            ..outline.into()
         })
     });
     hold(cases);

@@ -8,8 +8,9 @@
 mod device;
 
 use device::cuda;
-use latimer_conformance::{Attributes, Case, Layout, Subject, check};
+use latimer_conformance::{Case, Layout, Subject, check};
 use latimer_cuda_shim::{Error, build_cublaslt};
+use latimer_tensor::op::Outline;
 use latimer_tensor::{DType, Result, Tensor};
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -85,21 +86,14 @@ fn the_library_is_named_and_does_what_it_can() {
         // Bias and operands at aligned and at other addresses; the first plan is used twice.
         for (lead, k) in [(64, 24), (64, 24), (1, 24), (2, 16), (64, 26), (64, 0)] {
             for bias in [false, true] {
+                let outline = Outline::of("matmul").sizes("SMNK", [2, 9, 20, k]);
+                let outline = outline.give("bias", bias);
+                let outline = outline.dtype("y", f32_sum.then_some(DType::F32));
+                let outline = outline.set("trans_a", bias).set("trans_b", lead == 1);
                 let case = Case {
                     dtype,
                     layout: Layout::Apart { lead },
-                    ..Case::new(Attributes::Matmul {
-                        batch: Some(2),
-                        m: 9,
-                        n: 20,
-                        k,
-                        trans_a: bias,
-                        trans_b: lead == 1,
-                        alpha: 0.5,
-                        beta: 1.5,
-                        bias,
-                        f32_sum,
-                    })
+                    ..outline.set("alpha", 0.5).set("beta", 1.5).into()
                 };
                 check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
                 // The fake refuses 26; we refuse an empty sum, and a bf16 bias with an f32 y.

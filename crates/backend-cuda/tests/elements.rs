@@ -4,23 +4,24 @@
 mod device;
 
 use device::cuda;
-use latimer_conformance::{Attributes, Case, Layout, Subject, check};
-use latimer_tensor::op::{BinaryKind, Dropout, Unary, UnaryBackward, UnaryKind};
+use latimer_conformance::ops::{joined, permuted, sliced};
+use latimer_conformance::{Case, Layout, Subject, check};
+use latimer_tensor::op::{BinaryKind, Dropout, Outline, Unary, UnaryBackward, UnaryKind};
 use latimer_tensor::philox::philox4x32;
 use latimer_tensor::{DType, Op, Result, Shape, Tensor};
 
 /// Runs all checks of the suite on these cases, in both types that have kernels, in memory that is
 /// aligned to 16 bytes and in memory that is not; also checks that kernels ran them.
-fn hold(dtypes: &[DType], cases: impl IntoIterator<Item = Attributes>) {
+fn hold(dtypes: &[DType], cases: impl IntoIterator<Item = Outline>) {
     let subject = Subject::new(cuda(0)).same_bits(cuda(1)).same_bits(cuda(2));
-    for (seed, attributes) in (0..).zip(cases) {
+    for (seed, outline) in (0..).zip(cases) {
         for &dtype in dtypes {
             for layout in [Layout::Apart { lead: 64 }, Layout::Slab { lead: 3 }] {
                 let case = Case {
                     dtype,
                     layout,
                     seed,
-                    ..Case::new(attributes.clone())
+                    ..outline.clone().into()
                 };
                 check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
             }
@@ -50,11 +51,8 @@ fn dropout() {
     hold(
         &FLOATS,
         shapes().into_iter().flat_map(|shape| {
-            [0.0, 0.1, 0.999].map(|rate| Attributes::Dropout {
-                shape,
-                rate,
-                site: 7,
-            })
+            let outline = Outline::of("dropout").shape("x", shape).set("site", 7u32);
+            [0.0, 0.1, 0.999].map(|rate| outline.clone().set("rate", rate))
         }),
     );
 }
@@ -96,10 +94,8 @@ fn functions_of_one_value() {
         &FLOATS,
         UnaryKind::ALL.into_iter().flat_map(|kind| {
             shapes().into_iter().flat_map(move |shape| {
-                [
-                    Attributes::Unary { kind, shape },
-                    Attributes::UnaryBackward { kind, shape },
-                ]
+                ["unary", "unary_backward"]
+                    .map(|op| Outline::of(op).shape("x", shape).set("kind", kind))
             })
         }),
     );
@@ -164,13 +160,11 @@ fn functions_of_two_values() {
             let repeated = repeated
                 .into_iter()
                 .map(|(shape, rank)| (shape.into(), rank));
-            alike
-                .chain(repeated)
-                .map(move |(shape, b_rank)| Attributes::Binary {
-                    kind,
-                    shape,
-                    b_rank,
-                })
+            alike.chain(repeated).map(move |(a, b_rank)| {
+                let b = &a.dims()[a.rank() - b_rank..];
+                let outline = Outline::of("binary").shape("a", a).shape("b", b);
+                outline.set("kind", kind)
+            })
         }),
     );
 }
@@ -180,11 +174,9 @@ fn scaled_sums() {
     hold(
         &FLOATS,
         shapes().into_iter().flat_map(|shape| {
-            [(0.5, 0.0), (1.0, 1.0), (-2.0, 0.25)].map(|(alpha, beta)| Attributes::Axpby {
-                shape,
-                alpha,
-                beta,
-            })
+            let outline = Outline::of("axpby").shape("x", shape);
+            [(0.5, 0.0), (1.0, 1.0), (-2.0, 0.25)]
+                .map(|(alpha, beta)| outline.clone().set("alpha", alpha).set("beta", beta))
         }),
     );
 }
@@ -206,7 +198,7 @@ fn casts() {
             .into_iter()
             .flat_map(move |shape| all.map(|to| (Shape::from(shape), to)))
     };
-    let make = |(shape, to)| Attributes::Cast { shape, to };
+    let make = |(x, to): (Shape, DType)| Outline::of("cast").shape("x", x).dtype("y", to);
     hold(&[DType::F32], cases().map(make));
     // The other types that have kernels, by the type that they are cast from.
     let to =
@@ -243,8 +235,7 @@ fn permutations() {
         ),
     ];
     let each = |(shape, all): (Shape, &'static [[usize; 4]])| {
-        all.iter()
-            .map(move |&axes| Attributes::Permute { shape, axes })
+        all.iter().map(move |&axes| permuted(shape, axes))
     };
     hold(&MOVED, shapes.into_iter().flat_map(each));
 }
@@ -260,23 +251,11 @@ fn parts_and_their_whole() {
         ([9, 1], 1, 0, 1),
         ([5, 6], 1, 2, 0),
     ];
-    let cases = cases.map(|(shape, axis, first, length)| (Shape::from(shape), axis, first, length));
-    hold(
-        &MOVED,
-        cases.into_iter().flat_map(|(shape, axis, first, length)| {
-            [
-                Attributes::Slice {
-                    shape,
-                    axis,
-                    first,
-                    length,
-                },
-                Attributes::Concat {
-                    shape,
-                    axis,
-                    of_a: length,
-                },
-            ]
-        }),
-    );
+    let each = |(shape, axis, first, length): ([usize; 2], _, _, _)| {
+        [
+            sliced(shape, axis, first, length),
+            joined(shape, axis, length),
+        ]
+    };
+    hold(&MOVED, cases.into_iter().flat_map(each));
 }

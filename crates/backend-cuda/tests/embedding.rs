@@ -4,7 +4,8 @@
 mod device;
 
 use device::cuda;
-use latimer_conformance::{Attributes, Case, Layout, Subject, check};
+use latimer_conformance::ops::{gathers, scatters};
+use latimer_conformance::{Case, Layout, Subject, check};
 use latimer_tensor::op::{Embedding, EmbeddingBackward};
 use latimer_tensor::{DType, Device, Error, Op, Result, Tensor};
 
@@ -15,24 +16,10 @@ fn subject() -> Subject {
 /// Runs the suite's checks on these sizes: batch, positions, vocabulary, columns.
 fn hold(sizes: impl IntoIterator<Item = [usize; 4]>) {
     let subject = subject();
-    for (seed, [b, t, v, c]) in (0..).zip(sizes) {
-        let forward = Attributes::Embedding {
-            b,
-            t,
-            v,
-            c,
-            positions: Some(2),
-            first_position: 3,
-        };
-        let backward = |f32_gradients| Attributes::EmbeddingBackward {
-            b,
-            t,
-            v,
-            c,
-            positions: Some(1),
-            f32_gradients,
-        };
-        for (attributes, dtype) in [
+    for (seed, sizes) in (0..).zip(sizes) {
+        let forward = gathers(sizes, Some(2), 3);
+        let backward = |f32_gradients| scatters(sizes, Some(1), f32_gradients);
+        for (outline, dtype) in [
             (forward.clone(), DType::F32),
             (forward, DType::Bf16),
             (backward(false), DType::F32),
@@ -44,7 +31,7 @@ fn hold(sizes: impl IntoIterator<Item = [usize; 4]>) {
                     dtype,
                     layout,
                     seed,
-                    ..Case::new(attributes.clone())
+                    ..outline.clone().into()
                 };
                 check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
             }
@@ -77,14 +64,7 @@ fn many_tiles_of_ids() {
     // 4096 keys a tile; four are searched at a time. The order is the same for all types.
     let subject = subject();
     for [b, t, v] in [[1, 4097, 70], [3, 5500, 300]] {
-        let case = Case::new(Attributes::EmbeddingBackward {
-            b,
-            t,
-            v,
-            c: 1,
-            positions: None,
-            f32_gradients: false,
-        });
+        let case = scatters([b, t, v, 1], None, false).into();
         check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
     }
     assert_eq!(subject.device().fallbacks(), 0, "all ran natively");

@@ -6,7 +6,8 @@
 mod device;
 
 use device::cuda;
-use latimer_conformance::{Attributes, Case, Layout, Subject, check};
+use latimer_conformance::{Case, Layout, Subject, check};
+use latimer_tensor::op::Outline;
 use latimer_tensor::{DType, Device};
 use std::sync::OnceLock;
 
@@ -58,23 +59,24 @@ fn hold(products: impl IntoIterator<Item = Product>) {
     let subject = Subject::new(own(0)).same_bits(own(1)).same_bits(own(2));
     for (seed, p) in products.into_iter().enumerate() {
         for (dtype, f32_sum) in TYPES {
-            let ([m, n, k], [trans_a, trans_b], [alpha, beta]) = (p.sides, p.trans, p.factors);
+            let mut outline = Outline::of("matmul")
+                .sizes("MNK", p.sides)
+                .give("bias", p.bias);
+            if let Some(batch) = p.batch {
+                outline = outline.sizes("S", [batch]);
+            }
+            let outline = outline.dtype("y", f32_sum.then_some(DType::F32));
+            let outline = outline
+                .set("trans_a", p.trans[0])
+                .set("trans_b", p.trans[1]);
             let case = Case {
                 dtype,
                 seed: seed as u64,
                 layout: Layout::Apart { lead: p.lead },
-                ..Case::new(Attributes::Matmul {
-                    batch: p.batch,
-                    m,
-                    n,
-                    k,
-                    trans_a,
-                    trans_b,
-                    alpha,
-                    beta,
-                    bias: p.bias,
-                    f32_sum,
-                })
+                ..outline
+                    .set("alpha", p.factors[0])
+                    .set("beta", p.factors[1])
+                    .into()
             };
             let held = check::one(&subject, &case);
             held.unwrap_or_else(|failure| panic!("{failure}"));

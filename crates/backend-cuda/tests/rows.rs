@@ -5,9 +5,10 @@
 mod device;
 
 use device::cuda;
-use latimer_conformance::{Attributes, Case, Layout, Subject, Values, check};
+use latimer_conformance::ops::{reduced, slopes, update};
+use latimer_conformance::{Case, Layout, Subject, Values, check};
 use latimer_tensor::op::{
-    AdamW, ArgMax, ClipScale, CrossEntropy, Over, ReduceKind, ScalarBlock, SumSquares,
+    AdamW, ArgMax, ClipScale, CrossEntropy, Outline, Over, ReduceKind, ScalarBlock, SumSquares,
 };
 use latimer_tensor::{DType, Error, Shape, Tensor};
 
@@ -19,11 +20,11 @@ const LAYOUTS: [Layout; 3] = [
 ];
 
 /// Runs the suite's checks on each case in `F32` and `Bf16`, aligned and not.
-fn hold(cases: impl IntoIterator<Item = Attributes>) {
+fn hold(cases: impl IntoIterator<Item = impl Into<Case>>) {
     hold_in(&[DType::F32, DType::Bf16], &LAYOUTS[..2], cases);
 }
 
-fn hold_in(dtypes: &[DType], layouts: &[Layout], cases: impl IntoIterator<Item = Attributes>) {
+fn hold_in(dtypes: &[DType], layouts: &[Layout], cases: impl IntoIterator<Item = impl Into<Case>>) {
     let devices = [cuda(0), cuda(1), cuda(2)];
     let [first, others @ ..] = &devices;
     let subject = others
@@ -31,7 +32,7 @@ fn hold_in(dtypes: &[DType], layouts: &[Layout], cases: impl IntoIterator<Item =
         .fold(Subject::new(first.clone()), |subject, other| {
             subject.same_bits(other.clone())
         });
-    for (i, attributes) in cases.into_iter().enumerate() {
+    for (i, case) in cases.into_iter().map(Into::into).enumerate() {
         for &dtype in dtypes {
             for &layout in layouts {
                 let case = Case {
@@ -39,7 +40,7 @@ fn hold_in(dtypes: &[DType], layouts: &[Layout], cases: impl IntoIterator<Item =
                     layout,
                     seed: i as u64,
                     values: Values::Normal,
-                    ..Case::new(attributes.clone())
+                    ..case.clone()
                 };
                 check::one(&subject, &case).unwrap_or_else(|failure| panic!("{failure}"));
             }
@@ -53,44 +54,34 @@ fn hold_in(dtypes: &[DType], layouts: &[Layout], cases: impl IntoIterator<Item =
 /// Rows for a warp and for blocks: up to what is kept in registers, and past it.
 const COLUMNS: [usize; 7] = [264, 1024, 1027, 2056, 8193, 33_000, 50_257];
 
+fn softmax_of(x: impl Into<Shape>, scale: f32, causal: bool, valid_columns: usize) -> Outline {
+    let outline = Outline::of("softmax").shape("x", x).set("scale", scale);
+    outline
+        .set("causal", causal)
+        .set("valid_columns", valid_columns)
+}
+
 #[test]
 fn softmax() {
-    hold(COLUMNS.map(|c| Attributes::Softmax {
-        shape: [2, c].into(),
-        scale: 0.7,
-        causal: false,
-        valid_columns: c - c % 64,
-    }));
+    hold(COLUMNS.map(|c| softmax_of([2, c], 0.7, false, c - c % 64)));
     // A mask that cuts within an access of 16 bytes, in several matrices.
-    hold([[2, 40, 48], [1, 9, 1032]].map(|dims| Attributes::Softmax {
-        shape: Shape::new(&dims),
-        scale: 0.125,
-        causal: true,
-        valid_columns: dims[2] - 1,
-    }));
+    let several = [[2, 40, 48], [1, 9, 1032]];
+    hold(several.map(|dims| softmax_of(dims, 0.125, true, dims[2] - 1)));
 }
 
 #[test]
 fn softmax_backward() {
-    hold(COLUMNS.map(|c| Attributes::SoftmaxBackward {
-        shape: [2, c].into(),
-        scale: 0.7,
-        causal: false,
-    }));
+    hold(COLUMNS.map(|c| slopes([2, c], 0.7, false)));
 }
 
 #[test]
 fn layer_norm() {
-    hold(COLUMNS.map(|c| Attributes::LayerNorm {
-        shape: [2, c].into(),
-        bias: c.is_multiple_of(2),
-        eps: 1e-5,
-    }));
-    hold(COLUMNS.map(|c| Attributes::AddLayerNorm {
-        shape: [2, c].into(),
-        bias: c.is_multiple_of(2),
-        eps: 1e-5,
-    }));
+    for op in ["layer_norm", "add_layer_norm"] {
+        hold(COLUMNS.map(|c| {
+            let outline = Outline::of(op).shape("x", [2, c]).set("eps", 1e-5);
+            outline.give("bias", c.is_multiple_of(2))
+        }));
+    }
 }
 
 #[test]
@@ -107,23 +98,20 @@ fn layer_norm_backward() {
         [257, 8],
         [131, 33],
     ];
-    hold(shapes.map(|[n, c]| Attributes::LayerNormBackward {
-        shape: [n, c].into(),
-        bias: c.is_multiple_of(2),
-        accumulate: n % 3 > 0,
-        f32_gradients: n % 2 == 0,
+    hold(shapes.map(|[n, c]| {
+        let outline = Outline::of("layer_norm_backward").shape("x", [n, c]);
+        let outline = outline.give("dbias", c.is_multiple_of(2));
+        let outline = outline.dtype("dweight", (n % 2 == 0).then_some(DType::F32));
+        outline.set("accumulate", n % 3 > 0)
     }));
 }
 
 #[test]
 fn reduce() {
     let kinds = [ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max];
-    let reduce = |kind, over, shape: [usize; 2]| Attributes::Reduce {
-        kind,
-        over,
-        shape: shape.into(),
-        accumulate: kind == ReduceKind::Sum,
-        f32_sum: shape[0].is_multiple_of(2),
+    let reduce = |kind, over, shape: [usize; 2]| {
+        let outline = reduced(kind, over, shape, kind == ReduceKind::Sum);
+        outline.dtype("y", shape[0].is_multiple_of(2).then_some(DType::F32))
     };
     // One chunk of rows, two, several; columns past a block's.
     let tall = [[64, 264], [65, 257], [130, 1032], [1031, 40]];
@@ -137,10 +125,9 @@ fn reduce() {
 
 #[test]
 fn arg_max() {
-    hold(COLUMNS.map(|columns| Attributes::ArgMax {
-        rows: 3,
-        columns,
-        valid_columns: columns - columns % 8,
+    hold(COLUMNS.map(|c| {
+        let outline = Outline::of("arg_max").sizes("NC", [3, c]);
+        outline.set("valid_columns", c - c % 8)
     }));
 }
 
@@ -182,21 +169,20 @@ fn arg_max_of_several_nan_is_the_first() -> latimer_tensor::Result<()> {
 
 #[test]
 fn sum_squares() {
-    hold([4096, 4099, 100_003].map(|n| Attributes::SumSquares {
-        shape: [n].into(),
-        accumulate: n % 2 == 0,
+    hold([4096, 4099, 100_003].map(|n| {
+        let outline = Outline::of("sum_squares").shape("x", [n]);
+        outline.set("accumulate", n % 2 == 0)
     }));
 }
 
 #[test]
 fn cross_entropy() {
-    let gradients = [None, Some(0.25)];
-    hold(gradients.into_iter().flat_map(|gradient| {
-        COLUMNS.map(|columns| Attributes::CrossEntropy {
-            rows: 2,
-            columns,
-            valid_columns: columns - columns % 64,
-            gradient,
+    hold([None, Some(0.25)].into_iter().flat_map(|gradient| {
+        COLUMNS.map(|c| {
+            let outline = Outline::of("cross_entropy").sizes("NC", [2, c]);
+            outline
+                .set("valid_columns", c - c % 64)
+                .set("gradient", gradient)
         })
     }));
 }
@@ -241,22 +227,12 @@ fn a_bad_target_is_told_and_reads_nothing() -> latimer_tensor::Result<()> {
 #[test]
 fn adamw() {
     let cases = [1023, 1024, 4098].into_iter().flat_map(|n| {
-        [(true, false), (true, true), (false, false)].map(|(working, broken)| Attributes::AdamW {
-            n,
-            beta1: 0.9,
-            beta2: 0.95,
-            eps: 1e-8,
-            weight_decay: 0.1,
-            working,
-            broken,
-        })
+        let flags = [(true, false), (true, true), (false, false)];
+        flags.map(|(working, broken)| update(n, [0.9, 0.95, 1e-8, 0.1], working, broken))
     });
     hold_in(&[DType::F32], &LAYOUTS, cases);
-    hold_in(
-        &[DType::F32],
-        &LAYOUTS,
-        [1.0, f32::INFINITY].map(|max_norm| Attributes::ClipScale { max_norm }),
-    );
+    let clips = [1.0, f32::INFINITY].map(|norm| Outline::of("clip_scale").set("max_norm", norm));
+    hold_in(&[DType::F32], &LAYOUTS, clips);
 }
 
 /// If the norm is not finite, the clip factor is NaN, and only the rounded copy is written.

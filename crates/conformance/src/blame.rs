@@ -5,166 +5,130 @@
 //! others are measured by, the error may blame one of those others instead, but nothing else; the
 //! operation's table defines which.
 
+use crate::case::Case;
 use crate::operands::Operand;
-use crate::outsider::Outsider;
+use latimer_tensor::op::Table;
 use latimer_tensor::op::table::{DTypeRule, Range, ShapeRule};
-use latimer_tensor::op::{CustomOp, Table};
-use latimer_tensor::{DType, Error, Op, Shape};
+use latimer_tensor::{DType, Error, Shape};
 use std::fmt;
 
-/// A change to a case that fits.
+/// A change to a case that fits, beginning with the name of the operand or attribute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change {
-    Shape {
-        operand: &'static str,
-        from: Shape,
-        to: Shape,
-    },
-    DType {
-        operand: &'static str,
-        from: DType,
-        to: DType,
-    },
-    Memory {
-        operand: &'static str,
-    },
-    Attribute {
-        attribute: &'static str,
-    },
-    Id {
-        operand: &'static str,
-        id: usize,
-        position: usize,
-    },
+    /// From one shape to another.
+    Shape(&'static str, Shape, Shape),
+    /// From one type to another.
+    DType(&'static str, DType, DType),
+    /// To another device's memory.
+    Memory(&'static str),
+    /// Out of its range.
+    Attribute(&'static str),
+    /// An id, at a position.
+    Id(&'static str, usize, usize),
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shape { operand, from, to } => write!(f, "{operand} of shape {to} for {from}"),
-            Self::DType { operand, from, to } => write!(f, "{operand} of type {to} for {from}"),
-            Self::Memory { operand } => write!(f, "{operand} in another device's memory"),
-            Self::Attribute { attribute } => write!(f, "{attribute} out of its range"),
-            Self::Id {
-                operand,
-                id,
-                position,
-            } => write!(f, "id {id} at {position} of {operand}"),
+            Self::Shape(name, from, to) => write!(f, "{name} of shape {to} for {from}"),
+            Self::DType(name, from, to) => write!(f, "{name} of type {to} for {from}"),
+            Self::Memory(name) => write!(f, "{name} in another device's memory"),
+            Self::Attribute(name) => write!(f, "{name} out of its range"),
+            Self::Id(name, id, position) => write!(f, "id {id} at {position} of {name}"),
         }
     }
 }
 
 impl Change {
-    /// Whether `error` reports this change; `operands` are the operands after it.
-    pub(crate) fn is_told_by(&self, error: &Error, op: &str, operands: &[Operand]) -> bool {
+    /// Whether `error` of the operation named `op` reports this change to the case; `operands` are
+    /// the operands after it.
+    pub(crate) fn is_told_by(
+        &self,
+        error: &Error,
+        op: &str,
+        case: &Case,
+        operands: &[Operand],
+    ) -> bool {
+        let table = case.outline.table();
         let given = |name: &str| operands.iter().find(|operand| operand.name == name);
-        match (*self, error) {
+        let has_shape = |name: &str, got| given(name).is_some_and(|o| o.shape == got);
+        let (of, holds) = match (*self, error) {
             (
-                Self::Shape { operand, from, .. },
-                Error::ShapeMismatch {
-                    op: of,
-                    operand: blamed,
+                Self::Shape(name, from, _),
+                &Error::ShapeMismatch {
+                    op,
+                    operand,
                     expected,
                     got,
                 },
             ) => {
-                *of == op
-                    && given(blamed).is_some_and(|o| o.shape == *got)
-                    && expected != got
-                    && is_blamed_for(op, operand, blamed)
-                    && (!follows_from_others(op, operand) || *expected == from)
+                let is_right = !follows_from_others(table, name) || expected == from;
+                let is_blamed = is_blamed_for(table, name, operand);
+                (
+                    op,
+                    has_shape(operand, got) && expected != got && is_blamed && is_right,
+                )
             }
             (
-                Self::Shape { operand, .. },
-                Error::InvalidShape {
-                    op: of,
-                    operand: blamed,
-                    got,
-                    ..
+                Self::Shape(name, ..),
+                &Error::InvalidShape {
+                    op, operand, got, ..
                 },
-            ) => {
-                *of == op
-                    && given(blamed).is_some_and(|o| o.shape == *got)
-                    && is_blamed_for(op, operand, blamed)
-            }
+            ) => (
+                op,
+                has_shape(operand, got) && is_blamed_for(table, name, operand),
+            ),
             // The shape may be valid, but not together with the position of the part.
+            (Self::Shape(..), &Error::InvalidAttribute { op, attribute, .. }) => {
+                (op, case.spec().measured.contains(&attribute))
+            }
             (
-                Self::Shape { .. },
-                Error::InvalidAttribute {
-                    op: of, attribute, ..
-                },
-            ) => *of == op && matches!((op, *attribute), ("slice" | "concat", "axis" | "first")),
-            (
-                Self::DType { operand, from, to },
-                Error::DTypeMismatch {
-                    op: of,
-                    operand: blamed,
+                Self::DType(name, from, to),
+                &Error::DTypeMismatch {
+                    op,
+                    operand,
                     expected,
                     got,
                 },
             ) => {
-                let itself = *blamed == operand
-                    && (*expected == from || (*expected == DType::F32 && !to.is_float()));
-                let other = is_type_blamed_for(op, operand, blamed) && *expected != *got;
-                *of == op && given(blamed).is_some_and(|o| o.dtype == *got) && (itself || other)
+                let is_right = expected == from || (expected == DType::F32 && !to.is_float());
+                let itself = operand == name && is_right;
+                let other = is_type_blamed_for(table, name, operand) && expected != got;
+                let has_type = given(operand).is_some_and(|o| o.dtype == got);
+                (op, has_type && (itself || other))
             }
-            (
-                Self::Memory { operand },
-                Error::ForeignBuffer {
-                    op: of,
-                    operand: blamed,
-                },
-            ) => *of == op && *blamed == operand,
-            (
-                Self::Attribute { attribute },
-                Error::InvalidAttribute {
-                    op: of,
-                    attribute: blamed,
-                    ..
-                },
-            ) => *of == op && *blamed == attribute,
+            (Self::Memory(name), &Error::ForeignBuffer { op, operand }) => (op, operand == name),
+            (Self::Attribute(name), &Error::InvalidAttribute { op, attribute, .. }) => {
+                (op, attribute == name)
+            }
             // For an attribute that sets the shape of an operand, the error's reason names the
             // attribute.
             (
-                Self::Attribute { attribute },
-                Error::InvalidShape {
-                    op: of,
+                Self::Attribute(name),
+                &Error::InvalidShape {
+                    op,
                     operand,
                     got,
                     reason,
                 },
-            ) => {
-                *of == op
-                    && given(operand).is_some_and(|o| o.shape == *got)
-                    && reason.contains(attribute)
-            }
+            ) => (op, has_shape(operand, got) && reason.contains(name)),
             (
-                Self::Id {
+                Self::Id(name, wrong, at),
+                &Error::IdOutOfRange {
+                    op,
                     operand,
                     id,
                     position,
-                },
-                Error::IdOutOfRange {
-                    op: of,
-                    operand: blamed,
-                    id: got,
-                    position: at,
                     last,
                 },
             ) => {
-                *of == op
-                    && *blamed == operand
-                    && *got == id as u64
-                    && *at == position
-                    && last + 1 == id
+                let is_it = id == wrong as u64 && position == at && last + 1 == wrong;
+                (op, operand == name && is_it)
             }
-            _ => false,
-        }
+            _ => return false,
+        };
+        of == op && holds
     }
-}
-
-fn table(op: &str) -> Option<&'static Table> {
-    Op::TABLES.iter().copied().find(|table| table.name == op)
 }
 
 /// The terms of an operand's shape, as bits: one for each letter, and one for each operand whose
@@ -195,45 +159,34 @@ fn own_terms(table: &Table, at: usize) -> u64 {
     others.fold(terms(table, at), |own, other| own & !other)
 }
 
-/// Whether the error for an operand of the wrong shape may name `blamed`: the operand itself, or
-/// one that is measured by it.
-fn is_blamed_for(op: &str, changed: &str, blamed: &str) -> bool {
-    if op == Outsider.name() {
-        return changed == blamed || changed == "input0";
-    }
-    changed == blamed
-        || places(op, changed, blamed).is_some_and(|(table, changed, blamed)| {
-            own_terms(table, changed) & terms(table, blamed) != 0
-        })
+/// The places of two operands; `None` if the table does not have both.
+fn places(table: &Table, one: &str, other: &str) -> Option<(usize, usize)> {
+    Some((table.operand(one)?, table.operand(other)?))
 }
 
-fn places(op: &str, one: &str, other: &str) -> Option<(&'static Table, usize, usize)> {
-    let table = table(op)?;
-    Some((table, table.operand(one)?, table.operand(other)?))
+/// Whether the error for an operand of the wrong shape may name `blamed`: the operand itself, or
+/// one that is measured by it.
+fn is_blamed_for(table: &Table, changed: &str, blamed: &str) -> bool {
+    places(table, changed, blamed).is_some_and(|(changed, blamed)| {
+        changed == blamed || own_terms(table, changed) & terms(table, blamed) != 0
+    })
 }
 
 /// Whether an operand's shape follows from the others, so that the error must state the expected
 /// one.
-fn follows_from_others(op: &str, operand: &str) -> bool {
-    if op == Outsider.name() {
-        return operand != "input0";
-    }
-    let Some((table, at, _)) = places(op, operand, operand) else {
-        return false;
-    };
-    let own = own_terms(table, at);
-    let has_own_letter = own & u64::from(u32::MAX) != 0;
-    let measures = (at + 1..table.operands.len()).any(|other| own & terms(table, other) != 0);
-    !has_own_letter && !measures
+fn follows_from_others(table: &Table, operand: &str) -> bool {
+    table.operand(operand).is_some_and(|at| {
+        let own = own_terms(table, at);
+        let has_own_letter = own & u64::from(u32::MAX) != 0;
+        let measures = (at + 1..table.operands.len()).any(|other| own & terms(table, other) != 0);
+        !has_own_letter && !measures
+    })
 }
 
 /// Whether the error for an operand of the wrong type may name `blamed`, whose type conflicts with
 /// it.
-fn is_type_blamed_for(op: &str, changed: &str, blamed: &str) -> bool {
-    if op == Outsider.name() {
-        return changed == "input0";
-    }
-    places(op, changed, blamed).is_some_and(|(table, changed, blamed)| {
+fn is_type_blamed_for(table: &Table, changed: &str, blamed: &str) -> bool {
+    places(table, changed, blamed).is_some_and(|(changed, blamed)| {
         match table.operands[blamed].dtype {
             // A sum may have two types; the error gives the type of the terms as the expected one.
             DTypeRule::SumOf(other) => blamed == changed || other == changed,
@@ -246,27 +199,18 @@ fn is_type_blamed_for(op: &str, changed: &str, blamed: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Case;
-    use crate::case::Attributes;
-    use latimer_tensor::op::BinaryKind;
+    use latimer_tensor::op::{BinaryKind, Outline};
 
     /// `a` and `y` of `[2, 3]`, `b` of `[3]`, one of them changed to `[2, 4]`.
     fn told(changed: &'static str, error: &Error) -> bool {
-        let case = Case::new(Attributes::Binary {
-            kind: BinaryKind::Add,
-            shape: [2, 3].into(),
-            b_rank: 1,
-        });
+        let outline = Outline::of("binary").shape("a", [2, 3]).shape("b", [3]);
+        let case = Case::from(outline.set("kind", BinaryKind::Add));
         let mut operands = case.operands().unwrap();
         let operand = operands.iter_mut().find(|o| o.name == changed).unwrap();
         let (from, to) = (operand.shape, [2, 4].into());
         operand.shape = to;
-        let change = Change::Shape {
-            operand: changed,
-            from,
-            to,
-        };
-        change.is_told_by(error, "binary", &operands)
+        let change = Change::Shape(changed, from, to);
+        change.is_told_by(error, "binary", &case, &operands)
     }
 
     fn mismatch(

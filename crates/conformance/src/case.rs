@@ -3,14 +3,15 @@
 //! A case is a few numbers; its operands are drawn from its seed. A failing test prints everything
 //! needed to run the case again.
 
-use latimer_tensor::op::{BinaryKind, Over, ReduceKind, UnaryKind};
-use latimer_tensor::{DType, Shape};
+use crate::ops::Spec;
+use latimer_tensor::op::{Outline, Parts};
+use latimer_tensor::{DType, Op};
 
 /// One use of one operation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Case {
-    /// The operation, its attributes and shapes.
-    pub attributes: Attributes,
+    /// The operation, its sizes and attributes.
+    pub outline: Outline,
     /// Element type of its main operands.
     pub dtype: DType,
     /// The distribution of its floats.
@@ -21,26 +22,59 @@ pub struct Case {
     pub seed: u64,
     /// A NaN or infinity in one of the inputs, if any.
     pub special: Option<Special>,
+    /// Operands whose values have another source than usual.
+    pub sources: Vec<(&'static str, Source)>,
 }
 
-impl Case {
-    /// A case of normally distributed `F32` operands, each in memory of its own.
-    #[must_use]
-    pub fn new(attributes: Attributes) -> Self {
+/// A case of normally distributed `F32` operands, each in memory of its own.
+impl From<Outline> for Case {
+    fn from(outline: Outline) -> Self {
         Self {
-            attributes,
+            outline,
             dtype: DType::F32,
             values: Values::Normal,
             layout: Layout::Apart { lead: 64 },
             seed: 0,
             special: None,
+            sources: Vec::new(),
         }
+    }
+}
+
+impl Case {
+    /// The case with another source of an operand's values.
+    #[must_use]
+    pub fn source(mut self, operand: &'static str, source: Source) -> Self {
+        self.sources.push((operand, source));
+        self
     }
 
     /// The operation's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.attributes.name()
+        self.outline.table().name
+    }
+
+    pub(crate) fn spec(&self) -> &'static Spec {
+        Spec::find(self.name())
+    }
+
+    /// Whether a caller can choose the case's type. If the table fixes all types, cases have `F32`.
+    pub(crate) fn takes_type(&self) -> bool {
+        self.dtype == DType::F32 || self.outline.table().free_type().is_some()
+    }
+
+    pub(crate) fn source_of(&self, operand: &str) -> Source {
+        let own = self.sources.iter().find(|(name, _)| *name == operand);
+        own.map_or_else(
+            || (self.spec().source)(&self.outline, operand),
+            |(_, own)| own.clone(),
+        )
+    }
+
+    /// The operation over these operands.
+    pub(crate) fn op<'a>(&self, parts: Parts<'a>) -> Op<'a> {
+        (self.spec().op)(&self.outline, parts)
     }
 }
 
@@ -100,241 +134,27 @@ pub struct Special {
     pub value: f64,
 }
 
-/// An operation's attributes and shapes. The fields have the names of the operation's own; sizes
-/// are named as in its docs.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(
-    missing_docs,
-    reason = "attributes and sizes are documented at the operations"
-)]
-pub enum Attributes {
-    Fill {
-        shape: Shape,
-        value: f64,
+/// The source of the values of an operand that is read. Floats have the distribution of the case unless
+/// the source says otherwise.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Floats, or small integers if the type holds only integers.
+    Anything,
+    /// Whole numbers below this.
+    Ids(usize),
+    /// The random words of a step.
+    RandomWords,
+    /// Floats, squared.
+    Squares,
+    /// Floats of magnitude 1 or more, so that quotients stay within the type's range.
+    AwayFromZero,
+    /// A scalar block with any numbers.
+    Scalars,
+    /// The scalar block that an optimizer reads, also after gradients that were not finite.
+    Update {
+        /// Whether the gradients were not finite.
+        is_broken: bool,
     },
-    Cast {
-        shape: Shape,
-        to: DType,
-    },
-    Permute {
-        shape: Shape,
-        axes: [usize; 4],
-    },
-    /// `length` is the length of `y` along the axis.
-    Slice {
-        shape: Shape,
-        axis: usize,
-        first: usize,
-        length: usize,
-    },
-    /// `shape` is the shape of `y`; `a` takes `of_a` of its length along the axis.
-    Concat {
-        shape: Shape,
-        axis: usize,
-        of_a: usize,
-    },
-    Unary {
-        kind: UnaryKind,
-        shape: Shape,
-    },
-    UnaryBackward {
-        kind: UnaryKind,
-        shape: Shape,
-    },
-    /// `b` has the last `b_rank` axes of `a`.
-    Binary {
-        kind: BinaryKind,
-        shape: Shape,
-        b_rank: usize,
-    },
-    Axpby {
-        shape: Shape,
-        alpha: f32,
-        beta: f32,
-    },
-    /// With `f32_sum`, `y` is `F32` even if the operands are narrower.
-    Matmul {
-        batch: Option<usize>,
-        m: usize,
-        n: usize,
-        k: usize,
-        trans_a: bool,
-        trans_b: bool,
-        alpha: f32,
-        beta: f32,
-        bias: bool,
-        f32_sum: bool,
-    },
-    /// `f32_sum`: as in `Matmul`.
-    Reduce {
-        kind: ReduceKind,
-        over: Over,
-        shape: Shape,
-        accumulate: bool,
-        f32_sum: bool,
-    },
-    ArgMax {
-        rows: usize,
-        columns: usize,
-        valid_columns: usize,
-    },
-    /// `positions` is the number of rows of `wpe` beyond those needed; `None` means no `wpe`.
-    Embedding {
-        b: usize,
-        t: usize,
-        v: usize,
-        c: usize,
-        positions: Option<usize>,
-        first_position: usize,
-    },
-    /// `positions` is the number of rows of `dwpe` beyond those needed; `None` means no `dwpe`.
-    EmbeddingBackward {
-        b: usize,
-        t: usize,
-        v: usize,
-        c: usize,
-        positions: Option<usize>,
-        f32_gradients: bool,
-    },
-    LayerNorm {
-        shape: Shape,
-        bias: bool,
-        eps: f32,
-    },
-    AddLayerNorm {
-        shape: Shape,
-        bias: bool,
-        eps: f32,
-    },
-    LayerNormBackward {
-        shape: Shape,
-        bias: bool,
-        accumulate: bool,
-        f32_gradients: bool,
-    },
-    Softmax {
-        shape: Shape,
-        scale: f32,
-        causal: bool,
-        valid_columns: usize,
-    },
-    SoftmaxBackward {
-        shape: Shape,
-        scale: f32,
-        causal: bool,
-    },
-    Attention(AttentionAttributes),
-    AttentionBackward(AttentionAttributes),
-    /// The cache has `room` rows.
-    AttentionDecode {
-        b: usize,
-        t: usize,
-        n_head: usize,
-        d: usize,
-        room: usize,
-        position: usize,
-        scale: f32,
-    },
-    CrossEntropy {
-        rows: usize,
-        columns: usize,
-        valid_columns: usize,
-        gradient: Option<f32>,
-    },
-    Dropout {
-        shape: Shape,
-        rate: f32,
-        site: u32,
-    },
-    SumSquares {
-        shape: Shape,
-        accumulate: bool,
-    },
-    ClipScale {
-        max_norm: f32,
-    },
-    /// `working`: with a `Bf16` copy of the parameters; `broken`: after gradients that were not
-    /// finite.
-    AdamW {
-        n: usize,
-        beta1: f32,
-        beta2: f32,
-        eps: f32,
-        weight_decay: f32,
-        working: bool,
-        broken: bool,
-    },
-    /// A custom operation: `input0 · input1`, and `input1 / (1 + |input1|)`.
-    Custom {
-        shape: Shape,
-    },
-}
-
-/// The attributes that attention and its backward share.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(
-    missing_docs,
-    reason = "attributes and sizes are documented at the operation"
-)]
-pub struct AttentionAttributes {
-    pub b: usize,
-    pub t: usize,
-    pub n_head: usize,
-    pub d: usize,
-    pub scale: f32,
-    pub causal: bool,
-    pub rate: f32,
-    pub site: u32,
-}
-
-impl Attributes {
-    /// The operation's name, one of [`latimer_tensor::Op::NAMES`].
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Fill { .. } => "fill",
-            Self::Cast { .. } => "cast",
-            Self::Permute { .. } => "permute",
-            Self::Slice { .. } => "slice",
-            Self::Concat { .. } => "concat",
-            Self::Unary { .. } => "unary",
-            Self::UnaryBackward { .. } => "unary_backward",
-            Self::Binary { .. } => "binary",
-            Self::Axpby { .. } => "axpby",
-            Self::Matmul { .. } => "matmul",
-            Self::Reduce { .. } => "reduce",
-            Self::ArgMax { .. } => "arg_max",
-            Self::Embedding { .. } => "embedding",
-            Self::EmbeddingBackward { .. } => "embedding_backward",
-            Self::LayerNorm { .. } => "layer_norm",
-            Self::AddLayerNorm { .. } => "add_layer_norm",
-            Self::LayerNormBackward { .. } => "layer_norm_backward",
-            Self::Softmax { .. } => "softmax",
-            Self::SoftmaxBackward { .. } => "softmax_backward",
-            Self::Attention(_) => "attention",
-            Self::AttentionBackward(_) => "attention_backward",
-            Self::AttentionDecode { .. } => "attention_decode",
-            Self::CrossEntropy { .. } => "cross_entropy",
-            Self::Dropout { .. } => "dropout",
-            Self::SumSquares { .. } => "sum_squares",
-            Self::ClipScale { .. } => "clip_scale",
-            Self::AdamW { .. } => "adamw",
-            Self::Custom { .. } => "custom",
-        }
-    }
-
-    /// The factor of [`Values::Large`]. An exponential turns the absolute rounding error of its
-    /// argument into a relative one. If the argument is a product of operands, it must therefore
-    /// stay small enough for the first-order bound of [`crate::tolerance`] to hold.
-    pub(crate) fn large(&self) -> f64 {
-        match self {
-            Self::Attention(_) | Self::AttentionBackward(_) | Self::AttentionDecode { .. } => 8.0,
-            Self::Unary { kind, .. } | Self::UnaryBackward { kind, .. }
-                if *kind == UnaryKind::Exp =>
-            {
-                8.0
-            }
-            _ => 1000.0,
-        }
-    }
+    /// The output of the same name of this operation on the other operands.
+    Forward(Box<Outline>),
 }

@@ -17,7 +17,7 @@
 //! fit (`refuses`): of the right kind, with the operation, and blaming what was changed or what is
 //! measured by it.
 
-use crate::case::{Attributes, Case};
+use crate::case::Case;
 use crate::memory::{Left, Memory};
 use crate::operands::{Operand, Role};
 use crate::tolerance::Spread;
@@ -321,22 +321,22 @@ fn torn_copy(
     operands: &[Operand],
     got: &[Vec<u8>],
 ) -> latimer_tensor::Result<Option<String>> {
-    if !matches!(case.attributes, Attributes::AdamW { working: true, .. }) {
-        return Ok(None);
-    }
-    let of = |name: &str| operands.iter().zip(got).find(|(o, _)| o.name == name);
-    let (Some((param, values)), Some((working, copy))) = (of("param"), of("working")) else {
+    let Some((from, to)) = case.spec().copy else {
         return Ok(None);
     };
-    let values = oracle::widened(values, param.dtype)?;
-    let want = oracle::widened(&oracle::rounded(&values, working.dtype)?, working.dtype)?;
-    let copy = oracle::widened(copy, working.dtype)?;
+    let of = |name: &str| operands.iter().zip(got).find(|(o, _)| o.name == name);
+    let (Some((whole, values)), Some((rounded, copy))) = (of(from), of(to)) else {
+        return Ok(None);
+    };
+    let values = oracle::widened(values, whole.dtype)?;
+    let want = oracle::widened(&oracle::rounded(&values, rounded.dtype)?, rounded.dtype)?;
+    let copy = oracle::widened(copy, rounded.dtype)?;
     let differs = |(want, got): (&f64, &f64)| {
         want.to_bits() != got.to_bits() && !(want.is_nan() && got.is_nan())
     };
     Ok(want.iter().zip(&copy).position(differs).map(|i| {
-        let (got, param, want) = (copy[i], values[i], want[i]);
-        format!("working[{i}] is {got:e}, but param[{i}], {param:e}, rounds to {want:e}")
+        let (got, value, want) = (copy[i], values[i], want[i]);
+        format!("{to}[{i}] is {got:e}, but {from}[{i}], {value:e}, rounds to {want:e}")
     }))
 }
 

@@ -2,9 +2,8 @@
 
 use crate::case::Case;
 use crate::check::{self, Failure, Subject};
-use crate::operands::Operand;
 use crate::{misfits, oracle, strategies};
-use latimer_tensor::{DType, Op};
+use latimer_tensor::{DType, Op, Shape};
 use std::cell::RefCell;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -60,17 +59,19 @@ impl Row {
         at.map_or(0, |at| self.dtypes[at])
     }
 
-    fn count(&mut self, case: &Case, operands: &[Operand]) {
+    fn count(&mut self, case: &Case) {
+        let operands = case.outline.operands(case.dtype);
+        let shapes: Vec<Shape> = operands.map(|operand| operand.shape).collect();
         self.cases += 1;
         let dtypes = self.dtypes.iter_mut().zip(Coverage::DTYPES);
         for (count, dtype) in dtypes {
             *count += usize::from(dtype == case.dtype);
         }
         let axis = |such: fn(usize) -> bool| {
-            let mut axes = operands.iter().flat_map(|o| o.shape.dims());
+            let mut axes = shapes.iter().flat_map(|shape| shape.dims());
             usize::from(axes.any(|&n| such(n)))
         };
-        self.empty += usize::from(operands.iter().any(|o| o.shape.numel() == 0));
+        self.empty += usize::from(shapes.iter().any(|shape| shape.numel() == 0));
         self.one += axis(|n| n == 1);
         self.prime += axis(is_odd_prime);
         self.past_tile += axis(|n| n > 16 && n % 16 == 1);
@@ -105,7 +106,7 @@ impl Coverage {
                 ..Row::default()
             });
             let note = |case: &Case| {
-                counted(case, &row);
+                row.borrow_mut().count(case);
                 Ok(())
             };
             let drawn = check::agreeing(op, note).and_then(|()| check::spreading(op, note));
@@ -132,8 +133,8 @@ impl Coverage {
             });
             let held = |case: &Case| {
                 let used = check::held(subject, case)?;
-                counted(case, &row);
                 let mut row = row.borrow_mut();
+                row.count(case);
                 row.used = row.used.into_iter().chain(used).reduce(f64::max);
                 Ok(())
             };
@@ -159,9 +160,9 @@ impl Coverage {
     pub fn takes(op: &str, dtype: DType) -> bool {
         let case = Case {
             dtype,
-            ..Case::new(strategies::smallest(op))
+            ..strategies::smallest(op)
         };
-        if !case.facts().has_main_type(dtype) {
+        if !case.takes_type() {
             return false;
         }
         let meant = case.operands().and_then(|o| oracle::meaning(&case, &o));
@@ -186,12 +187,6 @@ impl Coverage {
         let counts = self.rows.iter().flat_map(|row| row.dtypes);
         counts.filter(|count| *count > 0).count()
     }
-}
-
-fn counted(case: &Case, row: &RefCell<Row>) {
-    let operands = case.outline();
-    let operands = operands.unwrap_or_else(|error| panic!("{case:?}: {error}"));
-    row.borrow_mut().count(case, &operands);
 }
 
 impl fmt::Display for Coverage {

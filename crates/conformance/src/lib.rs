@@ -16,22 +16,21 @@
 //! | hold your backend to the meaning | [`suite!`] |
 //! | know what is asked of it | [`check`] |
 //! | know how close is close enough | [`tolerance`] |
-//! | run one case again, or keep it | [`Case`], [`regressions`] |
+//! | run one case again, or keep it | [`Case`], [`ops`], [`regressions`] |
 //! | know what is native on a device | [`Support`] |
 //! | know what was drawn, and how close it came | [`Coverage`] |
 //! | check a gradient by differences | [`gradcheck`] |
 
 mod blame;
-mod build;
 pub mod case;
 pub mod check;
 mod coverage;
-mod facts;
 pub mod gradcheck;
 mod memory;
 mod misfits;
 mod naive;
 mod operands;
+pub mod ops;
 mod oracle;
 mod outsider;
 pub mod regressions;
@@ -40,7 +39,7 @@ pub mod strategies;
 mod suite;
 pub mod tolerance;
 
-pub use case::{Attributes, Case, Layout, Special, Values};
+pub use case::{Case, Layout, Source, Special, Values};
 pub use check::{Failure, Property, Subject};
 pub use coverage::{Coverage, Row};
 pub use report::Support;

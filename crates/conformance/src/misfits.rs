@@ -2,19 +2,15 @@
 //! decides whether they fit; [`crate::blame`] decides which error is right for each.
 
 use crate::blame::Change;
-use crate::case::{Case, Layout};
+use crate::case::{Case, Layout, Source};
 use crate::check::{Failure, Property};
-use crate::facts::Source;
 use crate::memory::Memory;
 use crate::operands::{Operand, Role};
 use crate::oracle;
 use latimer_tensor::op::Value;
-use latimer_tensor::op::table::DTypeRule;
+use latimer_tensor::op::table::{DTypeRule, OperandRule, Range};
 use latimer_tensor::{DType, Device, DryRun, Result, Shape};
 use std::cell::Cell;
-
-/// An attribute whose value is not that of the case.
-type But = Option<(&'static str, Value)>;
 
 /// Changes the case in every way that must give an error, and returns the number of such changes.
 pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Failure>> {
@@ -30,75 +26,94 @@ pub(crate) fn all_refused(device: &Device, case: &Case) -> Result<usize, Box<Fai
         })
     };
     let operands = case.operands().map_err(|error| fail(error.to_string()))?;
+    let other = Device::new(DryRun::default());
     let tried = Cell::new(0);
-    let refused =
-        |operands: &[Operand], foreign: Option<(usize, &Device)>, but: But, change: Change| {
-            tried.set(tried.get() + 1);
-            let (op, result) = attempt(device, case, operands, foreign, but);
-            match result {
-                Err(error) if change.is_told_by(&error, op, operands) => Ok(()),
-                Err(error) => Err(fail(format!("{change} is answered with `{error}`"))),
-                Ok(()) => Err(fail(format!("{change} is accepted"))),
-            }
-        };
+    let refused = |case: &Case, operands: &[Operand], foreign, change: Change| {
+        tried.set(tried.get() + 1);
+        let (op, result) = attempt(device, case, operands, foreign);
+        match result {
+            Err(error) if change.is_told_by(&error, op, case, operands) => Ok(()),
+            Err(error) => Err(fail(format!("{change} is answered with `{error}`"))),
+            Ok(()) => Err(fail(format!("{change} is accepted"))),
+        }
+    };
     for (i, operand) in operands.iter().enumerate() {
         let (name, shape, dtype) = (operand.name, operand.shape, operand.dtype);
-        for to in other_shapes(shape) {
-            let changed = with(&operands, i, to, dtype);
+        let shapes = other_shapes(shape).into_iter();
+        let shapes = shapes.map(|to| (Change::Shape(name, shape, to), to, dtype));
+        let types = [DType::F32, DType::Bf16, DType::U32];
+        let types = types.map(|to| (Change::DType(name, dtype, to), shape, to));
+        for (change, shape, dtype) in shapes.chain(types) {
+            let changed = with(&operands, i, shape, dtype);
             if oracle::checked(case, &changed).is_err() {
-                let change = Change::Shape {
-                    operand: name,
-                    from: shape,
-                    to,
-                };
-                refused(&changed, None, None, change)?;
-            }
-        }
-        for to in [DType::F32, DType::Bf16, DType::U32] {
-            let changed = with(&operands, i, shape, to);
-            if oracle::checked(case, &changed).is_err() {
-                let change = Change::DType {
-                    operand: name,
-                    from: dtype,
-                    to,
-                };
-                refused(&changed, None, None, change)?;
+                refused(case, &changed, None, change)?;
             }
         }
         // An operand without elements, or one that this case does not read, may go unnoticed.
-        let idle = name == "random" && case.facts().attribute("rate") == Some(Value::F32(0.0));
+        let idle = name == "random" && !case.outline.drops();
         if operands.iter().all(|o| o.shape.numel() > 0) && !idle {
-            let other = Device::new(DryRun::default());
-            let change = Change::Memory { operand: name };
-            refused(&operands, Some((i, &other)), None, change)?;
+            refused(case, &operands, Some((i, &other)), Change::Memory(name))?;
         }
-    }
-    let facts = case.facts();
-    for but in facts.wrong_attributes() {
-        let change = Change::Attribute { attribute: but.0 };
-        refused(&operands, None, Some(but), change)?;
-    }
-    let ids = facts.given().find_map(|at| match facts.source_of(at) {
-        Some(&Source::Ids(end)) if facts.table.operands[at].dtype == DTypeRule::Is(DType::U32) => {
-            Some((facts.table.operands[at].name, end))
-        }
-        _ => None,
-    });
-    if let Some((name, id)) = ids {
-        let mut changed = operands.clone();
-        let found = changed.iter_mut().find(|operand| operand.name == name);
-        if let Some(operand) = found.filter(|operand| !operand.bytes.is_empty()) {
+        let rules = case.outline.table().operands.iter();
+        let is_id = |rule: &OperandRule| rule.name == name && rule.dtype == DTypeRule::Is(dtype);
+        if let Source::Ids(end) = case.source_of(name)
+            && rules.into_iter().any(is_id)
+            && shape.numel() > 0
+        {
+            let mut changed = operands.clone();
             let last = operand.bytes.len() - 4;
-            operand.bytes[last..].copy_from_slice(&(id as u32).to_ne_bytes());
-            let change = Change::Id {
-                operand: name,
-                id,
-                position: last / 4,
-            };
-            refused(&changed, None, None, change)?;
+            changed[i].bytes[last..].copy_from_slice(&(end as u32).to_ne_bytes());
+            refused(case, &changed, None, Change::Id(name, end, last / 4))?;
         }
+    }
+    for (name, value) in wrong_attributes(case) {
+        let outline = case.outline.clone().set(name, value);
+        let changed = Case {
+            outline,
+            ..case.clone()
+        };
+        refused(&changed, &operands, None, Change::Attribute(name))?;
     }
     Ok(tried.get())
+}
+
+/// Invalid values of attributes, each with the attribute's name.
+pub(crate) fn wrong_attributes(case: &Case) -> Vec<(&'static str, Value)> {
+    let outline = &case.outline;
+    let mut wrong = (case.spec().misfits)(outline);
+    for rule in outline.table().attributes {
+        let numbers = match rule.range {
+            Range::Any | Range::Causal => vec![],
+            Range::NotNan => vec![f64::NAN],
+            Range::Finite => vec![f64::NAN, f64::INFINITY],
+            Range::Positive => vec![f64::NAN, 0.0],
+            Range::NotNegative => vec![f64::NAN, -1.0],
+            Range::Share | Range::DropoutShare => vec![f64::NAN, 1.0, -0.1],
+            Range::Sets(_) => vec![0.0],
+            Range::UpTo(letter, _) => {
+                let most = outline.length(letter).unwrap_or(0);
+                vec![0.0, most as f64 + 1.0, f64::INFINITY]
+            }
+            Range::OffsetOf(part, whole, _) => {
+                match (outline.length(part), outline.length(whole)) {
+                    (Some(part), Some(whole)) => vec![(whole - part + 1) as f64, f64::INFINITY],
+                    _ => vec![],
+                }
+            }
+        };
+        wrong.extend(numbers.into_iter().filter_map(|number| {
+            let (single, whole) = (number as f32, number as usize);
+            let kinds = [
+                number.into(),
+                single.into(),
+                Some(single).into(),
+                whole.into(),
+            ];
+            let value = kinds.into_iter().find(|value| (rule.takes)(*value))?;
+            Some((rule.name, value))
+        }));
+    }
+    wrong
 }
 
 /// Runs the operation and waits for it; also returns the name that it has in messages.
@@ -107,13 +122,12 @@ fn attempt(
     case: &Case,
     operands: &[Operand],
     foreign: Option<(usize, &Device)>,
-    but: But,
 ) -> (&'static str, Result<()>) {
     let mut name = case.name();
     let mut run = || {
         let mut memory = Memory::place(device, operands, case.layout, 0, foreign)?;
         memory.with(operands, |bound| {
-            let op = case.op_but(bound, but);
+            let op = case.op(bound);
             name = op.name();
             device.run(op)
         })?;

@@ -31,7 +31,7 @@ impl Support {
             let entries = Self::DTYPES.map(|dtype| {
                 let case = Case {
                     dtype,
-                    ..Case::new(strategies::smallest(name))
+                    ..strategies::smallest(name)
                 };
                 asked(device, &case).unwrap_or(Some(true))
             });
@@ -66,7 +66,7 @@ fn asked(device: &Device, case: &Case) -> Result<Option<bool>> {
     let mut memory = Memory::place(device, &operands, Layout::Apart { lead: 64 }, 0, None)?;
     memory.with(&operands, |bound| {
         let mut op = case.op(bound);
-        if op.check().is_err() || !case.facts().has_main_type(case.dtype) {
+        if op.check().is_err() || !case.takes_type() {
             return Ok(None);
         }
         Ok(Some(device.backend().run(&mut op)? == Handled::Done))

@@ -22,14 +22,14 @@ macro_rules! suite {
             #[allow(clippy::redundant_closure_call, reason = "the caller's closure")]
             $crate::Subject::new(($device)()) $($(.same_bits(($other)()))*)?
         }
-        $crate::suite! { @ops
-            fill cast permute slice concat unary unary_backward binary axpby matmul reduce arg_max
-            embedding embedding_backward layer_norm add_layer_norm layer_norm_backward softmax
-            softmax_backward attention attention_backward attention_decode cross_entropy dropout
-            sum_squares clip_scale adamw custom
-        }
+        $crate::operations! { $crate::suite_of! }
     };
-    (@ops $($op:ident)*) => {
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! suite_of {
+    ($($op:ident)*) => {
         $(mod $op {
             #[test]
             fn agrees_with_its_meaning() {

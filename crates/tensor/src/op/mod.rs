@@ -55,7 +55,7 @@ pub use reduce::{ArgMax, Over, Reduce, ReduceKind};
 pub use slice::{Slice, SliceBlocks};
 pub(crate) use slice::{axis_is, with_length};
 pub use softmax::{Softmax, SoftmaxBackward};
-pub use table::{Table, Value};
+pub use table::{Outline, Table, Value};
 
 use crate::{Error, Host, Result, Shape, View, ViewMut};
 
@@ -163,14 +163,15 @@ impl<'a> Parts<'a> {
 /// Declares an operation: the struct with its operands and attributes, their rules (see [`table`]),
 /// and the visit of the operands.
 ///
-/// Operands are `In`, `Out` or `InOut`, `Maybe…` if they may be missing. `OutOrInOut(op: condition)` is
-/// read only if the condition holds.
+/// Operands are `In`, `Out` or `InOut`, `Maybe…` if they may be missing. `OutOrInOut(op: op.attribute)`
+/// is read only if the attribute is true or, with `!= 0.0`, not 0.
 macro_rules! op { (
     $(#[$about:meta])*
     $Op:ident $name:literal {
         $(
             $(#[$operand_about:meta])*
-            $operand:ident: $access:ident $(($this:ident: $reads:expr))? $dtype:literal, $shape:literal;
+            $operand:ident: $access:ident $(($this:ident: $op:ident.$reads:ident $(!= $zero:literal)?))?
+                $dtype:literal, $shape:literal;
         )*
     } {
         $(
@@ -209,7 +210,7 @@ macro_rules! op { (
                 name: $name,
                 operands: &[$( OperandRule {
                     name: stringify!($operand),
-                    access: $crate::op::access!($access),
+                    access: $crate::op::access!($access $(, Access::by(stringify!($reads), ATTRIBUTES))?),
                     is_optional: $crate::op::is_optional!($access),
                     dtype: DTypeRule::parse($dtype, OPERANDS),
                     shape: ShapeRule::parse($shape, OPERANDS, ATTRIBUTES),
@@ -219,6 +220,7 @@ macro_rules! op { (
                 attributes: &[$( AttributeRule {
                     name: stringify!($attribute),
                     range: $crate::op::first!($($range,)? Range::Any),
+                    takes: |value| <$ty as $crate::op::table::Attribute>::from_value(value).is_some(),
                 } ),*],
             }
         };
@@ -228,7 +230,8 @@ macro_rules! op { (
             visit: &mut dyn FnMut(&'static str, $crate::op::Operand<'s>),
         ) {
             $( $crate::op::visit_operand!(
-                $access, $({ let $this = &*self; $reads },)? self.$operand, stringify!($operand), visit
+                $access, $({ $crate::op::table::Attribute::number(&self.$reads) != 0.0 },)?
+                self.$operand, stringify!($operand), visit
             ); )*
         }
 
@@ -275,8 +278,8 @@ macro_rules! access {
     (MaybeInOut) => {
         Access::InOut
     };
-    ($access:ident) => {
-        Access::$access
+    ($access:ident $(, $by:expr)?) => {
+        Access::$access $(($by))?
     };
 }
 pub(crate) use access;

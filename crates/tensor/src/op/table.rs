@@ -2,13 +2,15 @@
 //!
 //! Each operation is declared by `op!` with one line for each operand and attribute. The
 //! struct, its documentation, the check and its errors, the visit of its operands, and the operands
-//! that the conformance suite draws all come from that line.
+//! that tests draw and benchmarks time ([`Outline`]) all come from that line.
 //!
 //! [`notation`] explains how shapes and types are written.
 
 pub mod notation;
+mod outline;
 mod value;
 
+pub use outline::{Outline, Outlined};
 pub(crate) use value::Attribute;
 pub use value::Value;
 
@@ -53,8 +55,8 @@ pub enum Access {
     Out,
     /// Read and written.
     InOut,
-    /// `InOut` or `Out`, by the attributes.
-    OutOrInOut,
+    /// `InOut` if the attribute at this place is true or not 0, otherwise `Out`.
+    OutOrInOut(usize),
 }
 
 /// The element types that an operand may have. Numbers are the places of other operands in the table.
@@ -98,6 +100,8 @@ pub struct AttributeRule {
     pub name: &'static str,
     /// Its range.
     pub range: Range,
+    /// Whether a value is of its type.
+    pub takes: fn(Value) -> bool,
 }
 
 /// The range of an attribute. Letters are lengths of the operands.
@@ -179,13 +183,16 @@ impl DTypeRule {
 }
 
 impl ShapeRule {
-    /// The letters of its lengths.
-    pub fn letters(&self) -> impl Iterator<Item = char> {
-        let axes = match self {
+    fn axes(&self) -> Option<&Axes> {
+        match self {
             Self::Axes(axes) | Self::Turned(axes, _) => Some(axes),
             _ => None,
-        };
-        let all = axes.into_iter().flat_map(|axes| {
+        }
+    }
+
+    /// The letters of its lengths.
+    pub fn letters(&self) -> impl Iterator<Item = char> {
+        let all = self.axes().into_iter().flat_map(|axes| {
             let tail = axes.tail().iter().flat_map(|length| length.letters);
             tail.chain([axes.leading])
         });
@@ -198,26 +205,20 @@ impl Axes {
         &self.tail[..self.len]
     }
 
-    /// The shape with these lengths and leading axes.
-    #[must_use]
-    pub fn shape(&self, length: &dyn Fn(char) -> usize, leading: Shape, is_turned: bool) -> Shape {
-        let axes = if is_turned { self.turned() } else { *self };
-        let (mut dims, mut rank) = ([1; Shape::MAX_RANK], 0);
-        let leading = if axes.leading == 0 {
-            &[]
-        } else {
-            leading.dims()
+    /// The shape with these lengths. `own` gives the length of an axis, counted from the last, that
+    /// they do not contain.
+    fn shape(&self, lengths: &Lengths, own: &dyn Fn(usize) -> Option<usize>) -> Option<Shape> {
+        let leading = match self.leading {
+            0 => Shape::new(&[]),
+            _ => lengths.leading?,
         };
-        let tail = axes.tail().iter().map(|each| {
-            let letters = each.letters.iter().filter(|letter| **letter != 0);
-            let lengths = letters.map(|letter| length(char::from(*letter)));
-            each.factor * lengths.product::<usize>()
-        });
-        for len in leading.iter().copied().chain(tail) {
-            dims[rank] = len;
+        let (mut dims, mut rank) = ([1; Shape::MAX_RANK], leading.rank());
+        dims[..rank].copy_from_slice(leading.dims());
+        for (from_end, length) in (0..self.len).rev().zip(self.tail()) {
+            *dims.get_mut(rank)? = length.value(lengths).or_else(|| own(from_end))?;
             rank += 1;
         }
-        Shape::new(&dims[..rank])
+        Some(Shape::new(&dims[..rank]))
     }
 
     /// These axes with the last two exchanged.
@@ -241,6 +242,7 @@ pub(crate) struct Given {
 }
 
 /// The lengths that the operands have set so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Lengths {
     of: [usize; 32],
     /// A bit for each letter that is set.
@@ -310,6 +312,13 @@ impl Length {
 }
 
 impl Table {
+    /// The rule for the type that a caller chooses; `None` if all types are fixed.
+    #[must_use]
+    pub fn free_type(&self) -> Option<DTypeRule> {
+        let mut rules = self.operands.iter().map(|rule| rule.dtype);
+        rules.find(|rule| matches!(rule, DTypeRule::Any | DTypeRule::Float))
+    }
+
     /// The place of the operand of this name.
     #[must_use]
     pub fn operand(&self, name: &str) -> Option<usize> {
@@ -343,11 +352,7 @@ impl Table {
                 });
             }
         }
-        let mut lengths = Lengths {
-            of: [0; 32],
-            set: 0,
-            leading: None,
-        };
+        let mut lengths = Lengths::default();
         for (rule, &value) in self.attributes.iter().zip(attributes) {
             if let Range::Sets(letter) = rule.range {
                 if value < 1.0 {
@@ -442,21 +447,8 @@ impl Table {
     /// The error for a shape that does not fit its axes. It names the shape that the operand must
     /// have, if that is known; lengths that only this operand has are taken from its own shape.
     fn unlike(&self, rule: &OperandRule, axes: &Axes, got: Shape, lengths: &Lengths) -> Error {
-        let expected = || {
-            let leading = match axes.leading {
-                0 => Shape::new(&[]),
-                _ => lengths.leading?,
-            };
-            let (mut dims, mut rank) = ([1; Shape::MAX_RANK], leading.rank());
-            dims[..rank].copy_from_slice(leading.dims());
-            for (from_end, length) in (0..axes.len).rev().zip(axes.tail()) {
-                let own = || got.dims().iter().rev().nth(from_end).copied();
-                *dims.get_mut(rank)? = length.value(lengths).or_else(own)?;
-                rank += 1;
-            }
-            Some(Shape::new(&dims[..rank]))
-        };
-        match expected() {
+        let own = |from_end| got.dims().iter().rev().nth(from_end).copied();
+        match axes.shape(lengths, &own) {
             Some(expected) if expected != got => self.mismatch(rule, expected, got),
             _ => self.shape(rule, got),
         }

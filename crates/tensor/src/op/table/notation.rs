@@ -22,7 +22,7 @@
 //! `any`, `float`, `u32`, `f32`, `bf16`, `as x`, `sum of x` (the type of `x`, or `f32` where that is
 //! narrower), `statistics of x` (`f32`, or `f64` where `x` is).
 
-use super::{Axes, DTypeRule, Length, ShapeRule};
+use super::{Access, Axes, DTypeRule, Length, ShapeRule};
 use crate::{DType, Shape};
 
 /// Whether `text` begins with `with`, or equals it.
@@ -68,6 +68,16 @@ const fn end_of_axes(text: &str) -> usize {
         at += 1;
     }
     at + 1
+}
+
+impl Access {
+    /// The place of the attribute that decides about [`Access::OutOrInOut`].
+    pub(crate) const fn by(attribute: &str, attributes: &[&str]) -> usize {
+        match place(attribute, "", attributes) {
+            Some(at) => at,
+            None => unreachable!(),
+        }
+    }
 }
 
 impl DTypeRule {

@@ -19,7 +19,11 @@ fn table<const N: usize>(
     });
     let attributes: Vec<AttributeRule> = attributes
         .iter()
-        .map(|&(name, range)| AttributeRule { name, range })
+        .map(|&(name, range)| AttributeRule {
+            name,
+            range,
+            takes: |_| true,
+        })
         .collect();
     Table {
         name: "op",

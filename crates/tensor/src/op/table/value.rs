@@ -50,7 +50,18 @@ macro_rules! attributes {
                 Self::$variant(value)
             }
         }
-    )* };
+    )*
+
+        impl Value {
+            /// The value as a number, with 1 for `true`; 0 if it is not a number.
+            #[must_use]
+            pub fn number(self) -> f64 {
+                match self {
+                    $( Self::$variant(value) => value.number(), )*
+                }
+            }
+        }
+    };
 }
 
 attributes! {

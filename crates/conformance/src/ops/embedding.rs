@@ -1,0 +1,89 @@
+//! Rows of tables by ids, and the gradient of the tables.
+
+use super::Spec;
+use crate::case::Source;
+use crate::naive::{Output, read, twin};
+use crate::strategies::{drawn, long, or_none};
+use latimer_tensor::op::{EmbeddingBackward, Outline};
+use latimer_tensor::{DType, Host, Result};
+use proptest::option;
+use proptest::prelude::{BoxedStrategy, Strategy, any};
+use proptest::sample::select;
+
+/// `embedding` of sizes `[B, T, V, C]`, with positions from a first one on and this many rows of
+/// `wpe` beyond those needed, or without `wpe`.
+#[must_use]
+pub fn gathers(sizes: [usize; 4], spare: Option<usize>, first: usize) -> Outline {
+    let outline = Outline::of("embedding").sizes("BTVC", sizes);
+    let outline = outline.set("first_position", first);
+    match spare {
+        Some(spare) => outline.shape("wpe", [first + sizes[1] + spare, sizes[3]]),
+        None => outline,
+    }
+}
+
+/// `embedding_backward`, as [`gathers`].
+#[must_use]
+pub fn scatters(sizes: [usize; 4], spare: Option<usize>, f32_gradients: bool) -> Outline {
+    let outline = Outline::of("embedding_backward").sizes("BTVC", sizes);
+    let outline = outline.dtype("dwte", f32_gradients.then_some(DType::F32));
+    match spare {
+        Some(spare) => outline.shape("dwpe", [sizes[1] + spare, sizes[3]]),
+        None => outline,
+    }
+}
+
+/// Sizes of tables both smaller and larger than the text.
+fn sizes() -> BoxedStrategy<[usize; 4]> {
+    let v = select(vec![1, 2, 3, 29, 65, 257]);
+    let c = select(vec![1, 2, 3, 16, 17, 33, 65]);
+    let all = (or_none(select(vec![1, 2, 3])), or_none(long()), v, c);
+    all.prop_map(|(b, t, v, c)| [b, t, v, c]).boxed()
+}
+
+fn ids(outline: &Outline, operand: &str) -> Source {
+    match (operand, outline.length('V')) {
+        ("ids", Some(rows)) => Source::Ids(rows),
+        _ => Source::Anything,
+    }
+}
+
+pub(super) const fn embedding(spec: Spec) -> Spec {
+    spec.source(ids).draws(|_| {
+        let spare = option::of(select(vec![0, 3]));
+        drawn(
+            (sizes(), spare, select(vec![0, 4])),
+            |(sizes, spare, first)| gathers(sizes, spare, first),
+        )
+    })
+}
+
+pub(super) const fn embedding_backward(spec: Spec) -> Spec {
+    let spec = spec.source(ids).draws(|_| {
+        let spare = option::of(select(vec![0, 3]));
+        drawn(
+            (sizes(), spare, any::<bool>()),
+            |(sizes, spare, f32_gradients)| scatters(sizes, spare, f32_gradients),
+        )
+    });
+    spec.naive(twin!(EmbeddingBackward, naive))
+}
+
+fn naive(op: &EmbeddingBackward<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
+    let (t, c) = (op.ids.shape().columns(), op.dwte.shape().columns());
+    let (ids, dy) = (host.read_ids(op.ids)?, read(host, op.dy)?);
+    let gather = |mut table: Vec<f32>, row: &dyn Fn(usize) -> usize| {
+        for (at, dy) in dy.chunks_exact(c).enumerate() {
+            let row = &mut table[row(at) * c..][..c];
+            row.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy);
+        }
+        table
+    };
+    let dwte = read(host, op.dwte.as_view())?;
+    let mut written = vec![("dwte", gather(dwte, &|at| ids[at]))];
+    if let Some(dwpe) = &op.dwpe {
+        let dwpe = read(host, dwpe.as_view())?;
+        written.push(("dwpe", gather(dwpe, &|at| at % t)));
+    }
+    Ok(written)
+}
