@@ -1,12 +1,8 @@
 //! Every operation with operands for timing it.
 
 use crate::error::Result;
-use latimer_tensor::op::{
-    AdamW, AddLayerNorm, ArgMax, Attention, AttentionBackward, AttentionDecode, Axpby, Binary,
-    BinaryKind, Cast, Concat, CrossEntropy, Dropout, Embedding, EmbeddingBackward, Fill, LayerNorm,
-    LayerNormBackward, Matmul, Over, Permute, Reduce, ReduceKind, Slice, Softmax, SoftmaxBackward,
-    SumSquares, Unary, UnaryBackward, UnaryKind,
-};
+use latimer_tensor::op::table::{Access, DTypeRule, Outlined};
+use latimer_tensor::op::{BinaryKind, Outline, Over, Parts, ReduceKind, UnaryKind};
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{Cost, DType, Device, DryRun, Tensor};
 
@@ -23,13 +19,37 @@ pub(super) struct Timed {
     pub(super) usual: &'static [usize],
     /// A remark on the variant that is timed, if the name leaves that open.
     pub(super) note: &'static str,
-    bind: fn(&Operands<'_>, &[usize]) -> latimer_tensor::Result<Bound>,
+    /// Adds sizes and attributes, given the sizes and the main type.
+    outline: fn(Outline, &[usize], DType) -> Outline,
 }
 
 impl Timed {
     /// Makes the operands on a device.
     pub(super) fn bind(&self, device: &Device, dtype: DType, sizes: &[usize]) -> Result<Bound> {
-        Ok((self.bind)(&Operands { device, dtype }, sizes)?)
+        let mut outline = (self.outline)(Outline::of(self.name), sizes, dtype);
+        let table = outline.table();
+        if table.free_type().is_none() {
+            // The operation itself refuses it.
+            outline = outline.dtype(table.operands[0].name, dtype);
+        }
+        let vocabulary = self.sizes.iter().position(|name| *name == "V");
+        let ids = vocabulary.map_or(1, |at| sizes[at]);
+        let made = outline.operands(dtype).map(|operand| {
+            let tensor = made(device, &operand, ids)?;
+            Ok((operand.name, operand.access == Access::In, tensor))
+        });
+        let mut made = made.collect::<latimer_tensor::Result<Vec<_>>>()?;
+        Ok(Box::new(move |device| {
+            let mut parts = Parts::default();
+            for (name, is_read, tensor) in &mut made {
+                if *is_read {
+                    parts.inputs.push((name, tensor.view()));
+                } else {
+                    parts.outputs.push((name, tensor.view_mut()?));
+                }
+            }
+            device.run(outline.op(parts))
+        }))
     }
 
     /// The cost of one run, and the bytes of all operands, found on a device that only counts.
@@ -60,77 +80,54 @@ pub(super) fn normal_values(n: usize, seed: u32) -> Vec<f32> {
     draws.iter().copied().cycle().take(n).collect()
 }
 
-/// Makes normally distributed operands of one type. On a device that only counts they have no
-/// values.
-struct Operands<'a> {
-    device: &'a Device,
-    dtype: DType,
+fn some_ids(n: usize, below: usize) -> Vec<u32> {
+    let mut stream = Stream::new(1, 0, 0);
+    (0..n).map(|_| stream.below(below as u64) as u32).collect()
 }
 
-impl Operands<'_> {
-    fn normal(&self, shape: &[usize]) -> latimer_tensor::Result<Tensor> {
-        if self.only_counts() {
-            return self.out(shape);
+/// An operand, whose ids are below `ids`. On a device that only counts it has no values.
+fn made(device: &Device, o: &Outlined, ids: usize) -> latimer_tensor::Result<Tensor> {
+    let (n, shape) = (o.shape.numel(), o.shape);
+    if o.access == Access::Out || device.info().backend == DryRun::NAME {
+        return Tensor::zeros(device, shape, o.dtype);
+    }
+    match (o.name, o.rule.dtype) {
+        // A step of learning rate 0 that clips nothing, and its random words.
+        ("scalars", _) => Tensor::from_slice(device, &[0f32, 1., 1., 1., 0., 0., 0., 0.], shape),
+        ("random", _) => Tensor::from_slice(device, &[0u32, 0, 1, 0], shape),
+        (_, DTypeRule::Is(DType::U32)) => Tensor::from_slice(device, &some_ids(n, ids), shape),
+        (_, DTypeRule::StatisticsOf(_)) => Tensor::full(device, shape, o.dtype, 1.0),
+        _ => {
+            let mut values = normal_values(n, shape.rank() as u32);
+            if o.access == Access::InOut {
+                // Squares are among them.
+                values.iter_mut().for_each(|x| *x = x.abs());
+            }
+            Tensor::from_slice(device, &values, shape)?.cast(o.dtype)
         }
-        let values = normal_values(shape.iter().product(), shape.len() as u32);
-        Tensor::from_slice(self.device, &values, shape)?.cast(self.dtype)
-    }
-
-    fn only_counts(&self) -> bool {
-        self.device.info().backend == DryRun::NAME
-    }
-
-    fn out(&self, shape: &[usize]) -> latimer_tensor::Result<Tensor> {
-        Tensor::zeros(self.device, shape, self.dtype)
-    }
-
-    /// Statistics of rows: `F64` for `F64` operands, otherwise `F32`.
-    fn statistics(&self, shape: &[usize]) -> latimer_tensor::Result<Tensor> {
-        let wide = self.dtype == DType::F64;
-        let dtype = if wide { DType::F64 } else { DType::F32 };
-        Tensor::full(self.device, shape, dtype, 1.0)
-    }
-
-    /// The block of scalars that an update reads: factor 1, nothing to correct.
-    fn scalars(&self) -> latimer_tensor::Result<Tensor> {
-        Tensor::from_slice(
-            self.device,
-            &[0.0f32, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
-            [8],
-        )
-    }
-
-    fn ids(&self, shape: &[usize], below: usize) -> latimer_tensor::Result<Tensor> {
-        if self.only_counts() {
-            return Tensor::zeros(self.device, shape, DType::U32);
-        }
-        let mut stream = Stream::new(1, 0, 0);
-        let n = shape.iter().product();
-        let ids: Vec<u32> = (0..n).map(|_| stream.below(below as u64) as u32).collect();
-        Tensor::from_slice(self.device, &ids, shape)
     }
 }
 
-/// A table entry. Its closure makes the operands once; each call then runs the operation once.
-macro_rules! timed {
-    ($name:literal, [$($size:ident = $usual:literal),*], $note:literal, |$o:ident| {
-        $($made:tt)*
-    } => $op:expr) => {
-        Timed {
-            name: $name,
-            sizes: &[$(stringify!($size)),*],
-            usual: &[$($usual),*],
-            note: $note,
-            bind: |$o, sizes| {
-                #[allow(non_snake_case, reason = "sizes are written as in shapes")]
-                let [$($size),*] = *sizes else {
-                    unreachable!("their number was checked")
-                };
-                $($made)*
-                Ok(Box::new(move |device| device.run($op)))
-            },
-        }
-    };
+const fn timed(
+    name: &'static str,
+    sizes: &'static [&'static str],
+    usual: &'static [usize],
+    note: &'static str,
+    outline: fn(Outline, &[usize], DType) -> Outline,
+) -> Timed {
+    Timed {
+        name,
+        sizes,
+        usual,
+        note,
+        outline,
+    }
+}
+
+/// Sizes `[B, T, NH, D]`, with GPT-2's scale.
+fn attention(op: Outline, sizes: &[usize], _: DType) -> Outline {
+    let op = op.sizes("BTHD", sizes).set("scale", scale(sizes[3]));
+    op.set("causal", true).set("rate", 0.0).set("site", 0u32)
 }
 
 /// GPT-2's attention scale for rows of width `D`.
@@ -145,124 +142,65 @@ const EPS: f32 = 1e-5;
 /// caller's.
 #[rustfmt::skip] // table
 pub(super) const TIMED: &[Timed] = &[
-    timed!("fill", [N = 196_608], "", |o| { let mut y = o.out(&[N])?; }
-        => Fill { y: y.view_mut()?, value: 1.0 }),
-    timed!("cast", [N = 196_608], "to bf16; from it, to f32", |o| {
-        let x = o.normal(&[N])?;
-        let to = if o.dtype == DType::Bf16 { DType::F32 } else { DType::Bf16 };
-        let mut y = Tensor::zeros(o.device, [N], to)?;
-    } => Cast { x: x.view(), y: y.view_mut()? }),
-    timed!("permute", [B = 4, T = 64, NH = 12, D = 64], "[B, T, NH, D] to [B, NH, T, D]", |o| {
-        let (x, mut y) = (o.normal(&[B, T, NH, D])?, o.out(&[B, NH, T, D])?);
-    } => Permute { x: x.view(), y: y.view_mut()?, axes: [0, 2, 1, 3] }),
-    timed!("slice", [N = 256, C = 768], "columns C to 2C of [N, 3C]", |o| {
-        let (x, mut y) = (o.normal(&[N, 3 * C])?, o.out(&[N, C])?);
-    } => Slice { x: x.view(), y: y.view_mut()?, axis: 1, first: C }),
-    timed!("concat", [N = 256, C = 768], "two [N, C] side by side", |o| {
-        let (a, b, mut y) = (o.normal(&[N, C])?, o.normal(&[N, C])?, o.out(&[N, 2 * C])?);
-    } => Concat { a: a.view(), b: b.view(), y: y.view_mut()?, axis: 1 }),
-    timed!("unary", [N = 786_432], "GELU (tanh)", |o| {
-        let (x, mut y) = (o.normal(&[N])?, o.out(&[N])?);
-    } => Unary { kind: UnaryKind::GeluTanh, x: x.view(), y: y.view_mut()? }),
-    timed!("unary_backward", [N = 786_432], "GELU (tanh)", |o| {
-        let (x, dy, mut dx) = (o.normal(&[N])?, o.normal(&[N])?, o.out(&[N])?);
-    } => UnaryBackward { kind: UnaryKind::GeluTanh, x: x.view(), dy: dy.view(), dx: dx.view_mut()? }),
-    timed!("binary", [N = 196_608], "a sum", |o| {
-        let (a, b, mut y) = (o.normal(&[N])?, o.normal(&[N])?, o.out(&[N])?);
-    } => Binary { kind: BinaryKind::Add, a: a.view(), b: b.view(), y: y.view_mut()? }),
-    timed!("axpby", [N = 196_608], "x + y", |o| {
-        let (x, mut y) = (o.normal(&[N])?, o.out(&[N])?);
-    } => Axpby { alpha: 1.0, x: x.view(), beta: 1.0, y: y.view_mut()? }),
-    timed!("matmul", [M = 256, K = 768, N = 768], "[M, K] by [K, N]", |o| {
-        let (a, b, mut y) = (o.normal(&[M, K])?, o.normal(&[K, N])?, o.out(&[M, N])?);
-    } => Matmul::new(a.view(), b.view(), y.view_mut()?)),
-    timed!("reduce", [N = 256, C = 768], "sums of columns", |o| {
-        let (x, mut y) = (o.normal(&[N, C])?, o.out(&[C])?);
-    } => Reduce { kind: ReduceKind::Sum, over: Over::Rows, x: x.view(), y: y.view_mut()?, accumulate: false }),
-    timed!("arg_max", [N = 4, V = 50_257], "", |o| {
-        let (x, mut y) = (o.normal(&[N, V])?, Tensor::zeros(o.device, [N], DType::U32)?);
-    } => ArgMax { valid_columns: x.shape().columns(), x: x.view(), y: y.view_mut()? }),
-    timed!("embedding", [B = 4, T = 64, V = 50_257, C = 768], "", |o| {
-        let (ids, wte, wpe) = (o.ids(&[B, T], V)?, o.normal(&[V, C])?, o.normal(&[T, C])?);
-        let mut y = o.out(&[B, T, C])?;
-    } => Embedding { ids: ids.view(), wte: wte.view(), wpe: Some(wpe.view()), y: y.view_mut()?, first_position: 0 }),
-    timed!("embedding_backward", [B = 4, T = 64, V = 50_257, C = 768], "", |o| {
-        let (ids, dy) = (o.ids(&[B, T], V)?, o.normal(&[B, T, C])?);
-        let (mut dwte, mut dwpe) = (o.out(&[V, C])?, o.out(&[T, C])?);
-    } => EmbeddingBackward { ids: ids.view(), dy: dy.view(), dwte: dwte.view_mut()?, dwpe: Some(dwpe.view_mut()?) }),
-    timed!("layer_norm", [N = 256, C = 768], "", |o| {
-        let (x, weight, bias) = (o.normal(&[N, C])?, o.normal(&[C])?, o.normal(&[C])?);
-        let (mut y, mut mean, mut rstd) = (o.out(&[N, C])?, o.statistics(&[N])?, o.statistics(&[N])?);
-    } => LayerNorm {
-        x: x.view(), weight: weight.view(), bias: Some(bias.view()),
-        y: y.view_mut()?, mean: mean.view_mut()?, rstd: rstd.view_mut()?, eps: EPS,
+    timed("fill", &["N"], &[196_608], "", |op, s, _| op.shape("y", s).set("value", 1.0)),
+    timed("cast", &["N"], &[196_608], "to bf16; from it, to f32", |op, s, from| {
+        op.shape("x", s).dtype("y", if from == DType::Bf16 { DType::F32 } else { DType::Bf16 })
     }),
-    timed!("add_layer_norm", [N = 256, C = 768], "", |o| {
-        let (x, r, weight, bias) = (o.normal(&[N, C])?, o.normal(&[N, C])?, o.normal(&[C])?, o.normal(&[C])?);
-        let (mut s, mut y) = (o.out(&[N, C])?, o.out(&[N, C])?);
-        let (mut mean, mut rstd) = (o.statistics(&[N])?, o.statistics(&[N])?);
-    } => AddLayerNorm {
-        x: x.view(), r: r.view(), weight: weight.view(), bias: Some(bias.view()), s: s.view_mut()?,
-        y: y.view_mut()?, mean: mean.view_mut()?, rstd: rstd.view_mut()?, eps: EPS,
+    timed("permute", &["B", "T", "NH", "D"], &[4, 64, 12, 64], "[B, T, NH, D] to [B, NH, T, D]", |op, s, _| {
+        op.shape("x", s).shape("y", [s[0], s[2], s[1], s[3]]).set("axes", [0, 2, 1, 3])
     }),
-    timed!("layer_norm_backward", [N = 256, C = 768], "", |o| {
-        let (x, dy, weight) = (o.normal(&[N, C])?, o.normal(&[N, C])?, o.normal(&[C])?);
-        let (mean, rstd, mut dx) = (o.statistics(&[N])?, o.statistics(&[N])?, o.out(&[N, C])?);
-        let (mut dweight, mut dbias) = (o.out(&[C])?, o.out(&[C])?);
-    } => LayerNormBackward {
-        x: x.view(), weight: weight.view(), mean: mean.view(), rstd: rstd.view(), dy: dy.view(),
-        dx: dx.view_mut()?, accumulate: false, dweight: dweight.view_mut()?, dbias: Some(dbias.view_mut()?),
+    timed("slice", &["N", "C"], &[256, 768], "columns C to 2C of [N, 3C]", |op, s, _| {
+        op.shape("x", [s[0], 3 * s[1]]).shape("y", s).set("axis", 1usize).set("first", s[1])
     }),
-    timed!("softmax", [N = 3072, C = 64], "", |o| {
-        let (x, mut y) = (o.normal(&[N, C])?, o.out(&[N, C])?);
-    } => Softmax { valid_columns: x.shape().columns(), x: x.view(), y: y.view_mut()?, scale: 1.0, causal: false }),
-    timed!("softmax_backward", [N = 3072, C = 64], "", |o| {
-        let (y, dy, mut dx) = (o.normal(&[N, C])?, o.normal(&[N, C])?, o.out(&[N, C])?);
-    } => SoftmaxBackward { y: y.view(), dy: dy.view(), dx: dx.view_mut()?, scale: 1.0 }),
-    timed!("attention", [B = 4, T = 64, NH = 12, D = 64], "causal", |o| {
-        let qkv = o.normal(&[B, T, 3 * NH * D])?;
-        let (mut y, mut lse) = (o.out(&[B, T, NH * D])?, o.statistics(&[B, NH, T])?);
-    } => Attention {
-        qkv: qkv.view(), y: y.view_mut()?, lse: lse.view_mut()?,
-        n_head: NH, scale: scale(D), causal: true, rate: 0.0, site: 0, random: None,
+    timed("concat", &["N", "C"], &[256, 768], "two [N, C] side by side", |op, s, _| {
+        op.shape("a", s).shape("b", s).shape("y", [s[0], 2 * s[1]]).set("axis", 1usize)
     }),
-    timed!("attention_backward", [B = 4, T = 64, NH = 12, D = 64], "causal", |o| {
-        let (qkv, dy) = (o.normal(&[B, T, 3 * NH * D])?, o.normal(&[B, T, NH * D])?);
-        let (mut y, mut lse) = (o.out(&[B, T, NH * D])?, o.statistics(&[B, NH, T])?);
-        o.device.run(Attention {
-            qkv: qkv.view(), y: y.view_mut()?, lse: lse.view_mut()?,
-            n_head: NH, scale: scale(D), causal: true, rate: 0.0, site: 0, random: None,
-        })?;
-        let mut dqkv = o.out(&[B, T, 3 * NH * D])?;
-    } => AttentionBackward {
-        qkv: qkv.view(), y: y.view(), lse: lse.view(), dy: dy.view(), dqkv: dqkv.view_mut()?,
-        n_head: NH, scale: scale(D), causal: true, rate: 0.0, site: 0, random: None,
+    timed("unary", &["N"], &[786_432], "GELU (tanh)", |op, s, _| op.shape("x", s).set("kind", UnaryKind::GeluTanh)),
+    timed("unary_backward", &["N"], &[786_432], "GELU (tanh)", |op, s, _| {
+        op.shape("x", s).set("kind", UnaryKind::GeluTanh)
     }),
-    timed!("attention_decode", [B = 1, S = 1024, NH = 12, D = 64], "one new position after S - 1", |o| {
-        let (qkv, mut y) = (o.normal(&[B, 1, 3 * NH * D])?, o.out(&[B, 1, NH * D])?);
-        let (mut k_cache, mut v_cache) = (o.normal(&[B, NH, S, D])?, o.normal(&[B, NH, S, D])?);
-    } => AttentionDecode {
-        qkv: qkv.view(), k_cache: k_cache.view_mut()?, v_cache: v_cache.view_mut()?, y: y.view_mut()?,
-        position: S - 1, scale: scale(D),
+    timed("binary", &["N"], &[196_608], "a sum", |op, s, _| op.shape("a", s).shape("b", s).set("kind", BinaryKind::Add)),
+    timed("axpby", &["N"], &[196_608], "x + y", |op, s, _| op.shape("x", s).set("alpha", 1.0).set("beta", 1.0)),
+    timed("matmul", &["M", "K", "N"], &[256, 768, 768], "[M, K] by [K, N]", |op, s, _| {
+        op.sizes("MKN", s).set("trans_a", false).set("trans_b", false).set("alpha", 1.0).set("beta", 0.0)
     }),
-    timed!("cross_entropy", [N = 256, V = 50_257], "with its gradient in place", |o| {
-        let (mut logits, targets, mut losses) = (o.normal(&[N, V])?, o.ids(&[N], V)?, o.statistics(&[N])?);
-    } => CrossEntropy {
-        logits: logits.view_mut()?, targets: targets.view(), losses: losses.view_mut()?,
-        valid_columns: V, gradient: Some(1.0 / N as f32),
+    timed("reduce", &["N", "C"], &[256, 768], "sums of columns", |op, s, _| {
+        let op = op.shape("x", s).shape("y", [s[1]]).set("kind", ReduceKind::Sum);
+        op.set("over", Over::Rows).set("accumulate", false)
     }),
-    timed!("dropout", [N = 256, C = 768], "rate 0.1", |o| {
-        let (x, mut y, random) = (o.normal(&[N, C])?, o.out(&[N, C])?, Tensor::zeros(o.device, [4], DType::U32)?);
-    } => Dropout { x: x.view(), y: y.view_mut()?, rate: 0.1, site: 0, random: random.view() }),
-    timed!("sum_squares", [N = 7_087_872], "", |o| {
-        let (x, mut y) = (o.normal(&[N])?, Tensor::zeros(o.device, [1], DType::F32)?);
-    } => SumSquares { x: x.view(), y: y.view_mut()?, accumulate: false }),
-    timed!("adamw", [N = 7_087_872], "", |o| {
-        let (mut param, grad, scalars) = (o.normal(&[N])?, o.normal(&[N])?, o.scalars()?);
-        let (mut m, mut v) = (o.out(&[N])?, o.out(&[N])?);
-    } => AdamW {
-        param: param.view_mut()?, grad: grad.view(), m: m.view_mut()?, v: v.view_mut()?,
-        working: None, scalars: scalars.view(), beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1,
+    timed("arg_max", &["N", "V"], &[4, 50_257], "", |op, s, _| op.sizes("NC", s).set("valid_columns", s[1])),
+    timed("embedding", &["B", "T", "V", "C"], &[4, 64, 50_257, 768], "", |op, s, _| {
+        op.sizes("BTVC", s).shape("wpe", [s[1], s[3]]).set("first_position", 0usize)
+    }),
+    timed("embedding_backward", &["B", "T", "V", "C"], &[4, 64, 50_257, 768], "", |op, s, _| {
+        op.sizes("BTVC", s).shape("dwpe", [s[1], s[3]])
+    }),
+    timed("layer_norm", &["N", "C"], &[256, 768], "", |op, s, _| op.sizes("NC", s).give("bias", true).set("eps", EPS)),
+    timed("add_layer_norm", &["N", "C"], &[256, 768], "", |op, s, _| {
+        op.sizes("NC", s).give("bias", true).set("eps", EPS)
+    }),
+    timed("layer_norm_backward", &["N", "C"], &[256, 768], "", |op, s, _| {
+        op.sizes("NC", s).give("dbias", true).set("accumulate", false)
+    }),
+    timed("softmax", &["N", "C"], &[3072, 64], "", |op, s, _| {
+        op.sizes("NC", s).set("scale", 1.0).set("causal", false).set("valid_columns", s[1])
+    }),
+    timed("softmax_backward", &["N", "C"], &[3072, 64], "", |op, s, _| op.sizes("NC", s).set("scale", 1.0)),
+    timed("attention", &["B", "T", "NH", "D"], &[4, 64, 12, 64], "causal", attention),
+    timed("attention_backward", &["B", "T", "NH", "D"], &[4, 64, 12, 64], "causal", attention),
+    timed("attention_decode", &["B", "S", "NH", "D"], &[1, 1024, 12, 64], "one new position after S - 1", |op, s, _| {
+        op.sizes("BSHD", s).sizes("T", [1]).set("position", s[1] - 1).set("scale", scale(s[3]))
+    }),
+    timed("cross_entropy", &["N", "V"], &[256, 50_257], "with its gradient in place", |op, s, _| {
+        op.sizes("NC", s).set("valid_columns", s[1]).set("gradient", Some(1.0 / s[0] as f32))
+    }),
+    timed("dropout", &["N", "C"], &[256, 768], "rate 0.1", |op, s, _| {
+        op.sizes("NC", s).set("rate", 0.1).set("site", 0u32)
+    }),
+    timed("sum_squares", &["N"], &[7_087_872], "", |op, s, _| op.shape("x", s).set("accumulate", false)),
+    timed("adamw", &["N"], &[7_087_872], "", |op, s, _| {
+        let op = op.sizes("N", s).set("beta1", 0.9).set("beta2", 0.95);
+        op.set("eps", 1e-8).set("weight_decay", 0.1)
     }),
 ];
 
@@ -274,13 +212,21 @@ mod tests {
     #[test]
     fn operands_have_values_where_they_are_timed() {
         let device = Device::reference();
-        let operands = Operands {
-            device: &device,
-            dtype: DType::F32,
+        let timed = TIMED
+            .iter()
+            .find(|timed| timed.name == "embedding")
+            .unwrap();
+        let sizes = [1, 1000, 50, 64];
+        let outline = (timed.outline)(Outline::of(timed.name), &sizes, DType::F32);
+        let all = outline
+            .operands(DType::F32)
+            .map(|o| made(&device, &o, 50).unwrap());
+        let [ids, wte, ..] = &all.collect::<Vec<_>>()[..] else {
+            panic!("it has tables")
         };
-        let values = operands.normal(&[64, 64]).unwrap().to_vec::<f32>().unwrap();
+        let values = wte.to_vec::<f32>().unwrap();
         assert!(values.iter().all(|&x| x != 0.0));
-        let ids = operands.ids(&[1000], 50).unwrap().to_vec::<u32>().unwrap();
+        let ids = ids.to_vec::<u32>().unwrap();
         assert!(ids.iter().all(|&id| id < 50) && ids.iter().any(|&id| id > 0));
     }
 }
