@@ -4,7 +4,7 @@
 
 use latimer_fuzz::{TinyRun, device};
 use latimer_tensor::Device;
-use latimer_trainer::{LoadedModel, Resume, RunFolder};
+use latimer_trainer::{Model, Resume, RunFolder};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ impl Folder {
     }
 
     fn open_model(&self) {
-        if let Err(error) = LoadedModel::open(&self.tiny.path, &self.device) {
+        if let Err(error) = Model::open(&self.tiny.path, &self.device) {
             assert!(!error.to_string().is_empty());
         }
     }

@@ -263,6 +263,11 @@ impl Params {
         Ok(())
     }
 
+    /// Gives up gradients and moments, whose memory returns to the device.
+    pub fn disable_training(&mut self) {
+        self.training = None;
+    }
+
     /// The device that the parameters lie on.
     #[must_use]
     #[inline]

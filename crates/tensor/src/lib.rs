@@ -33,6 +33,7 @@
 //! | know what a step will cost | [`DryRun`] |
 //! | repeat a step at the cost of one operation | [`CapturedStep`] |
 
+mod arithmetic;
 mod backend;
 mod capture;
 mod device;

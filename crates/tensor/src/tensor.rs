@@ -2,10 +2,8 @@
 
 use crate::device::Storage;
 use crate::dtype::{Element, bytes_of, bytes_of_mut};
-use crate::op::{
-    ArgMax, Binary, BinaryKind, Cast, Concat, Fill, Matmul, Over, Permute, Reduce, ReduceKind,
-};
-use crate::op::{Slice, Softmax, Unary, UnaryKind, attribute_such, axis_is, with_length};
+use crate::op::{ArgMax, Cast, Concat, Fill, Matmul, Permute, Slice, Softmax};
+use crate::op::{attribute_such, axis_is, with_length};
 use crate::{DType, Device, Error, Result, Shape, View, ViewMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -221,7 +219,7 @@ impl Tensor {
 
     // ---- one operation each
 
-    fn output(&self, shape: impl Into<Shape>) -> Result<Self> {
+    pub(crate) fn output(&self, shape: impl Into<Shape>) -> Result<Self> {
         Self::empty(self.device(), shape, self.dtype)
     }
 
@@ -420,59 +418,6 @@ impl Tensor {
         Ok(y)
     }
 
-    /// Applies a function to every element.
-    ///
-    /// # Errors
-    /// [`Error::DTypeMismatch`] on integers.
-    pub fn map(&self, kind: UnaryKind) -> Result<Self> {
-        let mut y = self.output(self.shape)?;
-        self.device().run(Unary {
-            kind,
-            x: self.view(),
-            y: y.view_mut()?,
-        })?;
-        Ok(y)
-    }
-
-    /// Applies a function to each pair of elements; if `b` lacks leading axes, it is repeated.
-    ///
-    /// # Errors
-    /// [`Error::InvalidShape`] when `b` does not fit.
-    pub fn zip(&self, kind: BinaryKind, b: &Self) -> Result<Self> {
-        let mut y = self.output(self.shape)?;
-        self.device().run(Binary {
-            kind,
-            a: self.view(),
-            b: b.view(),
-            y: y.view_mut()?,
-        })?;
-        Ok(y)
-    }
-
-    /// `self + b`. The operator `&a + &b` does the same but panics on an error.
-    ///
-    /// # Errors
-    /// Fails as [`Tensor::zip`] does.
-    pub fn try_add(&self, b: &Self) -> Result<Self> {
-        self.zip(BinaryKind::Add, b)
-    }
-
-    /// The sum over the last axis: `[N, C]` to `[N]`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidShape`] when there is nothing to sum.
-    pub fn sum(&self) -> Result<Self> {
-        let mut y = self.output([self.shape.rows()])?;
-        self.device().run(Reduce {
-            kind: ReduceKind::Sum,
-            over: Over::Columns,
-            x: self.view(),
-            y: y.view_mut()?,
-            accumulate: false,
-        })?;
-        Ok(y)
-    }
-
     /// The column of the greatest element of each row, the first if several are equal: `[N, C]` to
     /// `[N]`, `U32`. If a row has NaNs, the column of the first one, as in NumPy and PyTorch.
     ///
@@ -509,19 +454,6 @@ impl Tensor {
         Ok(y)
     }
 }
-
-macro_rules! operators { ($($trait:ident $method:ident $kind:ident),*) => { $(
-    impl std::ops::$trait for &Tensor {
-        type Output = Tensor;
-
-        /// # Panics
-        /// When the shapes or dtypes do not fit; [`Tensor::zip`] returns an error instead.
-        fn $method(self, b: Self) -> Tensor {
-            self.zip(BinaryKind::$kind, b).unwrap_or_else(|error| panic!("{error}"))
-        }
-    }
-)* } }
-operators!(Add add Add, Sub sub Sub, Mul mul Mul, Div div Div);
 
 #[cfg(test)]
 mod tests {

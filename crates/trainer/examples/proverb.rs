@@ -1,13 +1,13 @@
-//! Learns a proverb by heart into a temporary folder, loads what was saved and lets it speak.
+//! Learns a proverb by heart into a temporary folder, and generates it.
 //!
 //! `cargo run --release -p latimer-trainer --example proverb`
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use latimer_nn::{Generator, Sampler, Sampling};
+use latimer_nn::Sampling;
 use latimer_tensor::Device;
 use latimer_trainer::config::Config;
 use latimer_trainer::event::Event;
-use latimer_trainer::{Existing, LoadedModel, Run, RunFolder};
+use latimer_trainer::{Existing, Run, RunFolder};
 use std::{error::Error, sync::atomic::AtomicBool};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -42,14 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     })?;
 
-    let model = LoadedModel::open(&folder.join("run"), &device)?;
+    let model = run.into_model();
     let tokenizer = model.tokenizer()?;
-    let mut generator = Generator::new(&model.gpt, &model.params, &tokenizer.encode("petit")?)?;
-    let mut sampler = Sampler::new(Sampling::default(), 1)?;
-    for _ in 0..40 {
-        generator.next_id(&mut sampler)?;
-    }
-    println!("{}", tokenizer.decode(generator.ids())?);
+    println!(
+        "{}",
+        model.generate(&**tokenizer, "petit", 40, Sampling::default())?
+    );
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a model is trained on: a corpus becomes tokens, and a row of a batch is a function of
 //! where it is asked for.
 
+pub(crate) mod batch;
 pub mod corpora;
 pub(crate) mod files;
 mod fingerprint;
@@ -13,6 +14,7 @@ mod source;
 mod split;
 mod text;
 
+pub use batch::{Batch, Batches, Text};
 pub use files::{DataFiles, NamedFiles, NotRead, TEXT_EXTENSIONS, is_ending};
 pub use fingerprint::fingerprint_of;
 pub use mixture::Mixture;

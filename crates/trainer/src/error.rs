@@ -124,6 +124,12 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// A batch of a loop of one's own that no step can be done on.
+    #[error("a batch cannot be trained on: {reason}")]
+    BadBatch {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A text that is measured has too few tokens.
     #[error(
         "the text has {tokens} of the model's tokens: to predict one from another, it needs at least 2"

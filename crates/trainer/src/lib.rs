@@ -34,6 +34,7 @@ mod evaluate;
 pub mod event;
 mod launch;
 mod measure;
+mod model;
 mod plan;
 mod run;
 mod run_folder;
@@ -44,16 +45,18 @@ mod speed;
 mod step;
 mod task;
 mod train_loop;
+mod trainer;
 
+pub use data::{Batch, Batches, Text};
 pub use error::{Error, Remedy, Result};
 pub use evaluate::{mean_loss, text_loss};
+pub use model::{Model, load_tokenizer};
 pub use plan::peak_rss_mb;
 pub use run::{Observe, Run};
-pub use run_folder::{
-    Existing, LoadedModel, Resume, RunFolder, load_tokenizer, newest_run, newest_to_resume,
-};
+pub use run_folder::{Existing, Resume, RunFolder, newest_run, newest_to_resume};
 pub use sampling::{beginning, line_end, sampler};
 pub use setup::{corpus, data_files, named_tokenizer};
 pub use speed::matmul_speed;
 pub use step::{StepNeeds, Training, check_memory, size};
 pub use task::{GptWriter, Line, Score, Scores, Task, Writer};
+pub use trainer::{Steps, TrainStep, Trainer};

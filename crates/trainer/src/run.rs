@@ -14,7 +14,7 @@ use crate::setup::Material;
 use crate::step::{Training, check_memory};
 use crate::task::Task;
 use crate::train_loop::TrainLoop;
-use crate::{Error, Result};
+use crate::{Error, Model, Result};
 use latimer_tensor::Device;
 use latimer_tokenizer::Tokenizer;
 use std::sync::Arc;
@@ -137,6 +137,15 @@ impl Run {
     /// Enqueues every step's operations one by one: see [`Training::launch_plainly`].
     pub fn launch_plainly(&mut self) {
         self.training.launch_plainly();
+    }
+
+    /// The model as it is trained so far, with its tokenizer.
+    #[must_use]
+    pub fn into_model(self) -> Model {
+        Model {
+            tokenizer: Some(self.tokenizer),
+            ..self.training.into_model()
+        }
     }
 
     /// What is known before the first step.

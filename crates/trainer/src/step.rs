@@ -1,6 +1,7 @@
 //! One optimizer step, and what it needs: model, parameters, optimizer, fixed tensors for a batch.
 
 mod diagnose;
+pub(crate) mod engine;
 mod estimate;
 mod outliers;
 mod sound;
@@ -8,34 +9,25 @@ mod sound;
 use crate::config::{Dtype, TrainConfig};
 use crate::data::{RowKey, Source, Split};
 use crate::event::Step;
-use crate::launch::Launch;
+use crate::model::Model;
 use crate::schedule::learning_rate;
 use crate::{Error, Result};
-use latimer_autograd::{AdamW, Optimizer, Params, Slab, StepResults};
-use latimer_nn::{Gpt, GptConfig, io};
-use latimer_tensor::dtype::bytes_of;
-use latimer_tensor::{DType, Device, DryRun, PoolStats, Tensor};
+use engine::{BatchShape, Engine, Trained, not_finite};
+use latimer_autograd::{AdamW, Params, Slab};
+use latimer_nn::{Gpt, GptConfig};
+use latimer_tensor::{Device, DryRun, PoolStats};
 use outliers::Outliers;
 use std::path::Path;
 
 /// AdamW's moments, and what their names begin with in files.
 const MOMENTS: [(Slab, &str); 2] = [(Slab::M, "m/"), (Slab::V, "v/")];
 
-/// Fills a row of a batch, by its number.
-type Rows<'a> = dyn Fn(u32, &mut [u32]) + Sync + 'a;
-
 /// A model in training: everything a step reads and writes.
 #[derive(Debug)]
 pub struct Training {
-    gpt: Gpt,
-    params: Params,
-    optimizer: Optimizer,
+    model: Model,
+    engine: Engine,
     config: TrainConfig,
-    /// `[2·A·B, T]`, `U32`: the ids of all micro-steps, then their targets.
-    batch: Tensor,
-    /// Positions of a row, `T`.
-    seq_len: usize,
-    launch: Launch,
     outliers: Outliers,
     /// Steps done.
     step: u64,
@@ -73,26 +65,13 @@ impl Training {
         config: &TrainConfig,
         seq_len: usize,
     ) -> Result<Self> {
-        let (gpt, declarations) = Gpt::new(model)?;
-        let params = Params::new(device, declarations, config.seed)?;
-        Self::with_params(gpt, params, config, seq_len)
+        Self::of(Model::new(model, device, config.seed)?, config, seq_len)
     }
 
-    fn with_params(
-        gpt: Gpt,
-        mut params: Params,
-        config: &TrainConfig,
-        seq_len: usize,
-    ) -> Result<Self> {
-        let block_size = gpt.config().block_size;
-        if seq_len > block_size {
-            let got = seq_len;
-            return Err(latimer_nn::Error::TooLong { got, block_size }.into());
-        }
+    fn of(mut model: Model, config: &TrainConfig, seq_len: usize) -> Result<Self> {
         if config.dtype == Dtype::Bf16 {
-            params.enable_bf16()?;
+            model.params.enable_bf16()?;
         }
-        let device = params.device().clone();
         let adamw = AdamW {
             lr: config.learning_rate as f32,
             beta1: config.beta1 as f32,
@@ -102,20 +81,15 @@ impl Training {
             decay_all: config.decay_all,
             grad_clip: config.grad_clip as f32,
         };
-        let (micro_steps, rows) = (config.grad_accum, config.batch_size as u32);
-        let optimizer = Optimizer::with_micro_steps(&mut params, adamw, micro_steps, rows)?;
-        Ok(Self {
-            gpt,
-            params,
-            optimizer: optimizer.with_seed(config.seed),
-            config: config.clone(),
-            batch: Tensor::zeros(
-                &device,
-                [2 * config.grad_accum * config.batch_size, seq_len],
-                DType::U32,
-            )?,
+        let shape = BatchShape {
+            micro_steps: config.grad_accum,
+            rows: config.batch_size,
             seq_len,
-            launch: Launch::default(),
+        };
+        Ok(Self {
+            engine: Engine::new(&mut model.trained(), adamw, shape, config.seed)?,
+            model,
+            config: config.clone(),
             outliers: Outliers::default(),
             step: 0,
         })
@@ -143,28 +117,39 @@ impl Training {
         let device = Device::new(dry.clone());
         let (gpt, declarations) = Gpt::new(model)?;
         let params = Params::zeroed(&device, declarations)?;
-        let mut training = Self::with_params(gpt, params, config, seq_len)?;
+        let mut training = Self::of(Model::of(gpt, params), config, seq_len)?;
         let before = (dry.cost().flops, dry.ops());
-        training.run_step(1, None)?;
+        training.run_step(1, false)?;
         let PoolStats { peak_bytes, .. } = device.pool_stats();
         Ok(StepNeeds {
             memory_bytes: peak_bytes as u64,
             flops: dry.cost().flops - before.0,
             ops: dry.ops() - before.1,
-            parameters: training.params.num_parameters(),
+            parameters: training.params().num_parameters(),
         })
     }
 
     /// The model.
     #[must_use]
     pub fn gpt(&self) -> &Gpt {
-        &self.gpt
+        &self.model.gpt
     }
 
     /// Its parameters.
     #[must_use]
     pub fn params(&self) -> &Params {
-        &self.params
+        &self.model.params
+    }
+
+    /// The model as it is trained so far, for inference: gradients and moments are given up.
+    #[must_use]
+    pub fn into_model(mut self) -> Model {
+        self.model.params.disable_training();
+        self.model
+    }
+
+    fn parts(&mut self) -> (&mut Engine, Trained<'_>) {
+        (&mut self.engine, self.model.trained())
     }
 
     /// Takes the weights and moments after some step from the files of a checkpoint.
@@ -172,8 +157,7 @@ impl Training {
     /// # Errors
     /// What reading the files gives.
     pub(crate) fn restore(&mut self, step: u64, weights: &Path, moments: &Path) -> Result<()> {
-        io::read_weights(&mut self.params, weights)?;
-        io::read_slabs(&mut self.params, &MOMENTS, moments)?;
+        engine::read_state(&mut self.model.params, weights, moments)?;
         self.step = step;
         Ok(())
     }
@@ -183,8 +167,7 @@ impl Training {
     /// # Errors
     /// What writing the files gives.
     pub(crate) fn save(&self, weights: &Path, moments: &Path) -> Result<()> {
-        io::write_weights(&self.params, weights)?;
-        Ok(io::write_slabs(&self.params, &MOMENTS, moments)?)
+        engine::write_state(&self.model.params, weights, moments)
     }
 
     /// Loss and gradient norm of the last steps, where outliers are skipped.
@@ -211,37 +194,37 @@ impl Training {
     /// Enqueues the operations of every step one by one, also where the device could record a step
     /// and repeat it; the results are the same to the bit.
     pub fn launch_plainly(&mut self) {
-        self.launch.always_plain();
+        self.engine.launch.always_plain();
     }
 
     /// A sentence for the user, once, if the device could not record a step or make the recording executable.
     /// Operations are then enqueued one by one, with the same bits and more slowly.
     pub fn take_capture_failure(&mut self) -> Option<String> {
-        self.launch.take_capture_failure()
+        self.engine.launch.take_capture_failure()
     }
 
     /// Whether steps are repeated from a recording by now.
     #[must_use]
     pub fn is_captured(&self) -> bool {
-        self.launch.is_captured()
+        self.engine.launch.is_captured()
     }
 
     /// Uploads `rows` rows to the batch: all their ids, then all their targets.
-    fn upload(&mut self, row: impl Fn(u32, &mut [u32]), rows: usize) -> Result<()> {
-        let n = rows * self.seq_len;
+    fn upload_rows(&mut self, row: impl Fn(u32, &mut [u32]), rows: usize) -> Result<()> {
+        let seq_len = self.engine.shape.seq_len;
+        let n = rows * seq_len;
         let mut ids = vec![0; 2 * n]; // [2, rows, T]
         let (inputs, targets) = ids.split_at_mut(n);
-        let mut tokens = vec![0; self.seq_len + 1];
+        let mut tokens = vec![0; seq_len + 1];
         let places = inputs
-            .chunks_exact_mut(self.seq_len)
-            .zip(targets.chunks_exact_mut(self.seq_len));
+            .chunks_exact_mut(seq_len)
+            .zip(targets.chunks_exact_mut(seq_len));
         for (at, (inputs, targets)) in (0..).zip(places) {
             row(at, &mut tokens);
-            inputs.copy_from_slice(&tokens[..self.seq_len]);
+            inputs.copy_from_slice(&tokens[..seq_len]);
             targets.copy_from_slice(&tokens[1..]);
         }
-        let target = self.batch.view_mut()?.slice(0, [2 * n])?;
-        Ok(self.params.device().upload(bytes_of(&ids), target)?)
+        self.engine.upload(&ids)
     }
 
     /// The next step, on the rows of a corpus. At the first, the loss must reach every parameter, and
@@ -252,20 +235,19 @@ impl Training {
     /// [`Error::NotFinite`]; a gradient that is missing; the device's failure.
     pub fn next_step(&mut self, source: &dyn Source) -> Result<Step> {
         let step = self.step + 1;
-        let row = self.rows_of(step, source);
-        let done = self.run_step(step, Some(&row))?;
-        for (what, value) in [("loss", done.loss), ("gradient norm", done.grad_norm)] {
-            if !value.is_finite() {
-                let place = self.diagnose(step, &row);
-                let remedy = self.remedy(step, source);
-                return Err(Error::NotFinite {
-                    what,
-                    value,
-                    step,
-                    place,
-                    remedy,
-                });
-            }
+        self.upload_rows(self.rows_of(step, source), self.engine.shape.all_rows())?;
+        let done = self.run_step(step, step == 1)?;
+        if let Some((what, value)) = not_finite([done.loss, done.grad_norm]) {
+            let (gpt, params) = (&self.model.gpt, &self.model.params);
+            let place = self.engine.diagnose(gpt, params, step, self.config.seed);
+            let remedy = self.remedy(step, source);
+            return Err(Error::NotFinite {
+                what,
+                value,
+                step,
+                place,
+                remedy,
+            });
         }
         self.step = step;
         Ok(done)
@@ -292,88 +274,35 @@ impl Training {
         }
     }
 
-    /// A whole step with rows from anywhere; from nowhere to count only. What it needs goes to the
-    /// device before its first operation, and what it leaves comes back after its last.
-    fn run_step(&mut self, step: u64, row: Option<&Rows<'_>>) -> Result<Step> {
+    /// A whole step on the batch that was uploaded. What changes from step to step goes to the device
+    /// before its first operation, and what it leaves comes back after its last.
+    fn run_step(&mut self, step: u64, check: bool) -> Result<Step> {
         let lr = learning_rate(&self.config, step);
-        self.prepare(step, lr, row)?;
-        let check = step == 1 && row.is_some();
-        let device = self.params.device().clone();
+        let skip_outliers = self.config.skip_outliers;
+        self.engine.begin(step, lr)?;
+        let (engine, mut model) = self.parts();
+        // Where it is decided here whether the gradients are used, a step is in two halves.
+        if skip_outliers > 0.0 {
+            engine.run_gradients(&mut model, check)?;
+        } else {
+            engine.run(&mut model, check)?;
+        }
+        let [loss, grad_norm] = engine.results()?;
         let mut done = Step {
             step,
-            loss: 0.0,
+            loss,
             lr,
-            grad_norm: 0.0,
+            grad_norm,
             skipped: false,
         };
-        if self.config.skip_outliers > 0.0 {
-            // Whether the gradients are used is decided here, so a step is in two halves.
-            device.enter(|| -> Result<()> {
-                self.enqueue_gradients(check)?;
-                Ok(self.optimizer.measure(&self.params)?)
-            })?;
-            self.read_results(&mut done)?;
-            let outlier = self.outliers.judge(&done, self.config.skip_outliers);
-            done.skipped = outlier;
-            if !outlier {
-                device.enter(|| self.optimizer.apply(&mut self.params))?;
+        if skip_outliers > 0.0 {
+            done.skipped = self.outliers.judge(&done, skip_outliers);
+            if !done.skipped {
+                let (engine, mut model) = self.parts();
+                engine.run_update(&mut model)?;
             }
-            return Ok(done);
         }
-        let mut launch = std::mem::take(&mut self.launch);
-        let ran = device.enter(|| launch.run(&device, &mut || self.enqueue(check)));
-        self.launch = launch;
-        ran?;
-        self.read_results(&mut done)?;
         Ok(done)
-    }
-
-    /// Takes to the device what a step needs.
-    fn prepare(&mut self, step: u64, lr: f64, row: Option<&Rows<'_>>) -> Result<()> {
-        self.optimizer.adamw.lr = lr as f32;
-        self.optimizer.begin_step(step as u32)?;
-        match row {
-            Some(row) => self.upload(row, self.config.grad_accum * self.config.batch_size),
-            None => Ok(()),
-        }
-    }
-
-    /// What the step left on the device.
-    fn read_results(&self, done: &mut Step) -> Result<()> {
-        let StepResults { losses, grad_norm } = self.optimizer.results()?;
-        let micro_steps = self.config.grad_accum;
-        done.loss = losses.iter().fold(0.0, |sum, loss| sum + loss) / micro_steps as f32;
-        done.grad_norm = grad_norm;
-        Ok(())
-    }
-
-    /// The operations of a step: forward, backward, clip, update. They read what changes from step
-    /// to step from the device's memory, and leave losses and norm there, so they may be recorded.
-    /// Where the norm is not finite, no parameter changes.
-    fn enqueue(&mut self, check: bool) -> Result<()> {
-        self.enqueue_gradients(check)?;
-        self.optimizer.measure(&self.params)?;
-        Ok(self.optimizer.apply(&mut self.params)?)
-    }
-
-    /// The forward and backward passes of all micro-steps; no update.
-    fn enqueue_gradients(&mut self, check: bool) -> Result<()> {
-        let (rows, micro_steps) = (self.config.batch_size, self.config.grad_accum);
-        for micro_step in 0..micro_steps {
-            let ids = self.batch.view_rows(micro_step * rows, rows)?; // [B, T]
-            let targets = (micro_steps + micro_step) * rows;
-            let targets = self.batch.view_rows(targets, rows)?; // [B, T]
-            self.optimizer.backward(&self.params, micro_step, |pass| {
-                self.gpt.loss(pass, &ids, &targets)
-            })?;
-        }
-        if check {
-            let losses = self.optimizer.results()?.losses;
-            if losses.iter().all(|loss| loss.is_finite()) {
-                self.params.check_gradients()?;
-            }
-        }
-        Ok(())
     }
 }
 

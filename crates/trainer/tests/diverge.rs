@@ -7,7 +7,7 @@ use latimer_tensor::{DType, Device, Observer, Op, View};
 use latimer_tokenizer::{CharTokenizer, Tokenizer};
 use latimer_trainer::config::Config;
 use latimer_trainer::event::Event;
-use latimer_trainer::{Error, Existing, LoadedModel, Remedy, Resume, Run, RunFolder};
+use latimer_trainer::{Error, Existing, Model, Remedy, Resume, Run, RunFolder};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -166,7 +166,7 @@ fn a_first_step_that_fails_leaves_nothing_and_removes_nothing() {
     let metrics = std::fs::read(path.join("metrics.jsonl")).unwrap();
     fail(Existing::Overwrite);
     assert_eq!(std::fs::read(path.join("metrics.jsonl")).unwrap(), metrics);
-    LoadedModel::open(&path, &Device::reference()).unwrap();
+    Model::open(&path, &Device::reference()).unwrap();
 }
 
 /// What is solved from the start is no mistake: a text of one token, one repeated word, a dropout

@@ -6,7 +6,7 @@ use latimer_autograd::{Params, Slab};
 use latimer_tensor::{DType, Device};
 use latimer_trainer::config::{Config, Dtype};
 use latimer_trainer::event::Event;
-use latimer_trainer::{Existing, LoadedModel, Run, RunFolder};
+use latimer_trainer::{Existing, Model, Run, RunFolder};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -81,7 +81,7 @@ fn losses_follow_those_of_f32() {
 fn a_checkpoint_is_the_master_to_the_bit() {
     let folder = tempfile::tempdir().unwrap();
     train(folder.path(), "bf16");
-    let open = || LoadedModel::open(&folder.path().join("bf16"), &Device::reference()).unwrap();
+    let open = || Model::open(folder.path().join("bf16"), &Device::reference()).unwrap();
     let model = open();
     assert_eq!(model.params.dtype(), DType::F32);
     let kept = values(&model.params);

@@ -5,7 +5,7 @@
 use latimer_tensor::Device;
 use latimer_trainer::config::Config;
 use latimer_trainer::event::{Done, Event};
-use latimer_trainer::{Error, Existing, LoadedModel, Result, Resume, Run, RunFolder};
+use latimer_trainer::{Error, Existing, Model, Result, Resume, Run, RunFolder};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -526,7 +526,7 @@ fn a_checkpoint_with_a_weight_that_is_not_finite_is_refused_by_its_name() {
         let refused = place.resume(&config, "run", None).unwrap_err();
         let not_finite = matches!(&refused, Error::Model(latimer_nn::Error::NotFinite { path, .. }) if path.ends_with(file));
         assert!(not_finite, "{file}: {refused}");
-        let opened = LoadedModel::open(&place.path("run"), &Device::reference());
+        let opened = Model::open(place.path("run"), &Device::reference());
         assert_eq!(opened.is_err(), file == "model.safetensors", "{file}");
         fs::write(&path, whole).unwrap();
         RunFolder::seal(&checkpoint).unwrap();

@@ -5,7 +5,7 @@
 
 use latimer_nn::{NormKind, PositionKind};
 use latimer_tensor::Device;
-use latimer_trainer::{LoadedModel, Resume, Run};
+use latimer_trainer::{Model, Resume, Run};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -45,7 +45,7 @@ fn a_run_of_version_3_is_gone_on_with() {
             assert_eq!(then.is_some(), now.is_some());
         }
     }
-    let model = LoadedModel::open(&place("run/checkpoints/step-000002"), &Device::reference());
+    let model = Model::open(place("run/checkpoints/step-000002"), &Device::reference());
     assert_eq!(model.unwrap().gpt.config(), &config.model.with_vocab(21));
 }
 

@@ -9,7 +9,7 @@ use crate::terminal::{self, Terminal, dim};
 use latimer_nn::{Generator, Sampling};
 use latimer_text::{Reader, without_mark};
 use latimer_tokenizer::{StreamDecoder, Tokenizer};
-use latimer_trainer::{LoadedModel, beginning, sampler};
+use latimer_trainer::{Model, beginning, sampler};
 use serde::Serialize;
 use std::io::stdin;
 use std::path::Path;
@@ -88,7 +88,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
 }
 
 struct Writer<'a> {
-    model: &'a LoadedModel,
+    model: &'a Model,
     tokenizer: &'a dyn Tokenizer,
     terminal: &'a Terminal,
     sampling: Sampling,

@@ -9,7 +9,7 @@ use crate::terminal;
 use latimer_lessons::course::{Entry, LESSONS, TUTORIAL, TUTORIAL_URL};
 use latimer_lessons::{GptTranslator, Lesson, Part, Setting, render};
 use latimer_phrasebook::PHRASEBOOK;
-use latimer_trainer::LoadedModel;
+use latimer_trainer::Model;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -90,7 +90,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         false => None,
     };
     let cache = has(&READERS).then(|| plays(context)).flatten();
-    let tokenizer = model.as_ref().map(LoadedModel::tokenizer).transpose()?;
+    let tokenizer = model.as_ref().map(Model::tokenizer).transpose()?;
     let setting = Setting {
         text: text.as_deref(),
         cache: cache.as_deref(),
@@ -254,7 +254,7 @@ fn plays(context: &Context) -> Option<PathBuf> {
 }
 
 /// The model that `--model` names, or the newest phrasebook run, if there is one.
-fn model(context: &Context, args: &Args) -> Result<Option<LoadedModel>> {
+fn model(context: &Context, args: &Args) -> Result<Option<Model>> {
     match context.model(&args.model, Some(PHRASEBOOK)) {
         Ok(model) => Ok(Some(model)),
         Err(error) if args.model.model.is_some() => Err(error),

@@ -8,7 +8,7 @@ use crate::terminal;
 use latimer_autograd::Pass;
 use latimer_nn::io::write_tensor;
 use latimer_tensor::Tensor;
-use latimer_trainer::LoadedModel;
+use latimer_trainer::Model;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,7 +48,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
 }
 
 /// The logits at every position, `[T, V]`: the columns of the vocabulary without the padding.
-fn logits(model: &LoadedModel, ids: &[u32]) -> Result<([usize; 2], Vec<f32>)> {
+fn logits(model: &Model, ids: &[u32]) -> Result<([usize; 2], Vec<f32>)> {
     let config = model.gpt.config();
     let vocab_size = config.vocab_size;
     if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {

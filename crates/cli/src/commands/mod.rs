@@ -19,7 +19,7 @@ use crate::terminal::Terminal;
 use latimer_tensor::Device;
 use latimer_trainer::config::{Dtype, nearest};
 use latimer_trainer::data::corpora::Library;
-use latimer_trainer::{LoadedModel, load_tokenizer, newest_run};
+use latimer_trainer::{Model, load_tokenizer, newest_run};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -95,7 +95,7 @@ impl Context {
     }
 
     /// The model that `--model` names, or the newest run, of one preset or of any.
-    pub(crate) fn model(&self, args: &ModelArgs, preset: Option<&str>) -> Result<LoadedModel> {
+    pub(crate) fn model(&self, args: &ModelArgs, preset: Option<&str>) -> Result<Model> {
         self.model_with(args, preset, None)
     }
 
@@ -105,7 +105,7 @@ impl Context {
         args: &ModelArgs,
         preset: Option<&str>,
         tokenizer: Option<&Path>,
-    ) -> Result<LoadedModel> {
+    ) -> Result<Model> {
         let dtype = Dtype::from_name(&args.dtype)
             .ok_or_else(|| unknown("number type", &args.dtype, Dtype::NAMES))?;
         let path: PathBuf = match &args.model {
@@ -117,7 +117,7 @@ impl Context {
             Some(path) => Some(load_tokenizer(path, None)?),
             None => None,
         };
-        let model = LoadedModel::open_with(&path, &device, tokenizer)?.computed_in(dtype)?;
+        let model = Model::open_with(&path, &device, tokenizer)?.computed_in(dtype)?;
         for damage in &model.passed_over {
             self.terminal
                 .warn(format_args!("{damage} (taking the one before)"));

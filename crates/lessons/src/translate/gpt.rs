@@ -18,9 +18,9 @@ const EVEN: f64 = 0.5;
 /// ```no_run
 /// use latimer_lessons::{GptTranslator, Translator};
 /// use latimer_tensor::Device;
-/// use latimer_trainer::LoadedModel;
+/// use latimer_trainer::Model;
 ///
-/// let model = LoadedModel::open("runs/phrasebook-001".as_ref(), &Device::reference())?;
+/// let model = Model::open("runs/phrasebook-001", &Device::reference())?;
 /// let tokenizer = model.tokenizer()?;
 /// let gpt = GptTranslator::new(&model.gpt, &model.params, &**tokenizer);
 /// println!("{}", gpt.translate("le chat est sous la table")?.text);

@@ -5,7 +5,7 @@
 //! an observer of the device looks at what every operation reads and leaves. AdamW updates nothing
 //! when the norm is not finite, so the copy sees what the step saw.
 
-use super::{Rows, Training};
+use super::engine::{Engine, Trained};
 use latimer_autograd::{Params, Slab};
 use latimer_nn::Gpt;
 use latimer_tensor::op::Operand;
@@ -16,39 +16,51 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What is said when the second time nothing was found.
 const UNKNOWN: &str = "and no single tensor could be found in which it came up";
 
-impl Training {
-    /// Where in a step a value that is not finite comes up first: `first in y of matmul, at
-    /// transformer.h.0.mlp.c_fc`.
-    pub(super) fn diagnose(&self, step: u64, row: &Rows<'_>) -> String {
-        match self.find(step, row) {
+impl Engine {
+    /// Where in a step on the batch that was uploaded last a value that is not finite comes up first:
+    /// `first in y of matmul, at transformer.h.0.mlp.c_fc`.
+    pub(crate) fn diagnose(&self, gpt: &Gpt, params: &Params, step: u64, seed: u64) -> String {
+        match self.find(gpt, params, step, seed) {
             Ok(Some(place)) => place,
             Ok(None) => UNKNOWN.to_owned(),
             Err(error) => format!("and it cannot be found out where ({error})"),
         }
     }
 
-    fn find(&self, step: u64, row: &Rows<'_>) -> crate::Result<Option<String>> {
-        let device = self.params.device().clone();
-        let (gpt, declarations) = Gpt::new(self.gpt.config())?;
-        let mut params = Params::zeroed(&device, declarations)?;
-        let keys: Vec<_> = self.params.iter().map(|(key, _)| key).collect();
+    fn find(
+        &self,
+        gpt: &Gpt,
+        params: &Params,
+        step: u64,
+        seed: u64,
+    ) -> crate::Result<Option<String>> {
+        let device = params.device().clone();
+        let (gpt, declarations) = Gpt::new(gpt.config())?;
+        let mut copied = Params::zeroed(&device, declarations)?;
+        if params.dtype() == DType::Bf16 {
+            copied.enable_bf16()?;
+        }
+        let keys: Vec<_> = params.iter().map(|(key, _)| key).collect();
         for &key in &keys {
-            let values = self.params.get(Slab::Values, key)?;
+            let values = params.get(Slab::Values, key)?;
             if values.iter().any(|x| !x.is_finite()) {
-                let name = self.params.info(key).name();
+                let name = params.info(key).name();
                 return Ok(Some(format!(
                     "whose parameter {name} was not finite before"
                 )));
             }
-            params.set(Slab::Values, key, &values)?;
+            copied.set(Slab::Values, key, &values)?;
         }
-        let mut copy = Self::with_params(gpt, params, &self.config, self.seq_len)?;
-        copy.launch_plainly();
+        let mut model = Trained {
+            gpt: &gpt,
+            params: &mut copied,
+        };
+        let mut engine = self.with_same_batch(&mut model, seed)?;
         let mut names = Vec::new();
         for key in keys {
-            let name = copy.params.info(key).name();
-            names.push(Named::of(copy.params.value(key)?, name));
-            copy.params.with_gradients([Some(key)], |[dx]| {
+            let name = model.params.info(key).name();
+            names.push(Named::of(model.params.value(key)?, name));
+            model.params.with_gradients([Some(key)], |[dx]| {
                 if let Some(dx) = &dx {
                     names.push(Named::of(dx.as_view(), name));
                 }
@@ -57,9 +69,9 @@ impl Training {
         }
         let search = Arc::new(Search::new(names));
         let lr = 0.0; // It is not used: what is looked for comes up before the update.
-        copy.prepare(step, lr, Some(row))?;
+        engine.begin(step, lr)?;
         let observing = device.observe(search.clone());
-        device.enter(|| copy.enqueue_gradients(false))?;
+        engine.run_gradients(&mut model, false)?;
         drop(observing);
         let found = search.lock().found.take();
         Ok(found)

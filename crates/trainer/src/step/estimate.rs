@@ -28,7 +28,7 @@ impl Training {
         stop: &AtomicBool,
     ) -> Result<Eval> {
         let train_loss = self.estimate_split(source, Split::Train, stop)?;
-        let has_validation = source.validation_tokens() > self.seq_len;
+        let has_validation = source.validation_tokens() > self.engine.shape.seq_len;
         let (parts, mut val_losses) = (source.parts(), Vec::new());
         if has_validation {
             for part in &parts {
@@ -60,7 +60,11 @@ impl Training {
             Split::Train => source.training_tokens(),
             Split::Validation => Some(source.validation_tokens()),
         };
-        let batches = batches_of(self.config.eval_iters, tokens, batch_size * self.seq_len);
+        let batches = batches_of(
+            self.config.eval_iters,
+            tokens,
+            batch_size * self.engine.shape.seq_len,
+        );
         let mut sum = 0.0f64;
         for batch in 0..batches {
             if stop.load(Ordering::Relaxed) {
@@ -74,12 +78,16 @@ impl Training {
                 row,
                 rows,
             };
-            self.upload(|row, ids| source.row(seed, key(row), ids), batch_size)?;
-            let ids = self.batch.view_rows(0, batch_size)?; // [B, T]
-            let targets = self.batch.view_rows(batch_size, batch_size)?; // [B, T]
-            let loss = self.params.device().enter(|| -> Result<f32> {
-                let pass = Pass::evaluate(&self.params).stopped_by(stop);
-                Ok(self.gpt.loss(&pass, &ids, &targets)?.to_vec::<f32>()?[0])
+            self.upload_rows(|row, ids| source.row(seed, key(row), ids), batch_size)?;
+            let ids = self.engine.rows(0, batch_size)?; // [B, T]
+            let targets = self.engine.rows(batch_size, batch_size)?; // [B, T]
+            let loss = self.model.params.device().enter(|| -> Result<f32> {
+                let pass = Pass::evaluate(&self.model.params).stopped_by(stop);
+                Ok(self
+                    .model
+                    .gpt
+                    .loss(&pass, &ids, &targets)?
+                    .to_vec::<f32>()?[0])
             })?;
             sum += f64::from(loss);
         }

@@ -1,10 +1,10 @@
 //! What a step left behind: whether it can be computed with, and what to do where it cannot.
 
+use super::engine::not_finite;
 use super::{MOMENTS, Training};
 use crate::Result;
 use crate::data::Source;
 use crate::error::{Error, Remedy};
-use crate::event::Step;
 use latimer_autograd::Slab;
 
 /// Steps that are tried after one that is not finite, to see whether leaving it out would help.
@@ -31,11 +31,11 @@ impl Training {
     }
 
     fn check_slab(&self, slab: Slab) -> Result<()> {
-        match self.params.find_unsound(slab)? {
+        match self.model.params.find_unsound(slab)? {
             None => Ok(()),
             Some(found) => Err(Error::Unsound {
                 slab,
-                name: self.params.info(found.param).name().to_owned(),
+                name: self.model.params.info(found.param).name().to_owned(),
                 value: found.value,
                 step: self.step,
             }),
@@ -45,11 +45,11 @@ impl Training {
     /// What helps against a step that is not finite. The steps after it are tried with the weights
     /// as they are: that is how a run leaves the step out.
     pub(super) fn remedy(&mut self, step: u64, source: &dyn Source) -> Remedy {
-        let is_finite = |done: Step| done.loss.is_finite() && done.grad_norm.is_finite();
         let next = step + 1..=step + TRIED;
-        let goes_on = next
-            .into_iter()
-            .any(|step| self.try_step(step, source).is_ok_and(is_finite));
+        let goes_on = next.into_iter().any(|step| {
+            let results = self.try_step(step, source);
+            results.is_ok_and(|results| not_finite(results).is_none())
+        });
         match goes_on {
             true => Remedy::SkipBatch,
             false if step == 1 => Remedy::OtherSettings,
@@ -58,22 +58,11 @@ impl Training {
     }
 
     /// A step without its update: loss and gradient norm.
-    fn try_step(&mut self, step: u64, source: &dyn Source) -> Result<Step> {
-        let row = self.rows_of(step, source);
-        self.prepare(step, 0.0, Some(&row))?;
-        let device = self.params.device().clone();
-        device.enter(|| -> Result<()> {
-            self.enqueue_gradients(false)?;
-            Ok(self.optimizer.measure(&self.params)?)
-        })?;
-        let mut tried = Step {
-            step,
-            loss: 0.0,
-            lr: 0.0,
-            grad_norm: 0.0,
-            skipped: false,
-        };
-        self.read_results(&mut tried)?;
-        Ok(tried)
+    fn try_step(&mut self, step: u64, source: &dyn Source) -> Result<[f32; 2]> {
+        self.upload_rows(self.rows_of(step, source), self.engine.shape.all_rows())?;
+        self.engine.begin(step, 0.0)?;
+        let (engine, mut model) = self.parts();
+        engine.run_gradients(&mut model, false)?;
+        engine.results()
     }
 }

@@ -170,7 +170,7 @@ faults! {
 
     adamw_without_bias_correction: "the first moment is not corrected for its start at 0"
         in any, adamw breaks Agrees,
-        "(lr / f64::from(block[Scalars::BIAS1])) as f32"
+        "(lr / f64::from(block[ScalarBlock::BIAS1])) as f32"
         => "lr as f32";
 
     adamw_decay_without_rate: "weight decay is not multiplied by the learning rate"
