@@ -65,7 +65,7 @@ impl Memory {
                     Role::Out => {
                         before.extend(vec![fill; operand.shape.numel() * dtype.size()]);
                     }
-                    Role::In | Role::InOut => before.extend(&operand.bytes),
+                    _ => before.extend(&operand.bytes),
                 }
                 before.extend(&guard);
             }

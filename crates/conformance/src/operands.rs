@@ -2,19 +2,13 @@
 
 use crate::case::{Case, Source, Special, Values};
 use crate::oracle::{self, rounded};
-use latimer_tensor::op::table::Access;
+use latimer_tensor::op::table::Outlined;
 use latimer_tensor::op::{Outline, ScalarBlock, Value};
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{DType, Result, Shape};
 
-/// How an operation uses an operand in a case. An operand that some attributes make it read and
-/// others only overwrite is [`Role::Out`] in cases where it must not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    In,
-    Out,
-    InOut,
-}
+/// How an operation uses an operand in a case; never [`Role::OutOrInOut`].
+pub(crate) use latimer_tensor::op::table::Access as Role;
 
 /// One operand as host data.
 #[derive(Clone, Debug)]
@@ -113,29 +107,41 @@ impl Draw<'_> {
 
     fn all(&mut self) -> Result<()> {
         let (case, main) = (self.case, self.case.dtype);
-        let hidden = case.spec().hidden;
-        if let Some((name, like)) = hidden {
-            let shape = case.outline.shape_of(like);
-            let values = self.floats(shape.numel());
-            self.make(Role::In, name, main, shape, &values)?;
-        }
+        let all = case.outline.operands(main);
         // Results of a forward operation come last, since it reads the other operands.
-        let (computed, drawn): (Vec<_>, Vec<_>) = case
-            .outline
-            .operands(main)
+        let (computed, drawn): (Vec<_>, Vec<_>) = all
             .map(|operand| (operand, case.source_of(operand.name)))
             .partition(|(_, source)| matches!(source, Source::Forward(_)));
-        for (operand, source) in drawn.into_iter().chain(computed) {
-            let (name, n, dtype) = (operand.name, operand.shape.numel(), operand.dtype);
-            let (role, values) = match operand.access {
-                Access::In => (Role::In, self.values(&source, name, n, dtype)?),
-                Access::InOut => (Role::InOut, self.values(&source, name, n, dtype)?),
-                _ => (Role::Out, Vec::new()),
+        // An input that only a forward operation reads is drawn first.
+        let has = |name| case.outline.table().operand(name).is_some();
+        let forward = computed.first().and_then(|(_, source)| match source {
+            Source::Forward(forward) => forward.operands(main).next(),
+            _ => None,
+        });
+        let hidden = forward.filter(|input| !has(input.name));
+        let hidden_first = hidden.map(|input| (input, Source::Anything)).into_iter();
+        for (operand, source) in hidden_first.chain(drawn).chain(computed) {
+            let Outlined {
+                name,
+                shape,
+                dtype,
+                access,
+                ..
+            } = operand;
+            let values = match access {
+                Role::Out => Vec::new(),
+                _ => self.values(&source, name, shape.numel(), dtype)?,
             };
-            self.make(role, name, dtype, operand.shape, &values)?;
+            self.made.push(Operand {
+                name,
+                role: access,
+                dtype,
+                shape,
+                bytes: rounded(&values, dtype)?,
+            });
         }
-        self.made
-            .retain(|made| hidden.is_none_or(|(name, _)| made.name != name));
+        let is_hidden = |name| hidden.is_some_and(|input| input.name == name);
+        self.made.retain(|made| !is_hidden(made.name));
         Ok(())
     }
 
@@ -173,25 +179,6 @@ impl Draw<'_> {
             }
             Source::Forward(ref forward) => self.computed(forward, name)?,
         })
-    }
-
-    fn make(
-        &mut self,
-        role: Role,
-        name: &'static str,
-        dtype: DType,
-        shape: Shape,
-        values: &[f64],
-    ) -> Result<()> {
-        let bytes = rounded(values, dtype)?;
-        self.made.push(Operand {
-            name,
-            role,
-            dtype,
-            shape,
-            bytes,
-        });
-        Ok(())
     }
 
     /// An output of a forward operation on the operands made so far.

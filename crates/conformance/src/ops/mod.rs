@@ -78,8 +78,6 @@ pub(crate) struct Spec {
     pub(crate) misfits: fn(&Outline) -> Vec<(&'static str, Value)>,
     /// Attributes that an error may name because the shape of an operand changed.
     pub(crate) measured: &'static [&'static str],
-    /// An input that only a forward operation reads, and the operand whose shape it has.
-    pub(crate) hidden: Option<(&'static str, &'static str)>,
     /// An output that is another one rounded, to the bit: both names.
     pub(crate) copy: Option<(&'static str, &'static str)>,
     /// The factor of [`crate::Values::Large`]. An exponential turns the absolute rounding error of its
@@ -103,7 +101,6 @@ impl Spec {
             source: |_, _| Source::Anything,
             misfits: |_| Vec::new(),
             measured: &[],
-            hidden: None,
             copy: None,
             large: |_| 1000.0,
             mixed: 2,

@@ -65,10 +65,7 @@ pub(super) const fn softmax_backward(spec: Spec) -> Spec {
             slopes(y, scale, causal)
         })
     });
-    Spec {
-        hidden: Some(("x", "y")),
-        ..spec.naive(twin!(SoftmaxBackward, naive_backward))
-    }
+    spec.naive(twin!(SoftmaxBackward, naive_backward))
 }
 
 // ---- naive evaluation

@@ -1,6 +1,6 @@
 //! An operation as plain data: its sizes, types and attributes, before it has memory.
 
-use super::{Access, DTypeRule, Lengths, OperandRule, Range, ShapeRule, Table};
+use super::{Access, Axes, DTypeRule, Lengths, OperandRule, Range, ShapeRule, Table};
 use crate::op::{Op, Parts, Value};
 use crate::{DType, Shape};
 use std::fmt::{self, Write};
@@ -16,8 +16,10 @@ use std::fmt::{self, Write};
 /// assert_eq!(all.last(), Some(("rstd", vec![6], DType::F32)));
 /// ```
 ///
-/// The methods panic at a name that the table does not have, at a value of the wrong type, and where
-/// something is missing: an outline is written by hand, in a test or a benchmark.
+/// # Panics
+/// All methods panic at a name or letter that the table does not have, at a value of the wrong type, at
+/// sizes that contradict each other, and where something that they need is missing: an outline is
+/// written by hand, in a test or a benchmark.
 #[derive(Clone)]
 pub struct Outline {
     table: &'static Table,
@@ -50,9 +52,6 @@ pub struct Outlined {
 
 impl Outline {
     /// An outline of the operation of this name, still without sizes and attributes.
-    ///
-    /// # Panics
-    /// If there is no such operation.
     #[must_use]
     pub fn of(op: &str) -> Self {
         let table = Op::TABLES.iter().find(|table| table.name == op);
@@ -80,9 +79,6 @@ impl Outline {
 
     /// Sets lengths, by the letters of the table: `sizes("MN", [2, 3])`. A letter that stands for
     /// leading axes stands for a single one here. An attribute that sets a length is set with it.
-    ///
-    /// # Panics
-    /// If the table does not have a letter, or if there are not as many letters as sizes.
     #[must_use]
     pub fn sizes(mut self, letters: &str, sizes: impl AsRef<[usize]>) -> Self {
         let (op, sizes) = (self.table.name, sizes.as_ref());
@@ -108,9 +104,6 @@ impl Outline {
 
     /// Sets the shape of an operand, and with it the lengths that the operand has. An optional operand is
     /// then given.
-    ///
-    /// # Panics
-    /// If the table does not have the operand, or if the shape contradicts lengths that are set.
     #[must_use]
     pub fn shape(mut self, operand: &str, shape: impl Into<Shape>) -> Self {
         let (at, shape) = (self.place(operand), shape.into());
@@ -128,9 +121,6 @@ impl Outline {
 
     /// Sets the type of an operand if it is not `None`. A sum of terms that are not narrower than this keeps
     /// their type.
-    ///
-    /// # Panics
-    /// If the table does not have the operand.
     #[must_use]
     pub fn dtype(mut self, operand: &str, dtype: impl Into<Option<DType>>) -> Self {
         let rule = &self.table.operands[self.place(operand)];
@@ -142,10 +132,6 @@ impl Outline {
     }
 
     /// Sets an attribute, also one that is set already.
-    ///
-    /// # Panics
-    /// If the table does not have the attribute, or if the value is of another type (an `f64` will
-    /// do for an `f32`).
     #[must_use]
     pub fn set(mut self, attribute: &str, value: impl Into<Value>) -> Self {
         let (op, value) = (self.table.name, value.into());
@@ -163,9 +149,6 @@ impl Outline {
     }
 
     /// Gives an optional operand, or not.
-    ///
-    /// # Panics
-    /// If the table does not have the operand.
     #[must_use]
     pub fn give(mut self, operand: &str, is_given: bool) -> Self {
         let rule = &self.table.operands[self.place(operand)];
@@ -177,9 +160,6 @@ impl Outline {
     }
 
     /// Another operation with the same sizes and attributes.
-    ///
-    /// # Panics
-    /// If there is no such operation.
     #[must_use]
     pub fn renamed(&self, op: &str) -> Self {
         Self {
@@ -236,9 +216,6 @@ impl Outline {
     }
 
     /// The shape of an operand.
-    ///
-    /// # Panics
-    /// If it is not known yet.
     #[must_use]
     pub fn shape_of(&self, operand: &str) -> Shape {
         let rule = &self.table.operands[self.place(operand)];
@@ -247,14 +224,12 @@ impl Outline {
             leading: Some(self.lengths.leading.unwrap_or(Shape::new(&[]))),
             ..self.lengths
         };
+        let of = |axes: Axes| axes.shape(&lengths, &|_| None);
         let shape = match (said, rule.shape) {
             (Some((_, shape)), _) => Some(*shape),
             (_, ShapeRule::As(other)) => Some(self.shape_of(self.table.operands[other].name)),
-            (_, ShapeRule::Axes(axes)) => axes.shape(&lengths, &|_| None),
-            (_, ShapeRule::Turned(axes, by)) if self.holds(by) => {
-                axes.turned().shape(&lengths, &|_| None)
-            }
-            (_, ShapeRule::Turned(axes, _)) => axes.shape(&lengths, &|_| None),
+            (_, ShapeRule::Turned(axes, by)) if self.holds(by) => of(axes.turned()),
+            (_, ShapeRule::Axes(axes) | ShapeRule::Turned(axes, _)) => of(axes),
             _ => None,
         };
         let needed = rule.written[1];
@@ -264,27 +239,21 @@ impl Outline {
     fn dtype_of(&self, at: usize, main: DType) -> DType {
         let rule = &self.table.operands[at];
         let said = self.dtypes.iter().find(|(name, _)| *name == rule.name);
-        let said = said.map(|(_, dtype)| *dtype);
-        match rule.dtype {
-            DTypeRule::SumOf(other) => match self.dtype_of(other, main) {
-                terms @ (DType::Bf16 | DType::F16) => said.unwrap_or(terms),
-                terms => terms,
-            },
-            _ if said.is_some() => said.unwrap_or(main),
-            DTypeRule::Any | DTypeRule::Float => main,
-            DTypeRule::Is(dtype) => dtype,
-            DTypeRule::As(other) => self.dtype_of(other, main),
-            DTypeRule::StatisticsOf(other) => match self.dtype_of(other, main) {
-                DType::F64 => DType::F64,
-                _ => DType::F32,
-            },
+        let of = |other| self.dtype_of(other, main);
+        match (rule.dtype, said) {
+            (DTypeRule::SumOf(terms), _) if matches!(of(terms), DType::F32 | DType::F64) => {
+                of(terms)
+            }
+            (_, Some((_, said))) => *said,
+            (DTypeRule::Any | DTypeRule::Float, _) => main,
+            (DTypeRule::Is(dtype), _) => dtype,
+            (DTypeRule::As(other) | DTypeRule::SumOf(other), _) => of(other),
+            (DTypeRule::StatisticsOf(other), _) if of(other) == DType::F64 => DType::F64,
+            (DTypeRule::StatisticsOf(_), _) => DType::F32,
         }
     }
 
     /// The operands that are given, in the order of the table, where the main ones have type `main`.
-    ///
-    /// # Panics
-    /// If a shape is not known yet.
     pub fn operands(&self, main: DType) -> impl Iterator<Item = Outlined> {
         let rules = self.table.operands.iter().enumerate();
         let given = rules.filter(|(_, rule)| {
@@ -305,9 +274,6 @@ impl Outline {
     }
 
     /// The operation over these operands.
-    ///
-    /// # Panics
-    /// If an operand or attribute is missing.
     #[must_use]
     pub fn op<'a>(&self, mut parts: Parts<'a>) -> Op<'a> {
         parts.attributes.clone_from(&self.attributes);

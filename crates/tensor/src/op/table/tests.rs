@@ -161,3 +161,29 @@ fn a_sum_is_as_its_terms_or_wider() {
     let told = check(DType::F32, DType::Bf16).unwrap_err().to_string();
     assert_eq!(told, "op: y is bf16, expected f32");
 }
+
+#[test]
+fn an_outline_names_what_is_wrong_with_it() {
+    let told = |make: fn() -> Shape| {
+        let panic = std::panic::catch_unwind(make).unwrap_err();
+        let text = panic.downcast_ref::<String>();
+        text.unwrap_or_else(|| panic!("it is text")).clone()
+    };
+    let of = |op| Outline::of(op).shape("x", [2, 3]).shape_of("x");
+    assert!(told(|| Outline::of("clamp").shape_of("x")).contains("no operation clamp"));
+    assert_eq!(of("softmax").dims(), [2, 3]);
+    let sizes = told(|| Outline::of("matmul").sizes("MX", [2, 3]).shape_of("a"));
+    assert_eq!(sizes, "matmul has no length X");
+    let operand = told(|| Outline::of("matmul").give("c", true).shape_of("a"));
+    assert_eq!(operand, "matmul has no operand c");
+    let attribute = told(|| Outline::of("matmul").set("gamma", 1.0).shape_of("a"));
+    assert_eq!(attribute, "matmul has no attribute gamma");
+    let value = told(|| Outline::of("matmul").set("alpha", true).shape_of("a"));
+    assert_eq!(value, "matmul: alpha cannot be Bool(true)");
+    let shape = told(|| Outline::of("matmul").sizes("MN", [2, 3]).shape_of("a"));
+    let asked = "[S?, M, K], turned if trans_a of a";
+    assert_eq!(
+        shape,
+        format!("Outline::of(\"matmul\").sizes(\"MN\", [2, 3]) lacks the shape {asked}")
+    );
+}
