@@ -13,9 +13,9 @@ use latimer_conformance::tolerance::first_misfit;
 use latimer_nn::{
     Activation, Error, Gpt, GptConfig, MlpKind, NormKind, PositionKind, attention_weights,
 };
-use latimer_tensor::op::{Attention, OpSpec};
+use latimer_tensor::op::Attention;
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{DType, Device, Host, Tensor, Written};
+use latimer_tensor::{Bounded, DType, Device, Op, Real, Tensor, Written};
 
 /// Unit roundoff of f32.
 const U: f64 = f32::EPSILON as f64 / 2.0;
@@ -133,48 +133,45 @@ impl Fused {
         }
     }
 
-    /// The operation's meaning in f64: `y` and `lse`.
-    fn meaning(&mut self, causal: bool) -> [Written; 2] {
+    /// The operation's meaning: `y` and `lse`.
+    fn meaning(&mut self, causal: bool) -> [Written<Bounded>; 2] {
         let device = self.qkv.device().clone();
-        let mut host = Host::new(device.backend());
-        self.op(causal).reference(&mut host).unwrap();
-        host.into_written().try_into().unwrap()
+        let op = Op::from(self.op(causal));
+        let outputs = op.bounded(device.backend()).unwrap();
+        outputs.try_into().unwrap()
     }
 
     /// The weights that follow from the `lse` that the operation kept: `exp(scale·q·k - lse)`.
-    fn implied_weights(&self, lse_sizes: &[f64], causal: bool) -> Written {
+    /// `meant` is its meaning.
+    fn implied_weights(&self, meant: &[Bounded], causal: bool) -> Written<Bounded> {
         let ([b, n_head, t], c) = (
             self.lse.dims().try_into().unwrap(),
             self.y.shape().columns(),
         );
         let (d, qkv) = (c / n_head, widen(&self.qkv));
-        let scale = f64::from(1.0 / (d as f32).sqrt());
+        let scale = Bounded::from(1.0 / (d as f32).sqrt());
         let lse = widen(&self.lse);
-        let (mut values, mut magnitudes) = (Vec::new(), Vec::new());
+        let mut values = Vec::new();
         for row in 0..b * n_head * t {
             let (b, h, i) = (row / t / n_head, row / t % n_head, row % t);
             let part =
                 |which: usize, at: usize| &qkv[(b * t + at) * 3 * c + which * c + h * d..][..d];
-            let terms = |j: usize| part(0, i).iter().zip(part(1, j)).map(|(q, k)| q * k);
             let reach = if causal { i + 1 } else { t };
-            // A score is D products and as many sums; softmax subtracts the greatest of the row,
-            // sums and divides. The error counts twice: for its own score and for the average one.
-            let size = |j| scale * terms(j).map(f64::abs).sum::<f64>();
-            let score = (d as f64 + 4.0) * (0..reach).map(size).fold(0.0, f64::max);
-            let relative = 2.0 * score + reach as f64 + 6.0 + lse_sizes[row];
+            // It is off, and so is the sum that the weights under test are divided by.
+            let lse = Bounded::new(lse[row], 2.0 * meant[row].magnitude());
             for j in 0..t {
-                let weight = (scale * terms(j).sum::<f64>() - lse[row]).exp();
-                let weight = if j < reach { weight } else { 0.0 };
-                values.push(weight);
-                magnitudes.push(weight * relative);
+                let pairs = part(0, i).iter().zip(part(1, j));
+                let terms = pairs.map(|(&q, &k)| Bounded::from(q) * Bounded::from(k));
+                let weight = (scale * Bounded::sum(terms) - lse).exp();
+                values.push(if j < reach {
+                    weight
+                } else {
+                    Bounded::from(0.0)
+                });
             }
         }
         let operand = "weights";
-        Written {
-            operand,
-            values,
-            magnitudes,
-        }
+        Written { operand, values }
     }
 }
 
@@ -198,7 +195,7 @@ fn applied(pass: &Pass<'_>, weights: &Tensor, qkv: &Tensor) -> Tensor {
     y.reshape([b, t, c]).unwrap()
 }
 
-fn assert_fits(what: &str, want: &Written, got: &Tensor) {
+fn assert_fits(what: &str, want: &Written<Bounded>, got: &Tensor) {
     let bytes: Vec<u8> = got
         .to_vec::<f32>()
         .unwrap()
@@ -229,15 +226,21 @@ fn check_layer(what: &str, pass: &Pass<'_>, weights: &Tensor, fused: &mut Fused,
     assert_fits(&format!("{what}, lse"), &lse, &fused.lse);
     assert_fits(&format!("{what}, fused"), &want, &fused.y);
     assert_fits(&format!("{what}, composed"), &want, &y);
-    let implied = fused.implied_weights(&lse.magnitudes, causal);
+    let implied = fused.implied_weights(&lse.values, causal);
     assert_fits(what, &implied, weights);
     rows_sum_to_1(what, weights);
 
     let error = |got: &Tensor| {
         let errors = widen(got).into_iter().zip(&want.values);
-        errors.map(|(g, w)| (g - w).abs()).fold(0.0, f64::max)
+        errors
+            .map(|(g, w)| (g - w.value()).abs())
+            .fold(0.0, f64::max)
     };
-    let largest = want.values.iter().map(|y| y.abs()).fold(0.0, f64::max);
+    let largest = want
+        .values
+        .iter()
+        .map(|y| y.value().abs())
+        .fold(0.0, f64::max);
     let (composed, fused) = (error(&y), error(&fused.y));
     // The reference device rounds the fused operation once: no composition comes near that.
     if pass.device().info().name != Device::reference().info().name {

@@ -6,7 +6,7 @@
 
 use latimer_autograd::{AdamW, Declarations, Init, LmHead, Optimizer, Params, Pass};
 use latimer_backend_cpu::Cpu;
-use latimer_tensor::op::{Computed, Custom, CustomOp};
+use latimer_tensor::op::{Custom, CustomOp};
 use latimer_tensor::{Device, Elementwise, Error, Result, Tensor};
 
 fn sigmoid(x: f64) -> f64 {
@@ -30,23 +30,25 @@ impl CustomOp for RunningSum {
         ["running_sum", "running_sum_backward"][usize::from(self.backward)]
     }
     fn check(&self, op: &Custom<'_>) -> Result<()> {
-        op.has(1 + usize::from(self.backward), 1)?;
-        op.is_elementwise()
+        op.expect_operands(1 + usize::from(self.backward), 1)?;
+        op.expect_elementwise()
     }
-    fn reference(&self, op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed> {
+    fn reference(&self, op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let mut y = inputs[inputs.len() - 1].clone();
         for row in y.chunks_mut(op.inputs[0].shape().columns()) {
+            if self.backward {
+                row.reverse();
+            }
             let mut sum = 0.0;
-            let mut add = |x: &mut f64| {
+            for x in &mut *row {
                 sum += *x;
                 *x = sum;
-            };
-            match self.backward {
-                false => row.iter_mut().for_each(&mut add),
-                true => row.iter_mut().rev().for_each(&mut add),
+            }
+            if self.backward {
+                row.reverse();
             }
         }
-        vec![Computed::exact(y)]
+        vec![y]
     }
     fn flops(&self, op: &Custom<'_>) -> u64 {
         op.inputs[0].numel() as u64

@@ -3,7 +3,7 @@
 
 use latimer_backend_cpu::Cpu;
 use latimer_tensor::op::{AddLayerNorm, Attention, AttentionBackward, LayerNorm, Matmul};
-use latimer_tensor::{Backend, DType, Device, Error, Host, Op, Result, Tensor};
+use latimer_tensor::{Backend, Bounded, DType, Device, Error, Op, Real, Result, Tensor};
 
 /// Rounding errors may add up to this many units of the reference's magnitudes: one for the terms
 /// it counts, one for fused operations' different order.
@@ -24,10 +24,11 @@ fn noise(device: &Device, shape: &[usize], seed: u64) -> Result<Tensor> {
 }
 
 /// Runs an op natively and holds `y` (its operand of that name) to the meaning.
-fn hold(device: &Device, name: &str, make: impl Fn() -> Result<(Vec<f64>, Vec<f64>, Vec<f32>)>) {
-    let (values, magnitudes, got) = make().expect("runs");
+fn hold(device: &Device, name: &str, make: impl Fn() -> Result<(Vec<Bounded>, Vec<f32>)>) {
+    let (values, got) = make().expect("runs");
     let u = f64::from(f32::EPSILON) / 2.0;
-    for (i, ((want, size), got)) in values.iter().zip(&magnitudes).zip(&got).enumerate() {
+    for (i, (want, got)) in values.iter().zip(&got).enumerate() {
+        let (want, size) = (want.value(), want.magnitude());
         let error = (f64::from(*got) - want).abs();
         let bound = u * want.abs() + SLACK * u * size;
         assert!(
@@ -38,16 +39,11 @@ fn hold(device: &Device, name: &str, make: impl Fn() -> Result<(Vec<f64>, Vec<f6
     assert_eq!(device.fallbacks(), 0, "{name} ran natively");
 }
 
-/// Values and magnitudes of one output, by the meaning.
-fn meaning(device: &Device, op: &Op<'_>, operand: &str) -> Result<(Vec<f64>, Vec<f64>)> {
-    let mut host = Host::new(device.backend());
-    op.reference(&mut host)?;
-    let output = host
-        .into_written()
-        .into_iter()
-        .find(|w| w.operand == operand);
-    let output = output.expect("the op writes it");
-    Ok((output.values, output.magnitudes))
+/// One output, by the meaning.
+fn meaning(device: &Device, op: &Op<'_>, operand: &str) -> Result<Vec<Bounded>> {
+    let mut outputs = op.bounded(device.backend())?.into_iter();
+    let output = outputs.find(|w| w.operand == operand);
+    Ok(output.expect("the op writes it").values)
 }
 
 #[test]
@@ -73,7 +69,7 @@ fn products_across_tiles_and_blocks() {
                     true => Tensor::from_slice(&device, &old, [m, n])?,
                     false => noise(&device, &[m, n], 4)?,
                 };
-                let (values, sizes) = {
+                let values = {
                     let op = Matmul {
                         a: a.view(),
                         b: b.view(),
@@ -89,7 +85,7 @@ fn products_across_tiles_and_blocks() {
                     device.enter(|| device.run(op))?;
                     want
                 };
-                Ok((values, sizes, y.to_vec()?))
+                Ok((values, y.to_vec()?))
             });
         }
     }

@@ -4,7 +4,7 @@
 use latimer_backend_cpu::Cpu;
 use latimer_conformance::Support;
 use latimer_tensor::op::Matmul;
-use latimer_tensor::{DType, Device, Host, Op, Result, Tensor};
+use latimer_tensor::{Bounded, DType, Device, Op, Real, Result, Tensor};
 
 fn cpu(threads: usize) -> Device {
     Device::new(Cpu::new(threads).expect("threads can be started"))
@@ -32,8 +32,8 @@ struct Product {
     y: DType,
 }
 
-/// Returns the product, and its values and magnitudes by the operation's meaning.
-fn run(device: &Device, p: Product) -> Result<[Vec<f64>; 3]> {
+/// Returns the product by the operation's meaning, and what the device makes of it.
+fn run(device: &Device, p: Product) -> Result<(Vec<Bounded>, Vec<f64>)> {
     let Product { m, n, k, .. } = p;
     let a = noise(
         device,
@@ -59,14 +59,12 @@ fn run(device: &Device, p: Product) -> Result<[Vec<f64>; 3]> {
         alpha: 0.5,
         beta: if p.bias { 0.0 } else { -1.5 },
     });
-    let mut host = Host::new(device.backend());
-    op.reference(&mut host)?;
-    let want = host.into_written().remove(0);
+    let want = op.bounded(device.backend())?.remove(0).values;
     device.enter(|| device.run(op))?;
     assert_eq!(device.fallbacks(), 0, "{p:?} fell back");
     let got = y.cast(DType::F32)?.to_vec::<f32>()?;
     let got = got.into_iter().map(f64::from).collect();
-    Ok([got, want.values, want.magnitudes])
+    Ok((want, got))
 }
 
 #[test]
@@ -93,10 +91,9 @@ fn products_across_blocks_have_the_meaning_and_the_same_bits() -> Result<()> {
                 bias: set(2),
                 y: if set(3) { DType::F32 } else { DType::Bf16 },
             };
-            let [got, values, magnitudes] = run(&one, p)?;
-            for (i, (got, (want, size))) in
-                got.iter().zip(values.iter().zip(&magnitudes)).enumerate()
-            {
+            let (values, got) = run(&one, p)?;
+            for (i, (want, got)) in values.iter().zip(&got).enumerate() {
+                let (want, size) = (want.value(), want.magnitude());
                 // Two units of `f32` of what is summed, one of the output's for its rounding.
                 let error = 2.0 * u * size;
                 let bound = error + p.y.unit_roundoff() * (want.abs() + error);
@@ -106,7 +103,7 @@ fn products_across_blocks_have_the_meaning_and_the_same_bits() -> Result<()> {
                 );
             }
             for other in [&two, &three] {
-                assert_eq!(got, run(other, p)?[0], "{p:?}: other bits on more threads");
+                assert_eq!(got, run(other, p)?.1, "{p:?}: other bits on more threads");
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::memory::{Left, Memory};
 use crate::operands::{Operand, Role};
 use crate::tolerance::Spread;
 use crate::{misfits, oracle, regressions, strategies, tolerance};
-use latimer_tensor::{DType, Device, Error, Written};
+use latimer_tensor::{Bounded, DType, Device, Error, Written};
 use proptest::strategy::{BoxedStrategy, Just, Strategy};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
@@ -345,7 +345,7 @@ fn torn_copy(
 fn widest(
     case: &Case,
     operands: &[Operand],
-    want: &[Written],
+    want: &[Written<Bounded>],
     got: &[Vec<u8>],
 ) -> latimer_tensor::Result<Option<(&'static str, Spread)>> {
     let long = want

@@ -5,7 +5,7 @@ use crate::oracle::{self, rounded};
 use latimer_tensor::op::table::Outlined;
 use latimer_tensor::op::{Outline, ScalarBlock, Value};
 use latimer_tensor::philox::Stream;
-use latimer_tensor::{DType, Result, Shape};
+use latimer_tensor::{DType, Real, Result, Shape};
 
 /// How an operation uses an operand in a case; never [`Role::OutOrInOut`].
 pub(crate) use latimer_tensor::op::table::Access as Role;
@@ -199,7 +199,8 @@ impl Draw<'_> {
             }
         }
         let mut written = oracle::meaning(&case, &operands)?.into_iter();
-        let values = written.find(|w| w.operand == from).map(|w| w.values);
+        let written = written.find(|w| w.operand == from);
+        let values = written.map(|w| w.values.into_iter().map(Real::value).collect());
         Ok(values.unwrap_or_else(|| unreachable!("{from} is an output of the forward")))
     }
 }

@@ -4,7 +4,7 @@ use crate::case::{Case, Layout};
 use crate::memory::Memory;
 use crate::naive;
 use crate::operands::Operand;
-use latimer_tensor::{DType, Device, Host, Op, Result, Tensor, Written};
+use latimer_tensor::{Bounded, DType, Device, Host, Op, Result, Tensor, Written};
 use std::sync::OnceLock;
 
 /// The reference device, which computes the meaning.
@@ -13,36 +13,35 @@ pub(crate) fn reference() -> &'static Device {
     REFERENCE.get_or_init(Device::reference)
 }
 
-/// The unrounded outputs of the operation, with magnitudes.
-pub(crate) fn meaning(case: &Case, operands: &[Operand]) -> Result<Vec<Written>> {
-    placed(case, operands, |op, mut host| {
-        op.reference(&mut host)?;
-        Ok(host.into_written())
-    })
+/// The unrounded outputs of the operation, with the errors that an evaluation may have.
+pub(crate) fn meaning(case: &Case, operands: &[Operand]) -> Result<Vec<Written<Bounded>>> {
+    placed(case, operands, |op| op.bounded(reference().backend()))
 }
 
 /// Checks that the operands fit the operation, values aside.
 pub(crate) fn checked(case: &Case, operands: &[Operand]) -> Result<()> {
-    placed(case, operands, |_, _| Ok(()))
+    placed(case, operands, |_| Ok(()))
 }
 
 /// The outputs of the naive evaluation, not rounded to the output's type; see [`naive`].
 pub(crate) fn naive(case: &Case, operands: &[Operand]) -> Result<Vec<naive::Output>> {
-    placed(case, operands, |op, host| naive::outputs(op, &host))
+    placed(case, operands, |op| {
+        naive::outputs(op, &Host::new(reference().backend()))
+    })
 }
 
 /// The checked operation over its operands in the reference's memory.
-fn placed<R>(
+fn placed<T>(
     case: &Case,
     operands: &[Operand],
-    work: impl FnOnce(&Op<'_>, Host<'_>) -> Result<R>,
-) -> Result<R> {
+    work: impl FnOnce(&Op<'_>) -> Result<T>,
+) -> Result<T> {
     let layout = Layout::Apart { lead: 1 };
     let mut memory = Memory::place(reference(), operands, layout, 0, None)?;
     memory.with(operands, |bound| {
         let op = case.op(bound);
         op.check()?;
-        work(&op, Host::new(reference().backend()))
+        work(&op)
     })
 }
 

@@ -1,16 +1,17 @@
 //! How close a result must be to the meaning.
 //!
-//! Let `want` be the f64 meaning of a value and `magnitude` what [`Host::write`] got with it: the
-//! sum of all the terms that a straightforward evaluation rounds, each as often as it is rounded
-//! (n·Σ|aᵢbᵢ| for a sum of n products). An evaluation in precision `u_acc` whose every rounding is
-//! of relative size `u_acc` then errs, to first order, by at most `u_acc · magnitude`; what it
-//! stores is rounded once more, by `u_out` of itself. So
+//! Let `want` be the meaning of a value, computed with [`Bounded`] numbers, and `magnitude` what it
+//! knows of its error ([`Bounded::magnitude`]): the sum of all the terms that a straightforward
+//! evaluation rounds, each as often as it is rounded (n·Σ|aᵢbᵢ| for a sum of n products). An
+//! evaluation in precision `u_acc` whose every rounding is of relative size `u_acc` then errs, to
+//! first order, by at most `u_acc · magnitude`; what it stores is rounded once more, by `u_out` of
+//! itself. So
 //!
 //! `|got - want| <= u_out·(|want| + e) + e + floor`, `e = C·u_acc·magnitude`
 //!
 //! - `u_acc` is `F32`'s 2⁻²⁴, also for `Bf16` and `F16` operands, which are widened on the way in
-//!   and rounded on the way out; `F64`'s for `F64`. Attention rounds once in between, its weights,
-//!   and counts that in its magnitudes.
+//!   and rounded on the way out; `F64`'s for `F64`. Attention rounds once in between, its weights;
+//!   its meaning says so ([`Real::stored_as`]).
 //! - [`C`] is the only constant that is not counted.
 //! - `floor` is where relative roundings end: [`floor`]. Below it results may be flushed to zero.
 //! - A value of magnitude 0 is exact: what one rounding of `want` gives (or two, through the
@@ -51,10 +52,10 @@
 //! which is the oracle's own precision, or to sums of squares, which have a single value and so no
 //! greatest error among many.
 //!
-//! [`Host::write`]: latimer_tensor::Host::write
+//! [`Real::stored_as`]: latimer_tensor::Real::stored_as
 
 use crate::oracle::{rounded, widened};
-use latimer_tensor::{DType, Result, Written};
+use latimer_tensor::{Bounded, DType, Real, Result, Written};
 
 /// The factor of the first-order bound. Two things make at most the bound again: the higher-order
 /// terms (at most `magnitude·u_acc` times itself, which is well below 1 in every case drawn), and
@@ -105,23 +106,24 @@ pub fn accumulation(operands: DType, output: DType) -> DType {
 /// # Errors
 /// If the reference device fails.
 pub fn first_misfit(
-    want: &Written,
+    want: &Written<Bounded>,
     got: &[u8],
     output: DType,
     operands: DType,
 ) -> Result<Option<String>> {
     let accumulate = accumulation(operands, output);
     let got = widened(got, output)?;
-    let once = widened(&rounded(&want.values, output)?, output)?;
+    let exact: Vec<f64> = want.values.iter().map(|want| want.value()).collect();
+    let once = widened(&rounded(&exact, output)?, output)?;
     let twice = if output.is_float() {
-        let stage = widened(&rounded(&want.values, accumulate)?, accumulate)?;
+        let stage = widened(&rounded(&exact, accumulate)?, accumulate)?;
         widened(&rounded(&stage, output)?, output)?
     } else {
         once.clone()
     };
     let name = want.operand;
     for (i, &got) in got.iter().enumerate() {
-        let (exact, magnitude) = (want.values[i], want.magnitudes[i]);
+        let (exact, magnitude) = (exact[i], want.values[i].magnitude());
         let fits = got == once[i] || (got.is_nan() && exact.is_nan());
         if fits || (magnitude == 0.0 && got == twice[i]) {
             continue;
@@ -177,7 +179,12 @@ impl Spread {
     ///
     /// # Errors
     /// If the reference device fails.
-    pub fn of(want: &Written, got: &[u8], naive: &[f32], output: DType) -> Result<Option<Self>> {
+    pub fn of(
+        want: &Written<Bounded>,
+        got: &[u8],
+        naive: &[f32],
+        output: DType,
+    ) -> Result<Option<Self>> {
         let naive: Vec<f64> = naive.iter().map(|&x| x.into()).collect();
         let naive = widened(&rounded(&naive, output)?, output)?;
         let got = widened(got, output)?;
@@ -188,7 +195,8 @@ impl Spread {
             allowed: 0.0,
             element: 0,
         };
-        for (i, ((&want, got), naive)) in want.values.iter().zip(got).zip(naive).enumerate() {
+        for (i, ((want, got), naive)) in want.values.iter().zip(got).zip(naive).enumerate() {
+            let want = want.value();
             if !(want.is_finite() && got.is_finite() && naive.is_finite()) {
                 continue;
             }
@@ -233,8 +241,7 @@ mod tests {
     fn misfit(value: f64, magnitude: f64, got: f32) -> Option<String> {
         let want = Written {
             operand: "y",
-            values: vec![value],
-            magnitudes: vec![magnitude],
+            values: vec![Bounded::new(value, magnitude)],
         };
         first_misfit(&want, &got.to_ne_bytes(), DType::F32, DType::F32).unwrap()
     }
@@ -274,28 +281,27 @@ mod tests {
 
     #[test]
     fn a_tensor_may_lose_twice_what_the_naive_run_loses() {
-        let n = SPREAD;
         let u = DType::F32.unit_roundoff();
         let want = Written {
             operand: "y",
-            values: vec![1.0; n],
-            magnitudes: vec![1e6; n],
+            values: vec![Bounded::new(1.0, 1e6); SPREAD],
         };
         let spread = |got: f64, naive: f64, n: usize| {
             let mut all = vec![1.0f32; n];
             all[n / 2] = got as f32;
             let want = Written {
-                values: vec![1.0; n],
-                ..want.clone()
+                values: want.values[..n].to_vec(),
+                ..want
             };
             let (got, naive) = (bytes_of(&all).to_vec(), vec![naive as f32; n]);
             Spread::of(&want, &got, &naive, DType::F32).unwrap()
         };
         // The naive run allows 2·4u, the rounding of the output u.
-        let used = |got| spread(1.0 + got * u, 1.0 - 4.0 * u, n).unwrap().used();
+        let used = |got| spread(1.0 + got * u, 1.0 - 4.0 * u, SPREAD).unwrap().used();
         assert!(used(8.0) < 1.0, "{}", used(8.0));
         assert!(used(10.0) > 1.0, "{}", used(10.0));
-        assert_eq!(spread(1.0 + 10.0 * u, 1.0, n).unwrap().element, n / 2);
-        assert_eq!(spread(2.0, 1.0, n - 1), None, "too few to judge");
+        let spread_at = spread(1.0 + 10.0 * u, 1.0, SPREAD).unwrap().element;
+        assert_eq!(spread_at, SPREAD / 2);
+        assert_eq!(spread(2.0, 1.0, SPREAD - 1), None, "too few to judge");
     }
 }

@@ -1,6 +1,6 @@
 //! Elementwise functions defined by the program that uses this crate.
 
-use crate::op::{Computed, Custom, CustomOp};
+use crate::op::{Custom, CustomOp};
 use crate::{Result, Tensor};
 use std::fmt;
 use std::sync::Arc;
@@ -87,13 +87,12 @@ impl CustomOp for Elementwise {
     }
 
     fn check(&self, op: &Custom<'_>) -> Result<()> {
-        op.has(1, 1)?;
-        op.is_elementwise()
+        op.expect_operands(1, 1)?;
+        op.expect_elementwise()
     }
 
-    fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed> {
-        let values = inputs[0].iter().map(|&x| self.value(x)).collect();
-        vec![Computed::exact(values)]
+    fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        vec![inputs[0].iter().map(|&x| self.value(x)).collect()]
     }
 
     fn flops(&self, op: &Custom<'_>) -> u64 {
@@ -107,14 +106,13 @@ impl CustomOp for ElementwiseBackward {
     }
 
     fn check(&self, op: &Custom<'_>) -> Result<()> {
-        op.has(2, 1)?;
-        op.is_elementwise()
+        op.expect_operands(2, 1)?;
+        op.expect_elementwise()
     }
 
-    fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed> {
+    fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let pairs = inputs[0].iter().zip(&inputs[1]);
-        let values = pairs.map(|(&x, dy)| self.0.slope(x) * dy).collect();
-        vec![Computed::exact(values)]
+        vec![pairs.map(|(&x, dy)| self.0.slope(x) * dy).collect()]
     }
 
     fn flops(&self, op: &Custom<'_>) -> u64 {

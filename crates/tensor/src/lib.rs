@@ -28,7 +28,7 @@
 //! | know what an operation means | [`op`] |
 //! | bring a function of your own | [`Elementwise`], and [`op::CustomOp`] |
 //! | write a backend | [`Backend`] |
-//! | hold a backend to the meaning | [`Host`], and the crate `latimer-conformance` |
+//! | hold a backend to the meaning | [`Op::bounded`], and the crate `latimer-conformance` |
 //! | watch what a device does | [`Device::observe`] |
 //! | know what a step will cost | [`DryRun`] |
 //! | repeat a step at the cost of one operation | [`CapturedStep`] |
@@ -48,6 +48,7 @@ mod observe;
 pub mod op;
 pub mod philox;
 mod pool;
+mod real;
 mod reference;
 mod shape;
 mod tensor;
@@ -64,6 +65,7 @@ pub use host::{Host, Written};
 pub use observe::{Observer, Observing, Phase, PhaseGuard};
 pub use op::{Cost, Op};
 pub use pool::PoolStats;
+pub use real::{Bounded, Real};
 pub use reference::Reference;
 pub use shape::Shape;
 pub use tensor::{Tensor, TensorId};

@@ -4,7 +4,7 @@
 //! from the device's scalar block, see [`ScalarBlock`].
 
 use super::{OpSpec, op};
-use crate::{Host, Result};
+use crate::{Host, Real, Result};
 
 /// The layout of the operand `scalars` of [`ClipScale`] and [`AdamW`]: what changes from step to step
 /// lies in memory, so that a recorded step stays valid.
@@ -40,15 +40,15 @@ op! {
 }
 
 impl OpSpec for SumSquares<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let x = host.read(self.x)?;
-        let old = if self.accumulate {
+        let mut sum = R::sum(x.into_iter().map(|x| x * x));
+        sum.accumulate(if self.accumulate {
             host.read(self.y.as_view())?[0]
         } else {
-            0.0
-        };
-        let sum = x.iter().map(|x| x * x).sum::<f64>() + old;
-        host.write("y", vec![sum], vec![(x.len() + 1) as f64 * sum]);
+            R::from(0.0)
+        });
+        host.write("y", vec![sum]);
         Ok(())
     }
 
@@ -75,19 +75,16 @@ op! {
 }
 
 impl OpSpec for ClipScale<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let norm = host.read(self.sum_squares)?[0].sqrt();
         let mut block = host.read(self.scalars.as_view())?;
-        let mut sizes = vec![0.0; block.len()];
-        block[ScalarBlock::CLIP] = if norm.is_finite() {
-            (f64::from(self.max_norm) / (norm + 1e-6)).min(1.0)
+        block[ScalarBlock::CLIP] = if norm.value().is_finite() {
+            (R::from(self.max_norm) / (norm + R::constant(1e-6))).min(R::from(1.0))
         } else {
-            f64::NAN
+            R::from(f64::NAN)
         };
         block[ScalarBlock::GRAD_NORM] = norm;
-        sizes[ScalarBlock::CLIP] = 4.0 * block[ScalarBlock::CLIP];
-        sizes[ScalarBlock::GRAD_NORM] = 2.0 * norm;
-        host.write("scalars", block, sizes);
+        host.write("scalars", block);
         Ok(())
     }
 
@@ -132,9 +129,9 @@ op! {
 }
 
 impl OpSpec for AdamW<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
-        let (param, grad) = (host.read(self.param.as_view())?, host.read(self.grad)?);
-        let (m, v) = (host.read(self.m.as_view())?, host.read(self.v.as_view())?);
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
+        let (mut param, grad) = (host.read(self.param.as_view())?, host.read(self.grad)?);
+        let (mut m, mut v) = (host.read(self.m.as_view())?, host.read(self.v.as_view())?);
         let block = host.read(self.scalars)?;
         let [lr, clip, bias1, bias2] = [
             ScalarBlock::LR,
@@ -144,40 +141,29 @@ impl OpSpec for AdamW<'_> {
         ]
         .map(|i| block[i]);
         let [beta1, beta2, eps, decay] =
-            [self.beta1, self.beta2, self.eps, self.weight_decay].map(f64::from);
-        let mut out = [const { Vec::new() }; 6];
-        for i in 0..param.len() {
-            if clip.is_nan() {
-                for (at, kept) in [param[i], m[i], v[i]].into_iter().enumerate() {
-                    out[2 * at].push(kept);
-                    out[2 * at + 1].push(0.0);
-                }
-                continue;
-            }
+            [self.beta1, self.beta2, self.eps, self.weight_decay].map(R::from);
+        let one = R::from(1.0);
+        let updated = if clip.value().is_nan() {
+            0
+        } else {
+            param.len()
+        };
+        for i in 0..updated {
             let g = clip * grad[i];
-            let new_m = beta1 * m[i] + (1.0 - beta1) * g;
-            let new_v = beta2 * v[i] + (1.0 - beta2) * g * g;
-            let denominator = (new_v / bias2).sqrt() + eps;
-            let update = lr / bias1 * new_m / denominator;
-            let m_size = 4.0 * ((beta1 * m[i]).abs() + ((1.0 - beta1) * g).abs());
-            out[0].push(param[i] * (1.0 - lr * decay) - update);
-            out[1].push(
-                3.0 * param[i].abs() + 12.0 * update.abs() + lr / bias1 * m_size / denominator,
-            );
-            out[2].push(new_m);
-            out[3].push(m_size);
-            out[4].push(new_v);
-            out[5].push(6.0 * new_v);
+            m[i] = beta1 * m[i] + (one - beta1) * g;
+            v[i] = beta2 * v[i] + (one - beta2) * g * g;
+            let denominator = (v[i] / bias2).sqrt() + eps;
+            let update = lr / bias1 * m[i] / denominator;
+            param[i] = param[i] * (one - lr * decay) - update;
         }
-        let [p, p_sizes, m, m_sizes, v, v_sizes] = out;
         if self.working.is_some() {
             // The parameter as it is stored, rounded once more.
-            let stored = p.iter().map(|&p| f64::from(p as f32)).collect();
-            host.write("working", stored, p_sizes.clone());
+            let stored = param.iter().map(|p| p.read_back_from_f32()).collect();
+            host.write("working", stored);
         }
-        host.write("param", p, p_sizes);
-        host.write("m", m, m_sizes);
-        host.write("v", v, v_sizes);
+        host.write("param", param);
+        host.write("m", m);
+        host.write("v", v);
         Ok(())
     }
 

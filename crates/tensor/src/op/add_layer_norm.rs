@@ -1,8 +1,8 @@
 //! A residual sum and its layer normalisation in one pass over memory.
 
-use super::layer_norm::Normalised;
+use super::layer_norm::normalise;
 use super::{OpSpec, op};
-use crate::{Host, Result};
+use crate::{Host, Real, Result};
 
 op! {
     /// `s = x + r` and `y = layer_norm(s)`, as in [`super::LayerNorm`]. `s`, `mean` and `rstd` are
@@ -37,14 +37,12 @@ op! {
 }
 
 impl OpSpec for AddLayerNorm<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let (x, r) = (host.read(self.x)?, host.read(self.r)?);
         let (weight, bias) = (host.read(self.weight)?, host.read_some(self.bias)?);
-        let s: Vec<f64> = x.iter().zip(&r).map(|(x, r)| x + r).collect();
-        // Each element of the sum is rounded once before it is normalised.
-        Normalised::of(&s, 1.0, &weight, bias.as_deref(), self.eps).write(host);
-        // The sum is rounded once, to the output's type.
-        host.write_exact("s", s);
+        let s: Vec<R> = x.iter().zip(&r).map(|(&x, &r)| x + r).collect();
+        normalise(host, &s, &weight, bias.as_deref(), self.eps);
+        host.write("s", s);
         Ok(())
     }
 

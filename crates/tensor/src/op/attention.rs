@@ -3,10 +3,10 @@
 //! Sources: Vaswani et al. 2017, arXiv 1706.03762; tiled with a running softmax as in Dao et al.
 //! 2022, arXiv 2205.14135.
 
-use super::dropout::read_words;
+use super::dropout::{kept_factor, read_words};
 use super::softmax::softmax;
 use super::{DropoutMask, OpSpec, op};
-use crate::{DType, Host, Result, Shape, View};
+use crate::{Host, Real, Result, Shape, View};
 
 op! {
     /// `y = dropout(softmax(scale · q·kᵀ)) · v` for each head, queries, keys and values side by side in
@@ -63,11 +63,11 @@ fn sizes(qkv: Shape, n_head: usize) -> AttentionSizes {
     }
 }
 
-/// Queries, keys and values of one head, each `[T, D]`, widened to f64.
-struct HeadParts {
-    q: Vec<f64>,
-    k: Vec<f64>,
-    v: Vec<f64>,
+/// Queries, keys and values of one head, each `[T, D]`.
+struct HeadParts<R> {
+    q: Vec<R>,
+    k: Vec<R>,
+    v: Vec<R>,
 }
 
 impl AttentionSizes {
@@ -75,7 +75,7 @@ impl AttentionSizes {
         self.n_head * self.head_dim
     }
 
-    fn head(&self, qkv: &[f64], b: usize, h: usize) -> HeadParts {
+    fn head<R: Real>(&self, qkv: &[R], b: usize, h: usize) -> HeadParts<R> {
         let c = self.width();
         let part = |which: usize| {
             (0..self.seq_len)
@@ -108,52 +108,15 @@ impl AttentionSizes {
     }
 }
 
-/// The errors that a weight may have besides its score's, in units of roundoff of the type of sums:
-/// relative to the weight, from rounding it to the operands' type; and absolute, if it is flushed
-/// to 0.
-struct WeightLoss {
-    rounding: f64,
-    flush: f64,
+fn dot<R: Real>(a: &[R], b: &[R]) -> R {
+    R::sum(a.iter().zip(b).map(|(&a, &b)| a * b))
 }
 
-fn weight_loss(dtype: DType) -> WeightLoss {
-    let unit = DType::F32.unit_roundoff();
-    let flush = f64::from(f32::MIN_POSITIVE) / unit;
-    match dtype {
-        DType::F64 => WeightLoss {
-            rounding: 0.0,
-            flush: 0.0,
-        },
-        DType::F32 => WeightLoss {
-            rounding: 0.0,
-            flush,
-        },
-        narrow => WeightLoss {
-            rounding: narrow.unit_roundoff() / unit,
-            flush,
-        },
-    }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn dot_size(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a * b).abs()).sum()
-}
-
-/// Weights of one query over its keys, their scores' error in units of roundoff, and `lse`.
-fn weights(q: &[f64], k: &[f64], reach: usize, scale: f64) -> (Vec<f64>, f64, f64) {
-    let d = q.len();
-    let scores: Vec<f64> = (0..reach).map(|j| dot(q, &k[j * d..][..d])).collect();
-    let error = (0..reach)
-        .map(|j| dot_size(q, &k[j * d..][..d]))
-        .fold(0.0, f64::max)
-        * (d as f64 + 4.0)
-        * scale.abs();
-    let (p, lse) = softmax(&scores, scale);
-    (p, error, lse)
+/// Weights of one query over its first `reach` keys, and `lse`.
+fn weights<R: Real>(q: &[R], k: &[R], reach: usize, scale: R) -> (Vec<R>, R) {
+    let key = |j: usize| &k[j * q.len()..][..q.len()];
+    let scores: Vec<R> = (0..reach).map(|j| dot(q, key(j))).collect();
+    softmax(&scores, scale)
 }
 
 impl Attention<'_> {
@@ -164,65 +127,71 @@ impl Attention<'_> {
     }
 }
 
-fn mask_of(
-    host: &Host<'_>,
-    random: Option<View<'_>>,
-    site: u32,
-    rate: f32,
-) -> Result<Option<(DropoutMask, u64)>> {
-    let Some(random) = random.filter(|_| rate > 0.0) else {
-        return Ok(None);
-    };
-    let words = read_words(host, random)?;
-    Ok(Some((DropoutMask::new(words, site, rate), words[3].into())))
+/// The dropout of the weights, if there is one.
+struct WeightDropout<R> {
+    mask: DropoutMask,
+    first_row: usize,
+    kept: R,
 }
 
-/// Factor of weight `(b, h, i, j)`: 0 or `1/(1 - rate)`.
-fn factor(mask: &Option<(DropoutMask, u64)>, s: &AttentionSizes, at: [usize; 4], rate: f32) -> f64 {
-    let Some((mask, first_row)) = mask else {
-        return 1.0;
-    };
-    let [b, h, i, j] = at.map(|x| x as u64);
-    let t = s.seq_len as u64;
-    let element = (((first_row + b) * s.n_head as u64 + h) * t + i) * t + j;
-    if mask.factor(element) == 0.0 {
-        0.0
-    } else {
-        1.0 / (1.0 - f64::from(rate))
+impl<R: Real> WeightDropout<R> {
+    fn read(
+        host: &Host<'_, R>,
+        random: Option<View<'_>>,
+        site: u32,
+        rate: f32,
+    ) -> Result<Option<Self>> {
+        let Some(random) = random.filter(|_| rate > 0.0) else {
+            return Ok(None);
+        };
+        let words = read_words(host, random)?;
+        Ok(Some(Self {
+            mask: DropoutMask::new(words, site, rate),
+            first_row: words[3] as usize,
+            kept: kept_factor(rate),
+        }))
+    }
+
+    /// Factor of weight `(b, h, i, j)`: 0 or `1/(1 - rate)`.
+    fn factor(&self, s: &AttentionSizes, [b, h, i, j]: [usize; 4]) -> R {
+        let row = ((self.first_row + b) * s.n_head + h) * s.seq_len + i;
+        if self.mask.factor((row * s.seq_len + j) as u64) == 0.0 {
+            R::from(0.0)
+        } else {
+            self.kept
+        }
     }
 }
 
 impl OpSpec for Attention<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
-        let (s, scale) = (self.sizes(), f64::from(self.scale));
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
+        let (s, scale) = (self.sizes(), R::from(self.scale));
         let (t, d, c) = (s.seq_len, s.head_dim, s.width());
         let qkv = host.read(self.qkv)?;
-        let mask = mask_of(host, self.random, self.site, self.rate)?;
-        let loss = weight_loss(self.qkv.dtype());
-        let (mut y, mut y_sizes) = (vec![0.0; s.batch * t * c], vec![0.0; s.batch * t * c]);
-        let (mut lse, mut lse_sizes) = (Vec::new(), Vec::new());
+        let dropout = WeightDropout::read(host, self.random, self.site, self.rate)?;
+        let dtype = self.qkv.dtype();
+        let mut y = vec![R::from(0.0); s.batch * t * c];
+        let mut lse = Vec::new();
         for (b, h) in (0..s.batch).flat_map(|b| (0..s.n_head).map(move |h| (b, h))) {
             let HeadParts { q, k, v } = s.head(&qkv, b, h);
             for i in 0..t {
                 let reach = s.reach(i, self.causal);
-                let (p, error, sum) = weights(&q[i * d..][..d], &k, reach, scale);
+                let (p, sum) = weights(&q[i * d..][..d], &k, reach, scale);
                 lse.push(sum);
-                lse_sizes.push(error + reach as f64 + 4.0 + 2.0 * sum.abs());
-                for x in 0..d {
-                    let at = (b * t + i) * c + h * d + x;
-                    for j in 0..reach {
-                        let value = factor(&mask, &s, [b, h, i, j], self.rate) * v[j * d + x];
-                        let term = p[j] * value;
-                        y[at] += term;
-                        // A weight errs by its own score's error and by the average one's.
-                        let errors = 2.0 * error + 2.0 * reach as f64 + 12.0 + loss.rounding;
-                        y_sizes[at] += term.abs() * errors + value.abs() * loss.flush;
+                let y = &mut y[(b * t + i) * c + h * d..][..d];
+                for (j, p) in p.into_iter().enumerate() {
+                    let p = p.flushed(dtype).rounded_to(dtype);
+                    let m = dropout
+                        .as_ref()
+                        .map_or(R::from(1.0), |dropout| dropout.factor(&s, [b, h, i, j]));
+                    for x in 0..d {
+                        y[x].accumulate(p * (m * v[j * d + x]));
                     }
                 }
             }
         }
-        host.write("y", y, y_sizes);
-        host.write("lse", lse, lse_sizes);
+        host.write("y", y);
+        host.write("lse", lse);
         Ok(())
     }
 
@@ -270,8 +239,8 @@ impl AttentionBackward<'_> {
 }
 
 impl OpSpec for AttentionBackward<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
-        let (s, scale) = (self.sizes(), f64::from(self.scale));
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
+        let (s, scale) = (self.sizes(), R::from(self.scale));
         let (t, d, c) = (s.seq_len, s.head_dim, s.width());
         let (qkv, y, dy) = (
             host.read(self.qkv)?,
@@ -279,42 +248,35 @@ impl OpSpec for AttentionBackward<'_> {
             host.read(self.dy)?,
         );
         let lse = host.read(self.lse)?;
-        let mask = mask_of(host, self.random, self.site, self.rate)?;
-        let loss = weight_loss(self.qkv.dtype());
-        let (mut dqkv, mut sizes) = (vec![0.0; qkv.len()], vec![0.0; qkv.len()]);
+        let dropout = WeightDropout::read(host, self.random, self.site, self.rate)?;
+        let dtype = self.qkv.dtype();
+        let mut dqkv = vec![R::from(0.0); qkv.len()];
         for (b, h) in (0..s.batch).flat_map(|b| (0..s.n_head).map(move |h| (b, h))) {
             let HeadParts { q, k, v } = s.head(&qkv, b, h);
             let at = |which: usize, i: usize, x: usize| (b * t + i) * 3 * c + which * c + h * d + x;
             for i in 0..t {
                 let row = (b * t + i) * c + h * d;
                 let (dy, y) = (&dy[row..][..d], &y[row..][..d]);
-                let (delta, delta_size) = (dot(dy, y), dot_size(dy, y));
-                let q_row = &q[i * d..][..d];
-                let reach = s.reach(i, self.causal);
-                let (_, error, _) = weights(q_row, &k, reach, scale);
-                let error = error + lse[(b * s.n_head + h) * t + i].abs() + 4.0;
-                for j in 0..reach {
-                    let (k_row, v_row) = (&k[j * d..][..d], &v[j * d..][..d]);
-                    let p = (scale * dot(q_row, k_row) - lse[(b * s.n_head + h) * t + i]).exp();
-                    let m = factor(&mask, &s, [b, h, i, j], self.rate);
-                    let ds = p * (m * dot(dy, v_row) - delta) * scale;
-                    let parts = m * dot_size(dy, v_row) + delta_size;
-                    let ds_size = p * scale.abs() * parts * (d as f64 + 6.0 + error);
-                    let ds_size = ds_size + loss.flush * scale.abs() * parts;
-                    let terms = t as f64 + 4.0 + loss.rounding;
+                let delta = dot(dy, y);
+                let q = &q[i * d..][..d];
+                let lse = lse[(b * s.n_head + h) * t + i];
+                for j in 0..s.reach(i, self.causal) {
+                    let (k, v) = (&k[j * d..][..d], &v[j * d..][..d]);
+                    let p = (scale * dot(q, k) - lse).exp().flushed(dtype);
+                    let m = dropout
+                        .as_ref()
+                        .map_or(R::from(1.0), |dropout| dropout.factor(&s, [b, h, i, j]));
+                    let ds = (p * (m * dot(dy, v) - delta) * scale).rounded_to(dtype);
+                    let weight = (p * m).rounded_to(dtype);
                     for x in 0..d {
-                        dqkv[at(0, i, x)] += ds * k_row[x];
-                        sizes[at(0, i, x)] += (ds_size + terms * ds.abs()) * k_row[x].abs();
-                        dqkv[at(1, j, x)] += ds * q_row[x];
-                        sizes[at(1, j, x)] += (ds_size + terms * ds.abs()) * q_row[x].abs();
-                        dqkv[at(2, j, x)] += p * m * dy[x];
-                        let flushed = loss.flush * (m * dy[x]).abs();
-                        sizes[at(2, j, x)] += (p * m * dy[x]).abs() * (error + terms) + flushed;
+                        dqkv[at(0, i, x)].accumulate(ds * k[x]);
+                        dqkv[at(1, j, x)].accumulate(ds * q[x]);
+                        dqkv[at(2, j, x)].accumulate(weight * dy[x]);
                     }
                 }
             }
         }
-        host.write("dqkv", dqkv, sizes);
+        host.write("dqkv", dqkv);
         Ok(())
     }
 
@@ -353,38 +315,32 @@ impl AttentionDecode<'_> {
 }
 
 impl OpSpec for AttentionDecode<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
-        let (s, scale) = (self.sizes(), f64::from(self.scale));
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
+        let (s, scale) = (self.sizes(), R::from(self.scale));
         let (t, d, c) = (s.seq_len, s.head_dim, s.width());
         let room = self.k_cache.shape().dims()[2];
         let qkv = host.read(self.qkv)?;
-        let mut caches = [
-            host.read(self.k_cache.as_view())?,
-            host.read(self.v_cache.as_view())?,
-        ];
-        let (mut y, mut y_sizes) = (vec![0.0; s.batch * t * c], vec![0.0; s.batch * t * c]);
+        let mut k_cache = host.read(self.k_cache.as_view())?;
+        let mut v_cache = host.read(self.v_cache.as_view())?;
+        let mut y = vec![R::from(0.0); s.batch * t * c];
         for (b, h) in (0..s.batch).flat_map(|b| (0..s.n_head).map(move |h| (b, h))) {
             let HeadParts { q, k, v } = s.head(&qkv, b, h);
             let from = (b * s.n_head + h) * room * d;
-            for (cache, new) in caches.iter_mut().zip([k, v]) {
-                cache[from + self.position * d..][..t * d].copy_from_slice(&new);
-            }
-            let [k, v] = [0, 1].map(|i| &caches[i][from..][..room * d]);
+            k_cache[from + self.position * d..][..t * d].copy_from_slice(&k);
+            v_cache[from + self.position * d..][..t * d].copy_from_slice(&v);
+            let (k, v) = (&k_cache[from..][..room * d], &v_cache[from..][..room * d]);
             for i in 0..t {
                 let reach = self.position + i + 1;
-                let (p, error, _) = weights(&q[i * d..][..d], k, reach, scale);
+                let (p, _) = weights(&q[i * d..][..d], k, reach, scale);
                 for x in 0..d {
-                    let at = (b * t + i) * c + h * d + x;
-                    y[at] = (0..reach).map(|j| p[j] * v[j * d + x]).sum();
-                    let size: f64 = (0..reach).map(|j| (p[j] * v[j * d + x]).abs()).sum();
-                    y_sizes[at] = size * (2.0 * error + 2.0 * reach as f64 + 12.0);
+                    y[(b * t + i) * c + h * d + x] =
+                        R::sum((0..reach).map(|j| p[j] * v[j * d + x]));
                 }
             }
         }
-        let [k, v] = caches;
-        host.write_exact("k_cache", k);
-        host.write_exact("v_cache", v);
-        host.write("y", y, y_sizes);
+        host.write("k_cache", k_cache);
+        host.write("v_cache", v_cache);
+        host.write("y", y);
         Ok(())
     }
 

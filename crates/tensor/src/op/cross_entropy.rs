@@ -3,7 +3,7 @@
 use super::embedding::check_id;
 use super::softmax::softmax;
 use super::{OpSpec, op};
-use crate::{Host, Result};
+use crate::{Host, Real, Result};
 
 op! {
     /// `losses[i] = log Σ_j exp(logits[i, j]) - logits[i, targets[i]]`, in nats, over the valid columns.
@@ -26,31 +26,25 @@ op! {
 }
 
 impl OpSpec for CrossEntropy<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let c = self.logits.shape().columns();
         let mut logits = host.read(self.logits.as_view())?;
         let targets = host.read_ids(self.targets)?;
-        let mut sizes = vec![0.0; logits.len()];
-        let (mut losses, mut loss_sizes) = (Vec::new(), Vec::new());
+        let mut losses = Vec::new();
         for (i, &target) in targets.iter().enumerate() {
             check_id(Self::NAME, "targets", target as u64, i, self.valid_columns)?;
             let row = &mut logits[i * c..][..c];
-            let valid = &row[..self.valid_columns];
-            let (p, lse) = softmax(valid, 1.0);
-            let largest = valid.iter().map(|x| x.abs()).fold(0.0, f64::max);
+            let (p, lse) = softmax(&row[..self.valid_columns], R::from(1.0));
             losses.push(lse - row[target]);
-            loss_sizes.push(self.valid_columns as f64 + 6.0 + 4.0 * largest);
             let Some(scale) = self.gradient else { continue };
-            row.fill(0.0);
+            row.fill(R::from(0.0));
             for (j, p) in p.into_iter().enumerate() {
                 let hit = f64::from(u8::from(j == target));
-                row[j] = f64::from(scale) * (p - hit);
-                let size = p * (self.valid_columns as f64 + 8.0 + 4.0 * largest) + hit;
-                sizes[i * c + j] = f64::from(scale).abs() * size;
+                row[j] = R::from(scale) * (p - R::from(hit));
             }
         }
-        host.write("logits", logits, sizes);
-        host.write("losses", losses, loss_sizes);
+        host.write("logits", logits);
+        host.write("losses", losses);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Operations defined outside of this crate.
 
 use super::{Declared, OpSpec, Operand, Table, attribute_such};
-use crate::{DType, Error, Host, Result, Shape, View, ViewMut};
+use crate::{DType, Error, Host, Real, Result, Shape, View, ViewMut};
 use std::any::Any;
 use std::fmt::Debug;
 
@@ -13,7 +13,7 @@ use std::fmt::Debug;
 /// its own type, which holds its attributes.
 ///
 /// ```
-/// use latimer_tensor::op::{Computed, Custom, CustomOp};
+/// use latimer_tensor::op::{Custom, CustomOp};
 /// use latimer_tensor::{Device, Result, Tensor};
 ///
 /// /// `|a - b|`.
@@ -25,12 +25,12 @@ use std::fmt::Debug;
 ///         "distance"
 ///     }
 ///     fn check(&self, op: &Custom<'_>) -> Result<()> {
-///         op.has(2, 1)?;
-///         op.is_elementwise()
+///         op.expect_operands(2, 1)?;
+///         op.expect_elementwise()
 ///     }
-///     fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed> {
-///         let values = inputs[0].iter().zip(&inputs[1]).map(|(a, b)| (a - b).abs());
-///         vec![Computed::exact(values.collect())]
+///     fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+///         let distances = inputs[0].iter().zip(&inputs[1]).map(|(a, b)| (a - b).abs());
+///         vec![distances.collect()]
 ///     }
 ///     fn flops(&self, op: &Custom<'_>) -> u64 {
 ///         2 * op.inputs[0].numel() as u64
@@ -53,36 +53,19 @@ pub trait CustomOp: Any + Debug + Send + Sync {
     /// The operation's name in messages and tables.
     fn name(&self) -> &'static str;
 
-    /// Checks that the operands fit; [`Custom::has`] and [`Custom::is_elementwise`] do so in the
-    /// simplest cases. It is called before anything else.
+    /// Checks that the operands fit; [`Custom::expect_operands`] and [`Custom::expect_elementwise`]
+    /// do so in the simplest cases. It is called before anything else.
     ///
     /// # Errors
     /// The first operand that does not fit.
     fn check(&self, op: &Custom<'_>) -> Result<()>;
 
-    /// The operation's f64 meaning: computes the outputs' values from the inputs', in order.
-    fn reference(&self, op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Computed>;
+    /// The operation's f64 meaning: computes the elements of each output, in order, from those of
+    /// the inputs. They are rounded once, to the outputs' types.
+    fn reference(&self, op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Vec<f64>>;
 
     /// Floating-point operations, not counting bytes.
     fn flops(&self, op: &Custom<'_>) -> u64;
-}
-
-/// One output of [`CustomOp::reference`].
-#[derive(Clone, Debug)]
-pub struct Computed {
-    /// The output's elements.
-    pub values: Vec<f64>,
-    /// Per element, the size of its rounding errors; see [`Host::write`].
-    pub magnitudes: Vec<f64>,
-}
-
-impl Computed {
-    /// Values that are rounded once; see [`Host::write_exact`].
-    #[must_use]
-    pub fn exact(values: Vec<f64>) -> Self {
-        let magnitudes = vec![0.0; values.len()];
-        Self { values, magnitudes }
-    }
 }
 
 /// A custom operation with its operands. Inputs are read, outputs overwritten without being read;
@@ -120,7 +103,7 @@ impl Custom<'_> {
     ///
     /// # Errors
     /// [`Error::InvalidAttribute`] if a number differs.
-    pub fn has(&self, inputs: usize, outputs: usize) -> Result<()> {
+    pub fn expect_operands(&self, inputs: usize, outputs: usize) -> Result<()> {
         let name = self.kind.name();
         let reason = "it takes another number of them";
         for (what, got, want) in [
@@ -136,7 +119,7 @@ impl Custom<'_> {
     ///
     /// # Errors
     /// [`Error::DTypeMismatch`] or [`Error::ShapeMismatch`] for the first operand that differs.
-    pub fn is_elementwise(&self) -> Result<()> {
+    pub fn expect_elementwise(&self) -> Result<()> {
         let name = self.kind.name();
         let Some(first) = self.inputs.first() else {
             return Ok(());
@@ -213,20 +196,20 @@ impl OpSpec for Custom<'_> {
         self.kind.check(self)
     }
 
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
-        let inputs = self.inputs.iter().map(|&view| host.read(view));
-        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
+        let mut inputs = Vec::new();
+        for &view in &self.inputs {
+            inputs.push(host.read(view)?.into_iter().map(R::value).collect());
+        }
         let mut computed = self.kind.reference(self, &inputs).into_iter();
         for (view, name) in self.outputs.iter().zip(OUTPUTS) {
-            let output = computed.next().unwrap_or(Computed::exact(Vec::new()));
-            // The code is not ours, so the lengths of its results are checked.
-            for got in [output.values.len(), output.magnitudes.len()] {
-                if got != view.numel() {
-                    let shape = view.shape();
-                    return Err(Error::WrongLength { shape, got });
-                }
+            let values = computed.next().unwrap_or_default();
+            // The code is not ours, so the length of its result is checked.
+            let (shape, got) = (view.shape(), values.len());
+            if got != shape.numel() {
+                return Err(Error::WrongLength { shape, got });
             }
-            host.write(name, output.values, output.magnitudes);
+            host.write(name, values.into_iter().map(R::from).collect());
         }
         Ok(())
     }

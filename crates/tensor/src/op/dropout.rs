@@ -1,7 +1,7 @@
 //! Dropout, with masks that are a function of element, site and step. Srivastava et al. 2014.
 
 use super::{OpSpec, op};
-use crate::{Host, Result, View, philox::philox4x32, philox::split};
+use crate::{Host, Real, Result, View, philox::philox4x32, philox::split};
 
 /// The mask of a dropout: the elements that it keeps.
 ///
@@ -61,9 +61,17 @@ impl DropoutMask {
 }
 
 /// Reads the words of a device block.
-pub(crate) fn read_words(host: &Host<'_>, random: View<'_>) -> Result<[u32; DropoutMask::WORDS]> {
+pub(crate) fn read_words<R: Real>(
+    host: &Host<'_, R>,
+    random: View<'_>,
+) -> Result<[u32; DropoutMask::WORDS]> {
     let words = host.read_ids(random)?;
     Ok(std::array::from_fn(|i| words[i] as u32))
+}
+
+/// The factor of what is kept, `1 / (1 - rate)`.
+pub(crate) fn kept_factor<R: Real>(rate: f32) -> R {
+    R::from(1.0) / (R::from(1.0) - R::from(rate))
 }
 
 op! {
@@ -96,28 +104,22 @@ impl Dropout<'_> {
 }
 
 impl OpSpec for Dropout<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let x = host.read(self.x)?;
         let words = read_words(host, self.random)?;
         let (mask, first) = (
             DropoutMask::new(words, self.site, self.rate),
             self.first_element(words[3]),
         );
-        let scale = 1.0 / (1.0 - f64::from(self.rate));
-        let values: Vec<f64> = x
-            .iter()
-            .zip(first..)
-            .map(|(x, e)| {
-                if mask.factor(e) == 0.0 {
-                    0.0
-                } else {
-                    x * scale
-                }
-            })
-            .collect();
-        // The scale itself is rounded (its quotient and difference) before the product is.
-        let sizes = values.iter().map(|y| 3.0 * y.abs()).collect();
-        host.write("y", values, sizes);
+        let scale = kept_factor(self.rate);
+        let kept = |(x, e)| {
+            if mask.factor(e) == 0.0 {
+                R::from(0.0)
+            } else {
+                x * scale
+            }
+        };
+        host.write("y", x.into_iter().zip(first..).map(kept).collect());
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Rows of a table, by id.
 
 use super::{OpSpec, op};
-use crate::{Error, Host, Result};
+use crate::{Error, Host, Real, Result};
 
 op! {
     /// `y[b, t] = wte[ids[b, t]] + wpe[first_position + t]`: what a token is, and where it stands.
@@ -21,7 +21,7 @@ op! {
 }
 
 impl OpSpec for Embedding<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let (t, c) = (self.ids.shape().columns(), self.wte.shape().columns());
         let ids = host.read_ids(self.ids)?;
         let (wte, wpe) = (host.read(self.wte)?, host.read_some(self.wpe)?);
@@ -31,11 +31,11 @@ impl OpSpec for Embedding<'_> {
             for j in 0..c {
                 let position = wpe
                     .as_ref()
-                    .map_or(0.0, |p| p[(self.first_position + at % t) * c + j]);
+                    .map_or(R::from(0.0), |p| p[(self.first_position + at % t) * c + j]);
                 values.push(wte[id * c + j] + position);
             }
         }
-        host.write_exact("y", values);
+        host.write("y", values);
         Ok(())
     }
 
@@ -87,21 +87,21 @@ op! {
 }
 
 impl OpSpec for EmbeddingBackward<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let (t, c) = (self.ids.shape().columns(), self.dwte.shape().columns());
         let (ids, dy) = (host.read_ids(self.ids)?, host.read(self.dy)?);
-        let mut dwte = Sums::new(host.read(self.dwte.as_view())?);
+        let mut dwte = host.read(self.dwte.as_view())?;
         for (at, &id) in ids.iter().enumerate() {
             check_id(Self::NAME, "ids", id as u64, at, self.dwte.shape().rows())?;
-            (0..c).for_each(|j| dwte.add(id * c + j, dy[at * c + j]));
+            add_row(&mut dwte[id * c..][..c], &dy[at * c..]);
         }
-        host.write("dwte", dwte.values, dwte.sizes);
+        host.write("dwte", dwte);
         if let Some(dwpe) = &self.dwpe {
-            let mut sums = Sums::new(host.read(dwpe.as_view())?);
+            let mut dwpe = host.read(dwpe.as_view())?;
             for at in 0..ids.len() {
-                (0..c).for_each(|j| sums.add(at % t * c + j, dy[at * c + j]));
+                add_row(&mut dwpe[at % t * c..][..c], &dy[at * c..]);
             }
-            host.write("dwpe", sums.values, sums.sizes);
+            host.write("dwpe", dwpe);
         }
         Ok(())
     }
@@ -111,28 +111,9 @@ impl OpSpec for EmbeddingBackward<'_> {
     }
 }
 
-/// Running sums, each with the sizes of its partial sums added up: the bound of its rounding
-/// errors.
-#[derive(Debug)]
-pub(crate) struct Sums {
-    pub(crate) values: Vec<f64>,
-    pub(crate) sizes: Vec<f64>,
-    terms: Vec<f64>,
-}
-
-impl Sums {
-    pub(crate) fn new(old: Vec<f64>) -> Self {
-        let terms: Vec<f64> = old.iter().map(|x| x.abs()).collect();
-        Self {
-            sizes: terms.clone(),
-            terms,
-            values: old,
-        }
-    }
-
-    pub(crate) fn add(&mut self, at: usize, x: f64) {
-        self.values[at] += x;
-        self.terms[at] += x.abs();
-        self.sizes[at] += self.terms[at];
+/// Adds a row to a sum of rows, in this order.
+fn add_row<R: Real>(sum: &mut [R], row: &[R]) {
+    for (sum, &x) in sum.iter_mut().zip(row) {
+        *sum = *sum + x;
     }
 }

@@ -1,7 +1,7 @@
 //! Products of matrices, one or a batch.
 
 use super::{OpSpec, op};
-use crate::{Host, Result, Shape, View, ViewMut};
+use crate::{Host, Real, Result, Shape, View, ViewMut};
 
 op! {
     /// `y = alpha · a·b + bias + beta · y`, over a batch when the operands have three axes.
@@ -122,7 +122,7 @@ fn split(shape: Shape) -> (usize, usize, usize) {
 }
 
 impl OpSpec for Matmul<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let MatmulSizes { batch, m, n, k } = self.sizes();
         let (a, b) = (host.read(self.a)?, host.read(self.b)?);
         let bias = host.read_some(self.bias)?;
@@ -131,37 +131,28 @@ impl OpSpec for Matmul<'_> {
         } else {
             Some(host.read(self.y.as_view())?)
         };
-        let (mut values, mut sizes) = (Vec::new(), Vec::new());
+        let (alpha, beta) = (R::from(self.alpha), R::from(self.beta));
+        let mut y = Vec::new();
         for s in 0..batch {
             let (a, b) = (&a[s * m * k..][..m * k], &b[s * k * n..][..k * n]);
             for i in 0..m {
                 for j in 0..n {
-                    let (mut sum, mut size) = (0.0, 0.0);
+                    let mut sum = R::from(0.0);
                     for l in 0..k {
-                        let x = if self.trans_a {
-                            a[l * m + i]
-                        } else {
-                            a[i * k + l]
-                        };
-                        let y = if self.trans_b {
-                            b[j * k + l]
-                        } else {
-                            b[l * n + j]
-                        };
-                        sum += x * y;
-                        size += (x * y).abs();
+                        let a = a[if self.trans_a { l * m + i } else { i * k + l }];
+                        let b = b[if self.trans_b { j * k + l } else { l * n + j }];
+                        sum.accumulate(a * b);
                     }
-                    let alpha = f64::from(self.alpha);
-                    let bias = bias.as_ref().map_or(0.0, |bias| bias[j]);
-                    let kept = old
-                        .as_ref()
-                        .map_or(0.0, |y| f64::from(self.beta) * y[(s * m + i) * n + j]);
-                    values.push(alpha * sum + bias + kept);
-                    sizes.push((k + 3) as f64 * (alpha.abs() * size + bias.abs() + kept.abs()));
+                    // The bias and the old value may be added first.
+                    let mut sum = alpha * sum;
+                    sum.accumulate(bias.as_ref().map_or(R::from(0.0), |bias| bias[j]));
+                    let kept = old.as_ref().map(|old| beta * old[(s * m + i) * n + j]);
+                    sum.accumulate(kept.unwrap_or(R::from(0.0)));
+                    y.push(sum);
                 }
             }
         }
-        host.write("y", values, sizes);
+        host.write("y", y);
         Ok(())
     }
 

@@ -44,7 +44,7 @@ pub use add_layer_norm::AddLayerNorm;
 pub use attention::{Attention, AttentionBackward, AttentionDecode, AttentionSizes};
 pub use concat::Concat;
 pub use cross_entropy::CrossEntropy;
-pub use custom::{Computed, Custom, CustomOp};
+pub use custom::{Custom, CustomOp};
 pub use dropout::{Dropout, DropoutMask};
 pub use elementwise::{Axpby, Binary, BinaryKind, Cast, Fill, Unary, UnaryBackward, UnaryKind};
 pub use embedding::{Embedding, EmbeddingBackward};
@@ -57,7 +57,7 @@ pub(crate) use slice::{axis_is, with_length};
 pub use softmax::{Softmax, SoftmaxBackward};
 pub use table::{Outline, Table, Value};
 
-use crate::{Error, Host, Result, Shape, View, ViewMut};
+use crate::{Backend, Bounded, Error, Host, Real, Result, Shape, View, ViewMut, Written};
 
 /// One operand as visited by [`Declared::operands`].
 #[derive(Debug)]
@@ -121,12 +121,12 @@ pub trait OpSpec: Declared {
         unreachable!("the shape of {operand} is in the table of {}", Self::NAME)
     }
 
-    /// The operation's f64 meaning: reads operands from `host` and writes every output to it, each
-    /// value with the size of its rounding errors (see [`Host::write`]).
+    /// The operation's meaning: reads operands from `host` and writes every output to it. The loops
+    /// are the same for every [`Real`]: `f64`, or the number that knows its rounding errors.
     ///
     /// # Errors
     /// Ids out of range, or a device that cannot be read.
-    fn reference(&self, host: &mut Host<'_>) -> Result<()>;
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()>;
 
     /// Floating-point operations, not counting bytes.
     fn flops(&self) -> u64;
@@ -431,7 +431,7 @@ macro_rules! ops { ($($name:ident),* $(,)?) => {
         ///
         /// # Errors
         /// Ids out of range, or a device that cannot be read.
-        pub fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+        pub fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
             match self { $(Op::$name(op) => op.reference(host)),* }
         }
 
@@ -454,6 +454,19 @@ ops! {
 }
 
 impl Op<'_> {
+    /// The operation's meaning with the rounding errors that an evaluation may have: its outputs,
+    /// in the order in which they are written. The operands are read from `backend`.
+    ///
+    /// # Errors
+    /// Those of [`Op::reference`].
+    // Inlined so that only who calls it compiles all references again.
+    #[inline]
+    pub fn bounded(&self, backend: &dyn Backend) -> Result<Vec<Written<Bounded>>> {
+        let mut host = Host::new(backend);
+        self.reference(&mut host)?;
+        Ok(host.into_written())
+    }
+
     /// Floating-point operations, and bytes when each operand is touched once (twice if it is
     /// read and written).
     #[must_use]

@@ -1,7 +1,7 @@
 //! Sums, means and maxima over rows or columns, and the column of a row's maximum.
 
 use super::{OpSpec, op, shape_such};
-use crate::{Host, Result, Shape};
+use crate::{Host, Real, Result, Shape};
 
 /// The function that reduces several values to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,33 +62,30 @@ impl OpSpec for Reduce<'_> {
         .into())
     }
 
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let (rows, columns) = (self.x.shape().rows(), self.x.shape().columns());
         let x = host.read(self.x)?;
         let old = if self.accumulate {
             host.read(self.y.as_view())?
         } else {
-            vec![0.0; self.y.numel()]
+            vec![R::from(0.0); self.y.numel()]
         };
-        let (mut values, mut sizes) = (Vec::new(), Vec::new());
+        let mut y = Vec::new();
         for (at, &old) in old.iter().enumerate() {
-            let line: Vec<f64> = match self.over {
+            let line: Vec<R> = match self.over {
                 Over::Rows => (0..rows).map(|i| x[i * columns + at]).collect(),
                 Over::Columns => x[at * columns..][..columns].to_vec(),
             };
-            let (sum, size) = line
-                .iter()
-                .fold((0.0, 0.0), |(s, m), x| (s + x, m + x.abs()));
-            let n = line.len() as f64;
-            let (value, size) = match self.kind {
-                ReduceKind::Sum => (sum, n * size),
-                ReduceKind::Mean => (sum / n, size + 2.0 * size / n),
-                ReduceKind::Max => (line.iter().copied().fold(f64::NEG_INFINITY, nan_max), 0.0),
+            let mut sum = R::from(0.0);
+            line.iter().for_each(|&x| sum.accumulate(x));
+            let value = match self.kind {
+                ReduceKind::Sum => sum,
+                ReduceKind::Mean => sum / R::from(line.len() as f64),
+                ReduceKind::Max => line.into_iter().fold(R::from(f64::NEG_INFINITY), nan_max),
             };
-            values.push(old + value);
-            sizes.push(size + old.abs());
+            y.push(old + value);
         }
-        host.write("y", values, sizes);
+        host.write("y", y);
         Ok(())
     }
 
@@ -98,8 +95,8 @@ impl OpSpec for Reduce<'_> {
 }
 
 /// The greater of two values; NaN if either is.
-fn nan_max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || a > b { a } else { b }
+fn nan_max<R: Real>(a: R, b: R) -> R {
+    if a.value().is_nan() || a > b { a } else { b }
 }
 
 op! {
@@ -117,16 +114,17 @@ op! {
 }
 
 impl OpSpec for ArgMax<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let x = host.read(self.x)?;
         let best = x.chunks(self.x.shape().columns()).map(|row| {
             let row = &row[..self.valid_columns];
             let is_better = |j: usize, best: usize| {
-                !row[best].is_nan() && (row[j].is_nan() || row[j] > row[best])
+                !row[best].value().is_nan() && (row[j].value().is_nan() || row[j] > row[best])
             };
-            (1..row.len()).fold(0, |best, j| if is_better(j, best) { j } else { best }) as f64
+            let best = (1..row.len()).fold(0, |best, j| if is_better(j, best) { j } else { best });
+            R::from(best as f64)
         });
-        host.write_exact("y", best.collect());
+        host.write("y", best.collect());
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Softmax over the last axis.
 
 use super::{OpSpec, op};
-use crate::{Host, Result};
+use crate::{Host, Real, Result};
 
 op! {
     /// `y[j] = exp(scale·x[j]) / Σ_k exp(scale·x[k])` per row, the greatest subtracted first.
@@ -42,21 +42,16 @@ impl Softmax<'_> {
 }
 
 impl OpSpec for Softmax<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let c = self.x.shape().columns();
         let x = host.read(self.x)?;
-        let (mut y, mut sizes) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let mut y = vec![R::from(0.0); x.len()];
         for (i, row) in x.chunks(c).enumerate() {
             let reach = self.reach(i);
-            let (p, _) = softmax(&row[..reach], self.scale.into());
-            let largest = row[..reach].iter().map(|x| x.abs()).fold(0.0, f64::max);
-            let spread = 2.0 * largest * f64::from(self.scale).abs();
-            for (j, p) in p.into_iter().enumerate() {
-                y[i * c + j] = p;
-                sizes[i * c + j] = p * (reach as f64 + 6.0 + 3.0 * spread);
-            }
+            let (p, _) = softmax(&row[..reach], R::from(self.scale));
+            y[i * c..][..reach].copy_from_slice(&p);
         }
-        host.write("y", y, sizes);
+        host.write("y", y);
         Ok(())
     }
 
@@ -66,16 +61,19 @@ impl OpSpec for Softmax<'_> {
 }
 
 /// Probabilities of scaled scores, and `log Σ exp`.
-pub(crate) fn softmax(x: &[f64], scale: f64) -> (Vec<f64>, f64) {
-    let max = x.iter().fold(f64::NEG_INFINITY, |m, &x| {
-        if (x * scale).is_nan() || x * scale > m {
-            x * scale
+pub(crate) fn softmax<R: Real>(x: &[R], scale: R) -> (Vec<R>, R) {
+    let scores: Vec<R> = x.iter().map(|&x| x * scale).collect();
+    let max = scores.iter().fold(R::from(f64::NEG_INFINITY), |max, &x| {
+        if x.value().is_nan() || x > max {
+            x
         } else {
-            m
+            max
         }
     });
-    let terms: Vec<f64> = x.iter().map(|x| (x * scale - max).exp()).collect();
-    let sum = terms.iter().sum::<f64>();
+    // The result is the same whatever is subtracted.
+    let max = max.as_exact();
+    let terms: Vec<R> = scores.into_iter().map(|x| (x - max).exp()).collect();
+    let sum = R::sum(terms.iter().copied());
     (terms.into_iter().map(|e| e / sum).collect(), max + sum.ln())
 }
 
@@ -95,20 +93,16 @@ op! {
 }
 
 impl OpSpec for SoftmaxBackward<'_> {
-    fn reference(&self, host: &mut Host<'_>) -> Result<()> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let c = self.y.shape().columns();
         let (y, dy) = (host.read(self.y)?, host.read(self.dy)?);
-        let scale = f64::from(self.scale);
-        let (mut dx, mut sizes) = (Vec::new(), Vec::new());
+        let scale = R::from(self.scale);
+        let mut dx = Vec::new();
         for (y, dy) in y.chunks(c).zip(dy.chunks(c)) {
-            let dot: f64 = y.iter().zip(dy).map(|(y, d)| y * d).sum();
-            let size: f64 = y.iter().zip(dy).map(|(y, d)| (y * d).abs()).sum();
-            for (y, d) in y.iter().zip(dy) {
-                dx.push(scale * y * (d - dot));
-                sizes.push((scale * y).abs() * (4.0 * d.abs() + (c as f64 + 4.0) * size));
-            }
+            let dot = R::sum(y.iter().zip(dy).map(|(&y, &d)| y * d));
+            dx.extend(y.iter().zip(dy).map(|(&y, &d)| scale * y * (d - dot)));
         }
-        host.write("dx", dx, sizes);
+        host.write("dx", dx);
         Ok(())
     }
 
