@@ -1,5 +1,5 @@
-//! The naive evaluation of the operations that add up or take exponentials: the equation of each
-//! as it stands, in `f32`, every sum from left to right.
+//! The naive evaluation of the operations that add up or take exponentials: the loops of their
+//! meaning as they stand, in `f32`, every sum from left to right.
 //!
 //! It is not a second meaning, and nothing must agree with it. It shows how much the equation loses
 //! in the precision that backends accumulate in if nothing is done about it; a backend may lose
@@ -10,65 +10,123 @@
 //! every machine.
 
 use crate::ops::Spec;
-use latimer_tensor::{Host, Op, Result, View};
+use latimer_tensor::{Backend, DType, Host, Op, Real, Result};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// One output: the operand's name and its values.
 pub(crate) type Output = (&'static str, Vec<f32>);
 
-/// The naive evaluation of an operation.
-pub(crate) type Naive = fn(&Op<'_>, &Host<'_>) -> Result<Vec<Output>>;
-
-/// A [`Naive`] from a function of the operation's struct.
-macro_rules! twin {
-    ($Op:ident, $function:ident) => {
-        |op, host| match op {
-            latimer_tensor::Op::$Op(op) => $function(op, host),
-            _ => Ok(Vec::new()),
-        }
-    };
-}
-pub(crate) use twin;
-
 /// The outputs of the operation; none for operations without a sum or an exponential.
-pub(crate) fn outputs(op: &Op<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
-    let naive = Spec::named(op.name()).and_then(|spec| spec.naive);
-    naive.map_or(Ok(Vec::new()), |naive| naive(op, host))
+pub(crate) fn outputs(op: &Op<'_>, backend: &dyn Backend) -> Result<Vec<Output>> {
+    if !Spec::named(op.name()).is_some_and(|spec| spec.sums) {
+        return Ok(Vec::new());
+    }
+    let mut host = Host::<Single>::new(backend);
+    op.reference(&mut host)?;
+    let single = |values: Vec<Single>| values.into_iter().map(|Single(x)| x).collect();
+    let written = host.into_written().into_iter();
+    Ok(written.map(|w| (w.operand, single(w.values))).collect())
 }
 
-/// The elements of a view as `f32`; only `f32` and narrower types are read here.
-pub(crate) fn read(host: &Host<'_>, view: View<'_>) -> Result<Vec<f32>> {
-    Ok(host.read(view)?.into_iter().map(|x| x as f32).collect())
+/// A number in single precision.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+struct Single(f32);
+
+impl Single {
+    fn function(self, f: impl Fn(f64) -> f64) -> Self {
+        f(self.0.into()).into()
+    }
 }
 
-pub(crate) fn exp(x: f32) -> f32 {
-    f64::from(x).exp() as f32
+impl From<f64> for Single {
+    fn from(x: f64) -> Self {
+        Self(x as f32)
+    }
 }
 
-pub(crate) fn tanh(x: f32) -> f32 {
-    f64::from(x).tanh() as f32
+impl From<f32> for Single {
+    fn from(x: f32) -> Self {
+        Self(x)
+    }
 }
 
-fn ln(x: f32) -> f32 {
-    f64::from(x).ln() as f32
+impl Neg for Single {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
 }
 
-/// The sum from left to right. `Iterator::sum` does not promise its order.
-pub(crate) fn sum(terms: impl Iterator<Item = f32>) -> f32 {
-    terms.fold(0.0, |sum, x| sum + x)
-}
+macro_rules! arithmetic {
+    ($($Trait:ident $method:ident $op:tt;)*) => { $(
+        impl $Trait for Single {
+            type Output = Self;
 
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    sum(a.iter().zip(b).map(|(a, b)| a * b))
+            fn $method(self, other: Self) -> Self {
+                Self(self.0 $op other.0)
+            }
+        }
+    )* };
 }
+arithmetic! { Add add +; Sub sub -; Mul mul *; Div div /; }
 
-/// Probabilities of scaled scores, and `log Σ exp`.
-pub(crate) fn probabilities(x: &[f32], scale: f32) -> (Vec<f32>, f32) {
-    let scores: Vec<f32> = x.iter().map(|x| x * scale).collect();
-    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let terms: Vec<f32> = scores.iter().map(|x| exp(x - most)).collect();
-    let total = sum(terms.iter().copied());
-    let p = terms.into_iter().map(|e| e / total).collect();
-    (p, most + ln(total))
+impl Real for Single {
+    fn value(self) -> f64 {
+        self.0.into()
+    }
+
+    fn constant(value: f64) -> Self {
+        value.into()
+    }
+
+    fn accumulate(&mut self, term: Self) {
+        *self = *self + term;
+    }
+
+    fn sqrt(self) -> Self {
+        Self(self.0.sqrt())
+    }
+
+    fn exp(self) -> Self {
+        self.function(f64::exp)
+    }
+
+    fn ln(self) -> Self {
+        self.function(f64::ln)
+    }
+
+    fn tanh(self) -> Self {
+        self.function(f64::tanh)
+    }
+
+    fn erf(self) -> Self {
+        self.function(Real::erf)
+    }
+
+    fn one_minus_square(self) -> Self {
+        Self(1.0 - self.0 * self.0)
+    }
+
+    fn min(self, other: Self) -> Self {
+        Self(self.0.min(other.0))
+    }
+
+    fn as_exact(self) -> Self {
+        self
+    }
+
+    fn rounded_to(self, _dtype: DType) -> Self {
+        self
+    }
+
+    fn flushed(self, _dtype: DType) -> Self {
+        self
+    }
+
+    fn read_back_from_f32(self) -> Self {
+        self
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +162,7 @@ mod tests {
                 Ok(())
             });
             held.unwrap_or_else(|failure| panic!("{failure}"));
-            assert_eq!(compared.get() > 0, Spec::find(op).naive.is_some(), "{op}");
+            assert_eq!(compared.get() > 0, Spec::find(op).sums, "{op}");
         }
     }
 }

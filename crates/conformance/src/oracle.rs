@@ -26,7 +26,7 @@ pub(crate) fn checked(case: &Case, operands: &[Operand]) -> Result<()> {
 /// The outputs of the naive evaluation, not rounded to the output's type; see [`naive`].
 pub(crate) fn naive(case: &Case, operands: &[Operand]) -> Result<Vec<naive::Output>> {
     placed(case, operands, |op| {
-        naive::outputs(op, &Host::new(reference().backend()))
+        naive::outputs(op, reference().backend())
     })
 }
 

@@ -2,10 +2,8 @@
 
 use super::Spec;
 use crate::case::Source;
-use crate::naive::{Output, probabilities, read, twin};
 use crate::strategies::{columns, drawn, or_none, short, valid};
-use latimer_tensor::op::{CrossEntropy, Outline};
-use latimer_tensor::{Host, Result};
+use latimer_tensor::op::Outline;
 use proptest::option;
 use proptest::prelude::any;
 use proptest::sample::select;
@@ -27,21 +25,5 @@ pub(super) const fn cross_entropy(spec: Spec) -> Spec {
             _ => Source::Anything,
         },
     )
-    .naive(twin!(CrossEntropy, naive))
-}
-
-fn naive(op: &CrossEntropy<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
-    let mut logits = read(host, op.logits.as_view())?;
-    let targets = host.read_ids(op.targets)?;
-    let mut losses = Vec::new();
-    for (row, target) in logits.chunks_mut(op.logits.shape().columns()).zip(targets) {
-        let (p, lse) = probabilities(&row[..op.valid_columns], 1.0);
-        losses.push(lse - row[target]);
-        let Some(factor) = op.gradient else { continue };
-        row.fill(0.0);
-        for (j, (x, p)) in row.iter_mut().zip(p).enumerate() {
-            *x = factor * (p - f32::from(u8::from(j == target)));
-        }
-    }
-    Ok(vec![("logits", logits), ("losses", losses)])
+    .sums()
 }

@@ -2,12 +2,10 @@
 
 use super::Spec;
 use crate::case::Source;
-use crate::naive::{Output, exp, read, tanh, twin};
 use crate::strategies::{drawn, factor, shape};
-use latimer_tensor::op::{BinaryKind, Outline, Unary, UnaryBackward, UnaryKind, Value};
-use latimer_tensor::{DType, Host, Result, Shape};
+use latimer_tensor::op::{BinaryKind, Outline, UnaryKind, Value};
+use latimer_tensor::{DType, Shape};
 use proptest::sample::select;
-use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 pub(super) const fn fill(spec: Spec) -> Spec {
     spec.draws(|op| {
@@ -51,11 +49,11 @@ pub(super) const fn unary(spec: Spec) -> Spec {
         _ => 1000.0,
     })
     .mixed(9)
-    .naive(twin!(Unary, naive_unary))
+    .sums()
 }
 
 pub(super) const fn unary_backward(spec: Spec) -> Spec {
-    unary(spec).naive(twin!(UnaryBackward, naive_unary_backward))
+    unary(spec)
 }
 
 pub(super) const fn binary(spec: Spec) -> Spec {
@@ -86,57 +84,4 @@ pub(super) const fn axpby(spec: Spec) -> Spec {
                 .set("beta", beta)
         })
     })
-}
-
-// ---- naive evaluation
-
-/// GELU's factor `√(2/π)`; the cubic coefficient below is GPT-2's too.
-const GELU_SCALE: f32 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
-const GELU_CUBIC: f32 = 0.044_715;
-
-/// `erf(x/√2)`, computed from the meaning of GELU, `x/2·(1 + erf(x/√2))`.
-fn erf(x: f32) -> f32 {
-    let x = f64::from(x);
-    if x == 0.0 {
-        return 0.0;
-    }
-    (2.0 * UnaryKind::GeluErf.value(x) / x - 1.0) as f32
-}
-
-/// `f(x)` and `f'(x)`.
-fn function(kind: UnaryKind, x: f32) -> (f32, f32) {
-    match kind {
-        UnaryKind::Exp => (exp(x), exp(x)),
-        UnaryKind::Tanh => (tanh(x), 1.0 - tanh(x) * tanh(x)),
-        UnaryKind::GeluTanh => {
-            let t = tanh(GELU_SCALE * (x + GELU_CUBIC * x * x * x));
-            let inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * x * x);
-            let slope = 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner;
-            (0.5 * x * (1.0 + t), slope)
-        }
-        UnaryKind::GeluErf => {
-            let density = exp(-0.5 * x * x) * (0.5 * GELU_SCALE);
-            let below = 0.5 * (1.0 + erf(x));
-            (x * below, below + x * density)
-        }
-        _ => (
-            kind.value(x.into()) as f32,
-            kind.derivative(x.into()) as f32,
-        ),
-    }
-}
-
-fn naive_unary(op: &Unary<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
-    let y = read(host, op.x)?
-        .into_iter()
-        .map(|x| function(op.kind, x).0);
-    Ok(vec![("y", y.collect())])
-}
-
-fn naive_unary_backward(op: &UnaryBackward<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
-    let slopes = read(host, op.x)?
-        .into_iter()
-        .map(|x| function(op.kind, x).1);
-    let dx = slopes.zip(read(host, op.dy)?).map(|(f, dy)| f * dy);
-    Ok(vec![("dx", dx.collect())])
 }

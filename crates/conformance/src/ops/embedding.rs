@@ -2,10 +2,9 @@
 
 use super::Spec;
 use crate::case::Source;
-use crate::naive::{Output, read, twin};
 use crate::strategies::{drawn, long, or_none};
-use latimer_tensor::op::{EmbeddingBackward, Outline};
-use latimer_tensor::{DType, Host, Result};
+use latimer_tensor::DType;
+use latimer_tensor::op::Outline;
 use proptest::option;
 use proptest::prelude::{BoxedStrategy, Strategy, any};
 use proptest::sample::select;
@@ -66,24 +65,5 @@ pub(super) const fn embedding_backward(spec: Spec) -> Spec {
             |(sizes, spare, f32_gradients)| scatters(sizes, spare, f32_gradients),
         )
     });
-    spec.naive(twin!(EmbeddingBackward, naive))
-}
-
-fn naive(op: &EmbeddingBackward<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
-    let (t, c) = (op.ids.shape().columns(), op.dwte.shape().columns());
-    let (ids, dy) = (host.read_ids(op.ids)?, read(host, op.dy)?);
-    let gather = |mut table: Vec<f32>, row: &dyn Fn(usize) -> usize| {
-        for (at, dy) in dy.chunks_exact(c).enumerate() {
-            let row = &mut table[row(at) * c..][..c];
-            row.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy);
-        }
-        table
-    };
-    let dwte = read(host, op.dwte.as_view())?;
-    let mut written = vec![("dwte", gather(dwte, &|at| ids[at]))];
-    if let Some(dwpe) = &op.dwpe {
-        let dwpe = read(host, dwpe.as_view())?;
-        written.push(("dwpe", gather(dwpe, &|at| at % t)));
-    }
-    Ok(written)
+    spec.sums()
 }

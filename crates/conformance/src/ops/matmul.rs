@@ -1,10 +1,9 @@
 //! Matrix products.
 
 use super::Spec;
-use crate::naive::{Output, read, sum, twin};
 use crate::strategies::{drawn, factor};
-use latimer_tensor::op::{Matmul, MatmulSizes, Outline};
-use latimer_tensor::{DType, Host, Result};
+use latimer_tensor::DType;
+use latimer_tensor::op::Outline;
 use proptest::option;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
 use proptest::prop_oneof;
@@ -42,31 +41,5 @@ pub(super) const fn matmul(spec: Spec) -> Spec {
             outline.set("alpha", alpha).set("beta", beta)
         })
     })
-    .naive(twin!(Matmul, naive))
-}
-
-fn naive(op: &Matmul<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
-    let MatmulSizes { batch, m, n, k } = op.sizes();
-    let (a, b) = (read(host, op.a)?, read(host, op.b)?);
-    let bias = op.bias.map(|bias| read(host, bias)).transpose()?;
-    let mut y = match op.beta {
-        0.0 => vec![0.0; batch * m * n],
-        _ => read(host, op.y.as_view())?,
-    };
-    for (s, y) in y.chunks_exact_mut((m * n).max(1)).enumerate() {
-        let (a, b) = (&a[s * m * k..][..m * k], &b[s * k * n..][..k * n]);
-        // Strides: of one step along the sum, and of one row of `a` or one column of `b`.
-        let (along_a, across_a) = if op.trans_a { (m, 1) } else { (1, k) };
-        let (along_b, across_b) = if op.trans_b { (1, k) } else { (n, 1) };
-        for (at, y) in y.iter_mut().enumerate() {
-            let (i, j) = (at / n * across_a, at % n * across_b);
-            let product = sum((0..k).map(|l| a[i + l * along_a] * b[j + l * along_b]));
-            let product = op.alpha * product + bias.as_ref().map_or(0.0, |bias| bias[at % n]);
-            *y = match op.beta {
-                0.0 => product,
-                beta => product + beta * *y,
-            };
-        }
-    }
-    Ok(vec![("y", y)])
+    .sums()
 }

@@ -1,10 +1,9 @@
 //! Sums, means and greatest elements of rows and columns.
 
 use super::Spec;
-use crate::naive::{Output, read, sum, twin};
 use crate::strategies::{columns, drawn, long, or_none, short, valid};
-use latimer_tensor::op::{Outline, Over, Reduce, ReduceKind, Value};
-use latimer_tensor::{DType, Host, Result, Shape};
+use latimer_tensor::op::{Outline, Over, ReduceKind, Value};
+use latimer_tensor::{DType, Shape};
 use proptest::prelude::{Strategy, any};
 use proptest::prop_oneof;
 use proptest::sample::select;
@@ -43,7 +42,7 @@ pub(super) const fn reduce(spec: Spec) -> Spec {
         Some(Value::ReduceKind(ReduceKind::Max)) => vec![("accumulate", true.into())],
         _ => Vec::new(),
     })
-    .naive(twin!(Reduce, naive))
+    .sums()
 }
 
 pub(super) const fn arg_max(spec: Spec) -> Spec {
@@ -56,28 +55,4 @@ pub(super) const fn arg_max(spec: Spec) -> Spec {
                 .set("valid_columns", valid)
         })
     })
-}
-
-fn naive(op: &Reduce<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
-    let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read(host, op.x)?;
-    let (lines, terms, along, across) = match op.over {
-        Over::Rows => (columns, rows, columns, 1),
-        Over::Columns => (rows, columns, 1, columns),
-    };
-    let mut y: Vec<f32> = (0..lines)
-        .map(|at| {
-            let line = (0..terms).map(|i| x[at * across + i * along]);
-            match op.kind {
-                ReduceKind::Mean => sum(line) / terms as f32,
-                ReduceKind::Max => line.fold(f32::NEG_INFINITY, f32::max),
-                _ => sum(line),
-            }
-        })
-        .collect();
-    if op.accumulate {
-        let old = read(host, op.y.as_view())?;
-        y.iter_mut().zip(old).for_each(|(y, old)| *y += old);
-    }
-    Ok(vec![("y", y)])
 }

@@ -2,10 +2,9 @@
 
 use super::Spec;
 use crate::case::{Case, Source};
-use crate::naive::{Output, dot, probabilities, read, twin};
 use crate::strategies::{columns, drawn, scale, valid};
-use latimer_tensor::op::{Outline, Softmax, SoftmaxBackward};
-use latimer_tensor::{Host, Result, Shape};
+use latimer_tensor::Shape;
+use latimer_tensor::op::Outline;
 use proptest::prelude::{BoxedStrategy, Strategy, any};
 use proptest::prop_oneof;
 use proptest::sample::select;
@@ -56,7 +55,7 @@ pub(super) const fn softmax(spec: Spec) -> Spec {
             },
         )
     })
-    .naive(twin!(Softmax, naive))
+    .sums()
 }
 
 pub(super) const fn softmax_backward(spec: Spec) -> Spec {
@@ -65,28 +64,5 @@ pub(super) const fn softmax_backward(spec: Spec) -> Spec {
             slopes(y, scale, causal)
         })
     });
-    spec.naive(twin!(SoftmaxBackward, naive_backward))
-}
-
-// ---- naive evaluation
-
-fn naive(op: &Softmax<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
-    let mut y = read(host, op.x)?;
-    for (i, row) in y.chunks_mut(op.x.shape().columns()).enumerate() {
-        let (p, _) = probabilities(&row[..op.reach(i)], op.scale);
-        row.fill(0.0);
-        row[..p.len()].copy_from_slice(&p);
-    }
-    Ok(vec![("y", y)])
-}
-
-fn naive_backward(op: &SoftmaxBackward<'_>, host: &Host<'_>) -> Result<Vec<Output>> {
-    let c = op.y.shape().columns();
-    let (y, dy) = (read(host, op.y)?, read(host, op.dy)?);
-    let mut dx = Vec::new();
-    for (y, dy) in y.chunks(c).zip(dy.chunks(c)) {
-        let mean = dot(y, dy);
-        dx.extend(y.iter().zip(dy).map(|(y, dy)| op.scale * y * (dy - mean)));
-    }
-    Ok(vec![("dx", dx)])
+    spec.sums()
 }
