@@ -20,12 +20,12 @@ impl Backend for Foreign {
         Ok(Box::new(Bytes(Mutex::new(vec![0xFF; bytes])))) // NaN: its content is unspecified
     }
     fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
-        let mut bytes = dst.buffer::<Bytes>("upload", "dst")?.0.lock().unwrap();
+        let mut bytes = dst.buffer::<Bytes>()?.0.lock().unwrap();
         bytes[dst.offset()..][..src.len()].copy_from_slice(src);
         Ok(())
     }
     fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
-        let bytes = src.buffer::<Bytes>("download", "src")?.0.lock().unwrap();
+        let bytes = src.buffer::<Bytes>()?.0.lock().unwrap();
         dst.copy_from_slice(&bytes[src.offset()..][..dst.len()]);
         Ok(())
     }

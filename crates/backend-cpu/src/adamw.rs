@@ -9,8 +9,8 @@ use latimer_tensor::op::{AdamW, ClipScale, ScalarBlock};
 use latimer_tensor::{Handled, Result};
 
 pub(crate) fn clip_scale(op: &mut ClipScale<'_>) -> Result<Handled> {
-    let sum = read::<f32>(op.sum_squares, "clip_scale", "sum_squares")?;
-    let block = write::<f32>(op.scalars.reborrow(), "clip_scale", "scalars")?;
+    let sum = read::<f32>(op.sum_squares)?;
+    let block = write::<f32>(op.scalars.reborrow())?;
     let norm = f64::from(sum[0]).sqrt();
     block[ScalarBlock::CLIP] = if norm.is_finite() {
         // mutant: clip_lengthens
@@ -58,7 +58,7 @@ simd! {
 const UNIT: usize = 256;
 
 pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Handled> {
-    let block = read::<f32>(op.scalars, "adamw", "scalars")?;
+    let block = read::<f32>(op.scalars)?;
     let lr = f64::from(block[ScalarBlock::LR]);
     // Computed in f64 and rounded once.
     let f = Factors {
@@ -74,12 +74,12 @@ pub(crate) fn run(op: &mut AdamW<'_>, par: Par) -> Result<Handled> {
         scale: (1.0 / f64::from(block[ScalarBlock::BIAS2]).sqrt()) as f32,
         eps: op.eps,
     };
-    let grad = read(op.grad, "adamw", "grad")?;
-    let param = write(op.param.reborrow(), "adamw", "param")?;
-    let m = write(op.m.reborrow(), "adamw", "m")?;
-    let v = write(op.v.reborrow(), "adamw", "v")?;
+    let grad = read(op.grad)?;
+    let param = write(op.param.reborrow())?;
+    let m = write(op.m.reborrow())?;
+    let v = write(op.v.reborrow())?;
     let working = match &mut op.working {
-        Some(working) => Some(write::<bf16>(working.reborrow(), "adamw", "working")?),
+        Some(working) => Some(write::<bf16>(working.reborrow())?),
         None => None,
     };
     let (units, ns) = (grad.len().div_ceil(UNIT), grad.len());

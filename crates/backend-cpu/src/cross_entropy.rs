@@ -29,10 +29,10 @@ simd! {
 pub(crate) fn run<E: Real>(op: &mut CrossEntropy<'_>, par: Par) -> Result<Handled> {
     let (rows, c) = (op.logits.shape().rows(), op.logits.shape().columns());
     let (valid, gradient) = (op.valid_columns, op.gradient);
-    let targets = read::<u32>(op.targets, "cross_entropy", "targets")?;
+    let targets = read::<u32>(op.targets)?;
     check_ids("cross_entropy", "targets", targets, valid)?;
-    let logits = write::<E>(op.logits.reborrow(), "cross_entropy", "logits")?;
-    let losses = write(op.losses.reborrow(), "cross_entropy", "losses")?;
+    let logits = write::<E>(op.logits.reborrow())?;
+    let losses = write(op.losses.reborrow())?;
     let ns = logits.len() + rows * 10;
     let parts = (RowsMut(logits, c), Rows(targets, 1), RowsMut(losses, 1));
     let work = |(logits, targets, losses): (RowsMut<'_, E>, Rows<'_, u32>, RowsMut<'_>)| {

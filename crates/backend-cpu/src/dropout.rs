@@ -9,10 +9,10 @@ use latimer_tensor::{Error, Handled, Result, View};
 use std::ops::Range;
 
 /// The random words of a device block.
-pub(crate) fn words(random: View<'_>, op: &'static str) -> Result<[u32; DropoutMask::WORDS]> {
-    let words = read::<u32>(random, op, "random")?;
+pub(crate) fn words(random: View<'_>) -> Result<[u32; DropoutMask::WORDS]> {
+    let words = read::<u32>(random)?;
     words.try_into().map_err(|_| Error::ShapeMismatch {
-        op,
+        op: "dropout",
         operand: "random",
         expected: [DropoutMask::WORDS].into(),
         got: random.shape(),
@@ -113,11 +113,11 @@ simd! {
 const UNIT: usize = 256;
 
 pub(crate) fn run<E: Real>(op: &mut Dropout<'_>, par: Par) -> Result<Handled> {
-    let words = words(op.random, "dropout")?;
+    let words = words(op.random)?;
     let mask = Mask::new(words, op.site, op.rate);
     let first = op.first_element(words[3]);
-    let x = read::<E>(op.x, "dropout", "x")?;
-    let y = write(op.y.reborrow(), "dropout", "y")?;
+    let x = read::<E>(op.x)?;
+    let y = write(op.y.reborrow())?;
     let units = x.len().div_ceil(UNIT);
     let parts = (0..units, Rows(x, UNIT), RowsMut(y, UNIT));
     let work = |(units, x, y): (Range<usize>, Rows<'_, E>, RowsMut<'_, E>)| {

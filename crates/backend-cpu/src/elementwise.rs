@@ -149,8 +149,8 @@ fn gelu_derivative<E: Real>(x: &[E], dy: &[E], dx: &mut [E]) {
 }
 
 pub(crate) fn unary<E: Real>(op: &mut Unary<'_>, par: Par) -> Result<Handled> {
-    let x = read::<E>(op.x, "unary", "x")?;
-    let y = write(op.y.reborrow(), "unary", "y")?;
+    let x = read::<E>(op.x)?;
+    let y = write(op.y.reborrow())?;
     let f = match op.kind {
         UnaryKind::Relu => apply::<Relu, E>,
         UnaryKind::GeluTanh => gelu::<E>,
@@ -167,9 +167,9 @@ pub(crate) fn unary<E: Real>(op: &mut Unary<'_>, par: Par) -> Result<Handled> {
 }
 
 pub(crate) fn unary_backward<E: Real>(op: &mut UnaryBackward<'_>, par: Par) -> Result<Handled> {
-    let x = read::<E>(op.x, "unary_backward", "x")?;
-    let dy = read(op.dy, "unary_backward", "dy")?;
-    let dx = write(op.dx.reborrow(), "unary_backward", "dx")?;
+    let x = read::<E>(op.x)?;
+    let dy = read(op.dy)?;
+    let dx = write(op.dx.reborrow())?;
     let f = match op.kind {
         UnaryKind::Relu => apply_derivative::<Relu, E>,
         UnaryKind::GeluTanh => gelu_derivative::<E>,
@@ -238,9 +238,9 @@ simd! {
 }
 
 pub(crate) fn binary<E: Real>(op: &mut Binary<'_>, par: Par) -> Result<Handled> {
-    let a = read::<E>(op.a, "binary", "a")?;
-    let b = read(op.b, "binary", "b")?;
-    let y = write(op.y.reborrow(), "binary", "y")?;
+    let a = read::<E>(op.a)?;
+    let b = read(op.b)?;
+    let y = write(op.y.reborrow())?;
     let f = match op.kind {
         BinaryKind::Add => apply2::<Add, E>,
         BinaryKind::Sub => apply2::<Sub, E>,
@@ -284,8 +284,8 @@ simd! {
 }
 
 pub(crate) fn axpby<E: Real>(op: &mut Axpby<'_>, par: Par) -> Result<Handled> {
-    let x = read::<E>(op.x, "axpby", "x")?;
-    let y = write(op.y.reborrow(), "axpby", "y")?;
+    let x = read::<E>(op.x)?;
+    let y = write(op.y.reborrow())?;
     let (alpha, beta) = (op.alpha, op.beta);
     let parts = (Rows(x, UNIT), RowsMut(y, UNIT));
     par.split(x.len().div_ceil(UNIT), x.len() / 6, parts, &|(x, y)| {

@@ -43,14 +43,11 @@ simd! {
 
 pub(crate) fn forward<E: Real>(op: &mut Embedding<'_>, par: Par) -> Result<Handled> {
     let (t, c) = (op.ids.shape().columns(), op.wte.shape().columns());
-    let ids = read::<u32>(op.ids, "embedding", "ids")?;
+    let ids = read::<u32>(op.ids)?;
     check_ids("embedding", "ids", ids, op.wte.shape().rows())?;
-    let wte = read::<E>(op.wte, "embedding", "wte")?;
-    let wpe = op
-        .wpe
-        .map(|wpe| read::<E>(wpe, "embedding", "wpe"))
-        .transpose()?;
-    let y = write::<E>(op.y.reborrow(), "embedding", "y")?;
+    let wte = read::<E>(op.wte)?;
+    let wpe = op.wpe.map(|wpe| read::<E>(wpe)).transpose()?;
+    let y = write::<E>(op.y.reborrow())?;
     if y.is_empty() {
         return Ok(Handled::Done);
     }
@@ -90,12 +87,12 @@ pub(crate) fn backward<E: Real>(op: &mut EmbeddingBackward<'_>, par: Par) -> Res
         return Ok(Handled::Unsupported);
     }
     let (t, c) = (op.ids.shape().columns(), op.dwte.shape().columns());
-    let ids = read::<u32>(op.ids, "embedding_backward", "ids")?;
+    let ids = read::<u32>(op.ids)?;
     check_ids("embedding_backward", "ids", ids, op.dwte.shape().rows())?;
-    let dy = read::<E>(op.dy, "embedding_backward", "dy")?;
-    let dwte = write::<f32>(op.dwte.reborrow(), "embedding_backward", "dwte")?;
+    let dy = read::<E>(op.dy)?;
+    let dwte = write::<f32>(op.dwte.reborrow())?;
     let dwpe = match &mut op.dwpe {
-        Some(dwpe) => Some(write::<f32>(dwpe.reborrow(), "embedding_backward", "dwpe")?),
+        Some(dwpe) => Some(write::<f32>(dwpe.reborrow())?),
         None => None,
     };
     if dy.is_empty() {

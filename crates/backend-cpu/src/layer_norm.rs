@@ -45,16 +45,13 @@ simd! {
 }
 
 pub(crate) fn forward<E: Real>(op: &mut LayerNorm<'_>, par: Par) -> Result<Handled> {
-    let name = "layer_norm";
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read::<E>(op.x, name, "x")?;
-    let weight = read::<E>(op.weight, name, "weight")?;
-    let bias = op
-        .bias
-        .map_or(Ok(&[][..]), |bias| read(bias, name, "bias"))?;
-    let y = write(op.y.reborrow(), name, "y")?;
-    let mean = write(op.mean.reborrow(), name, "mean")?;
-    let rstd = write(op.rstd.reborrow(), name, "rstd")?;
+    let x = read::<E>(op.x)?;
+    let weight = read::<E>(op.weight)?;
+    let bias = op.bias.map_or(Ok(&[][..]), |bias| read(bias))?;
+    let y = write(op.y.reborrow())?;
+    let mean = write(op.mean.reborrow())?;
+    let rstd = write(op.rstd.reborrow())?;
     let eps = op.eps;
     let parts = (
         Rows(x, c),
@@ -85,18 +82,15 @@ simd! {
 const NEAR: usize = 2048;
 
 pub(crate) fn add_forward<E: Real>(op: &mut AddLayerNorm<'_>, par: Par) -> Result<Handled> {
-    let name = "add_layer_norm";
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read::<E>(op.x, name, "x")?;
-    let r = read(op.r, name, "r")?;
-    let weight = read::<E>(op.weight, name, "weight")?;
-    let bias = op
-        .bias
-        .map_or(Ok(&[][..]), |bias| read(bias, name, "bias"))?;
-    let s = write(op.s.reborrow(), name, "s")?;
-    let y = write(op.y.reborrow(), name, "y")?;
-    let mean = write(op.mean.reborrow(), name, "mean")?;
-    let rstd = write(op.rstd.reborrow(), name, "rstd")?;
+    let x = read::<E>(op.x)?;
+    let r = read(op.r)?;
+    let weight = read::<E>(op.weight)?;
+    let bias = op.bias.map_or(Ok(&[][..]), |bias| read(bias))?;
+    let s = write(op.s.reborrow())?;
+    let y = write(op.y.reborrow())?;
+    let mean = write(op.mean.reborrow())?;
+    let rstd = write(op.rstd.reborrow())?;
     let eps = op.eps;
     let ins = (Rows(x, c), Rows(r, c));
     let outs = (
@@ -188,21 +182,20 @@ simd! {
 }
 
 pub(crate) fn backward<E: Real>(op: &mut LayerNormBackward<'_>, par: Par) -> Result<Handled> {
-    let name = "layer_norm_backward";
     // A sum in a narrower type would lose the terms that are added late.
     if op.dweight.dtype() != DType::F32 || op.x.dtype() != E::DTYPE {
         return Ok(Handled::Unsupported);
     }
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read::<E>(op.x, name, "x")?;
-    let weight = read::<E>(op.weight, name, "weight")?;
-    let mean = read(op.mean, name, "mean")?;
-    let rstd = read(op.rstd, name, "rstd")?;
-    let dy = read(op.dy, name, "dy")?;
-    let dx = write(op.dx.reborrow(), name, "dx")?;
-    let dweight = write::<f32>(op.dweight.reborrow(), name, "dweight")?;
+    let x = read::<E>(op.x)?;
+    let weight = read::<E>(op.weight)?;
+    let mean = read(op.mean)?;
+    let rstd = read(op.rstd)?;
+    let dy = read(op.dy)?;
+    let dx = write(op.dx.reborrow())?;
+    let dweight = write::<f32>(op.dweight.reborrow())?;
     let dbias = match &mut op.dbias {
-        Some(dbias) => write::<f32>(dbias.reborrow(), name, "dbias")?,
+        Some(dbias) => write::<f32>(dbias.reborrow())?,
         None => &mut [],
     };
     let accumulate = op.accumulate;

@@ -152,12 +152,12 @@ impl Backend for Cpu {
     }
 
     fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
-        let dst = memory::write_bytes(dst, "upload", "dst")?;
+        let dst = memory::write_bytes(dst)?;
         copy(src, dst)
     }
 
     fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
-        copy(memory::read_bytes(src, "download", "src")?, dst)
+        copy(memory::read_bytes(src)?, dst)
     }
 
     fn run(&self, op: &mut Op<'_>) -> Result<Handled> {

@@ -126,13 +126,14 @@ fn map(bytes: usize) -> Option<MmapMut> {
     aligned.then_some(mapped)
 }
 
-fn typed<E: Element>(op: &'static str, operand: &'static str, got: DType) -> Result<()> {
+/// The checks of an operation's operands leave only types that its function was chosen for.
+fn typed<E: Element>(got: DType) -> Result<()> {
     if got == E::DTYPE {
         return Ok(());
     }
     Err(Error::DTypeMismatch {
-        op,
-        operand,
+        op: "the backend",
+        operand: "an operand",
         expected: E::DTYPE,
         got,
     })
@@ -142,13 +143,9 @@ fn typed<E: Element>(op: &'static str, operand: &'static str, got: DType) -> Res
 ///
 /// # Errors
 /// A foreign buffer, another element type, or a window that does not lie in its buffer.
-pub(crate) fn read<'a, E: Element>(
-    view: View<'a>,
-    op: &'static str,
-    operand: &'static str,
-) -> Result<&'a [E]> {
-    typed::<E>(op, operand, view.dtype())?;
-    let memory: &'a Memory = view.buffer(op, operand)?;
+pub(crate) fn read<'a, E: Element>(view: View<'a>) -> Result<&'a [E]> {
+    typed::<E>(view.dtype())?;
+    let memory: &'a Memory = view.buffer()?;
     let start = memory.at(view.offset(), view.bytes())?;
     // SAFETY: in bounds (`at`), initialised (zeroed at first), aligned (the buffer to 256 bytes, the
     // offset to the element), any bits valid (`Element`); no `ViewMut` overlaps while `view` lives.
@@ -159,13 +156,9 @@ pub(crate) fn read<'a, E: Element>(
 ///
 /// # Errors
 /// Fails as [`read`] does.
-pub(crate) fn write<'a, E: Element>(
-    view: ViewMut<'a>,
-    op: &'static str,
-    operand: &'static str,
-) -> Result<&'a mut [E]> {
-    typed::<E>(op, operand, view.dtype())?;
-    let memory: &'a Memory = view.buffer(op, operand)?;
+pub(crate) fn write<'a, E: Element>(view: ViewMut<'a>) -> Result<&'a mut [E]> {
+    typed::<E>(view.dtype())?;
+    let memory: &'a Memory = view.buffer()?;
     let start = memory.at(view.offset(), view.bytes())?;
     // SAFETY: as `read`; and `view` is given up here, so for `'a` nothing else reaches this window.
     Ok(unsafe { std::slice::from_raw_parts_mut(start.cast(), view.numel()) })
@@ -175,12 +168,8 @@ pub(crate) fn write<'a, E: Element>(
 ///
 /// # Errors
 /// A foreign buffer, or a window that does not lie in its buffer.
-pub(crate) fn read_bytes<'a>(
-    view: View<'a>,
-    op: &'static str,
-    operand: &'static str,
-) -> Result<&'a [u8]> {
-    let memory: &'a Memory = view.buffer(op, operand)?;
+pub(crate) fn read_bytes<'a>(view: View<'a>) -> Result<&'a [u8]> {
+    let memory: &'a Memory = view.buffer()?;
     let start = memory.at(view.offset(), view.bytes())?;
     // SAFETY: as `read`, for bytes.
     Ok(unsafe { std::slice::from_raw_parts(start, view.bytes()) })
@@ -190,12 +179,8 @@ pub(crate) fn read_bytes<'a>(
 ///
 /// # Errors
 /// Fails as [`read_bytes`] does.
-pub(crate) fn write_bytes<'a>(
-    view: ViewMut<'a>,
-    op: &'static str,
-    operand: &'static str,
-) -> Result<&'a mut [u8]> {
-    let memory: &'a Memory = view.buffer(op, operand)?;
+pub(crate) fn write_bytes<'a>(view: ViewMut<'a>) -> Result<&'a mut [u8]> {
+    let memory: &'a Memory = view.buffer()?;
     let start = memory.at(view.offset(), view.bytes())?;
     // SAFETY: as `write`, for bytes.
     Ok(unsafe { std::slice::from_raw_parts_mut(start, view.bytes()) })

@@ -28,7 +28,7 @@ pub(crate) fn fill(op: &mut Fill<'_>, par: Par) -> Result<Handled> {
 }
 
 fn fill_with<E: Element>(y: ViewMut<'_>, value: E, par: Par) -> Result<Handled> {
-    let y = write::<E>(y, "fill", "y")?;
+    let y = write::<E>(y)?;
     let ns = size_of_val(y) / 20;
     par.split(y.len().div_ceil(UNIT), ns, RowsMut(y, UNIT), &|y| {
         y.0.fill(value)
@@ -39,8 +39,8 @@ fn fill_with<E: Element>(y: ViewMut<'_>, value: E, par: Par) -> Result<Handled> 
 pub(crate) fn cast(op: &mut Cast<'_>, par: Par) -> Result<Handled> {
     match (op.x.dtype(), op.y.dtype()) {
         (from, to) if from == to => {
-            let x = read_bytes(op.x, "cast", "x")?;
-            let y = write_bytes(op.y.reborrow(), "cast", "y")?;
+            let x = read_bytes(op.x)?;
+            let y = write_bytes(op.y.reborrow())?;
             each(x, y, par, |x, y| y.copy_from_slice(x));
             Ok(Handled::Done)
         }
@@ -60,8 +60,8 @@ fn convert<A: Element, B: Element>(
     par: Par,
     f: impl Fn(A) -> B + Sync,
 ) -> Result<Handled> {
-    let x = read::<A>(op.x, "cast", "x")?;
-    let y = write::<B>(op.y.reborrow(), "cast", "y")?;
+    let x = read::<A>(op.x)?;
+    let y = write::<B>(op.y.reborrow())?;
     each(x, y, par, |x, y| {
         for (y, &x) in y.iter_mut().zip(x) {
             *y = f(x);
@@ -90,10 +90,10 @@ pub(crate) fn permute(op: &mut Permute<'_>, par: Par) -> Result<Handled> {
 
 /// Every row of `y` (its last axis) is a strided line of `x`.
 fn permute_of<E: Element>(op: &mut Permute<'_>, par: Par) -> Result<Handled> {
-    let x = read::<E>(op.x, "permute", "x")?;
+    let x = read::<E>(op.x)?;
     let (from, to) = (op.x.shape(), op.y.shape());
     let rank = to.rank();
-    let y = write::<E>(op.y.reborrow(), "permute", "y")?;
+    let y = write::<E>(op.y.reborrow())?;
     if rank == 0 || y.is_empty() {
         y.copy_from_slice(x);
         return Ok(Handled::Done);
@@ -137,8 +137,8 @@ pub(crate) fn slice(op: &mut Slice<'_>, par: Par) -> Result<Handled> {
         length,
     } = op.blocks();
     let (block, first, length) = (block * size, first * size, length * size);
-    let x = read_bytes(op.x, "slice", "x")?;
-    let y = write_bytes(op.y.reborrow(), "slice", "y")?;
+    let x = read_bytes(op.x)?;
+    let y = write_bytes(op.y.reborrow())?;
     if y.is_empty() {
         return Ok(Handled::Done);
     }
@@ -161,9 +161,9 @@ pub(crate) fn concat(op: &mut Concat<'_>, par: Par) -> Result<Handled> {
     let size = op.a.dtype().size();
     let (outer, of_a, of_b) = op.blocks();
     let (of_a, of_b) = (of_a * size, of_b * size);
-    let a = read_bytes(op.a, "concat", "a")?;
-    let b = read_bytes(op.b, "concat", "b")?;
-    let y = write_bytes(op.y.reborrow(), "concat", "y")?;
+    let a = read_bytes(op.a)?;
+    let b = read_bytes(op.b)?;
+    let y = write_bytes(op.y.reborrow())?;
     if y.is_empty() {
         return Ok(Handled::Done);
     }

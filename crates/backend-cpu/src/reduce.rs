@@ -59,8 +59,8 @@ simd! {
 /// `X` is the type of `x`, `Y` that of `y`.
 pub(crate) fn reduce<X: Real, Y: Real>(op: &mut Reduce<'_>, par: Par) -> Result<Handled> {
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read::<X>(op.x, "reduce", "x")?;
-    let y = write::<Y>(op.y.reborrow(), "reduce", "y")?;
+    let x = read::<X>(op.x)?;
+    let y = write::<Y>(op.y.reborrow())?;
     let keep = op.accumulate;
     let kind = op.kind;
     let write_back = |y: &mut Y, value: f32| {
@@ -141,8 +141,8 @@ simd! {
 
 pub(crate) fn arg_max<E: Real>(op: &mut ArgMax<'_>, par: Par) -> Result<Handled> {
     let (columns, valid) = (op.x.shape().columns(), op.valid_columns);
-    let x = read::<E>(op.x, "arg_max", "x")?;
-    let y = write::<u32>(op.y.reborrow(), "arg_max", "y")?;
+    let x = read::<E>(op.x)?;
+    let y = write::<u32>(op.y.reborrow())?;
     let ns = x.len() / 4;
     let parts = (Rows(x, columns), RowsMut(y, 1));
     par.split(op.x.shape().rows(), ns, parts, &|(x, y): (
@@ -166,8 +166,8 @@ simd! {
 const SQUARES: usize = 4096;
 
 pub(crate) fn sum_squares(op: &mut SumSquares<'_>, par: Par) -> Result<Handled> {
-    let x = read(op.x, "sum_squares", "x")?;
-    let y = write(op.y.reborrow(), "sum_squares", "y")?;
+    let x = read(op.x)?;
+    let y = write(op.y.reborrow())?;
     // mutant: sum_squares_cut_by_threads
     let chunks = x.len().div_ceil(SQUARES);
     let total = op_scratch(chunks, |partial| {

@@ -31,7 +31,7 @@ simd! {
 
 pub(crate) fn forward<E: Real>(op: &mut Softmax<'_>, par: Par) -> Result<Handled> {
     let (rows, c) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = read::<E>(op.x, "softmax", "x")?;
+    let x = read::<E>(op.x)?;
     // A causal row reaches one column more than the one above it in its matrix
     // (`Softmax::reach`).
     let shape = op.x.shape();
@@ -42,7 +42,7 @@ pub(crate) fn forward<E: Real>(op: &mut Softmax<'_>, par: Par) -> Result<Handled
     };
     let (causal, valid) = (op.causal, op.valid_columns);
     let first = (c + 1).saturating_sub(height);
-    let y = write(op.y.reborrow(), "softmax", "y")?;
+    let y = write(op.y.reborrow())?;
     let scale = op.scale;
     let ns = x.len() + rows * 10;
     let parts = (0..rows, Rows(x, c), RowsMut(y, c));
@@ -81,9 +81,9 @@ simd! {
 
 pub(crate) fn backward<E: Real>(op: &mut SoftmaxBackward<'_>, par: Par) -> Result<Handled> {
     let (rows, c) = (op.y.shape().rows(), op.y.shape().columns());
-    let y = read::<E>(op.y, "softmax_backward", "y")?;
-    let dy = read(op.dy, "softmax_backward", "dy")?;
-    let dx = write(op.dx.reborrow(), "softmax_backward", "dx")?;
+    let y = read::<E>(op.y)?;
+    let dy = read(op.dy)?;
+    let dx = write(op.dx.reborrow())?;
     if y.is_empty() {
         return Ok(Handled::Done);
     }

@@ -127,12 +127,12 @@ impl Backend for Cuda {
     }
 
     fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
-        let to = memory::pointer(dst.as_view(), "upload", "dst")?;
+        let to = memory::pointer(dst.as_view())?;
         self.staging.upload(src, to)
     }
 
     fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
-        let from = memory::pointer(src, "download", "src")?;
+        let from = memory::pointer(src)?;
         self.faults.download(&self.staging, from, dst)
     }
 

@@ -82,8 +82,8 @@ impl Drop for CudaMemory {
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
-pub(crate) fn pointer(view: View<'_>, op: &'static str, operand: &'static str) -> Result<u64> {
-    let memory: &CudaMemory = view.buffer(op, operand)?;
+pub(crate) fn pointer(view: View<'_>) -> Result<u64> {
+    let memory: &CudaMemory = view.buffer()?;
     debug_assert!(view.offset() + view.bytes() <= memory.bytes.max(256));
     Ok(memory.pointer + view.offset() as u64)
 }
@@ -92,45 +92,32 @@ pub(crate) fn pointer(view: View<'_>, op: &'static str, operand: &'static str) -
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
-pub(crate) fn input(view: View<'_>, op: &'static str, operand: &'static str) -> Result<Arg> {
-    pointer(view, op, operand).map(Arg::Pointer)
+pub(crate) fn input(view: View<'_>) -> Result<Arg> {
+    pointer(view).map(Arg::Pointer)
 }
 
 /// The kernel argument for an operand that is read, or a null pointer if it is missing.
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
-pub(crate) fn input_or_null(
-    view: Option<View<'_>>,
-    op: &'static str,
-    operand: &'static str,
-) -> Result<Arg> {
-    view.map_or(Ok(Arg::Pointer(0)), |view| input(view, op, operand))
+pub(crate) fn input_or_null(view: Option<View<'_>>) -> Result<Arg> {
+    view.map_or(Ok(Arg::Pointer(0)), input)
 }
 
 /// The kernel argument for an operand that is written.
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
-pub(crate) fn output(
-    view: &mut ViewMut<'_>,
-    op: &'static str,
-    operand: &'static str,
-) -> Result<Arg> {
-    pointer(view.as_view(), op, operand).map(Arg::Pointer)
+pub(crate) fn output(view: &mut ViewMut<'_>) -> Result<Arg> {
+    pointer(view.as_view()).map(Arg::Pointer)
 }
 
 /// The kernel argument for an operand that is written, or a null pointer if it is missing.
 ///
 /// # Errors
 /// [`Error::ForeignBuffer`].
-pub(crate) fn output_or_null(
-    view: &mut Option<ViewMut<'_>>,
-    op: &'static str,
-    operand: &'static str,
-) -> Result<Arg> {
-    view.as_mut()
-        .map_or(Ok(Arg::Pointer(0)), |view| output(view, op, operand))
+pub(crate) fn output_or_null(view: &mut Option<ViewMut<'_>>) -> Result<Arg> {
+    view.as_mut().map_or(Ok(Arg::Pointer(0)), output)
 }
 
 /// Memory that an operation uses while it runs. Operations run in order, so the next one may reuse

@@ -76,7 +76,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn info(&self) -> DeviceInfo;
 
     /// New memory of `bytes` bytes, its content unspecified, aligned to 256 bytes or to whatever
-    /// the device needs.
+    /// the device needs. All buffers of a backend are of one type: the device passes no view of
+    /// another type to the calls below.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`] when there is no room.
@@ -85,19 +86,19 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Copies host bytes into a window of the same size. The bytes are read before it returns.
     ///
     /// # Errors
-    /// [`crate::Error::ForeignBuffer`], or the device's own failure.
+    /// The device's own failure.
     fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()>;
 
     /// Waits for everything enqueued before, then copies a window to host bytes of the same size.
     ///
     /// # Errors
-    /// [`crate::Error::ForeignBuffer`], or whatever an earlier operation failed with.
+    /// Whatever an earlier operation failed with.
     fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()>;
 
     /// Enqueues a checked operation, or says that it has no native version.
     ///
     /// # Errors
-    /// [`crate::Error::ForeignBuffer`], bad ids, or the device's own failure.
+    /// Bad ids, or the device's own failure.
     fn run(&self, op: &mut Op<'_>) -> Result<Handled> {
         let _ = op;
         Ok(Handled::Unsupported)

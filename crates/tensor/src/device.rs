@@ -1,13 +1,15 @@
 //! The device: a user's handle to a backend and its memory.
 
 use crate::observe::Observers;
+use crate::op::Operand;
 use crate::pool::{Owner, Pool, PoolStats, size_class};
 use crate::{
     Backend, Buffer, DType, DeviceInfo, Error, Handled, Op, Reference, Result, View, ViewMut,
     fallback,
 };
+use std::any::{Any, TypeId};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A device: one backend, its pool of memory, and the fallback for operations it does not
 /// implement.
@@ -19,6 +21,8 @@ pub struct Device(pub(crate) Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     backend: Box<dyn Backend>,
+    /// The type of the backend's buffers, once there is one.
+    buffers: OnceLock<TypeId>,
     pool: Mutex<Pool>,
     deny_fallback: AtomicBool,
     fallbacks: AtomicU64,
@@ -41,6 +45,7 @@ impl Device {
     pub fn from_boxed(backend: Box<dyn Backend>) -> Self {
         Self(Arc::new(Inner {
             backend,
+            buffers: OnceLock::new(),
             pool: Mutex::default(),
             deny_fallback: AtomicBool::new(false),
             fallbacks: AtomicU64::new(0),
@@ -102,10 +107,40 @@ impl Device {
     pub fn run<'a>(&self, op: impl Into<Op<'a>>) -> Result<()> {
         let mut op = op.into();
         op.check()?;
+        self.check_memory(&mut op)?;
         if self.is_observed() {
             return self.run_observed(&mut op);
         }
         self.run_checked(&mut op).map(|_| ())
+    }
+
+    /// Checks that every operand lies in memory of this backend.
+    #[inline]
+    fn check_memory(&self, op: &mut Op<'_>) -> Result<()> {
+        let mut foreign = None;
+        op.operands(&mut |operand, given| {
+            let view = match &given {
+                Operand::In(view) => *view,
+                Operand::Out(view) | Operand::InOut(view) => view.as_view(),
+            };
+            // mutant: foreign_memory_passes
+            if !self.has_buffer(view) {
+                foreign.get_or_insert(operand);
+            }
+        });
+        match foreign {
+            None => Ok(()),
+            Some(operand) => Err(Error::ForeignBuffer {
+                op: op.name(),
+                operand,
+            }),
+        }
+    }
+
+    /// Whether a view's buffer is of this backend's type.
+    #[inline]
+    fn has_buffer(&self, view: View<'_>) -> bool {
+        self.0.buffers.get() == Some(&view.buffer_type())
     }
 
     /// Runs an operation that has been checked; returns whether it ran natively.
@@ -152,6 +187,10 @@ impl Device {
             });
         }
         self.refuse_in_capture("an upload")?;
+        if !self.has_buffer(dst.as_view()) {
+            let (op, operand) = ("upload", "dst");
+            return Err(Error::ForeignBuffer { op, operand });
+        }
         if self.is_observed() {
             let observers = self.observers();
             observers.iter().for_each(|o| o.upload(src, dst.as_view()));
@@ -172,6 +211,10 @@ impl Device {
             });
         }
         self.refuse_in_capture("a download")?;
+        if !self.has_buffer(src) {
+            let (op, operand) = ("download", "src");
+            return Err(Error::ForeignBuffer { op, operand });
+        }
         if self.is_observed() {
             self.observers().iter().for_each(|o| o.download(src));
         }
@@ -231,6 +274,11 @@ impl Device {
         let (buffer, owner) = pool.take(self.backend(), class)?;
         let is_new = pool.stats.misses != misses;
         drop(pool);
+        if is_new {
+            let of = (&*buffer as &dyn Any).type_id();
+            let expected = *self.0.buffers.get_or_init(|| of);
+            debug_assert_eq!(of, expected, "a backend's buffers are all of one type");
+        }
         if is_new && self.is_observed() {
             self.observers().iter().for_each(|o| o.allocated(class));
         }

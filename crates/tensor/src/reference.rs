@@ -27,14 +27,14 @@ impl Backend for Reference {
     }
 
     fn upload(&self, src: &[u8], dst: ViewMut<'_>) -> Result<()> {
-        let memory = dst.buffer::<HostMemory>("upload", "dst")?;
+        let memory = dst.buffer::<HostMemory>()?;
         let mut bytes = memory.0.write().unwrap_or_else(PoisonError::into_inner);
         bytes[dst.offset()..][..src.len()].copy_from_slice(src);
         Ok(())
     }
 
     fn download(&self, src: View<'_>, dst: &mut [u8]) -> Result<()> {
-        let memory = src.buffer::<HostMemory>("download", "src")?;
+        let memory = src.buffer::<HostMemory>()?;
         let bytes = memory.0.read().unwrap_or_else(PoisonError::into_inner);
         dst.copy_from_slice(&bytes[src.offset()..][..dst.len()]);
         Ok(())

@@ -5,7 +5,11 @@
 //! other view overlaps it: safe code cannot race, whatever a backend does with its pointers.
 
 use crate::{DType, Error, Result, Shape};
-use std::{any::Any, fmt::Debug, marker::PhantomData};
+use std::{
+    any::{Any, TypeId},
+    fmt::Debug,
+    marker::PhantomData,
+};
 
 /// A backend's own memory type. Dropping it frees the memory.
 pub trait Buffer: Any + Debug + Send + Sync {}
@@ -36,14 +40,21 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The buffer as the backend's own type.
+    /// The buffer as the backend's own type. A [`crate::Device`] passes views of other types to no
+    /// backend: it names the operation and the operand in its error.
     ///
     /// # Errors
-    /// [`Error::ForeignBuffer`] when another backend made it; `op` and `operand` go into the message.
-    pub fn buffer<T: Buffer>(&self, op: &'static str, operand: &'static str) -> Result<&'a T> {
+    /// [`Error::ForeignBuffer`] when another backend made it.
+    pub fn buffer<T: Buffer>(&self) -> Result<&'a T> {
+        let (op, operand) = ("the backend", "an operand");
         (self.buffer as &dyn Any)
             .downcast_ref()
             .ok_or(Error::ForeignBuffer { op, operand })
+    }
+
+    /// The backend's type of the buffer.
+    pub(crate) fn buffer_type(&self) -> TypeId {
+        (self.buffer as &dyn Any).type_id()
     }
 
     /// Identifies the buffer: equal for views of the same buffer, different for any other live buffer.
@@ -119,8 +130,8 @@ impl<'a> ViewMut<'a> {
     ///
     /// # Errors
     /// [`Error::ForeignBuffer`] when another backend made it.
-    pub fn buffer<T: Buffer>(&self, op: &'static str, operand: &'static str) -> Result<&'a T> {
-        self.view.buffer(op, operand)
+    pub fn buffer<T: Buffer>(&self) -> Result<&'a T> {
+        self.view.buffer()
     }
 
     /// See [`View::offset`].

@@ -38,16 +38,15 @@ pub(super) struct HeadBackward<'a> {
 }
 
 pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Handled> {
-    let name = "attention_backward";
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
     let c = n_head * d;
-    let qkv = read::<f32>(op.qkv, name, "qkv")?;
-    let y = read::<f32>(op.y, name, "y")?;
-    let dy = read::<f32>(op.dy, name, "dy")?;
-    let lse = read::<f32>(op.lse, name, "lse")?;
-    let dqkv = Shared::new(write::<f32>(op.dqkv.reborrow(), name, "dqkv")?);
-    let drops = Drops::new(name, op.random, op.site, op.rate, n_head, t)?;
+    let qkv = read::<f32>(op.qkv)?;
+    let y = read::<f32>(op.y)?;
+    let dy = read::<f32>(op.dy)?;
+    let lse = read::<f32>(op.lse)?;
+    let dqkv = Shared::new(write::<f32>(op.dqkv.reborrow())?);
+    let drops = Drops::new(op.random, op.site, op.rate, n_head, t)?;
     let (scale, causal) = (op.scale, op.causal);
     let tasks = batch * n_head;
     let cost = 1 + usize::from(!causal);

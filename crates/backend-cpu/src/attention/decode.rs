@@ -18,15 +18,14 @@ use std::ops::Range;
 pub(super) const FEW: usize = 3;
 
 pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Handled> {
-    let name = "attention_decode";
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
     let c = n_head * d;
     let room = op.k_cache.shape().dims()[2];
-    let qkv = read::<f32>(op.qkv, name, "qkv")?;
-    let k = Shared::new(write::<f32>(op.k_cache.reborrow(), name, "k_cache")?);
-    let v = Shared::new(write::<f32>(op.v_cache.reborrow(), name, "v_cache")?);
-    let y = Shared::new(write::<f32>(op.y.reborrow(), name, "y")?);
+    let qkv = read::<f32>(op.qkv)?;
+    let k = Shared::new(write::<f32>(op.k_cache.reborrow())?);
+    let v = Shared::new(write::<f32>(op.v_cache.reborrow())?);
+    let y = Shared::new(write::<f32>(op.y.reborrow())?);
     if t == 0 {
         return Ok(Handled::Done);
     }

@@ -48,10 +48,10 @@ pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
     let c = n_head * d;
-    let qkv = read::<f32>(op.qkv, "attention", "qkv")?;
-    let y = write::<f32>(op.y.reborrow(), "attention", "y")?;
-    let lse = write::<f32>(op.lse.reborrow(), "attention", "lse")?;
-    let drops = Drops::new("attention", op.random, op.site, op.rate, n_head, t)?;
+    let qkv = read::<f32>(op.qkv)?;
+    let y = write::<f32>(op.y.reborrow())?;
+    let lse = write::<f32>(op.lse.reborrow())?;
+    let drops = Drops::new(op.random, op.site, op.rate, n_head, t)?;
     let (scale, causal) = (op.scale, op.causal.then_some(0));
     let (y, lse) = (Shared::new(y), Shared::new(lse));
     let blocks = t.div_ceil(QUERIES);

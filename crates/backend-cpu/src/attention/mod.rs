@@ -143,7 +143,6 @@ struct Drops {
 
 impl Drops {
     fn new(
-        op: &'static str,
         random: Option<View<'_>>,
         site: u32,
         rate: f32,
@@ -153,7 +152,7 @@ impl Drops {
         let Some(random) = random.filter(|_| rate > 0.0) else {
             return Ok(None);
         };
-        let words = words(random, op)?;
+        let words = words(random)?;
         Ok(Some(Self {
             mask: Mask::new(words, site, rate),
             first_row: words[3].into(),

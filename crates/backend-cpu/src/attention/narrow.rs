@@ -111,10 +111,10 @@ impl Places {
 pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
-    let qkv = Shared::from_const(read::<bf16>(op.qkv, "attention", "qkv")?.as_ptr());
-    let y = Shared::new(write::<bf16>(op.y.reborrow(), "attention", "y")?);
-    let lse = Shared::new(write::<f32>(op.lse.reborrow(), "attention", "lse")?);
-    let drops = Drops::new("attention", op.random, op.site, op.rate, n_head, t)?;
+    let qkv = Shared::from_const(read::<bf16>(op.qkv)?.as_ptr());
+    let y = Shared::new(write::<bf16>(op.y.reborrow())?);
+    let lse = Shared::new(write::<f32>(op.lse.reborrow())?);
+    let drops = Drops::new(op.random, op.site, op.rate, n_head, t)?;
     let (scale, causal) = (op.scale, op.causal.then_some(0));
     let places = Places { t, n_head, d };
     let tasks = batch * n_head;
@@ -164,15 +164,14 @@ pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Handled> {
 }
 
 pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Handled> {
-    let name = "attention_backward";
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
-    let qkv = Shared::from_const(read::<bf16>(op.qkv, name, "qkv")?.as_ptr());
-    let y = Shared::from_const(read::<bf16>(op.y, name, "y")?.as_ptr());
-    let dy = Shared::from_const(read::<bf16>(op.dy, name, "dy")?.as_ptr());
-    let lse = read::<f32>(op.lse, name, "lse")?;
-    let dqkv = Shared::new(write::<bf16>(op.dqkv.reborrow(), name, "dqkv")?);
-    let drops = Drops::new(name, op.random, op.site, op.rate, n_head, t)?;
+    let qkv = Shared::from_const(read::<bf16>(op.qkv)?.as_ptr());
+    let y = Shared::from_const(read::<bf16>(op.y)?.as_ptr());
+    let dy = Shared::from_const(read::<bf16>(op.dy)?.as_ptr());
+    let lse = read::<f32>(op.lse)?;
+    let dqkv = Shared::new(write::<bf16>(op.dqkv.reborrow())?);
+    let drops = Drops::new(op.random, op.site, op.rate, n_head, t)?;
     let (scale, causal) = (op.scale, op.causal);
     let places = Places { t, n_head, d };
     let tasks = batch * n_head;
@@ -224,14 +223,13 @@ pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Handl
 }
 
 pub(crate) fn decode(op: &mut AttentionDecode<'_>, par: Par) -> Result<Handled> {
-    let name = "attention_decode";
     let sizes = op.sizes();
     let (batch, t, n_head, d) = (sizes.batch, sizes.seq_len, sizes.n_head, sizes.head_dim);
     let room = op.k_cache.shape().dims()[2];
-    let qkv = Shared::from_const(read::<bf16>(op.qkv, name, "qkv")?.as_ptr());
-    let k = Shared::new(write::<bf16>(op.k_cache.reborrow(), name, "k_cache")?);
-    let v = Shared::new(write::<bf16>(op.v_cache.reborrow(), name, "v_cache")?);
-    let y = Shared::new(write::<bf16>(op.y.reborrow(), name, "y")?);
+    let qkv = Shared::from_const(read::<bf16>(op.qkv)?.as_ptr());
+    let k = Shared::new(write::<bf16>(op.k_cache.reborrow())?);
+    let v = Shared::new(write::<bf16>(op.v_cache.reborrow())?);
+    let y = Shared::new(write::<bf16>(op.y.reborrow())?);
     let (position, scale) = (op.position, op.scale);
     let places = Places { t, n_head, d };
     let (tasks, keys) = (batch * n_head, position + t);

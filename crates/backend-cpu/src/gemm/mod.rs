@@ -67,13 +67,10 @@ const MANY_ROWS: usize = 48;
 pub(crate) fn matmul(op: &mut Matmul<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();
     let (batch, m, n, k) = (sizes.batch, sizes.m, sizes.n, sizes.k);
-    let a = read::<f32>(op.a, "matmul", "a")?;
-    let b = read::<f32>(op.b, "matmul", "b")?;
-    let bias = op
-        .bias
-        .map(|bias| read::<f32>(bias, "matmul", "bias"))
-        .transpose()?;
-    let y = write::<f32>(op.y.reborrow(), "matmul", "y")?;
+    let a = read::<f32>(op.a)?;
+    let b = read::<f32>(op.b)?;
+    let bias = op.bias.map(|bias| read::<f32>(bias)).transpose()?;
+    let y = write::<f32>(op.y.reborrow())?;
     if y.is_empty() {
         return Ok(Handled::Done);
     }

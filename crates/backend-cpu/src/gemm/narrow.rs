@@ -28,13 +28,10 @@ pub(crate) fn narrow_matmul(op: &mut Matmul<'_>, par: Par) -> Result<Handled> {
 fn onto<Y: Real>(op: &mut Matmul<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();
     let (batch, m, n, k) = (sizes.batch, sizes.m, sizes.n, sizes.k);
-    let a = read::<bf16>(op.a, "matmul", "a")?;
-    let b = read::<bf16>(op.b, "matmul", "b")?;
-    let bias = op
-        .bias
-        .map(|bias| read::<bf16>(bias, "matmul", "bias"))
-        .transpose()?;
-    let y = write::<Y>(op.y.reborrow(), "matmul", "y")?;
+    let a = read::<bf16>(op.a)?;
+    let b = read::<bf16>(op.b)?;
+    let bias = op.bias.map(|bias| read::<bf16>(bias)).transpose()?;
+    let y = write::<Y>(op.y.reborrow())?;
     if y.is_empty() {
         return Ok(Handled::Done);
     }

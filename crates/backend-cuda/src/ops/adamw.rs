@@ -20,12 +20,12 @@ fn rest(beta: f32) -> f32 {
 
 pub(crate) fn adamw(cuda: &Cuda, op: &mut AdamW<'_>) -> Result<Handled> {
     let n = op.param.numel();
-    let param = output(&mut op.param, "adamw", "param")?;
-    let grad = input(op.grad, "adamw", "grad")?;
-    let m = output(&mut op.m, "adamw", "m")?;
-    let v = output(&mut op.v, "adamw", "v")?;
-    let working = output_or_null(&mut op.working, "adamw", "working")?;
-    let scalars = input(op.scalars, "adamw", "scalars")?;
+    let param = output(&mut op.param)?;
+    let grad = input(op.grad)?;
+    let m = output(&mut op.m)?;
+    let v = output(&mut op.v)?;
+    let working = output_or_null(&mut op.working)?;
+    let scalars = input(op.scalars)?;
     let copies = !matches!(working, Arg::Pointer(at) if !at.is_multiple_of(WORKING_ALIGNED));
     let (kernel, each) = if copies && is_wide(0, DType::F32, &[param, grad, m, v]) {
         ("adamw_wide_f32", BLOCK * WIDE)
@@ -57,8 +57,8 @@ pub(crate) fn adamw(cuda: &Cuda, op: &mut AdamW<'_>) -> Result<Handled> {
 }
 
 pub(crate) fn clip_scale(cuda: &Cuda, op: &mut ClipScale<'_>) -> Result<Handled> {
-    let sum_squares = input(op.sum_squares, "clip_scale", "sum_squares")?;
-    let scalars = output(&mut op.scalars, "clip_scale", "scalars")?;
+    let sum_squares = input(op.sum_squares)?;
+    let scalars = output(&mut op.scalars)?;
     cuda.launch(
         "clip_scale_f32",
         Geometry::row(1, 32),

@@ -16,8 +16,8 @@ pub(crate) fn cast(cuda: &Cuda, op: &mut Cast<'_>) -> Result<Handled> {
     let (n, from, to) = (op.x.numel(), op.x.dtype(), op.y.dtype());
     let name = match (from, to) {
         (from, to) if from == to => {
-            let x = pointer(op.x, "cast", "x")?;
-            let y = pointer(op.y.as_view(), "cast", "y")?;
+            let x = pointer(op.x)?;
+            let y = pointer(op.y.as_view())?;
             return copy(cuda, x, y, op.x.bytes());
         }
         (F32, Bf16) => "cast_f32_bf16",
@@ -39,8 +39,8 @@ pub(crate) fn cast(cuda: &Cuda, op: &mut Cast<'_>) -> Result<Handled> {
         (I64, U32) => "cast_i64_u32",
         _ => return Ok(Handled::Unsupported),
     };
-    let x = pointer(op.x, "cast", "x")?;
-    let y = pointer(op.y.as_view(), "cast", "y")?;
+    let x = pointer(op.x)?;
+    let y = pointer(op.y.as_view())?;
     let fits = |at: u64, dtype: DType| at.is_multiple_of((4 * dtype.size() as u64).min(16));
     let aligned = fits(x, from) && fits(y, to);
     cuda.launch(

@@ -8,14 +8,14 @@ use latimer_tensor::op::CrossEntropy;
 use latimer_tensor::{Handled, Result};
 
 pub(crate) fn cross_entropy(cuda: &Cuda, op: &mut CrossEntropy<'_>) -> Result<Handled> {
-    let (name, shape, dtype) = ("cross_entropy", op.logits.shape(), op.logits.dtype());
+    let (shape, dtype) = (op.logits.shape(), op.logits.dtype());
     if !has_kernels(cuda, dtype) {
         return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (shape.rows(), shape.columns());
-    let logits = output(&mut op.logits, name, "logits")?;
-    let targets = input(op.targets, name, "targets")?;
-    let losses = output(&mut op.losses, name, "losses")?;
+    let logits = output(&mut op.logits)?;
+    let targets = input(op.targets)?;
+    let losses = output(&mut op.losses)?;
     let Some(layout) = Rows::new([rows, columns], dtype, &[logits], 2) else {
         return Ok(Handled::Unsupported);
     };

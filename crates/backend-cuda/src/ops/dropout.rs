@@ -23,9 +23,9 @@ pub(crate) fn dropout(cuda: &Cuda, op: &mut Dropout<'_>) -> Result<Handled> {
     }
     let name = by_dtype!(dtype, "dropout");
     let (n, row) = (op.x.numel(), op.first_element(1));
-    let x = input(op.x, "dropout", "x")?;
-    let y = output(&mut op.y, "dropout", "y")?;
-    let random = input(op.random, "dropout", "random")?;
+    let x = input(op.x)?;
+    let y = output(&mut op.y)?;
+    let random = input(op.random)?;
     // mutant: host_reads_random_words
     let aligned = wide::aligned(&[x, y]) && row.is_multiple_of(4);
     let [threshold, scale] = mask_arguments(op.rate);

@@ -20,8 +20,8 @@ pub(crate) fn unary(cuda: &Cuda, op: &mut Unary<'_>) -> Result<Handled> {
         UnaryKind::Exp => by_dtype!(dtype, "unary_exp"),
         _ => return Ok(Handled::Unsupported),
     };
-    let x = input(op.x, "unary", "x")?;
-    let y = output(&mut op.y, "unary", "y")?;
+    let x = input(op.x)?;
+    let y = output(&mut op.y)?;
     let aligned = wide::aligned(&[x, y]);
     cuda.launch(
         name,
@@ -43,9 +43,9 @@ pub(crate) fn unary_backward(cuda: &Cuda, op: &mut UnaryBackward<'_>) -> Result<
         UnaryKind::Exp => by_dtype!(dtype, "unary_backward_exp"),
         _ => return Ok(Handled::Unsupported),
     };
-    let x = input(op.x, "unary_backward", "x")?;
-    let dy = input(op.dy, "unary_backward", "dy")?;
-    let dx = output(&mut op.dx, "unary_backward", "dx")?;
+    let x = input(op.x)?;
+    let dy = input(op.dy)?;
+    let dx = output(&mut op.dx)?;
     let aligned = wide::aligned(&[x, dy, dx]);
     cuda.launch(
         name,
@@ -66,9 +66,9 @@ pub(crate) fn binary(cuda: &Cuda, op: &mut Binary<'_>) -> Result<Handled> {
         BinaryKind::Div => by_dtype!(dtype, "binary_div"),
         _ => return Ok(Handled::Unsupported),
     };
-    let a = input(op.a, "binary", "a")?;
-    let b = input(op.b, "binary", "b")?;
-    let y = output(&mut op.y, "binary", "y")?;
+    let a = input(op.a)?;
+    let b = input(op.b)?;
+    let y = output(&mut op.y)?;
     // Each 16 bytes of `a` must correspond to 16 adjacent bytes of `b`.
     let together = nb == n || (nb * dtype.size()).is_multiple_of(16);
     let aligned = together && wide::aligned(&[a, b, y]);
@@ -92,8 +92,8 @@ pub(crate) fn axpby(cuda: &Cuda, op: &mut Axpby<'_>) -> Result<Handled> {
         return Ok(Handled::Unsupported);
     }
     let name = by_dtype!(dtype, "axpby");
-    let x = input(op.x, "axpby", "x")?;
-    let y = output(&mut op.y, "axpby", "y")?;
+    let x = input(op.x)?;
+    let y = output(&mut op.y)?;
     let aligned = wide::aligned(&[x, y]);
     cuda.launch(
         name,

@@ -46,10 +46,10 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Embedding<'_>) -> Result<Handled> {
         return Ok(Handled::Unsupported);
     }
     let name = by_dtype!(dtype, "embedding_forward");
-    let ids_at = input(op.ids, "embedding", "ids")?;
-    let wte = input(op.wte, "embedding", "wte")?;
-    let wpe = input_or_null(op.wpe, "embedding", "wpe")?;
-    let y = output(&mut op.y, "embedding", "y")?;
+    let ids_at = input(op.ids)?;
+    let wte = input(op.wte)?;
+    let wpe = input_or_null(op.wpe)?;
+    let y = output(&mut op.y)?;
     let (elements, wide) = unit(columns, dtype, &[wte, wpe, y]);
     let units = ids.numel() * (columns / elements);
     cuda.launch(
@@ -99,8 +99,8 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut EmbeddingBackward<'_>) -> Result<Ha
     if n == 0 {
         return Ok(Handled::Done);
     }
-    let dy = input(op.dy, "embedding_backward", "dy")?;
-    let dwte = output(&mut op.dwte, "embedding_backward", "dwte")?;
+    let dy = input(op.dy)?;
+    let dwte = output(&mut op.dwte)?;
     let places = places(cuda, op, n, rows, columns)?;
     let (keys, edges) = (Arg::Pointer(places.keys), Arg::Pointer(places.edges));
     let warps = |elements: usize| {
@@ -140,7 +140,7 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut EmbeddingBackward<'_>) -> Result<Ha
         cuda.kernels.launch(join, warps(elements), &args)?;
     }
     if let Some(dwpe) = &mut op.dwpe {
-        let dwpe = output(dwpe, "embedding_backward", "dwpe")?;
+        let dwpe = output(dwpe)?;
         let (elements, wide) = unit(columns, dtype, &[dy, dwpe]);
         let args = [
             dy,
@@ -170,7 +170,7 @@ fn places(
     rows: usize,
     columns: usize,
 ) -> Result<Places> {
-    let ids = input(op.ids, "embedding_backward", "ids")?;
+    let ids = input(op.ids)?;
     let tile = n.next_power_of_two().clamp(SMALLEST_TILE, TILE);
     let bytes_of_keys = (n * 8).next_multiple_of(16);
     let bytes_of_edges = n.div_ceil(PART) * 2 * columns * 4;

@@ -21,7 +21,7 @@ pub(crate) fn fill(cuda: &Cuda, op: &mut Fill<'_>) -> Result<Handled> {
         DType::I64 => ("fill_8", value as i64 as u64),
         _ => return Ok(Handled::Unsupported),
     };
-    let y = output(&mut op.y, "fill", "y")?;
+    let y = output(&mut op.y)?;
     cuda.launch(
         name,
         Geometry::row(n.div_ceil(BLOCK as usize), BLOCK),

@@ -11,17 +11,17 @@ use latimer_tensor::{Handled, Result};
 const FORWARD_THREADS: u32 = 512;
 
 pub(crate) fn forward(cuda: &Cuda, op: &mut LayerNorm<'_>) -> Result<Handled> {
-    let (name, dtype) = ("layer_norm", op.x.dtype());
+    let dtype = op.x.dtype();
     if !has_kernels(cuda, dtype) {
         return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = input(op.x, name, "x")?;
-    let weight = input(op.weight, name, "weight")?;
-    let bias = input_or_null(op.bias, name, "bias")?;
-    let y = output(&mut op.y, name, "y")?;
-    let mean = output(&mut op.mean, name, "mean")?;
-    let rstd = output(&mut op.rstd, name, "rstd")?;
+    let x = input(op.x)?;
+    let weight = input(op.weight)?;
+    let bias = input_or_null(op.bias)?;
+    let y = output(&mut op.y)?;
+    let mean = output(&mut op.mean)?;
+    let rstd = output(&mut op.rstd)?;
     let Some(layout) = Rows::new([rows, columns], dtype, &[x, weight, bias, y], 2) else {
         return Ok(Handled::Unsupported);
     };
@@ -36,19 +36,19 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut LayerNorm<'_>) -> Result<Handled> {
 }
 
 pub(crate) fn add_forward(cuda: &Cuda, op: &mut AddLayerNorm<'_>) -> Result<Handled> {
-    let (name, dtype) = ("add_layer_norm", op.x.dtype());
+    let dtype = op.x.dtype();
     if !has_kernels(cuda, dtype) {
         return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
-    let x = input(op.x, name, "x")?;
-    let r = input(op.r, name, "r")?;
-    let weight = input(op.weight, name, "weight")?;
-    let bias = input_or_null(op.bias, name, "bias")?;
-    let s = output(&mut op.s, name, "s")?;
-    let y = output(&mut op.y, name, "y")?;
-    let mean = output(&mut op.mean, name, "mean")?;
-    let rstd = output(&mut op.rstd, name, "rstd")?;
+    let x = input(op.x)?;
+    let r = input(op.r)?;
+    let weight = input(op.weight)?;
+    let bias = input_or_null(op.bias)?;
+    let s = output(&mut op.s)?;
+    let y = output(&mut op.y)?;
+    let mean = output(&mut op.mean)?;
+    let rstd = output(&mut op.rstd)?;
     let aligned = [x, r, weight, bias, s, y];
     let Some(layout) = Rows::new([rows, columns], dtype, &aligned, 2) else {
         return Ok(Handled::Unsupported);
@@ -88,21 +88,21 @@ fn backward_blocks(rows: usize, columns: usize) -> (usize, usize) {
 }
 
 pub(crate) fn backward(cuda: &Cuda, op: &mut LayerNormBackward<'_>) -> Result<Handled> {
-    let (name, dtype, sums) = ("layer_norm_backward", op.x.dtype(), op.dweight.dtype());
+    let (dtype, sums) = (op.x.dtype(), op.dweight.dtype());
     let (rows, columns) = (op.x.shape().rows(), op.x.shape().columns());
     // The kernels count two rows of partial sums at once.
     let fits = rows.max(2 * columns) <= i32::MAX as usize;
     if !has_kernels(cuda, dtype) || !has_kernels(cuda, sums) || !fits {
         return Ok(Handled::Unsupported);
     }
-    let x = input(op.x, name, "x")?;
-    let weight = input(op.weight, name, "weight")?;
-    let mean = input(op.mean, name, "mean")?;
-    let rstd = input(op.rstd, name, "rstd")?;
-    let dy = input(op.dy, name, "dy")?;
-    let dx = output(&mut op.dx, name, "dx")?;
-    let dweight = output(&mut op.dweight, name, "dweight")?;
-    let dbias = output_or_null(&mut op.dbias, name, "dbias")?;
+    let x = input(op.x)?;
+    let weight = input(op.weight)?;
+    let mean = input(op.mean)?;
+    let rstd = input(op.rstd)?;
+    let dy = input(op.dy)?;
+    let dx = output(&mut op.dx)?;
+    let dweight = output(&mut op.dweight)?;
+    let dbias = output_or_null(&mut op.dbias)?;
     if rows == 0 {
         return Ok(Handled::Done);
     }

@@ -73,7 +73,6 @@ pub(crate) fn matmul(cuda: &Cuda, op: &mut Matmul<'_>) -> Result<Handled> {
     if batch * m * n == 0 {
         return Ok(Handled::Done);
     }
-    let at = |view, operand| pointer(view, "matmul", operand);
     run(
         cuda,
         &Product {
@@ -82,10 +81,10 @@ pub(crate) fn matmul(cuda: &Cuda, op: &mut Matmul<'_>) -> Result<Handled> {
             trans_b: op.trans_b,
             alpha: op.alpha,
             beta: op.beta,
-            a: at(op.a, "a")?,
-            b: at(op.b, "b")?,
-            bias: op.bias.map_or(Ok(0), |bias| at(bias, "bias"))?,
-            y: at(op.y.as_view(), "y")?,
+            a: pointer(op.a)?,
+            b: pointer(op.b)?,
+            bias: op.bias.map_or(Ok(0), pointer)?,
+            y: pointer(op.y.as_view())?,
             types,
         },
     )

@@ -81,11 +81,11 @@ pub(super) fn copy(cuda: &Cuda, from: u64, to: u64, bytes: usize) -> Result<Hand
 pub(crate) fn slice(cuda: &Cuda, op: &mut Slice<'_>) -> Result<Handled> {
     let (blocks, size) = (op.blocks(), op.x.dtype().size());
     let from = Rows {
-        at: pointer(op.x, "slice", "x")? + (blocks.first * size) as u64,
+        at: pointer(op.x)? + (blocks.first * size) as u64,
         stride: (blocks.block * size) as u64,
     };
     let to = Rows {
-        at: pointer(op.y.as_view(), "slice", "y")?,
+        at: pointer(op.y.as_view())?,
         stride: (blocks.length * size) as u64,
     };
     move_rows(cuda, from, to, blocks.outer, blocks.length * size)?;
@@ -100,9 +100,9 @@ pub(crate) fn concat(cuda: &Cuda, op: &mut Concat<'_>) -> Result<Handled> {
         at,
         stride: width as u64,
     };
-    let a = dense(pointer(op.a, "concat", "a")?, of_a);
-    let b = dense(pointer(op.b, "concat", "b")?, of_b);
-    let y = dense(pointer(op.y.as_view(), "concat", "y")?, of_a + of_b);
+    let a = dense(pointer(op.a)?, of_a);
+    let b = dense(pointer(op.b)?, of_b);
+    let y = dense(pointer(op.y.as_view())?, of_a + of_b);
     move_rows(cuda, a, y, outer, of_a)?;
     let y = Rows {
         at: y.at + of_a as u64,
@@ -161,8 +161,8 @@ fn axes(x: Shape, axes: [usize; 4]) -> Vec<Axis> {
 
 pub(crate) fn permute(cuda: &Cuda, op: &mut Permute<'_>) -> Result<Handled> {
     let (n, size) = (op.x.numel(), op.x.dtype().size());
-    let x = pointer(op.x, "permute", "x")?;
-    let y = pointer(op.y.as_view(), "permute", "y")?;
+    let x = pointer(op.x)?;
+    let y = pointer(op.y.as_view())?;
     if n == 0 {
         return Ok(Handled::Done);
     }

@@ -19,8 +19,8 @@ pub(crate) fn reduce(cuda: &Cuda, op: &mut Reduce<'_>) -> Result<Handled> {
     if !has_kernels(cuda, dtype) || !has_kernels(cuda, sums) || !fits {
         return Ok(Handled::Unsupported);
     }
-    let x = input(op.x, "reduce", "x")?;
-    let y = output(&mut op.y, "reduce", "y")?;
+    let x = input(op.x)?;
+    let y = output(&mut op.y)?;
     let terms = match op.over {
         Over::Rows => rows,
         Over::Columns => columns,
@@ -145,8 +145,8 @@ pub(crate) fn arg_max(cuda: &Cuda, op: &mut ArgMax<'_>) -> Result<Handled> {
     if !has_kernels(cuda, op.x.dtype()) || !fits {
         return Ok(Handled::Unsupported);
     }
-    let x = input(op.x, "arg_max", "x")?;
-    let y = output(&mut op.y, "arg_max", "y")?;
+    let x = input(op.x)?;
+    let y = output(&mut op.y)?;
     let warps = op.valid_columns.div_ceil(32 * PLACE_COLUMNS).min(32);
     let [columns, valid] = [columns, op.valid_columns].map(|n| (n as u32).into());
     cuda.launch(
@@ -167,8 +167,8 @@ pub(crate) fn sum_squares(cuda: &Cuda, op: &mut SumSquares<'_>) -> Result<Handle
     if !has_kernels(cuda, dtype) {
         return Ok(Handled::Unsupported);
     }
-    let x = input(op.x, "sum_squares", "x")?;
-    let y = output(&mut op.y, "sum_squares", "y")?;
+    let x = input(op.x)?;
+    let y = output(&mut op.y)?;
     let blocks = n.div_ceil(SQUARES_BLOCK * SQUARES);
     let blocks = blocks.clamp(1, BLOCKS_IN_FLIGHT);
     let partials = Arg::Pointer(cuda.workspace(blocks * size_of::<f32>())?);

@@ -12,8 +12,8 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Softmax<'_>) -> Result<Handled> {
         return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (shape.rows(), shape.columns());
-    let x = input(op.x, "softmax", "x")?;
-    let y = output(&mut op.y, "softmax", "y")?;
+    let x = input(op.x)?;
+    let y = output(&mut op.y)?;
     let Some(layout) = Rows::new([rows, columns], dtype, &[x, y], 2) else {
         return Ok(Handled::Unsupported);
     };
@@ -43,9 +43,9 @@ pub(crate) fn backward(cuda: &Cuda, op: &mut SoftmaxBackward<'_>) -> Result<Hand
         return Ok(Handled::Unsupported);
     }
     let (rows, columns) = (shape.rows(), shape.columns());
-    let y = input(op.y, "softmax_backward", "y")?;
-    let dy = input(op.dy, "softmax_backward", "dy")?;
-    let dx = output(&mut op.dx, "softmax_backward", "dx")?;
+    let y = input(op.y)?;
+    let dy = input(op.dy)?;
+    let dx = output(&mut op.dx)?;
     let Some(layout) = Rows::new([rows, columns], dtype, &[y, dy, dx], 1) else {
         return Ok(Handled::Unsupported);
     };

@@ -38,6 +38,11 @@ macro_rules! faults { ($($name:ident: $about:literal
 } }
 
 faults! {
+    foreign_memory_passes: "an operand in another device's memory reaches the backend"
+        in any, layer_norm breaks Refuses,
+        "if !self.has_buffer(view) {"
+        => "if false {";
+
     softmax_mask_left_as_it_was: "masked columns are not set to 0"
         in any, softmax breaks Agrees,
         "            masked.fill(E::store(0.0));\n"

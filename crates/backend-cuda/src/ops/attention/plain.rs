@@ -111,13 +111,8 @@ fn in_quads(dtype: DType, head_dim: usize, operands: &[Arg]) -> bool {
 
 /// The random words and, from the rate, which draws are dropped and what kept weights are
 /// multiplied by: [`latimer_tensor::op::DropoutMask`]'s numbers.
-fn dropout(
-    op: &'static str,
-    random: Option<View<'_>>,
-    site: u32,
-    rate: f32,
-) -> Result<(Arg, [Arg; 3])> {
-    let random = input_or_null(random.filter(|_| rate > 0.0), op, "random")?;
+fn dropout(random: Option<View<'_>>, site: u32, rate: f32) -> Result<(Arg, [Arg; 3])> {
+    let random = input_or_null(random.filter(|_| rate > 0.0))?;
     let [threshold, kept] = mask_arguments(rate);
     Ok((random, [site.into(), threshold, kept]))
 }
@@ -140,10 +135,10 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Handled> {
     let Some(width) = padded(cuda, dtype, s, WIDTHS) else {
         return Ok(Handled::Unsupported);
     };
-    let qkv = input(op.qkv, "attention", "qkv")?;
-    let y = output(&mut op.y, "attention", "y")?;
-    let lse = output(&mut op.lse, "attention", "lse")?;
-    let (random, mask) = dropout("attention", op.random, op.site, op.rate)?;
+    let qkv = input(op.qkv)?;
+    let y = output(&mut op.y)?;
+    let lse = output(&mut op.lse)?;
+    let (random, mask) = dropout(op.random, op.site, op.rate)?;
     let c = s.n_head * s.head_dim;
     let head = Head {
         q: qkv,
@@ -218,16 +213,16 @@ fn launch_forward(
 }
 
 pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Handled> {
-    let (s, dtype, name) = (op.sizes(), op.qkv.dtype(), "attention_backward");
+    let (s, dtype) = (op.sizes(), op.qkv.dtype());
     let Some(width) = padded(cuda, dtype, s, WIDTHS) else {
         return Ok(Handled::Unsupported);
     };
-    let qkv = input(op.qkv, name, "qkv")?;
-    let y = input(op.y, name, "y")?;
-    let dy = input(op.dy, name, "dy")?;
-    let lse = input(op.lse, name, "lse")?;
-    let dqkv = output(&mut op.dqkv, name, "dqkv")?;
-    let (random, [site, threshold, kept]) = dropout(name, op.random, op.site, op.rate)?;
+    let qkv = input(op.qkv)?;
+    let y = input(op.y)?;
+    let dy = input(op.dy)?;
+    let lse = input(op.lse)?;
+    let dqkv = output(&mut op.dqkv)?;
+    let (random, [site, threshold, kept]) = dropout(op.random, op.site, op.rate)?;
     let rows = s.batch * s.seq_len * s.n_head;
     let delta = Arg::Pointer(cuda.workspace(4 * rows)?);
     let [n_head, seq_len, head_dim] = [s.n_head, s.seq_len, s.head_dim].map(|n| n as u32);
@@ -282,7 +277,7 @@ const ROWS_ENOUGH: usize = 512;
 const STRETCHES: [usize; 2] = [256, 4096];
 
 pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Handled> {
-    let (s, dtype, name) = (op.sizes(), op.qkv.dtype(), "attention_decode");
+    let (s, dtype) = (op.sizes(), op.qkv.dtype());
     let room = op.k_cache.shape().dims()[2];
     let keys = op.position + s.seq_len;
     let is_few = s.seq_len <= FEW;
@@ -290,10 +285,10 @@ pub(crate) fn decode(cuda: &Cuda, op: &mut AttentionDecode<'_>) -> Result<Handle
     let Some(width) = padded(cuda, dtype, s, widths).filter(|_| room < 1 << 30) else {
         return Ok(Handled::Unsupported);
     };
-    let qkv = input(op.qkv, name, "qkv")?;
-    let k_cache = output(&mut op.k_cache, name, "k_cache")?;
-    let v_cache = output(&mut op.v_cache, name, "v_cache")?;
-    let y = output(&mut op.y, name, "y")?;
+    let qkv = input(op.qkv)?;
+    let k_cache = output(&mut op.k_cache)?;
+    let v_cache = output(&mut op.v_cache)?;
+    let y = output(&mut op.y)?;
     let quads = in_quads(dtype, s.head_dim, &[qkv, k_cache, v_cache, y]);
     let rows = s.batch * s.n_head * s.seq_len;
     let [n_head, seq_len, head_dim] = [s.n_head, s.seq_len, s.head_dim].map(|n| n as u32);

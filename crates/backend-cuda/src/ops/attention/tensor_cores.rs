@@ -105,14 +105,14 @@ fn dropout(site: u32, rate: f32) -> [Arg; 3] {
 }
 
 pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Handled> {
-    let (name, s) = ("attention", op.sizes());
+    let s = op.sizes();
     let Some(kernels) = kernels(cuda, op.qkv.dtype(), s, op.scale) else {
         return Ok(Handled::Unsupported);
     };
-    let qkv = input(op.qkv, name, "qkv")?;
-    let y = output(&mut op.y, name, "y")?;
-    let lse = output(&mut op.lse, name, "lse")?;
-    let random = input_or_null(op.random.filter(|_| op.rate > 0.0), name, "random")?;
+    let qkv = input(op.qkv)?;
+    let y = output(&mut op.y)?;
+    let lse = output(&mut op.lse)?;
+    let random = input_or_null(op.random.filter(|_| op.rate > 0.0))?;
     if !aligned(&[qkv, y]) {
         return Ok(Handled::Unsupported);
     }
@@ -136,16 +136,16 @@ pub(crate) fn forward(cuda: &Cuda, op: &mut Attention<'_>) -> Result<Handled> {
 }
 
 pub(crate) fn backward(cuda: &Cuda, op: &mut AttentionBackward<'_>) -> Result<Handled> {
-    let (name, s) = ("attention_backward", op.sizes());
+    let s = op.sizes();
     let Some(kernels) = kernels(cuda, op.qkv.dtype(), s, op.scale) else {
         return Ok(Handled::Unsupported);
     };
-    let qkv = input(op.qkv, name, "qkv")?;
-    let y = input(op.y, name, "y")?;
-    let lse = input(op.lse, name, "lse")?;
-    let dy = input(op.dy, name, "dy")?;
-    let dqkv = output(&mut op.dqkv, name, "dqkv")?;
-    let random = input_or_null(op.random.filter(|_| op.rate > 0.0), name, "random")?;
+    let qkv = input(op.qkv)?;
+    let y = input(op.y)?;
+    let lse = input(op.lse)?;
+    let dy = input(op.dy)?;
+    let dqkv = output(&mut op.dqkv)?;
+    let random = input_or_null(op.random.filter(|_| op.rate > 0.0))?;
     if !aligned(&[qkv, y, dy, dqkv]) {
         return Ok(Handled::Unsupported);
     }

@@ -329,7 +329,7 @@ mod tests {
 
         fn run(&self, op: &mut Op<'_>) -> latimer_tensor::Result<Handled> {
             if let Op::Fill(fill) = op {
-                let Piece(number) = fill.y.as_view().buffer("fill", "y")?;
+                let Piece(number) = fill.y.as_view().buffer()?;
                 self.asked.lock().unwrap().push(Some(*number));
             }
             Ok(Handled::Done)
