@@ -94,10 +94,6 @@ impl CustomOp for Elementwise {
     fn reference(&self, _op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
         vec![inputs[0].iter().map(|&x| self.value(x)).collect()]
     }
-
-    fn flops(&self, op: &Custom<'_>) -> u64 {
-        op.inputs[0].numel() as u64
-    }
 }
 
 impl CustomOp for ElementwiseBackward {

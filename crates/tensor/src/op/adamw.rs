@@ -143,12 +143,8 @@ impl OpSpec for AdamW<'_> {
         let [beta1, beta2, eps, decay] =
             [self.beta1, self.beta2, self.eps, self.weight_decay].map(R::from);
         let one = R::from(1.0);
-        let updated = if clip.value().is_nan() {
-            0
-        } else {
-            param.len()
-        };
-        for i in 0..updated {
+        let is_broken = clip.value().is_nan();
+        for i in (0..param.len()).filter(|_| !is_broken) {
             let g = clip * grad[i];
             m[i] = beta1 * m[i] + (one - beta1) * g;
             v[i] = beta2 * v[i] + (one - beta2) * g * g;

@@ -32,9 +32,6 @@ use std::fmt::Debug;
 ///         let distances = inputs[0].iter().zip(&inputs[1]).map(|(a, b)| (a - b).abs());
 ///         vec![distances.collect()]
 ///     }
-///     fn flops(&self, op: &Custom<'_>) -> u64 {
-///         2 * op.inputs[0].numel() as u64
-///     }
 /// }
 ///
 /// let device = Device::reference();
@@ -64,8 +61,11 @@ pub trait CustomOp: Any + Debug + Send + Sync {
     /// the inputs. They are rounded once, to the outputs' types.
     fn reference(&self, op: &Custom<'_>, inputs: &[Vec<f64>]) -> Vec<Vec<f64>>;
 
-    /// Floating-point operations, not counting bytes.
-    fn flops(&self, op: &Custom<'_>) -> u64;
+    /// Floating-point operations, not counting bytes; one for each element of an output, unless
+    /// you know better.
+    fn flops(&self, op: &Custom<'_>) -> u64 {
+        op.outputs.iter().map(|y| y.numel() as u64).sum()
+    }
 }
 
 /// A custom operation with its operands. Inputs are read, outputs overwritten without being read;
