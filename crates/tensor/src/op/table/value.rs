@@ -1,9 +1,10 @@
 //! The values of attributes, by type.
 
 use crate::op::{BinaryKind, Over, ReduceKind, UnaryKind};
+use std::fmt;
 
-/// The value of an attribute.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The value of an attribute. It is shown as code that makes it.
+#[derive(Clone, Copy, PartialEq)]
 #[allow(missing_docs, reason = "each is named as its type")]
 pub enum Value {
     F32(f32),
@@ -30,7 +31,7 @@ pub(crate) trait Attribute: Sized {
 }
 
 macro_rules! attributes {
-    ($($variant:ident($ty:ty), $value:ident => $number:expr;)*) => { $(
+    ($($variant:ident($ty:ty) $code:literal, $value:ident => $number:expr;)*) => { $(
         impl Attribute for $ty {
             fn number(&self) -> f64 {
                 let $value = *self;
@@ -52,6 +53,14 @@ macro_rules! attributes {
         }
     )*
 
+        impl fmt::Debug for Value {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $( Self::$variant(value) => write!(f, $code, value), )*
+                }
+            }
+        }
+
         impl Value {
             /// The value as a number, with 1 for `true`; 0 if it is not a number.
             #[must_use]
@@ -65,15 +74,15 @@ macro_rules! attributes {
 }
 
 attributes! {
-    F32(f32), value => value.into();
-    F64(f64), value => value;
-    Usize(usize), value => value as f64;
-    U32(u32), value => value.into();
-    Bool(bool), value => u8::from(value).into();
-    MaybeF32(Option<f32>), value => value.unwrap_or(0.0).into();
-    Axes([usize; 4]), _value => 0.0;
-    UnaryKind(UnaryKind), _value => 0.0;
-    BinaryKind(BinaryKind), _value => 0.0;
-    ReduceKind(ReduceKind), _value => 0.0;
-    Over(Over), _value => 0.0;
+    F32(f32) "{:?}", value => value.into();
+    F64(f64) "{:?}", value => value;
+    Usize(usize) "{:?}_usize", value => value as f64;
+    U32(u32) "{:?}_u32", value => value.into();
+    Bool(bool) "{:?}", value => u8::from(value).into();
+    MaybeF32(Option<f32>) "{:?}", value => value.unwrap_or(0.0).into();
+    Axes([usize; 4]) "{:?}", _value => 0.0;
+    UnaryKind(UnaryKind) "UnaryKind::{:?}", _value => 0.0;
+    BinaryKind(BinaryKind) "BinaryKind::{:?}", _value => 0.0;
+    ReduceKind(ReduceKind) "ReduceKind::{:?}", _value => 0.0;
+    Over(Over) "Over::{:?}", _value => 0.0;
 }
