@@ -1,49 +1,10 @@
-//! The command line, declared once: commands, common flags, and a flag for every key.
+//! Flags that several commands share, declared once, and a flag for every key.
 
-use crate::commands::{
-    bench, data, devices, eval, generate, lesson, logits, tokenizer, train, translate,
-};
 use crate::error::{Error, Result};
 use crate::numbers::whole;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as Clap, FromArgMatches};
 use latimer_trainer::config::{Config, Key, KeyKind, OLD_KEYS, PRESETS};
 use std::path::PathBuf;
-
-/// Trains a small GPT and lets it write.
-#[derive(Debug, clap::Parser)]
-#[command(name = "latimer", version, arg_required_else_help = true)]
-pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-/// What can be done.
-#[derive(Debug, clap::Subcommand)]
-#[command(disable_help_subcommand = true)]
-pub(crate) enum Command {
-    /// Train a model; by default a translator, on built-in data
-    Train(train::Args),
-    /// Let a model write
-    Generate(generate::Args),
-    /// Translate a French sentence, by one of seven methods
-    Translate(translate::Args),
-    /// Learn how a GPT works, from a dictionary on, step by step
-    Lesson(lesson::Args),
-    /// Measure how well a model predicts a text
-    Eval(eval::Args),
-    /// Write a model's logits for some token ids to a file
-    Logits(logits::Args),
-    /// Vocabularies: fit, use, look at, convert
-    Tokenizer(tokenizer::Args),
-    /// Corpora that have a name, and texts as files of tokens
-    Data(data::Args),
-    /// Backends compiled in, devices found, and why one is missing
-    Devices(devices::Args),
-    /// Measure speed
-    Bench(bench::Args),
-}
 
 /// Flags that every command takes.
 #[derive(Debug, Args)]

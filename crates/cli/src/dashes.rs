@@ -151,7 +151,7 @@ fn is_text(command: &Command, arg: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Cli;
+    use crate::commands::Cli;
     use clap::CommandFactory;
 
     fn settled(args: &[&str]) -> Result<String, String> {

@@ -24,6 +24,12 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub(crate) const OTHER_TEXT: &str = ", or give a text of yours as --data FILE, or \
     --data phrasebook-english, which is made here";
 
+impl From<DownloadError> for crate::error::Error {
+    fn from(error: DownloadError) -> Self {
+        Self::Download(Box::new(error))
+    }
+}
+
 /// Why a corpus could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DownloadError {

@@ -1,11 +1,7 @@
 //! The errors of commands, with their sentences and exit statuses.
 
-use crate::download::DownloadError;
 use crate::registry::RegistryError;
-use crate::terminal;
-use console::style;
 use std::io;
-use std::process::ExitCode;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -14,7 +10,7 @@ const FAILED: u8 = 1;
 /// Exit status of wrong usage.
 pub(crate) const USAGE: u8 = 2;
 /// Exit status when the reader of the result is gone: 128 and SIGPIPE.
-const BROKEN_PIPE: u8 = 128 + 13;
+pub(crate) const BROKEN_PIPE: u8 = 128 + 13;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +59,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Tokenizer(#[from] latimer_tokenizer::Error),
     #[error(transparent)]
-    Download(#[from] DownloadError),
+    Download(Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot write to stdout")]
     Stdout(#[source] io::Error),
     #[error(transparent)]
@@ -97,16 +93,8 @@ impl From<latimer_tensor::Error> for Error {
 }
 
 impl Error {
-    /// Prints the error, unless nobody reads it, and returns the exit status.
-    pub(crate) fn report(&self) -> ExitCode {
-        let status = self.exit_status();
-        if status != BROKEN_PIPE {
-            complain(&sentence(self));
-        }
-        ExitCode::from(status)
-    }
-
-    fn exit_status(&self) -> u8 {
+    /// The status that a program ends with for this error.
+    pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Backend(RegistryError::Unknown { .. }) => USAGE,
             Self::Trainer(error) => match &**error {
@@ -118,15 +106,6 @@ impl Error {
             _ => FAILED,
         }
     }
-}
-
-/// Prints `error: …` to stderr.
-pub(crate) fn complain(sentence: &str) {
-    terminal::line(format_args!(
-        "{} {}",
-        style("error:").for_stderr().red().bold(),
-        terminal::typed(sentence)
-    ));
 }
 
 /// An error and its causes in one line, each cause only once.

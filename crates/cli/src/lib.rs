@@ -3,6 +3,7 @@
 mod args;
 mod bar;
 mod commands;
+mod context;
 mod dashes;
 mod download;
 mod error;
@@ -43,8 +44,8 @@ pub fn main_with(registry: Registry) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return error.report(),
     };
-    let context = commands::Context {
-        terminal: Terminal::new(&cli.common),
+    let context = context::Context {
+        terminal: Terminal::new(cli.common.json, cli.common.quiet, cli.common.verbose),
         signals,
         common: cli.common,
         registry,

@@ -1,11 +1,11 @@
 //! Output: results go to stdout, everything else to stderr.
 
-use crate::args::Common;
-use crate::error::{Error, Result};
+use crate::error::{BROKEN_PIPE, Error, Result, sentence};
 use console::{StyledObject, style};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::process::ExitCode;
 
 /// The output that the user asked for.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +17,11 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    pub(crate) fn new(common: &Common) -> Self {
+    pub(crate) fn new(json: bool, quiet: bool, verbosity: u8) -> Self {
         Self {
-            json: common.json,
-            quiet: common.quiet,
-            verbosity: common.verbose,
+            json,
+            quiet,
+            verbosity,
         }
     }
 
@@ -137,4 +137,24 @@ pub(crate) fn stream(text: &str) -> Result<()> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     written.map_err(Error::Stdout)
+}
+
+impl Error {
+    /// Prints the error, unless nobody reads it, and returns the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        let status = self.exit_status();
+        if status != BROKEN_PIPE {
+            complain(&sentence(self));
+        }
+        ExitCode::from(status)
+    }
+}
+
+/// Prints `error: …` to stderr.
+pub(crate) fn complain(sentence: &str) {
+    line(format_args!(
+        "{} {}",
+        style("error:").for_stderr().red().bold(),
+        typed(sentence)
+    ));
 }

@@ -1,6 +1,6 @@
 //! The files that `--data` names: downloaded if needed, found, and reported.
 
-use crate::commands::{Context, library};
+use crate::context::{Context, library};
 use crate::download;
 use crate::error::Result;
 use crate::format::{count, thousands};

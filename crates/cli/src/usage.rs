@@ -1,10 +1,10 @@
 //! Turns arguments into a command, or into one sentence that says what is wrong with them.
 
-use crate::args::Cli;
+use crate::commands::Cli;
 use crate::dashes::settle;
-use crate::error::{Error, USAGE, complain};
+use crate::error::{Error, USAGE};
 use crate::registry::{AUTO, Registry};
-use crate::terminal::{called, typed};
+use crate::terminal::{called, complain, typed};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
 use console::Term;

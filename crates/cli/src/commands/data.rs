@@ -1,7 +1,7 @@
 //! `latimer data`: named corpora.
 
-use super::{Context, library, unknown};
 use crate::bar::Bar;
+use crate::context::{Context, library, unknown};
 use crate::download;
 use crate::error::{Error, Result};
 use crate::format::{count, thousands};

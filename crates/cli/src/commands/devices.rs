@@ -1,6 +1,6 @@
 //! `latimer devices`: the devices to compute on.
 
-use super::Context;
+use crate::context::Context;
 use crate::error::{Result, sentence};
 use crate::format::count;
 use crate::registry::{Options, RegistryError};

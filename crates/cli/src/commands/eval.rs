@@ -1,8 +1,8 @@
 //! `latimer eval`: how well a model predicts a text.
 
-use super::Context;
 use crate::args::{ModelArgs, ModelTokenizer};
 use crate::bar::Bar;
+use crate::context::Context;
 use crate::error::Result;
 use crate::format::{duration, thousands};
 use crate::numbers::whole;

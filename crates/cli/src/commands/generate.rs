@@ -1,7 +1,7 @@
 //! `latimer generate`: text from a model, shown while it is generated.
 
-use super::Context;
 use crate::args::{ModelArgs, ModelTokenizer};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::format::{count, speed};
 use crate::numbers::{not_negative, probability, whole};

@@ -1,8 +1,8 @@
 //! `latimer lesson`: the tutorial, step by step.
 
-use super::{Context, library, unknown};
 use crate::args::ModelArgs;
 use crate::bar::Bar;
+use crate::context::{Context, library, unknown};
 use crate::download::{self, OTHER_TEXT};
 use crate::error::{Error, Result, sentence};
 use crate::terminal;

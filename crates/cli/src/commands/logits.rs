@@ -1,7 +1,7 @@
 //! `latimer logits`: writes a model's logits for some ids to a file.
 
-use super::Context;
 use crate::args::ModelArgs;
+use crate::context::Context;
 use crate::error::Result;
 use crate::numbers::whole;
 use crate::terminal;

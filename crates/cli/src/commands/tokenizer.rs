@@ -5,7 +5,7 @@ mod encode;
 mod info;
 mod train;
 
-use super::{Context, unknown};
+use crate::context::{Context, unknown};
 use crate::error::Result;
 use latimer_tokenizer::{Pattern, Tokenizer};
 use std::path::PathBuf;

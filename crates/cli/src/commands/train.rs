@@ -1,7 +1,7 @@
 //! `latimer train`: a run from its configuration to the last line.
 
-use super::{Context, RUNS, library};
 use crate::args::{ConfigArgs, presets};
+use crate::context::{Context, RUNS, library};
 use crate::download;
 use crate::error::Result;
 use crate::format::{count, duration, percent, speed, thousands};

@@ -1,7 +1,7 @@
 //! `latimer translate`: one sentence, by one of the tutorial's translators.
 
-use super::{Context, unknown};
 use crate::args::ModelArgs;
+use crate::context::{Context, unknown};
 use crate::error::{Error, Result};
 use crate::numbers::{above_zero, not_negative, whole};
 use crate::terminal;

@@ -5,7 +5,7 @@ use super::profile::Profile;
 use super::train::vocab_size;
 use super::{Times, Watch, measured};
 use crate::args::ConfigArgs;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::format::{count, percent, thousands};
 use crate::numbers::whole;

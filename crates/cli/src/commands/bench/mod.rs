@@ -8,7 +8,7 @@ mod profile;
 mod train;
 mod watched;
 
-use super::Context;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use latimer_tensor::Device;
 use serde::Serialize;

@@ -2,7 +2,7 @@
 
 use super::operands::{Bound, TIMED, Timed};
 use super::{Times, measured};
-use crate::commands::{Context, unknown};
+use crate::context::{Context, unknown};
 use crate::error::{Error, Result};
 use crate::format::{count, thousands};
 use crate::numbers::whole;

@@ -4,7 +4,7 @@ use super::limits::{arithmetic, bandwidth, large_product};
 use super::profile::Profile;
 use super::{Times, Watch, measured, mib};
 use crate::args::ConfigArgs;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::error::Result;
 use crate::format::{percent, speed, thousands};
 use crate::numbers::whole;

@@ -1,7 +1,7 @@
 //! `latimer tokenizer convert`: the same ids in another program's file.
 
 use super::TokenizerArgs;
-use crate::commands::{Context, unknown};
+use crate::context::{Context, unknown};
 use crate::error::{Error, Result};
 use crate::terminal;
 use latimer_tokenizer::{

@@ -1,7 +1,7 @@
 //! `latimer tokenizer encode` and `decode`: stdin to stdout, line by line.
 
 use super::TokenizerArgs;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::terminal;
 use console::{Color, style};

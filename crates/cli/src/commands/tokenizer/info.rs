@@ -1,7 +1,7 @@
 //! `latimer tokenizer info`: what a tokenizer is.
 
 use super::TokenizerArgs;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::error::Result;
 use crate::format::thousands;
 use crate::numbers::whole;

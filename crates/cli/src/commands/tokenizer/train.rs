@@ -1,7 +1,7 @@
 //! `latimer tokenizer train`: from texts to a vocabulary.
 
 use crate::bar::Bar;
-use crate::commands::{Context, unknown};
+use crate::context::{Context, unknown};
 use crate::error::{Error, Result};
 use crate::format::{duration, thousands};
 use crate::numbers::{part, whole};
