@@ -3,8 +3,9 @@
 use crate::embedding::check_ids;
 use crate::math::{exponentials, max};
 use crate::memory::{read, write};
-use crate::parallel::{Par, Rows, RowsMut, scratch};
+use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
+use crate::scratch::scratch;
 use crate::simd::simd;
 use latimer_tensor::op::CrossEntropy;
 use latimer_tensor::{Handled, Result};

@@ -3,9 +3,10 @@
 
 use crate::math::sum;
 use crate::memory::{read, write};
-use crate::parallel::{Par, Rows, RowsMut, op_scratch};
+use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
 use crate::reduce::chunk_rows;
+use crate::scratch::op_scratch;
 use crate::simd::{fma, simd};
 use latimer_tensor::op::{AddLayerNorm, LayerNorm, LayerNormBackward};
 use latimer_tensor::{DType, Handled, Result};

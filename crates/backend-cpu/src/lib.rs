@@ -18,8 +18,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `memory` | aligned buffers; where views become slices |
-//! | `parallel`, `team` | splitting work over rows, the threads; scratch memory |
-//! | `simd`, `math` | one body for three instruction sets; `exp`, `tanh`, sums |
+//! | `parallel`, `team`, `scratch` | splitting work over rows, the threads, their scratch memory |
+//! | `simd`, `amx`, `math` | what the processor has, one body for three instruction sets; `exp`, `tanh`, sums |
 //! | `real` | `f32` and `bf16` as they are loaded and stored |
 //! | `gemm` | products: own AVX-512 and AVX2 tiles, `matrixmultiply` elsewhere; `bf16` by AMX or AVX512_BF16 |
 //! | `attention` | tiled attention, its backward, decoding over a cache |
@@ -28,6 +28,8 @@
 //! | the others | one family of operations each |
 
 mod adamw;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
 mod cross_entropy;
 mod dropout;
@@ -44,6 +46,7 @@ mod parallel;
 pub mod peak;
 mod real;
 mod reduce;
+mod scratch;
 mod simd;
 mod softmax;
 mod team;

@@ -1,7 +1,7 @@
 //! Floats as they are stored. All arithmetic is in `f32`: narrower values are widened as they are
 //! loaded, which is exact, and rounded once as they are stored.
 
-use crate::parallel::scratch;
+use crate::scratch::scratch;
 use crate::simd::simd;
 use half::bf16;
 use latimer_tensor::Element;

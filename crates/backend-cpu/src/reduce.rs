@@ -5,8 +5,9 @@
 
 use crate::math::{dot, max, sum};
 use crate::memory::{read, write};
-use crate::parallel::{Par, Rows, RowsMut, op_scratch};
+use crate::parallel::{Par, Rows, RowsMut};
 use crate::real::Real;
+use crate::scratch::op_scratch;
 use crate::simd::simd;
 use latimer_tensor::op::{ArgMax, Over, Reduce, ReduceKind, SumSquares};
 use latimer_tensor::{Handled, Result};

@@ -85,7 +85,7 @@ fn detect_dots() -> Dots {
 fn best_dots(most: Dots) -> Dots {
     if !is_x86_feature_detected!("avx512bf16") {
         Dots::Widened
-    } else if most == Dots::Tiles && crate::gemm::tiles_are_there() {
+    } else if most == Dots::Tiles && crate::amx::tiles_are_there() {
         Dots::Tiles
     } else if most == Dots::Pairs || pairs_are_fast() {
         Dots::Pairs

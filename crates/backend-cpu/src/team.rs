@@ -20,7 +20,7 @@
     reason = "a borrowed job is lent to other threads for the time of a call"
 )]
 
-use crate::parallel::{largest_scratch, warm};
+use crate::scratch::{largest_scratch, warm};
 use std::any::Any;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -2,13 +2,15 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
+use super::heads::HeadBackward;
 use super::{
     Drops, Lines, QUERIES, Tile, VECTOR, are_finite, gather, gathers, lanes, pack, plain, scatter,
 };
 use crate::gemm::{Left, Output, Product, Right, product};
 use crate::math::exp;
 use crate::memory::{Shared, read, write};
-use crate::parallel::{Par, scratch};
+use crate::parallel::Par;
+use crate::scratch::scratch;
 use crate::simd::{Level, fma, level, simd};
 use latimer_tensor::op::AttentionBackward;
 use latimer_tensor::{Handled, Result};
@@ -16,26 +18,6 @@ use std::ops::Range;
 
 /// Keys of a tile, as many as queries: a block of keys is then first met by one block of queries.
 const KEYS: usize = QUERIES;
-
-/// One head of one batch row.
-#[derive(Debug)]
-pub(super) struct HeadBackward<'a> {
-    pub(super) b: usize,
-    pub(super) h: usize,
-    pub(super) d: usize,
-    pub(super) seq_len: usize,
-    pub(super) q: Lines,
-    pub(super) k: Lines,
-    pub(super) v: Lines,
-    pub(super) y: Lines,
-    pub(super) dy: Lines,
-    pub(super) dq: Lines,
-    pub(super) dk: Lines,
-    pub(super) dv: Lines,
-    pub(super) lse: &'a [f32],
-    pub(super) scale: f32,
-    pub(super) causal: bool,
-}
 
 pub(crate) fn backward(op: &mut AttentionBackward<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();

@@ -3,11 +3,13 @@
 //! A single position streams the cached keys and values once, at the speed of memory. Several (a
 //! prompt) go through the tiles of forward.
 
-use super::forward::{Head, block_forward};
+use super::forward::block_forward;
+use super::heads::Head;
 use super::{Lines, QUERIES};
 use crate::memory::{Shared, read, write};
-use crate::parallel::{Par, scratch};
+use crate::parallel::Par;
 use crate::real::Real;
+use crate::scratch::scratch;
 use crate::simd::{fma, simd};
 use crate::softmax::exponentials;
 use latimer_tensor::op::AttentionDecode;

@@ -2,13 +2,15 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
+use super::heads::Head;
 use super::{
     Drops, Lines, QUERIES, Tile, gather, gathers, lanes, multiply, pack, plain, scale_rows,
 };
 use crate::gemm::{Left, Output, Product, Right, product};
 use crate::math::{exp, ln};
 use crate::memory::{Shared, read, write};
-use crate::parallel::{Par, scratch};
+use crate::parallel::Par;
+use crate::scratch::scratch;
 use crate::simd::{Level, level, simd};
 use latimer_tensor::op::Attention;
 use latimer_tensor::{Handled, Result};
@@ -16,33 +18,6 @@ use std::ops::Range;
 
 /// Keys of a tile: with 32 queries, 8 KiB of scores.
 const KEYS: usize = 64;
-
-/// One head of one batch row, as forward and decoding see it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Head {
-    pub(super) b: usize,
-    pub(super) h: usize,
-    /// Width of a head.
-    pub(super) d: usize,
-    pub(super) q: Lines,
-    pub(super) k: Lines,
-    pub(super) v: Lines,
-    pub(super) y: Lines,
-    /// Keys in all.
-    pub(super) keys: usize,
-    /// Query `i` sees keys `0 ..= i + offset`; `None` for all.
-    pub(super) causal: Option<usize>,
-    pub(super) scale: f32,
-}
-
-impl Head {
-    /// The number of keys that query `i` sees.
-    pub(super) fn reach(&self, i: usize) -> usize {
-        self.causal
-            // mutant: decode_reaches_one_key_less
-            .map_or(self.keys, |offset| (i + offset + 1).min(self.keys))
-    }
-}
 
 pub(crate) fn forward(op: &mut Attention<'_>, par: Par) -> Result<Handled> {
     let sizes = op.sizes();

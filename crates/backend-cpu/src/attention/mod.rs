@@ -20,6 +20,7 @@ mod avx512;
 mod backward;
 mod decode;
 mod forward;
+mod heads;
 pub(crate) mod narrow;
 mod plain;
 

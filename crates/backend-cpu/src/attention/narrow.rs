@@ -1,13 +1,15 @@
 //! Attention on `bf16`: a head is widened into scratch memory, goes through the tiles of `f32`
 //! there, and what comes out is rounded once.
 
-use super::backward::{HeadBackward, head_backward};
+use super::backward::head_backward;
 use super::decode::{FEW, stream};
-use super::forward::{Head, block_forward};
+use super::forward::block_forward;
+use super::heads::{Head, HeadBackward};
 use super::{Drops, Lines, QUERIES};
 use crate::memory::{Shared, read, write};
-use crate::parallel::{Par, scratch};
+use crate::parallel::Par;
 use crate::real::{narrow, widen};
+use crate::scratch::scratch;
 use half::bf16;
 use latimer_tensor::op::{Attention, AttentionBackward, AttentionDecode};
 use latimer_tensor::{Handled, Result};

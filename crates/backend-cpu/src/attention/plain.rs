@@ -1,11 +1,10 @@
 //! Attention in plain loops, a query at a time: the fallback where something is not finite, and the
 //! easiest version to read.
 
-use super::backward::HeadBackward;
-use super::forward::Head;
+use super::heads::{Head, HeadBackward};
 use super::{Drops, dot};
 use crate::math::exp;
-use crate::parallel::scratch;
+use crate::scratch::scratch;
 
 /// Computes row `i` of `y` and the `lse` of query `i`.
 ///

@@ -6,12 +6,13 @@
 )]
 
 use super::dots::{Left, SIDE, STEP, Sums, Tiles, pairs_block};
-use super::narrow::finish;
+use super::finish::finish;
 use super::pairs::{self, Side, Source, TERMS, pack};
 use super::{Gemm, split_tiles};
 use crate::memory::{Shared, as_bf16};
-use crate::parallel::{Par, RowsMut, op_scratch};
+use crate::parallel::{Par, RowsMut};
 use crate::real::Real;
+use crate::scratch::op_scratch;
 use crate::simd::Dots;
 use half::bf16;
 use latimer_tensor::DType;

@@ -15,6 +15,7 @@
 mod blocks;
 #[cfg(target_arch = "x86_64")]
 mod dots;
+mod finish;
 mod kernel;
 mod left;
 mod narrow;
@@ -27,13 +28,13 @@ mod vector;
 mod whole;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use dots::tiles_are_there;
 pub(crate) use kernel::{Left, Output, Product, Right, product};
 pub(crate) use narrow::narrow_matmul;
 pub(crate) use transpose::transpose;
 
 use crate::memory::{Shared, read, write};
-use crate::parallel::{Par, scratch};
+use crate::parallel::Par;
+use crate::scratch::scratch;
 use kernel::{ROW_UNIT, has_tiles, packed_product, panel, tile_rows};
 use latimer_tensor::op::Matmul;
 use latimer_tensor::{Handled, Result};

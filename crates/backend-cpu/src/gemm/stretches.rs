@@ -6,7 +6,8 @@
 //! order. The stretches depend on the shape only.
 
 use super::{Gemm, nanoseconds};
-use crate::parallel::{Par, RowsMut, op_scratch};
+use crate::parallel::{Par, RowsMut};
+use crate::scratch::op_scratch;
 use crate::simd::simd;
 use std::ops::Range;
 

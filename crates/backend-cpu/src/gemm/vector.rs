@@ -8,8 +8,9 @@
 use super::Gemm;
 use crate::math::{dot, sum};
 use crate::memory::Shared;
-use crate::parallel::{Par, RowsMut, op_scratch, scratch};
+use crate::parallel::{Par, RowsMut};
 use crate::real::Real;
+use crate::scratch::{op_scratch, scratch};
 use crate::simd::{fma, simd, soon};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};

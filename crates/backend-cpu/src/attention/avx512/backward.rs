@@ -2,9 +2,9 @@
 //! by side, and become weights and gradients of scores before they leave the registers.
 
 use super::{Before, Down, LANES, Left, Mix, blocks, by_height, load, pack, power_of_two};
-use crate::attention::backward::HeadBackward;
+use crate::attention::heads::HeadBackward;
 use crate::attention::{Drops, Lines, QUERIES, Tile, gather, gathers, scatter};
-use crate::parallel::scratch;
+use crate::scratch::scratch;
 use std::arch::x86_64::{
     __m512, __m512d, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_cmpge_epi32_mask,
     _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_reduce_add_ps,

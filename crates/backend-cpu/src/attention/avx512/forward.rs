@@ -1,10 +1,10 @@
 //! Forward, a block of queries at a time.
 
 use super::{Before, Down, LANES, Left, Mix, blocks, by_height, load, pack, power_of_two};
-use crate::attention::forward::Head;
+use crate::attention::heads::Head;
 use crate::attention::{Drops, Lines, QUERIES, Tile, lanes};
 use crate::math::ln;
-use crate::parallel::scratch;
+use crate::scratch::scratch;
 use std::arch::x86_64::{
     __m512, _mm512_add_ps, _mm512_cmplt_epi32_mask, _mm512_fmadd_ps, _mm512_mask_mov_ps,
     _mm512_max_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_set1_epi32, _mm512_set1_ps,
