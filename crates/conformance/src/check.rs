@@ -18,6 +18,7 @@
 //! measured by it.
 
 use crate::case::Case;
+use crate::failure::{Failure, Property};
 use crate::memory::{Left, Memory};
 use crate::operands::{Operand, Role};
 use crate::tolerance::Spread;
@@ -26,7 +27,6 @@ use latimer_tensor::{Bounded, DType, Device, Error, Written};
 use proptest::strategy::{BoxedStrategy, Just, Strategy};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
-use std::fmt;
 
 /// A device under test, and other devices that must give the same bits.
 #[derive(Clone, Debug)]
@@ -58,53 +58,6 @@ impl Subject {
         &self.device
     }
 }
-
-/// A property that a backend can lack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Property {
-    /// A valid case runs without an error or a panic.
-    Runs,
-    /// The results agree with the f64 meaning.
-    Agrees,
-    /// The error is at most twice that of a naive evaluation in the same precision.
-    AsPreciseAsNaive,
-    /// Nothing but the outputs is written.
-    StaysInside,
-    /// A second run gives the same bits.
-    Repeats,
-    /// The case gives the same bits if it is recorded first and then launched.
-    Captured,
-    /// Another device that promises the same bits gives them.
-    SameBits,
-    /// Operands and attributes that do not fit get the right error.
-    Refuses,
-}
-
-/// A property that does not hold, with the smallest failing case found.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// The property.
-    pub property: Property,
-    /// The case.
-    pub case: Case,
-    /// A sentence about the failure.
-    pub detail: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            property,
-            case,
-            detail,
-        } = self;
-        let name = case.name();
-        write!(f, "{name} ({property:?}): {detail}\n  in {case:?}")
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// Cases for each operation and property; `LATIMER_CASES` overrides it.
 pub const CASES: u32 = 64;

@@ -1,7 +1,8 @@
 //! Figures about the cases that the suite draws, and about its results.
 
 use crate::case::Case;
-use crate::check::{self, Failure, Subject};
+use crate::check::{self, Subject};
+use crate::failure::Failure;
 use crate::{misfits, oracle, strategies};
 use latimer_tensor::{DType, Op, Shape};
 use std::cell::RefCell;

@@ -25,6 +25,7 @@ mod blame;
 pub mod case;
 pub mod check;
 mod coverage;
+mod failure;
 pub mod gradcheck;
 mod memory;
 mod misfits;
@@ -40,8 +41,9 @@ mod suite;
 pub mod tolerance;
 
 pub use case::{Case, Layout, Source, Special, Values};
-pub use check::{Failure, Property, Subject};
+pub use check::Subject;
 pub use coverage::{Coverage, Row};
+pub use failure::{Failure, Property};
 pub use report::Support;
 
 /// The crate [`suite!`] refers to, so that its callers need not depend on it.

@@ -3,7 +3,7 @@
 
 use crate::blame::Change;
 use crate::case::{Case, Layout, Source};
-use crate::check::{Failure, Property};
+use crate::failure::{Failure, Property};
 use crate::memory::Memory;
 use crate::operands::{Operand, Role};
 use crate::oracle;
