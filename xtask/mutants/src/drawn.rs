@@ -14,12 +14,16 @@ use xtask::run::{Outcome, cargo, target_folder};
 
 /// What each crate is called, lower crates first. A change in one may be noticed by its own tests and
 /// by those of every crate after it.
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 10] = [
+    ("files", "latimer-files"),
+    ("text", "latimer-text"),
     ("tokenizer", "latimer-tokenizer"),
     ("autograd", "latimer-autograd"),
     ("nn", "latimer-nn"),
     ("trainer", "latimer-trainer"),
+    ("phrasebook", "latimer-phrasebook"),
     ("lessons", "latimer-lessons"),
+    ("latimer", "latimer"),
     ("cli", "latimer-cli"),
 ];
 
@@ -246,13 +250,13 @@ mod tests {
     #[test]
     fn arguments_choose_the_crate_and_the_sample() {
         let all = read(&[]).unwrap();
-        assert_eq!(all.crates(), 0..6);
+        assert_eq!(all.crates(), 0..10);
         assert_eq!((all.sample, all.seed), (SAMPLE, SEED));
         let one = read(&["nn", "--seed", "7", "--sample", "5"]).unwrap();
-        assert_eq!(one.crates(), 2..3);
+        assert_eq!(one.crates(), 4..5);
         assert_eq!((one.sample, one.seed), (5, 7));
         let said = read(&["tensor"]).unwrap_err();
-        let known = "they are tokenizer, autograd, nn, trainer, lessons, cli";
+        let known = "they are files, text, tokenizer, autograd, nn, trainer, phrasebook, lessons, latimer, cli";
         assert_eq!(said, format!("there is no crate tensor to mutate: {known}"));
         let said = read(&["--sample", "0"]).unwrap_err();
         assert_eq!(said, "--sample is \"0\": it must be a number above 0");
@@ -301,14 +305,17 @@ mod tests {
     #[test]
     fn tests_of_the_crates_above_may_notice_too() {
         let name = "a.rs:1:1: replace f with ()".to_owned();
-        let command = run(4, &[&name], Path::new("diff"), Path::new("out"));
+        let command = run(7, &[&name], Path::new("diff"), Path::new("out"));
         let args: Vec<_> = command
             .get_args()
             .map(|arg| arg.to_string_lossy())
             .collect();
         let tested = args.windows(2).filter(|pair| pair[0] == "--test-package");
         let tested: Vec<_> = tested.map(|pair| &*pair[1]).collect();
-        assert_eq!(tested, ["latimer-lessons", "latimer-cli", "latimer-tests"]);
+        assert_eq!(
+            tested,
+            ["latimer-lessons", "latimer", "latimer-cli", "latimer-tests"]
+        );
         assert!(
             args.windows(2)
                 .any(|pair| pair[0] == "--package" && pair[1] == "latimer-lessons")
