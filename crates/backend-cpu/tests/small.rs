@@ -170,6 +170,7 @@ fn rows() {
                 .set("eps", 1e-5)
                 .into(),
             Case::from(backward.give("dbias", bias).set("accumulate", bias)),
+            of("rms_norm").set("eps", 1e-5).into(),
             softmax.set("causal", bias).into(),
             slopes(shape, 0.5, false),
             of("dropout").set("rate", 0.3).set("site", 1u32).into(),
@@ -233,7 +234,7 @@ fn operations_are_all_here() {
     // The tests above cover every operation but `custom`, which the device runs itself.
     assert_eq!(
         Op::NAMES.len(),
-        28,
+        29,
         "a new operation wants small cases here"
     );
 }

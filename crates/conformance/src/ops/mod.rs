@@ -21,6 +21,7 @@ mod layer_norm;
 mod matmul;
 mod permute;
 mod reduce;
+mod rms_norm;
 mod slice;
 mod softmax;
 pub use {
@@ -35,7 +36,8 @@ pub use {
 };
 use {
     adamw::*, attention::*, concat::*, cross_entropy::*, custom::*, dropout::*, elementwise::*,
-    embedding::*, layer_norm::*, matmul::*, permute::*, reduce::*, slice::*, softmax::*,
+    embedding::*, layer_norm::*, matmul::*, permute::*, reduce::*, rms_norm::*, slice::*,
+    softmax::*,
 };
 
 /// Passes the names of all operations, in the order of [`Op::NAMES`], to a macro. Each is a function
@@ -48,7 +50,7 @@ macro_rules! operations {
             fill cast permute slice concat unary unary_backward binary axpby matmul reduce arg_max
             embedding embedding_backward layer_norm add_layer_norm layer_norm_backward softmax
             softmax_backward attention attention_backward attention_decode cross_entropy dropout
-            sum_squares clip_scale adamw custom
+            sum_squares clip_scale adamw custom rms_norm
         }
     };
 }

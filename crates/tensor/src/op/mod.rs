@@ -35,6 +35,7 @@ mod layer_norm;
 mod matmul;
 mod permute;
 mod reduce;
+mod rms_norm;
 mod slice;
 mod softmax;
 pub mod table;
@@ -52,6 +53,7 @@ pub use layer_norm::{LayerNorm, LayerNormBackward};
 pub use matmul::{Matmul, MatmulSizes};
 pub use permute::Permute;
 pub use reduce::{ArgMax, Over, Reduce, ReduceKind};
+pub use rms_norm::RmsNorm;
 pub use slice::{Slice, SliceBlocks};
 pub(crate) use slice::{axis_is, with_length};
 pub use softmax::{Softmax, SoftmaxBackward};
@@ -450,7 +452,7 @@ ops! {
     Fill, Cast, Permute, Slice, Concat, Unary, UnaryBackward, Binary, Axpby, Matmul, Reduce, ArgMax,
     Embedding, EmbeddingBackward, LayerNorm, AddLayerNorm, LayerNormBackward, Softmax, SoftmaxBackward, Attention,
     AttentionBackward, AttentionDecode, CrossEntropy, Dropout, SumSquares, ClipScale, AdamW,
-    Custom,
+    Custom, RmsNorm,
 }
 
 impl Op<'_> {
