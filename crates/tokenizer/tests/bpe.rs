@@ -30,7 +30,7 @@ fn naive(tokenizer: &BpeTokenizer, piece: &[u8]) -> Vec<u32> {
 
 /// A vocabulary from the lines of the tests, for every pattern.
 fn trained(pattern: Pattern) -> &'static BpeTokenizer {
-    static ALL: [OnceLock<BpeTokenizer>; 6] = [const { OnceLock::new() }; 6];
+    static ALL: [OnceLock<BpeTokenizer>; 8] = [const { OnceLock::new() }; 8];
     let at = Pattern::ALL.iter().position(|p| *p == pattern).unwrap();
     ALL[at].get_or_init(|| {
         let lines = texts::lines(3, 2000);

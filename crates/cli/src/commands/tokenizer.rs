@@ -41,7 +41,8 @@ struct TokenizerArgs {
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
     /// How text is cut, for a file that does not say it: a rank file, or vocab.json and merges.txt
-    /// (gpt2, gpt4, cl100k, o200k, nanochat, none) [default: by the rank file's name; gpt2]
+    /// (gpt2, gpt4, cl100k, o200k, nanochat, qwen2, smollm, none) [default: by the rank file's name;
+    /// gpt2]
     #[arg(long, value_name = "NAME")]
     pattern: Option<String>,
 }

@@ -105,6 +105,23 @@ impl BpeTokenizer {
         Ok(ids)
     }
 
+    /// As [`encode_with_special`](Self::encode_with_special), with the tokens of the model's
+    /// template [`around`](Self::around) them: the ids that `tokenizers` gives with
+    /// `add_special_tokens=True`. Without a template nothing is added.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_with_special`](Self::encode_with_special).
+    pub fn encode_with_template(
+        &self,
+        text: &str,
+        allowed: AllowedSpecial<'_>,
+    ) -> Result<Vec<u32>> {
+        let (before, after) = self.around();
+        let ids = self.encode_with_special(text, allowed)?;
+        Ok([before, &ids, after].concat())
+    }
+
     /// The ids of a text, each with its range of bytes. A token may cover part of a character, so
     /// the ends of a range need not be `char` boundaries.
     #[must_use]
@@ -112,10 +129,21 @@ impl BpeTokenizer {
         let mut ids = Vec::new();
         self.encode_text(text, &mut ids);
         let mut end = 0;
+        let text = text.as_bytes();
         ids.into_iter()
             .map(|id| {
-                let start = end;
-                end += self.token_bytes(id).map_or(0, <[u8]>::len);
+                let token = self.token_bytes(id).unwrap_or_default();
+                if !self.merges.lacks_bytes {
+                    end += token.len();
+                    return (id, end - token.len()..end);
+                }
+                // Bytes without a token lie before the token or inside it.
+                let place = |byte: &u8, from: usize| {
+                    let left = text.get(from..).unwrap_or_default();
+                    from + left.iter().take_while(|other| *other != byte).count()
+                };
+                let start = token.first().map_or(end, |byte| place(byte, end));
+                end = token.iter().fold(start, |at, byte| place(byte, at) + 1);
                 (id, start..end)
             })
             .collect()
@@ -132,8 +160,14 @@ impl BpeTokenizer {
     #[must_use]
     pub fn count_up_to(&self, text: &str, limit: usize) -> Option<usize> {
         let count = self.count_while(text, |count, next| {
-            // No token is longer than `longest`, so the next piece has at least this many tokens.
-            count + next.div_ceil(self.longest) <= limit
+            // No token is longer than `longest`, so the next piece has at least this many tokens,
+            // unless bytes without a token are left out of it.
+            let least = if self.merges.lacks_bytes {
+                0
+            } else {
+                next.div_ceil(self.longest)
+            };
+            count + least <= limit
         });
         (count <= limit).then_some(count)
     }

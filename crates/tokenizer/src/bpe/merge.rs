@@ -26,8 +26,10 @@ const SETTLED: (usize, usize) = (3, 4);
 /// The merges of a vocabulary.
 #[derive(Debug, Clone)]
 pub(super) struct Merges {
-    /// The id of each byte.
+    /// The id of each byte; [`NONE`] for a byte without a token.
     pub(super) bytes: [u32; 256],
+    /// Whether a byte has no token.
+    pub(super) lacks_bytes: bool,
     /// The merge of every pair of single bytes, looked up first for every piece.
     byte_pairs: Vec<Merged>,
     pairs: Pairs,
@@ -60,6 +62,7 @@ impl Merges {
             *merged = pairs.get(bytes[at >> 8], bytes[at & 0xff]);
         }
         Self {
+            lacks_bytes: bytes.contains(&NONE),
             bytes,
             byte_pairs,
             pairs,
@@ -90,8 +93,26 @@ impl Merges {
         self.byte_pairs[usize::from(left) << 8 | usize::from(right)]
     }
 
-    /// Appends the ids of `piece`.
+    /// Appends the ids of `piece`, of which bytes without a token are left out first, so that the
+    /// bytes around them become neighbours. This is what `tokenizers` does with them.
+    #[inline]
     pub(super) fn merge(&self, piece: &[u8], room: &mut Room, ids: &mut Vec<u32>) {
+        if self.lacks_bytes && !piece.iter().all(|byte| self.has(*byte)) {
+            let known: Vec<u8> = piece.iter().copied().filter(|b| self.has(*b)).collect();
+            self.merge_known(&known, room, ids);
+        } else {
+            self.merge_known(piece, room, ids);
+        }
+    }
+
+    /// Whether the byte has a token.
+    #[inline]
+    pub(super) fn has(&self, byte: u8) -> bool {
+        self.bytes[usize::from(byte)] != NONE
+    }
+
+    /// Appends the ids of a piece whose bytes all have tokens.
+    fn merge_known(&self, piece: &[u8], room: &mut Room, ids: &mut Vec<u32>) {
         match piece.len() {
             0 => {}
             1 => ids.push(self.bytes[usize::from(piece[0])]),
@@ -215,7 +236,7 @@ impl Merges {
 
     fn window(&self, bytes: &[u8], room: &mut Room, ids: &mut Vec<u32>) {
         if bytes.len() <= LINEAR {
-            self.merge(bytes, room, ids);
+            self.merge_known(bytes, room, ids);
         } else {
             self.heap(bytes, room, ids);
         }

@@ -12,6 +12,7 @@ mod merge;
 mod pairs;
 mod pattern;
 mod split;
+mod template;
 mod tokenizer;
 mod train;
 mod words;
@@ -22,4 +23,5 @@ pub use tokenizer::BpeTokenizer;
 pub use train::{BpeTrainer, TieRule, TrainProgress};
 
 pub(crate) use error::shown;
+pub(crate) use template::{Named, Part, Template};
 pub(crate) use tokenizer::{Parts, ranks_to_merges};

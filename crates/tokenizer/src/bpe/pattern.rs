@@ -30,6 +30,12 @@ pub enum Pattern {
     O200k,
     /// nanochat: [`Gpt4`](Pattern::Gpt4) with numbers cut into two digits, not three.
     Nanochat,
+    /// Qwen2, Qwen2.5 and Qwen3: [`Gpt4`](Pattern::Gpt4) with each digit apart. Llama-3 and SmolLM3
+    /// are cut by [`Gpt4`](Pattern::Gpt4) itself.
+    Qwen2,
+    /// SmolLM and SmolLM2: each digit apart, and the stretches between digits cut as texts of their
+    /// own by [`Gpt2`](Pattern::Gpt2).
+    Smollm,
 }
 
 /// GPT-2's expression, in the spelling that both tiktoken and Hugging Face's engine accept.
@@ -38,6 +44,10 @@ const GPT4: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| 
 const CL100K: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]+|\s+(?!\S)|\s+";
 const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const NANOCHAT: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// One expression for two steps, `Digits` and GPT-2's: white space also ends before a digit.
+const SMOLLM: &str =
+    r"'(?:[sdmt]|ll|ve|re)|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+";
 
 /// Other spellings of the same expressions, from the tools that use them.
 const SPELLINGS: &[(&str, Pattern)] = &[
@@ -65,6 +75,10 @@ const SPELLINGS: &[(&str, Pattern)] = &[
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
         Pattern::Nanochat,
     ),
+    (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        Pattern::Qwen2,
+    ),
 ];
 
 /// tiktoken's own spelling, whose `$` and `{1,3}+` mean something else to Hugging Face's engine.
@@ -72,16 +86,19 @@ const TIKTOKEN_CL100K: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++
 
 impl Pattern {
     /// Every pattern.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::None,
         Self::Gpt2,
         Self::Gpt4,
         Self::Cl100k,
         Self::O200k,
         Self::Nanochat,
+        Self::Qwen2,
+        Self::Smollm,
     ];
 
-    /// The name: `none`, `gpt2`, `gpt4`, `cl100k`, `o200k`, `nanochat`.
+    /// The name: `none`, `gpt2`, `gpt4`, `cl100k`, `o200k`, `nanochat`, `qwen2`,
+    /// `smollm`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -91,6 +108,8 @@ impl Pattern {
             Self::Cl100k => "cl100k",
             Self::O200k => "o200k",
             Self::Nanochat => "nanochat",
+            Self::Qwen2 => "qwen2",
+            Self::Smollm => "smollm",
         }
     }
 
@@ -120,6 +139,8 @@ impl Pattern {
             Self::Cl100k => Some(CL100K),
             Self::O200k => Some(O200K),
             Self::Nanochat => Some(NANOCHAT),
+            Self::Qwen2 => Some(QWEN2),
+            Self::Smollm => Some(SMOLLM),
         }
     }
 
@@ -159,6 +180,12 @@ impl Pattern {
                 |text, at| split::gpt4::<2, false>(classes, text, at),
                 piece,
             ),
+            Self::Qwen2 => walk(
+                text,
+                |text, at| split::gpt4::<1, false>(classes, text, at),
+                piece,
+            ),
+            Self::Smollm => walk(text, |text, at| split::smollm(classes, text, at), piece),
         }
     }
 

@@ -83,6 +83,28 @@ pub(super) fn gpt2(classes: &Classes, text: &[u8], at: usize) -> usize {
     classes.skip(text, start + len, class & (NUMBER | OTHER))
 }
 
+/// `\p{N}`, and [`gpt2`] for the stretches between numbers.
+#[inline]
+pub(super) fn smollm(classes: &Classes, text: &[u8], at: usize) -> usize {
+    let (class, len) = classes.at(text, at);
+    if class & NUMBER != 0 {
+        return at + len;
+    }
+    if class & SPACE != 0 {
+        let end = classes.skip(text, at, SPACE);
+        let is_one_blank = text[at] == b' ' && end == at + 1;
+        let next = classes.at(text, end).0;
+        // A number ends the stretch, so the white space before it is like that at the end of a text.
+        if next & NUMBER != 0 {
+            return end;
+        }
+        if !is_one_blank {
+            return blanks(text, at, end);
+        }
+    }
+    gpt2(classes, text, at)
+}
+
 /// `'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,DIGITS}| ?[^\s\p{L}\p{N}]+[\r\n]*|`
 /// and then, with `WHOLE_END`, `\s+$|`, and `\s*[\r\n]+|\s+(?!\S)|\s+`.
 #[inline]

@@ -6,6 +6,7 @@ use super::error::{BpeError, shown};
 use super::merge::{Merges, Room};
 use super::pairs::{Merged, NONE, Pairs};
 use super::pattern::Pattern;
+use super::template::Template;
 use super::words::{Index, Pool, Tokens};
 use crate::error::{Error, Result};
 use crate::special::Specials;
@@ -46,6 +47,8 @@ pub struct BpeTokenizer {
     unmade: Option<u32>,
     /// Bytes of the longest token.
     pub(super) longest: usize,
+    /// The tokens around a text, if the file names any.
+    template: Option<Template>,
     pub(super) pool: Pool,
 }
 
@@ -63,6 +66,10 @@ pub(crate) struct Parts {
     /// training and after a replay of ranks, in which the bytes of each token went through all
     /// earlier merges.
     pub(crate) is_made_by_merges: bool,
+    /// Whether bytes may have no token. Files of Hugging Face may lack those that the training text
+    /// did not contain.
+    pub(crate) may_lack_bytes: bool,
+    pub(crate) template: Option<Template>,
 }
 
 impl BpeTokenizer {
@@ -99,8 +106,7 @@ impl BpeTokenizer {
                 .zip(specials)
                 .map(|(id, name)| ((*name).to_owned(), id))
                 .collect(),
-            ignore_merges: false,
-            is_made_by_merges: false,
+            ..Parts::default()
         })
     }
 
@@ -130,9 +136,11 @@ impl BpeTokenizer {
         }
         let mut bytes = [NONE; 256];
         for (byte, id) in (0..=255u8).zip(&mut bytes) {
-            *id = all
-                .get(&tokens, &[byte])
-                .ok_or(BpeError::MissingByte { byte })?;
+            *id = match all.get(&tokens, &[byte]) {
+                Some(id) => id,
+                None if parts.may_lack_bytes => NONE,
+                None => return Err(BpeError::MissingByte { byte }.into()),
+            };
         }
 
         // Files that identify tokens by their spelling could not tell these apart.
@@ -207,6 +215,7 @@ impl BpeTokenizer {
             ignore_merges: parts.ignore_merges,
             unmade,
             longest,
+            template: parts.template,
             pool: Pool::default(),
         })
     }
@@ -234,6 +243,26 @@ impl BpeTokenizer {
     #[must_use]
     pub fn id(&self, bytes: &[u8]) -> Option<u32> {
         self.whole.get(&self.tokens, bytes)
+    }
+
+    /// The ids that the model's template puts before and after a text, such as
+    /// `<|begin_of_text|>`; mostly none. [`encode_with_template`](Self::encode_with_template) adds
+    /// them.
+    #[must_use]
+    pub fn around(&self) -> (&[u32], &[u32]) {
+        self.template
+            .as_ref()
+            .map_or((&[], &[]), |template| template.around())
+    }
+
+    /// The bytes without a token. A text's bytes of these values are left out of its ids, as in
+    /// `tokenizers`; most vocabularies have all 256.
+    pub fn missing_bytes(&self) -> impl Iterator<Item = u8> {
+        (0..=255).filter(|byte| !self.merges.has(*byte))
+    }
+
+    pub(crate) fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
     }
 
     pub(crate) fn ignore_merges(&self) -> bool {
@@ -415,7 +444,7 @@ impl Tokenizer for BpeTokenizer {
     }
 
     fn is_lossless(&self) -> bool {
-        true
+        !self.merges.lacks_bytes
     }
 
     fn special(&self, name: &str) -> Option<u32> {

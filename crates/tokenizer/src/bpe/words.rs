@@ -227,7 +227,10 @@ impl Workspace {
         find(piece, &mut self.room, ids);
         let found = &ids[start..];
         let id = |i: usize| found.get(i).map_or(0, |id| u64::from(*id) + 1);
-        (found.len() <= 4).then(|| [low, high, id(0) | id(1) << 32, id(2) | id(3) << 32])
+        // A piece whose bytes have no tokens has no ids, which this form cannot say.
+        (1..=4)
+            .contains(&found.len())
+            .then(|| [low, high, id(0) | id(1) << 32, id(2) | id(3) << 32])
     }
 }
 

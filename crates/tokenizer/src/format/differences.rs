@@ -63,6 +63,9 @@ fn of_bpe(before: &BpeTokenizer, after: &BpeTokenizer, found: &mut Vec<String>) 
             listed(&made)
         ));
     }
+    if before.template() != after.template() {
+        found.push("the tokens around a text (the template in post_processor)".to_owned());
+    }
     if before.ignore_merges() != after.ignore_merges() {
         found.push("that a piece which is a token is not merged (ignore_merges)".to_owned());
     }

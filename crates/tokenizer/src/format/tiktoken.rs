@@ -167,8 +167,8 @@ impl BpeTokenizer {
                 .iter()
                 .map(|(name, id)| ((*name).to_owned(), *id))
                 .collect(),
-            ignore_merges: false,
             is_made_by_merges: true,
+            ..Parts::default()
         })
     }
 

@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// Where to write it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// bpe: how text is cut first: gpt2, gpt4, cl100k, o200k, nanochat, none
+    /// bpe: how text is cut first: gpt2, gpt4, cl100k, o200k, nanochat, qwen2, smollm, none
     #[arg(long, value_name = "NAME", default_value = "gpt4")]
     pattern: String,
     /// bpe: which of equally frequent pairs is merged first: lowest-ids (as rustbpe), huggingface,

@@ -272,8 +272,8 @@ impl BpeTrainer {
                 .zip(&self.specials)
                 .map(|(id, name)| (name.clone(), id))
                 .collect(),
-            ignore_merges: false,
             is_made_by_merges: true,
+            ..Parts::default()
         })
     }
 }

@@ -22,6 +22,7 @@ use self::steps::{decoder, normalizer, post_processor, pre_tokenizer};
 use super::alphabet::to_bytes;
 use crate::bpe::{BpeError, BpeTokenizer, Parts};
 use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer as _;
 
 /// Whether a JSON object is a `tokenizer.json` of Hugging Face and not this crate's own file.
 pub(crate) fn is_hf(map: &Map<String, Value>) -> bool {
@@ -57,7 +58,7 @@ pub(crate) fn read(file: &Value) -> Result<BpeTokenizer> {
     top("padding").is_off(&[], "only null can be read")?;
     normalizer(top("normalizer"))?;
     let pattern = pre_tokenizer(top("pre_tokenizer"))?;
-    post_processor(top("post_processor"))?;
+    let template = post_processor(top("post_processor"))?;
     decoder(top("decoder"))?;
 
     model.only(&[
@@ -91,11 +92,24 @@ pub(crate) fn read(file: &Value) -> Result<BpeTokenizer> {
         .enumerate()
         .map(|(rank, merge)| two_tokens(merge).ok_or(BpeError::MergeLine { rank }))
         .collect::<Result<Vec<_>, _>>()?;
-    BpeTokenizer::from_parts(Parts {
+    let tokenizer = BpeTokenizer::from_parts(Parts {
         pattern: Some(pattern),
         ignore_merges,
+        may_lack_bytes: true,
+        template,
         ..parts(vocab, &merges, specials)?
-    })
+    })?;
+    let (before, after) = tokenizer.around();
+    let is_unknown = |id: &&u32| tokenizer.token_bytes(**id).is_none();
+    match before.iter().chain(after).find(is_unknown) {
+        None => Ok(tokenizer),
+        Some(id) => Err(BpeError::Unsupported {
+            field: "post_processor.special_tokens".to_owned(),
+            found: format!("with the id {id}"),
+            expected: "expected ids of the vocabulary",
+        }
+        .into()),
+    }
 }
 
 /// Refuses models of other kinds and names the kind. Older files do not state it; it is then
@@ -225,8 +239,7 @@ pub(super) fn parts(
         tokens,
         merges: list,
         specials,
-        ignore_merges: false,
-        is_made_by_merges: false,
+        ..Parts::default()
     })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::field::Field;
-use crate::bpe::{BpeError, Pattern};
+use crate::bpe::{BpeError, Named, Part, Pattern, Template};
 
 /// Accepts normalizers that leave the text unchanged, and refuses all others.
 pub(super) fn normalizer(field: Field<'_>) -> Result<(), BpeError> {
@@ -37,12 +37,12 @@ pub(super) fn normalizer(field: Field<'_>) -> Result<(), BpeError> {
 
 /// The pattern that the file's steps cut text by.
 pub(super) fn pre_tokenizer(field: Field<'_>) -> Result<Pattern, BpeError> {
-    const SHAPES: &str =
-        "only \"ByteLevel\", or a \"Sequence\" of a \"Split\" and a \"ByteLevel\", can be read";
+    const SHAPES: &str = "only \"ByteLevel\", or a \"Sequence\" of a \"Split\" or \"Digits\" and a \
+                          \"ByteLevel\", can be read";
     let steps = field.flat("pretokenizers")?;
     if let Some(other) = steps
         .iter()
-        .find(|step| !matches!(step.kind(), "Split" | "ByteLevel"))
+        .find(|step| !matches!(step.kind(), "Split" | "Digits" | "ByteLevel"))
     {
         return other.refuse(SHAPES);
     }
@@ -60,6 +60,17 @@ pub(super) fn pre_tokenizer(field: Field<'_>) -> Result<Pattern, BpeError> {
                     .refuse("text is split before, only false can be read here");
             }
             split_pattern(*split)
+        }
+        (["Digits", "ByteLevel"], [digits, bytes]) => {
+            digits.only(&["type", "individual_digits"])?;
+            if !part(*digits, "individual_digits")?.flag(false)? {
+                return part(*digits, "individual_digits")?
+                    .refuse("numbers of several digits are not kept whole, only true can be read");
+            }
+            if !byte_level(*bytes)? {
+                return part(*bytes, "use_regex")?.refuse("after \"Digits\" only true can be read");
+            }
+            Ok(Pattern::Smollm)
         }
         _ => field.refuse(SHAPES),
     }
@@ -90,7 +101,7 @@ fn split_pattern(split: Field<'_>) -> Result<Pattern, BpeError> {
     match regex.and_then(Pattern::from_regex) {
         Some(known) => Ok(known),
         None => pattern
-            .refuse("only the expressions of GPT-2, GPT-4, cl100k, o200k and nanochat can be read"),
+            .refuse("only the expressions of GPT-2, GPT-4 (Llama-3 has the same), cl100k, o200k, nanochat, Qwen2 and SmolLM can be read"),
     }
 }
 
@@ -108,38 +119,97 @@ fn byte_level(step: Field<'_>) -> Result<bool, BpeError> {
 
 const BYTE_LEVEL_FIELDS: &[&str] = &["type", "add_prefix_space", "trim_offsets", "use_regex"];
 
-/// Accepts steps after the model that add no token. They may change the offsets of tokens, which
-/// are not used here.
-pub(super) fn post_processor(field: Field<'_>) -> Result<(), BpeError> {
+/// The template of the steps after the model, unless it adds nothing to a text. Other steps are
+/// accepted if they add no token; they may change the offsets of tokens, which are not used here.
+pub(super) fn post_processor(field: Field<'_>) -> Result<Option<Template>, BpeError> {
+    let mut found = None;
     for step in field.flat("processors")? {
         match step.kind() {
             "ByteLevel" => offsets_only(step)?,
             "TemplateProcessing" => {
-                // What the template does to pairs of texts does not matter: only single texts are
-                // encoded.
-                step.only(&["type", "single", "pair", "special_tokens"])?;
-                let is_text =
-                    |piece: &Value| piece.pointer("/Sequence/id") == Some(&Value::from("A"));
-                match step
-                    .value
-                    .get("single")
-                    .and_then(Value::as_array)
-                    .map(Vec::as_slice)
-                {
-                    Some([text]) if is_text(text) => {}
-                    _ => {
-                        return step
-                            .refuse("only a template that adds nothing to a text can be read");
-                    }
+                let template = template(step)?;
+                if template.around() != (&[], &[]) && found.replace(template).is_some() {
+                    return step.refuse("only one template that adds tokens can be read");
                 }
             }
-            _ => {
-                return step
-                    .refuse("only \"ByteLevel\", and a template that adds nothing, can be read");
-            }
+            _ => return step.refuse("only \"ByteLevel\" and \"TemplateProcessing\" can be read"),
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+fn template(step: Field<'_>) -> Result<Template, BpeError> {
+    step.only(&["type", "single", "pair", "special_tokens"])?;
+    let mut names = match step.value.get("special_tokens") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Object(map)) => map
+            .iter()
+            .map(|(name, value)| named(name, value))
+            .collect::<Option<Vec<_>>>()
+            .map_or_else(
+                || {
+                    part(step, "special_tokens")?
+                        .refuse("expected an object of names with \"ids\" and \"tokens\"")
+                },
+                Ok,
+            )?,
+        Some(_) => return part(step, "special_tokens")?.refuse("expected an object"),
+    };
+    names.sort_by(|a, b| a.name.cmp(&b.name));
+    let parts = |name: &str| {
+        let list = step.value.get(name).and_then(Value::as_array);
+        let list: Option<Vec<Part>> = list?.iter().map(|value| piece(value, &names)).collect();
+        list
+    };
+    let Some(single) = parts("single") else {
+        return step
+            .refuse("expected a template in \"single\", whose names are in \"special_tokens\"");
+    };
+    let pair = parts("pair").unwrap_or_default();
+    match Template::new(single, pair, names) {
+        Some(template) => Ok(template),
+        None => step.refuse("only a template with the text \"A\" once in \"single\" can be read"),
+    }
+}
+
+fn named(name: &str, value: &Value) -> Option<Named> {
+    let list = |field: &str| value.get(field).and_then(Value::as_array);
+    let known = ["id", "ids", "tokens"];
+    let is_known = value
+        .as_object()?
+        .keys()
+        .all(|key| known.contains(&key.as_str()));
+    (is_known && value.get("id")?.as_str() == Some(name)).then_some(())?;
+    Some(Named {
+        name: name.to_owned(),
+        ids: list("ids")?
+            .iter()
+            .map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()))
+            .collect::<Option<_>>()?,
+        tokens: list("tokens")?
+            .iter()
+            .map(|token| token.as_str().map(str::to_owned))
+            .collect::<Option<_>>()?,
+    })
+}
+
+fn piece(value: &Value, names: &[Named]) -> Option<Part> {
+    let map = value.as_object().filter(|map| map.len() == 1)?;
+    let (kind, fields) = map.iter().next()?;
+    let id = fields.get("id")?.as_str()?;
+    let type_id = match fields.get("type_id") {
+        None => 0,
+        Some(number) => u32::try_from(number.as_u64()?).ok()?,
+    };
+    match (kind.as_str(), id) {
+        ("Sequence", "A") => Some(Part::A(type_id)),
+        ("Sequence", "B") => Some(Part::B(type_id)),
+        ("SpecialToken", name) => {
+            let at = names.iter().position(|named| named.name == name)?;
+            Some(Part::Named(at, type_id))
+        }
+        _ => None,
+    }
 }
 
 /// Accepts decoders that invert `ByteLevel`; without any decoder, decoding inverts it as well.

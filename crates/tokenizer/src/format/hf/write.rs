@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::super::alphabet::to_text;
-use crate::bpe::{BpeTokenizer, Pattern};
+use crate::bpe::{BpeTokenizer, Part, Pattern, Template};
 use crate::tokenizer::Tokenizer;
 
 /// Writes the whole file. The order of fields and tokens is fixed, since it is part of the
 /// fingerprint.
 pub(crate) fn write(tokenizer: &BpeTokenizer) -> String {
-    let quote = |text: &str| Value::from(text).to_string();
+    let quote = |text: &str| quoted(text);
     let mut json = String::from("{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n");
     json += "  \"padding\": null,\n  \"added_tokens\": [";
     let mut comma = "";
@@ -35,6 +35,14 @@ pub(crate) fn write(tokenizer: &BpeTokenizer) -> String {
     };
     match (tokenizer.pattern(), tokenizer.pattern().regex()) {
         (Pattern::Gpt2, _) => json += &byte_level(false, true),
+        (Pattern::Smollm, _) => {
+            let _ = write!(
+                json,
+                "{{\"type\": \"Sequence\", \"pretokenizers\": [\n    {{\"type\": \"Digits\", \
+                 \"individual_digits\": true}},\n    {}\n  ]}}",
+                byte_level(false, true)
+            );
+        }
         (_, None) => json += &byte_level(false, false),
         (_, Some(regex)) => {
             let _ = write!(
@@ -49,11 +57,12 @@ pub(crate) fn write(tokenizer: &BpeTokenizer) -> String {
     }
     let _ = write!(
         json,
-        ",\n  \"post_processor\": null,\n  \"decoder\": {},\n  \"model\": {{\n    \
+        ",\n  \"post_processor\": {},\n  \"decoder\": {},\n  \"model\": {{\n    \
          \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n    \
          \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \
          \"fuse_unk\": false,\n    \"byte_fallback\": false,\n    \"ignore_merges\": {},\n    \
          \"vocab\": {{",
+        template(tokenizer.template()),
         byte_level(true, true),
         tokenizer.ignore_merges()
     );
@@ -90,4 +99,46 @@ pub(in super::super) fn spelled(tokenizer: &BpeTokenizer) -> Vec<Option<String>>
         names[id as usize] = Some(name.to_owned());
     }
     names
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn template(template: Option<&Template>) -> String {
+    let Some(template) = template else {
+        return "null".to_owned();
+    };
+    let parts = |parts: &[Part]| {
+        let part = |part: &Part| {
+            let (kind, id, type_id) = match part {
+                Part::Named(at, type_id) => {
+                    ("SpecialToken", template.names[*at].name.as_str(), type_id)
+                }
+                Part::A(type_id) => ("Sequence", "A", type_id),
+                Part::B(type_id) => ("Sequence", "B", type_id),
+            };
+            format!(
+                "{{\"{kind}\": {{\"id\": {}, \"type_id\": {type_id}}}}}",
+                quoted(id)
+            )
+        };
+        parts.iter().map(part).collect::<Vec<_>>().join(", ")
+    };
+    let names: Vec<String> = template
+        .names
+        .iter()
+        .map(|named| {
+            let (name, tokens) = (quoted(&named.name), Value::from(named.tokens.clone()));
+            let ids = Value::from(named.ids.clone());
+            format!("{name}: {{\"id\": {name}, \"ids\": {ids}, \"tokens\": {tokens}}}")
+        })
+        .collect();
+    format!(
+        "{{\"type\": \"TemplateProcessing\",\n    \"single\": [{}],\n    \"pair\": [{}],\n    \
+         \"special_tokens\": {{{}}}}}",
+        parts(&template.single),
+        parts(&template.pair),
+        names.join(", ")
+    )
 }
