@@ -49,12 +49,14 @@ impl Optimizer {
     /// # Errors
     /// The device's lack of memory.
     pub fn new(params: &mut Params, adamw: AdamW) -> Result<Self> {
-        Self::with_micro_steps(params, adamw, 1, 0)
+        Self::with_micro_steps(params, adamw, 1, 0, 0)
     }
 
     /// Makes an optimizer whose every step adds up the gradients of `micro_steps` passes, each on
     /// `rows` rows of the global batch; each counts as one `micro_steps`th. Dropout numbers the rows
-    /// of the global batch, so that its masks do not depend on how a batch is cut.
+    /// of the global batch, so that its masks do not depend on how a batch is cut. The optimizer
+    /// has room for `ids` integers of a batch, which [`Optimizer::begin_step_on`] uploads together
+    /// with a step's values.
     ///
     /// # Errors
     /// The device's lack of memory.
@@ -63,11 +65,12 @@ impl Optimizer {
         adamw: AdamW,
         micro_steps: usize,
         rows: u32,
+        ids: usize,
     ) -> Result<Self> {
         params.enable_training()?;
         let mut optimizer = Self {
             adamw,
-            scalars: Scalars::new(params.device(), micro_steps, rows)?,
+            scalars: Scalars::new(params.device(), micro_steps, rows, ids)?,
             seed: 0,
             step: 0,
         };
@@ -113,7 +116,34 @@ impl Optimizer {
     /// # Errors
     /// The device's failure.
     pub fn begin_step(&mut self, step: u32) -> Result<()> {
-        self.scalars.set(&self.adamw.step_values(step, self.seed))
+        self.begin_step_on(step, &[])
+    }
+
+    /// As [`Optimizer::begin_step`], and uploads the ids of a batch in the same copy.
+    ///
+    /// # Errors
+    /// A tensor's [`OutOfBounds`](latimer_tensor::Error::OutOfBounds) for more ids than there is
+    /// room for; the device's failure.
+    pub fn begin_step_on(&mut self, step: u32, ids: &[u32]) -> Result<()> {
+        let values = self.adamw.step_values(step, self.seed);
+        self.scalars.set(&values, ids)
+    }
+
+    /// Uploads the ids of a batch without beginning a step.
+    ///
+    /// # Errors
+    /// As [`Optimizer::begin_step_on`].
+    pub fn upload_ids(&mut self, ids: &[u32]) -> Result<()> {
+        self.scalars.set_ids(ids)
+    }
+
+    /// `n` of the ids that were uploaded, from number `first` on, `[n]`, `U32`. They share the
+    /// optimizer's memory: drop them before the next call that changes it.
+    ///
+    /// # Errors
+    /// A tensor's [`OutOfBounds`](latimer_tensor::Error::OutOfBounds).
+    pub fn ids(&self, first: usize, n: usize) -> Result<Tensor> {
+        self.scalars.ids(first, n)
     }
 
     /// A training pass on the step and micro-step that were begun last; [`Optimizer::backward`]

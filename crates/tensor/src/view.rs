@@ -99,6 +99,22 @@ impl<'a> View<'a> {
         self.numel() * self.dtype.size()
     }
 
+    /// The same bytes as elements of another type of the same size.
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] when the sizes differ.
+    pub fn reinterpret(self, dtype: DType) -> Result<Self> {
+        if dtype.size() != self.dtype.size() {
+            return Err(Error::DTypeMismatch {
+                op: "reinterpret",
+                operand: "self",
+                expected: self.dtype,
+                got: dtype,
+            });
+        }
+        Ok(Self { dtype, ..self })
+    }
+
     /// The part that begins at element `first` and has this shape.
     ///
     /// # Errors
@@ -182,6 +198,17 @@ impl<'a> ViewMut<'a> {
             view: self.view,
             exclusive: PhantomData,
         }
+    }
+
+    /// See [`View::reinterpret`].
+    ///
+    /// # Errors
+    /// [`Error::DTypeMismatch`] when the sizes differ.
+    pub fn reinterpret(self, dtype: DType) -> Result<Self> {
+        Ok(Self {
+            view: self.view.reinterpret(dtype)?,
+            exclusive: PhantomData,
+        })
     }
 
     /// The part that begins at element `first` and has this shape; the rest is given up.

@@ -119,7 +119,7 @@ impl Training {
         let params = Params::zeroed(&device, declarations)?;
         let mut training = Self::of(Model::of(gpt, params), config, seq_len)?;
         let before = (dry.cost().flops, dry.ops());
-        training.run_step(1, false)?;
+        training.run_step(1, &[], false)?;
         let PoolStats { peak_bytes, .. } = device.pool_stats();
         Ok(StepNeeds {
             memory_bytes: peak_bytes as u64,
@@ -209,8 +209,8 @@ impl Training {
         self.engine.launch.is_captured()
     }
 
-    /// Uploads `rows` rows to the batch: all their ids, then all their targets.
-    fn upload_rows(&mut self, row: impl Fn(u32, &mut [u32]), rows: usize) -> Result<()> {
+    /// The ids of `rows` rows, then all their targets.
+    fn batch_of(&self, row: impl Fn(u32, &mut [u32]), rows: usize) -> Vec<u32> {
         let seq_len = self.engine.shape.seq_len;
         let n = rows * seq_len;
         let mut ids = vec![0; 2 * n]; // [2, rows, T]
@@ -224,7 +224,7 @@ impl Training {
             inputs.copy_from_slice(&tokens[..seq_len]);
             targets.copy_from_slice(&tokens[1..]);
         }
-        self.engine.upload(&ids)
+        ids
     }
 
     /// The next step, on the rows of a corpus. At the first, the loss must reach every parameter, and
@@ -235,8 +235,8 @@ impl Training {
     /// [`Error::NotFinite`]; a gradient that is missing; the device's failure.
     pub fn next_step(&mut self, source: &dyn Source) -> Result<Step> {
         let step = self.step + 1;
-        self.upload_rows(self.rows_of(step, source), self.engine.shape.all_rows())?;
-        let done = self.run_step(step, step == 1)?;
+        let batch = self.batch_of(self.rows_of(step, source), self.engine.shape.all_rows());
+        let done = self.run_step(step, &batch, step == 1)?;
         if let Some((what, value)) = not_finite([done.loss, done.grad_norm]) {
             let (gpt, params) = (&self.model.gpt, &self.model.params);
             let place = self.engine.diagnose(gpt, params, step, self.config.seed);
@@ -274,12 +274,12 @@ impl Training {
         }
     }
 
-    /// A whole step on the batch that was uploaded. What changes from step to step goes to the device
-    /// before its first operation, and what it leaves comes back after its last.
-    fn run_step(&mut self, step: u64, check: bool) -> Result<Step> {
+    /// A whole step on a batch. What changes from step to step goes to the device before its first
+    /// operation, and what it leaves comes back after its last.
+    fn run_step(&mut self, step: u64, batch: &[u32], check: bool) -> Result<Step> {
         let lr = learning_rate(&self.config, step);
         let skip_outliers = self.config.skip_outliers;
-        self.engine.begin(step, lr)?;
+        self.engine.begin(step, lr, batch)?;
         let (engine, mut model) = self.parts();
         // Where it is decided here whether the gradients are used, a step is in two halves.
         if skip_outliers > 0.0 {

@@ -139,8 +139,7 @@ impl<'m> Trainer<'m> {
             Some(rate) => rate(number),
             None => self.adamw.lr.into(),
         };
-        engine.upload(&[batch.ids(), batch.targets()].concat())?;
-        engine.begin(number, lr)?;
+        engine.begin(number, lr, &[batch.ids(), batch.targets()].concat())?;
         engine.run(&mut model, number == 1)?;
         let results = engine.results()?;
         if let Some((what, value)) = not_finite(results) {

@@ -206,8 +206,13 @@ struct Poison {
 
 impl Observer for Poison {
     fn upload(&self, src: &[u8], dst: View<'_>) {
-        if src.len() == self.batch && dst.dtype() == DType::U32 {
-            let has = src.chunks_exact(4).any(|id| id == self.id.to_le_bytes());
+        // A batch is the last part of what is uploaded for a step, or all of it.
+        if let Some(first) = src.len().checked_sub(self.batch)
+            && dst.dtype() == DType::U32
+        {
+            let has = src[first..]
+                .chunks_exact(4)
+                .any(|id| id == self.id.to_le_bytes());
             self.poisoned.store(has, Ordering::Relaxed);
         }
     }

@@ -4,9 +4,11 @@
 
 use latimer_autograd::{AdamW, Optimizer, Slab};
 use latimer_nn::{GptConfig, Sampling};
-use latimer_tensor::{Device, Tensor};
+use latimer_tensor::{Device, Observer, Tensor, View};
 use latimer_tokenizer::{CharTokenizer, Tokenizer};
 use latimer_trainer::{Batch, Error, Model, Text, TrainStep, Trainer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const SEED: u64 = 7;
 
@@ -57,7 +59,7 @@ fn a_trainer_does_the_steps_of_its_optimizer() {
 
     let Model { gpt, params, .. } = &mut model();
     // Dropout counts the rows of a batch before a micro-step, of which there are none here.
-    let optimizer = Optimizer::with_micro_steps(params, adamw(), 1, 4).unwrap();
+    let optimizer = Optimizer::with_micro_steps(params, adamw(), 1, 4, 0).unwrap();
     let mut optimizer = optimizer.with_seed(3);
     for (step, batch) in steps.iter().zip(batches()) {
         let device = params.device().clone();
@@ -73,6 +75,43 @@ fn a_trainer_does_the_steps_of_its_optimizer() {
         .map(|(param, _)| params.get(Slab::Values, param).unwrap())
         .collect();
     assert_eq!(values(&trained), expected);
+}
+
+/// What goes to the device and comes back during a step.
+#[derive(Debug, Default)]
+struct Copies {
+    up: AtomicUsize,
+    down: AtomicUsize,
+}
+
+impl Observer for Copies {
+    fn upload(&self, _src: &[u8], _dst: View<'_>) {
+        self.up.fetch_add(1, Relaxed);
+    }
+    fn download(&self, _src: View<'_>) {
+        self.down.fetch_add(1, Relaxed);
+    }
+}
+
+/// On a GPU each copy costs some ten microseconds, and a download waits.
+#[test]
+fn a_step_uploads_once_and_waits_once() {
+    let batches = text().batches(&tokenizer(), 12, 4, SEED).unwrap();
+    let mut trained = model();
+    let device = trained.device().clone();
+    let mut trainer = Trainer::new(&mut trained, adamw()).with_micro_steps(2);
+    // The first step looks at every gradient; the reference device computes by downloads and
+    // uploads of its own, which no observer sees.
+    let mut steps = trainer.run(batches, 4);
+    steps.next().unwrap().unwrap();
+    let copies = Arc::new(Copies::default());
+    let observing = device.observe(copies.clone());
+    for number in 1..=3 {
+        steps.next().unwrap().unwrap();
+        let seen = (copies.up.load(Relaxed), copies.down.load(Relaxed));
+        assert_eq!(seen, (number, number));
+    }
+    drop(observing);
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Engine {
             gpt: &gpt,
             params: &mut copied,
         };
-        let mut engine = self.with_same_batch(&mut model, seed)?;
+        let mut engine = self.for_copy(&mut model, seed)?;
         let mut names = Vec::new();
         for key in keys {
             let name = model.params.info(key).name();
@@ -69,7 +69,7 @@ impl Engine {
         }
         let search = Arc::new(Search::new(names));
         let lr = 0.0; // It is not used: what is looked for comes up before the update.
-        engine.begin(step, lr)?;
+        engine.begin(step, lr, &self.batch()?)?;
         let observing = device.observe(search.clone());
         engine.run_gradients(&mut model, false)?;
         drop(observing);

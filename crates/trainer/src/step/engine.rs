@@ -3,10 +3,9 @@
 use super::MOMENTS;
 use crate::Result;
 use crate::launch::Launch;
-use latimer_autograd::{AdamW, Optimizer, Params, StepResults};
+use latimer_autograd::{AdamW, Optimizer, Params, Pass, StepResults};
 use latimer_nn::{Gpt, io};
-use latimer_tensor::dtype::bytes_of;
-use latimer_tensor::{DType, Tensor};
+use latimer_tensor::Tensor;
 use std::path::Path;
 
 /// How the rows of a step are cut into micro-steps, whose gradients add up.
@@ -38,8 +37,6 @@ pub(crate) struct Trained<'m> {
 #[derive(Debug)]
 pub(crate) struct Engine {
     optimizer: Optimizer,
-    /// `[2·A·B, T]`, `U32`: the ids of all micro-steps, then their targets.
-    batch: Tensor,
     pub(crate) shape: BatchShape,
     pub(crate) launch: Launch,
 }
@@ -62,11 +59,12 @@ impl Engine {
             return Err(latimer_nn::Error::TooLong { got, block_size }.into());
         }
         let rows = shape.rows as u32;
-        let optimizer = Optimizer::with_micro_steps(model.params, adamw, shape.micro_steps, rows)?;
-        let dims = [2 * shape.all_rows(), shape.seq_len];
+        // `[2·A·B, T]`: the ids of all micro-steps, then their targets.
+        let ids = 2 * shape.all_rows() * shape.seq_len;
+        let optimizer =
+            Optimizer::with_micro_steps(model.params, adamw, shape.micro_steps, rows, ids)?;
         Ok(Self {
             optimizer: optimizer.with_seed(seed),
-            batch: Tensor::zeros(model.params.device(), dims, DType::U32)?,
             shape,
             launch: Launch::default(),
         })
@@ -77,30 +75,36 @@ impl Engine {
         self.optimizer.adamw
     }
 
-    /// Another engine of the same batch, for another copy of the model.
-    pub(crate) fn with_same_batch(&self, model: &mut Trained<'_>, seed: u64) -> Result<Self> {
+    /// An engine as this one, for another copy of the model; it launches plainly.
+    pub(crate) fn for_copy(&self, model: &mut Trained<'_>, seed: u64) -> Result<Self> {
         let mut copy = Self::new(model, self.adamw(), self.shape, seed)?;
-        copy.batch = self.batch.clone();
         copy.launch.always_plain();
         Ok(copy)
     }
 
-    /// Uploads ids, then as many targets, each in rows of `seq_len`.
+    /// Uploads ids, then as many targets, each in rows of `seq_len`, without beginning a step.
     pub(crate) fn upload(&mut self, ids: &[u32]) -> Result<()> {
-        let device = self.batch.device().clone();
-        let target = self.batch.view_mut()?.slice(0, [ids.len()])?;
-        Ok(device.upload(bytes_of(ids), target)?)
+        Ok(self.optimizer.upload_ids(ids)?)
+    }
+
+    /// All that was uploaded last.
+    pub(crate) fn batch(&self) -> Result<Vec<u32>> {
+        let n = 2 * self.shape.all_rows() * self.shape.seq_len;
+        Ok(self.optimizer.ids(0, n)?.to_vec()?)
     }
 
     /// `n` rows of what was uploaded, from row `first` on: `[n, T]`.
     pub(crate) fn rows(&self, first: usize, n: usize) -> Result<Tensor> {
-        Ok(self.batch.view_rows(first, n)?)
+        let seq_len = self.shape.seq_len;
+        let ids = self.optimizer.ids(first * seq_len, n * seq_len)?;
+        Ok(ids.reshape([n, seq_len])?)
     }
 
-    /// Uploads what changes from step to step; `step` counts from 1.
-    pub(crate) fn begin(&mut self, step: u64, lr: f64) -> Result<()> {
+    /// Uploads what changes from step to step by one copy: the step's values, all ids of its batch,
+    /// and as many targets; `step` counts from 1.
+    pub(crate) fn begin(&mut self, step: u64, lr: f64, ids: &[u32]) -> Result<()> {
         self.optimizer.adamw.lr = lr as f32;
-        Ok(self.optimizer.begin_step(step as u32)?)
+        Ok(self.optimizer.begin_step_on(step as u32, ids)?)
     }
 
     /// The operations of a step: forward, backward, clip, update, one by one or repeated from a
@@ -144,9 +148,10 @@ impl Engine {
         for micro_step in 0..micro_steps {
             let ids = self.rows(micro_step * rows, rows)?; // [B, T]
             let targets = self.rows((micro_steps + micro_step) * rows, rows)?; // [B, T]
-            self.optimizer.backward(model.params, micro_step, |pass| {
-                model.gpt.loss(pass, &ids, &targets)
-            })?;
+            let gpt = model.gpt;
+            // The ids are gone when the loss is kept, which is written to the same memory.
+            let loss = move |pass: &Pass<'_>| gpt.loss(pass, &ids, &targets);
+            self.optimizer.backward(model.params, micro_step, loss)?;
         }
         if check {
             let losses = self.optimizer.results()?.losses;

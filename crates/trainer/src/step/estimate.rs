@@ -78,7 +78,8 @@ impl Training {
                 row,
                 rows,
             };
-            self.upload_rows(|row, ids| source.row(seed, key(row), ids), batch_size)?;
+            let batch = self.batch_of(|row, ids| source.row(seed, key(row), ids), batch_size);
+            self.engine.upload(&batch)?;
             let ids = self.engine.rows(0, batch_size)?; // [B, T]
             let targets = self.engine.rows(batch_size, batch_size)?; // [B, T]
             let loss = self.model.params.device().enter(|| -> Result<f32> {

@@ -59,8 +59,8 @@ impl Training {
 
     /// A step without its update: loss and gradient norm.
     fn try_step(&mut self, step: u64, source: &dyn Source) -> Result<[f32; 2]> {
-        self.upload_rows(self.rows_of(step, source), self.engine.shape.all_rows())?;
-        self.engine.begin(step, 0.0)?;
+        let batch = self.batch_of(self.rows_of(step, source), self.engine.shape.all_rows());
+        self.engine.begin(step, 0.0, &batch)?;
         let (engine, mut model) = self.parts();
         engine.run_gradients(&mut model, false)?;
         engine.results()
