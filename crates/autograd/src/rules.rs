@@ -9,7 +9,7 @@
 use crate::{AttentionSpec, Gradients, GradientKey, Param, Result};
 use latimer_tensor::op::{
     AttentionBackward, Axpby, BinaryKind, Custom, CustomOp, Dropout, EmbeddingBackward, LayerNormBackward,
-    Matmul, Over, Permute, Reduce, ReduceKind, SoftmaxBackward, UnaryBackward, UnaryKind,
+    Matmul, Over, Permute, Reduce, ReduceKind, RmsNormBackward, SoftmaxBackward, UnaryBackward, UnaryKind,
 };
 use latimer_tensor::{Elementwise, Shape, Tensor};
 
@@ -127,6 +127,17 @@ pub(crate) fn layer_norm(x: Tensor, w: Param, b: Option<Param>, mean: Tensor, rs
         g.accumulate_or_drop(&x, |dx, accumulate| params.with_weight_and_bias(w, b, |dweight, dbias| {
             let x = x.view();
             device.run(LayerNormBackward { x, weight, mean, rstd, dy, dx, accumulate, dweight, dbias })
+        }))
+    }
+}
+
+/// `y = rms_norm(x) · w`:  `dw +=` and `dx`, see [`RmsNormBackward`].
+pub(crate) fn rms_norm(x: Tensor, w: Param, rstd: Tensor) -> impl Rule {
+    move |g: &mut Gradients<'_>, dy: Tensor| {
+        let (params, weight) = (g.params(), g.params().value(w)?);
+        let (device, rstd, dy) = (g.device(), rstd.view(), dy.view());
+        g.accumulate_or_drop(&x, |dx, accumulate| params.with_weight_and_bias(w, None, |dweight, _| {
+            device.run(RmsNormBackward { x: x.view(), weight, rstd, dy, dx, accumulate, dweight })
         }))
     }
 }

@@ -193,6 +193,10 @@ fn sums_and_norms() {
         let y = pass.layer_norm(x, norm, None, EPS)?;
         pass.concat(&flat(&y)?, &flat(b)?, 0)
     });
+    check("rms_norm", [3, 5], [3, 5], |pass, [x, r], norm| {
+        // The gradient of `x` is there already when the norm adds to it.
+        pass.add(&pass.rms_norm(x, norm, EPS)?, &pass.mul(x, r)?)
+    });
     check("both", [3, 5], [3, 5], |pass, [x, r], norm| {
         let (s, y) = pass.add_layer_norm(x, r, norm, None, EPS)?;
         pass.concat(&s, &y, 1)

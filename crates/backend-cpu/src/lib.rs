@@ -252,6 +252,7 @@ fn run_on<E: Real>(op: &mut Op<'_>, par: Par) -> Result<Handled> {
         Op::AddLayerNorm(op) => layer_norm::add_forward::<E>(op, par),
         Op::LayerNormBackward(op) => layer_norm::backward::<E>(op, par),
         Op::RmsNorm(op) => rms_norm::forward::<E>(op, par),
+        Op::RmsNormBackward(op) => rms_norm::backward::<E>(op, par),
         Op::Softmax(op) => softmax::forward::<E>(op, par),
         Op::SoftmaxBackward(op) => softmax::backward::<E>(op, par),
         Op::CrossEntropy(op) => cross_entropy::run::<E>(op, par),

@@ -121,6 +121,7 @@ fn every_operation_of_a_step_is_native() {
         let other = [
             "embedding_backward",
             "layer_norm_backward",
+            "rms_norm_backward",
             "sum_squares",
             "custom",
         ];

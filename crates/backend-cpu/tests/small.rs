@@ -171,6 +171,10 @@ fn rows() {
                 .into(),
             Case::from(backward.give("dbias", bias).set("accumulate", bias)),
             of("rms_norm").set("eps", 1e-5).into(),
+            of("rms_norm_backward")
+                .dtype("dweight", DType::F32)
+                .set("accumulate", bias)
+                .into(),
             softmax.set("causal", bias).into(),
             slopes(shape, 0.5, false),
             of("dropout").set("rate", 0.3).set("site", 1u32).into(),
@@ -234,7 +238,7 @@ fn operations_are_all_here() {
     // The tests above cover every operation but `custom`, which the device runs itself.
     assert_eq!(
         Op::NAMES.len(),
-        29,
+        30,
         "a new operation wants small cases here"
     );
 }

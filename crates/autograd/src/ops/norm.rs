@@ -1,8 +1,8 @@
-//! Layer normalisation, alone and after a residual sum.
+//! Normalisation: of layers, alone and after a residual sum, and by the root mean square.
 
 use crate::{Param, Pass, Result, rules};
 use latimer_tensor::Tensor;
-use latimer_tensor::op::{AddLayerNorm, LayerNorm};
+use latimer_tensor::op::{AddLayerNorm, LayerNorm, RmsNorm};
 
 impl Pass<'_> {
     /// Layer normalisation over the last axis; the shape `[…, C]` is kept.
@@ -61,5 +61,24 @@ impl Pass<'_> {
         self.record(&s, rules::add(x.into(), r.into()));
         self.record(&y, rules::layer_norm(s.clone(), w, b, mean, rstd));
         Ok((s, y))
+    }
+
+    /// Root mean square normalisation over the last axis; the shape `[…, C]` is kept.
+    ///
+    /// # Errors
+    /// A width that does not fit.
+    pub fn rms_norm(&self, x: &Tensor, w: Param, eps: f32) -> Result<Tensor> {
+        self.check_operand("rms_norm", "x", x)?;
+        let mut y = self.like(x, x.shape())?;
+        let mut rstd = self.empty_f32([x.shape().rows()])?;
+        self.device().run(RmsNorm {
+            x: x.view(),
+            weight: self.value(w)?,
+            y: y.view_mut()?,
+            rstd: rstd.view_mut()?,
+            eps,
+        })?;
+        self.record(&y, rules::rms_norm(x.clone(), w, rstd));
+        Ok(y)
     }
 }

@@ -50,7 +50,7 @@ macro_rules! operations {
             fill cast permute slice concat unary unary_backward binary axpby matmul reduce arg_max
             embedding embedding_backward layer_norm add_layer_norm layer_norm_backward softmax
             softmax_backward attention attention_backward attention_decode cross_entropy dropout
-            sum_squares clip_scale adamw custom rms_norm
+            sum_squares clip_scale adamw custom rms_norm rms_norm_backward
         }
     };
 }

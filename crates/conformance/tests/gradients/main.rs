@@ -12,8 +12,8 @@ mod composed;
 use latimer_conformance::gradcheck::first_misfit;
 use latimer_tensor::op::{
     AddLayerNorm, Attention, AttentionBackward, CrossEntropy, Dropout, Embedding,
-    EmbeddingBackward, LayerNorm, LayerNormBackward, Matmul, Softmax, SoftmaxBackward, Unary,
-    UnaryBackward, UnaryKind,
+    EmbeddingBackward, LayerNorm, LayerNormBackward, Matmul, RmsNorm, RmsNormBackward, Softmax,
+    SoftmaxBackward, Unary, UnaryBackward, UnaryKind,
 };
 use latimer_tensor::philox::Stream;
 use latimer_tensor::{DType, Device, Result, Shape, Tensor};
@@ -223,6 +223,43 @@ fn add_layer_norm() -> Result<()> {
     assert_gradient("r", |r| scalar(&x, r, &weight, &bias), &r, &dx);
     assert_gradient("weight", |w| scalar(&x, &r, w, &bias), &weight, &dweight);
     assert_gradient("bias", |b| scalar(&x, &r, &weight, b), &bias, &dbias);
+    Ok(())
+}
+
+#[test]
+fn rms_norm() -> Result<()> {
+    let device = Device::reference();
+    let (n, c) = (3, 7);
+    let (x, weight, dy) = (normal(n * c, 0), normal(c, 1), normal(n * c, 2));
+    let forward = |x: &[f64], weight: &[f64]| {
+        let (mut y, mut rstd) = (zeros(&device, [n, c]), zeros(&device, [n]));
+        let (x, weight) = (tensor(&device, x, [n, c]), tensor(&device, weight, [c]));
+        let op = RmsNorm {
+            x: x.view(),
+            weight: weight.view(),
+            y: y.view_mut().unwrap(),
+            rstd: rstd.view_mut().unwrap(),
+            eps: 1e-2,
+        };
+        device.run(op).unwrap();
+        (y, rstd)
+    };
+    let (_, rstd) = forward(&x, &weight);
+    for accumulate in [false, true] {
+        let (mut dx, mut dweight) = (zeros(&device, [n, c]), zeros(&device, [c]));
+        device.run(RmsNormBackward {
+            x: tensor(&device, &x, [n, c]).view(),
+            weight: tensor(&device, &weight, [c]).view(),
+            rstd: rstd.view(),
+            dy: tensor(&device, &dy, [n, c]).view(),
+            dx: dx.view_mut()?,
+            accumulate,
+            dweight: dweight.view_mut()?,
+        })?;
+        let scalar = |x: &[f64], w: &[f64]| terms(&forward(x, w).0, &dy);
+        assert_gradient("x", |x| scalar(x, &weight), &x, &dx);
+        assert_gradient("weight", |w| scalar(&x, w), &weight, &dweight);
+    }
     Ok(())
 }
 

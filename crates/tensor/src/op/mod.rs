@@ -53,7 +53,7 @@ pub use layer_norm::{LayerNorm, LayerNormBackward};
 pub use matmul::{Matmul, MatmulSizes};
 pub use permute::Permute;
 pub use reduce::{ArgMax, Over, Reduce, ReduceKind};
-pub use rms_norm::RmsNorm;
+pub use rms_norm::{RmsNorm, RmsNormBackward};
 pub use slice::{Slice, SliceBlocks};
 pub(crate) use slice::{axis_is, with_length};
 pub use softmax::{Softmax, SoftmaxBackward};
@@ -452,7 +452,7 @@ ops! {
     Fill, Cast, Permute, Slice, Concat, Unary, UnaryBackward, Binary, Axpby, Matmul, Reduce, ArgMax,
     Embedding, EmbeddingBackward, LayerNorm, AddLayerNorm, LayerNormBackward, Softmax, SoftmaxBackward, Attention,
     AttentionBackward, AttentionDecode, CrossEntropy, Dropout, SumSquares, ClipScale, AdamW,
-    Custom, RmsNorm,
+    Custom, RmsNorm, RmsNormBackward,
 }
 
 impl Op<'_> {

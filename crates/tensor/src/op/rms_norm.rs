@@ -1,4 +1,4 @@
-//! Root mean square normalisation. Zhang and Sennrich 2019, arXiv 1910.07467.
+//! Root mean square normalisation, and its gradient. Zhang and Sennrich 2019, arXiv 1910.07467.
 
 use super::{OpSpec, op};
 use crate::{Host, Real, Result};
@@ -38,5 +38,64 @@ impl OpSpec for RmsNorm<'_> {
 
     fn flops(&self) -> u64 {
         4 * self.x.numel() as u64
+    }
+}
+
+op! {
+    /// With `n = x · rstd` and `g = dy · weight`, per row:
+    /// `dx = rstd · (g - n·avg(g·n))`, `dweight += Σ dy·n`.
+    RmsNormBackward "rms_norm_backward" {
+        /// The forward operand.
+        x: In "float", "[N.., C>0]";
+        /// The factor of each column, as in forward.
+        weight: In "as x", "[C]";
+        /// As forward returned it.
+        rstd: In "statistics of x", "[N]";
+        /// The gradient of the result.
+        dy: In "as x", "as x";
+        /// The gradient of `x`.
+        dx: OutOrInOut(op: op.accumulate) "as x", "as x";
+        /// The parameter's gradient so far, which the sum is added to.
+        dweight: InOut "float", "[C]";
+    } {
+        /// Adds to `dx` instead of overwriting it, for a residual stream whose gradient is there
+        /// already.
+        accumulate: bool;
+    }
+}
+
+impl OpSpec for RmsNormBackward<'_> {
+    fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
+        let (x, weight, dy) = (
+            host.read(self.x)?,
+            host.read(self.weight)?,
+            host.read(self.dy)?,
+        );
+        let rstd = host.read(self.rstd)?;
+        let c = weight.len();
+        let n = R::from(c as f64);
+        let mut dx = if self.accumulate {
+            host.read(self.dx.as_view())?
+        } else {
+            vec![R::from(0.0); x.len()]
+        };
+        let mut dweight = host.read(self.dweight.as_view())?;
+        for (i, &rstd) in rstd.iter().enumerate() {
+            let at = |j: usize| i * c + j;
+            let normal: Vec<R> = (0..c).map(|j| x[at(j)] * rstd).collect();
+            let g: Vec<R> = (0..c).map(|j| dy[at(j)] * weight[j]).collect();
+            let gn_mean = R::sum(g.iter().zip(&normal).map(|(&g, &x)| g * x)) / n;
+            for j in 0..c {
+                dx[at(j)] = dx[at(j)] + rstd * (g[j] - normal[j] * gn_mean);
+                dweight[j].accumulate(dy[at(j)] * normal[j]);
+            }
+        }
+        host.write("dx", dx);
+        host.write("dweight", dweight);
+        Ok(())
+    }
+
+    fn flops(&self) -> u64 {
+        11 * self.x.numel() as u64
     }
 }

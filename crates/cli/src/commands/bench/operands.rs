@@ -182,6 +182,8 @@ pub(super) const TIMED: &[Timed] = &[
     timed("layer_norm_backward", &["N", "C"], &[256, 768], "", |op, s, _| {
         op.sizes("NC", s).give("dbias", true).set("accumulate", false)
     }),
+    timed("rms_norm", &["N", "C"], &[256, 768], "", |op, s, _| op.sizes("NC", s).set("eps", EPS)),
+    timed("rms_norm_backward", &["N", "C"], &[256, 768], "", |op, s, _| op.sizes("NC", s).set("accumulate", false)),
     timed("softmax", &["N", "C"], &[3072, 64], "", |op, s, _| {
         op.sizes("NC", s).set("scale", 1.0).set("causal", false).set("valid_columns", s[1])
     }),
