@@ -56,7 +56,7 @@ fn main() -> Result<()> {
         for _ in 0..5 {
             generator.next_id(&mut sampler)?;
         }
-        println!("{prompt:?} goes on {:?}", &generator.ids()[3..]);
+        println!("{prompt:?} continues {:?}", &generator.ids()[3..]);
     }
     Ok(())
 }

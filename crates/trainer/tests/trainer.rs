@@ -144,7 +144,7 @@ fn a_batch_in_parts_is_the_whole_batch() {
     );
 }
 
-/// The number of the step goes on; so do AdamW's moments.
+/// Steps are counted on, and AdamW keeps its moments.
 #[test]
 fn batches_may_change_their_shape() {
     let mut trained = model();
