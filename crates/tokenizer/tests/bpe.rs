@@ -313,7 +313,7 @@ fn what_cannot_be_done_exactly_is_named() {
     for (part, with, field) in [
         (
             null("normalizer"),
-            r#""normalizer": {"type": "NFC"}"#,
+            r#""normalizer": {"type": "NFKC"}"#,
             "normalizer",
         ),
         (null("truncation"), r#""truncation": {}"#, "truncation"),
@@ -345,12 +345,12 @@ fn what_cannot_be_done_exactly_is_named() {
         ),
         (
             r#""special": true"#.to_owned(),
-            r#""special": false"#,
+            r#""special": 0"#,
             "added_tokens.special",
         ),
         (
             r#""lstrip": false"#.to_owned(),
-            r#""lstrip": true"#,
+            r#""lstrip": "left""#,
             "added_tokens.lstrip",
         ),
         (

@@ -77,6 +77,22 @@ fn llama3_is_read_exactly() {
 }
 
 #[test]
+fn qwen2_is_read_exactly() {
+    check(&golden(), "qwen2");
+}
+
+#[test]
+fn pythia_is_read_exactly() {
+    check(&golden(), "pythia");
+}
+
+#[test]
+fn added_tokens_with_every_flag_are_found_exactly() {
+    check(&golden(), "strips");
+    check(&golden(), "strips_raw");
+}
+
+#[test]
 fn smollm_is_read_exactly() {
     check(&golden(), "smollm");
 }
@@ -101,6 +117,97 @@ fn bytes_without_a_token_are_left_out_as_in_tokenizers() {
     let ranges: Vec<_> = offsets.into_iter().map(|(_, range)| range).collect();
     assert_eq!(ranges, [1..2, 4..5]);
     assert_eq!(tokenizer.count_up_to(&"\u{1}".repeat(1000), 0), Some(0));
+}
+
+/// The file of a case with a change.
+fn changed(name: &str, change: impl Fn(&mut Value)) -> Result<BpeTokenizer, String> {
+    let golden = golden();
+    let cases = golden["cases"].as_array().unwrap();
+    let case = cases.iter().find(|case| case["name"] == name).unwrap();
+    let mut file: Value = serde_json::from_str(&file(&golden, case)).unwrap();
+    change(&mut file);
+    BpeTokenizer::from_hf(&file.to_string()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_text_is_cut_where_no_added_token_is() {
+    let tokenizers: Vec<BpeTokenizer> = ["llama3", "qwen2", "smollm", "pythia"]
+        .map(|name| changed(name, |_| ()).unwrap())
+        .into();
+    for tokenizer in &tokenizers {
+        let text = "the cat   12 <tool_call> e\u{301}\n  sits  \u{301}on the 345    table";
+        let whole = tokenizer.encode(text).unwrap();
+        let mut left = text;
+        let mut cuts = 0;
+        while let cut @ 1.. = tokenizer.cut(left) {
+            let (head, tail) = text.split_at(cut);
+            let halves = [head, tail].map(|half| tokenizer.encode(half).unwrap());
+            assert_eq!(halves.concat(), whole, "{tokenizer:?} {cut}");
+            left = &head[..head.len() - 1];
+            cuts += 1;
+        }
+        assert!(cuts >= 6, "{tokenizer:?}");
+    }
+    // Tokens that look across such a place: long texts are encoded whole.
+    let strips = changed("strips", |_| ()).unwrap();
+    assert_eq!(strips.cut("the cat sits on the table"), 0);
+    let across = changed("qwen2", |file| {
+        file["added_tokens"][5]["content"] = json!("cat sits");
+    });
+    assert_eq!(across.unwrap().cut("the cat sits on the table"), 0);
+}
+
+#[test]
+fn a_token_that_texts_are_also_merged_to_is_refused_by_name() {
+    // With `single_word`, "tab" in "table" is not the added token, but merges make its id.
+    let with = |flag: &str, on: bool| {
+        changed("smollm", |file| {
+            let id = file["model"]["vocab"]["tab"].clone();
+            assert!(id.is_u64());
+            let mut token = file["added_tokens"][0].clone();
+            token["content"] = json!("tab");
+            token["id"] = id;
+            token["special"] = json!(false);
+            token[flag] = json!(on);
+            file["added_tokens"].as_array_mut().unwrap().push(token);
+        })
+    };
+    let error = with("single_word", true).unwrap_err();
+    assert!(
+        error.starts_with("the field added_tokens.content is \"tab\": "),
+        "{error}"
+    );
+    let tokenizer = with("single_word", false).unwrap();
+    let tab = tokenizer.special("tab").unwrap();
+    assert_eq!(tokenizer.encode("tab").unwrap(), [tab]);
+    assert_eq!(tokenizer.text_tokens().collect::<Vec<_>>(), [("tab", tab)]);
+    assert_eq!(tokenizer.special_tokens().count(), 3);
+}
+
+#[test]
+fn ids_that_tokenizers_would_change_are_refused() {
+    let error = changed("smollm", |file| file["added_tokens"][1]["id"] = json!(999)).unwrap_err();
+    assert!(
+        error.starts_with("the field added_tokens.id is 999 for \"<|im_start|>\": "),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_other_files_lose_is_said() {
+    let said = |name: &str| {
+        let before = changed(name, |_| ()).unwrap();
+        let (vocab, merges) = before.to_vocab_and_merges();
+        let after = BpeTokenizer::from_vocab_and_merges(&vocab, &merges, before.pattern()).unwrap();
+        differences(&before, &after).join("; ")
+    };
+    assert_eq!(
+        said("qwen2"),
+        "that text is brought to form NFC; how texts are searched for 3 added tokens (<tool_call>, \
+         </tool_call>, <think>)"
+    );
+    let llama3 = said("llama3");
+    assert!(llama3.contains("the tokens around a text"), "{llama3}");
 }
 
 /// Texts in large numbers, from the file that `LATIMER_FAMILIES` names.

@@ -78,7 +78,7 @@ fn each_way_of_writing_gives_its_ids() {
         );
         counted[1] += 1;
     }
-    assert_eq!(counted, [29, 26]);
+    assert_eq!(counted, [30, 27]);
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn ascii_letters(eight: u64) -> usize {
 }
 
 /// The code points of a set.
-fn ranges(set: &str) -> Vec<(u32, u32)> {
+pub(super) fn ranges(set: &str) -> Vec<(u32, u32)> {
     let hir = regex_syntax::parse(set).expect("the sets are ours and their tables are compiled in");
     match hir.kind() {
         HirKind::Class(Class::Unicode(class)) => class

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use super::error::BpeError;
 use super::pattern::Piece;
+use super::segments::Segment;
 use super::tokenizer::BpeTokenizer;
 use super::words::Workspace;
 use crate::error::Result;
-use crate::special::AllowedSpecial;
+use crate::special::{AllowedSpecial, Finders};
 use crate::tokenizer::Tokenizer;
 
 impl BpeTokenizer {
@@ -26,9 +27,35 @@ impl BpeTokenizer {
         });
     }
 
+    /// Appends the ids of a text, in which the tokens that are not special are found.
+    #[inline]
+    pub(super) fn encode_text(&self, text: &str, ids: &mut Vec<u32>) {
+        if self.is_plain() {
+            self.encode_stretch(text, ids);
+        } else {
+            self.encode_segments(text, self.specials.always(), ids);
+        }
+    }
+
+    fn encode_segments(&self, text: &str, finders: Option<&Finders>, ids: &mut Vec<u32>) {
+        self.segments(
+            text,
+            finders.unwrap_or(&Finders::default()),
+            &mut |segment| {
+                match segment.token {
+                    Some(id) => ids.push(id),
+                    None => self.encode_stretch(segment.text, ids),
+                }
+                true
+            },
+        );
+    }
+
+    /// Appends the ids of a text without added tokens.
+    ///
     /// Pieces are found in batches and then looked up. Cutting is full of branches that no
     /// processor predicts, and memory can be prefetched only in code without such branches.
-    pub(super) fn encode_text(&self, text: &str, ids: &mut Vec<u32>) {
+    fn encode_stretch(&self, text: &str, ids: &mut Vec<u32>) {
         const BATCH: usize = 128;
         ids.reserve(text.len() / 3);
         self.pool.with(|workspace| {
@@ -57,10 +84,23 @@ impl BpeTokenizer {
 
     /// The ids of arbitrary bytes. Valid UTF-8 gets the ids of [`encode`](Tokenizer::encode).
     /// Otherwise each valid stretch is encoded as a text of its own and each invalid sequence as a
-    /// piece, except that [`Pattern::None`](super::Pattern::None) takes everything as one piece.
+    /// piece, except that [`Pattern::None`](super::Pattern::None) takes everything as one piece if
+    /// the vocabulary has no form NFC and no tokens that are found in every text.
     #[must_use]
     pub fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32> {
         let mut ids = Vec::with_capacity(bytes.len() / 4);
+        if !self.is_plain() {
+            for chunk in bytes.utf8_chunks() {
+                self.encode_text(chunk.valid(), &mut ids);
+                let (text, start, end) = (chunk.invalid(), 0, chunk.invalid().len());
+                if end > 0 {
+                    self.pool.with(|workspace| {
+                        self.piece(Piece { text, start, end }, workspace, &mut ids);
+                    });
+                }
+            }
+            return ids;
+        }
         self.pool.with(|workspace| {
             self.pattern.byte_pieces(bytes, |piece| {
                 self.piece(piece, workspace, &mut ids);
@@ -72,7 +112,7 @@ impl BpeTokenizer {
 
     /// The ids of a text in which the names of allowed special tokens encode to those tokens. If
     /// several start at the same place, the longest counts. The stretches between them are encoded
-    /// as texts of their own. Names of other special tokens are ordinary text.
+    /// as texts of their own. [Tokens that are not special](Self::text_tokens) need no permission. Names of other special tokens are ordinary text.
     ///
     /// ```
     /// use latimer_tokenizer::{AllowedSpecial, BpeTokenizer, Pattern};
@@ -88,20 +128,14 @@ impl BpeTokenizer {
     ///
     /// [`UnknownSpecial`](BpeError::UnknownSpecial) for an allowed name that the vocabulary lacks.
     pub fn encode_with_special(&self, text: &str, allowed: AllowedSpecial<'_>) -> Result<Vec<u32>> {
-        let finder = self
+        let finders = self
             .specials
-            .finder(allowed)
+            .finders(allowed)
             .map_err(|token| BpeError::UnknownSpecial {
                 token: token.to_owned(),
             })?;
         let mut ids = Vec::new();
-        let mut from = 0;
-        while let Some((start, end, id)) = finder.next(text, from) {
-            self.encode_text(&text[from..start], &mut ids);
-            ids.push(id);
-            from = end;
-        }
-        self.encode_text(&text[from..], &mut ids);
+        self.encode_segments(text, Some(&finders), &mut ids);
         Ok(ids)
     }
 
@@ -122,31 +156,55 @@ impl BpeTokenizer {
         Ok([before, &ids, after].concat())
     }
 
-    /// The ids of a text, each with its range of bytes. A token may cover part of a character, so
-    /// the ends of a range need not be `char` boundaries.
+    /// The ids of a text, each with its range of bytes in the [`normalized`](Self::normalized) text.
+    /// A token may cover part of a character, so the ends of a range need not be `char` boundaries.
+    /// The range of an added token includes the white space that it takes with it.
     #[must_use]
     pub fn encode_with_offsets(&self, text: &str) -> Vec<(u32, Range<usize>)> {
+        let mut found = Vec::new();
         let mut ids = Vec::new();
-        self.encode_text(text, &mut ids);
-        let mut end = 0;
-        let text = text.as_bytes();
-        ids.into_iter()
-            .map(|id| {
-                let token = self.token_bytes(id).unwrap_or_default();
-                if !self.merges.lacks_bytes {
-                    end += token.len();
-                    return (id, end - token.len()..end);
+        let mut from = 0;
+        let mut add = |segment: Segment<'_>| {
+            let end = from + segment.text.len();
+            match segment.token {
+                Some(id) => found.push((id, from..end)),
+                None => {
+                    ids.clear();
+                    self.encode_stretch(segment.text, &mut ids);
+                    self.offsets(segment.text, from, &ids, &mut found);
                 }
-                // Bytes without a token lie before the token or inside it.
-                let place = |byte: &u8, from: usize| {
-                    let left = text.get(from..).unwrap_or_default();
-                    from + left.iter().take_while(|other| *other != byte).count()
-                };
-                let start = token.first().map_or(end, |byte| place(byte, end));
-                end = token.iter().fold(start, |at, byte| place(byte, at) + 1);
-                (id, start..end)
-            })
-            .collect()
+            }
+            from = end;
+            true
+        };
+        if self.is_plain() {
+            add(Segment { text, token: None });
+        } else {
+            let none = Finders::default();
+            self.segments(text, self.specials.always().unwrap_or(&none), &mut add);
+        }
+        found
+    }
+
+    /// Appends the ids of `text` with their ranges, for a text that starts at `from`.
+    fn offsets(&self, text: &str, from: usize, ids: &[u32], found: &mut Vec<(u32, Range<usize>)>) {
+        let text = text.as_bytes();
+        let mut end = 0;
+        found.extend(ids.iter().map(|&id| {
+            let token = self.token_bytes(id).unwrap_or_default();
+            if !self.merges.lacks_bytes {
+                end += token.len();
+                return (id, from + end - token.len()..from + end);
+            }
+            // Bytes without a token lie before the token or inside it.
+            let place = |byte: &u8, from: usize| {
+                let left = text.get(from..).unwrap_or_default();
+                from + left.iter().take_while(|other| *other != byte).count()
+            };
+            let start = token.first().map_or(end, |byte| place(byte, end));
+            end = token.iter().fold(start, |at, byte| place(byte, at) + 1);
+            (id, from + start..from + end)
+        }));
     }
 
     /// The number of tokens of a text, without keeping them.
@@ -177,18 +235,33 @@ impl BpeTokenizer {
     fn count_while(&self, text: &str, go_on: impl Fn(usize, usize) -> bool) -> usize {
         let mut count = 0;
         let mut ids = Vec::new();
-        self.pool.with(|workspace| {
-            let all = self.pattern.pieces(text, |piece| {
-                if !go_on(count, piece.end - piece.start) {
-                    return false;
+        let mut count_stretch = |text: &str, count: &mut usize| {
+            self.pool.with(|workspace| {
+                self.pattern.pieces(text, |piece| {
+                    if !go_on(*count, piece.end - piece.start) {
+                        return false;
+                    }
+                    ids.clear();
+                    self.piece(piece, workspace, &mut ids);
+                    *count += ids.len();
+                    true
+                })
+            })
+        };
+        let all = if self.is_plain() {
+            count_stretch(text, &mut count)
+        } else {
+            let none = Finders::default();
+            let finders = self.specials.always().unwrap_or(&none);
+            self.segments(text, finders, &mut |segment| match segment.token {
+                Some(_) => {
+                    count += 1;
+                    go_on(count, 0)
                 }
-                ids.clear();
-                self.piece(piece, workspace, &mut ids);
-                count += ids.len();
-                true
-            });
-            if all { count } else { usize::MAX }
-        })
+                None => count_stretch(segment.text, &mut count),
+            })
+        };
+        if all { count } else { usize::MAX }
     }
 
     /// The ids of many texts, in the order of the texts. With the feature `rayon` they are encoded

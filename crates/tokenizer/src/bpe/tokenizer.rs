@@ -1,5 +1,6 @@
 //! The vocabulary: tokens, merges and special tokens, with their checks and lookup tables.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::error::{BpeError, shown};
@@ -9,14 +10,14 @@ use super::pattern::Pattern;
 use super::template::Template;
 use super::words::{Index, Pool, Tokens};
 use crate::error::{Error, Result};
-use crate::special::Specials;
+use crate::special::{Flags, Specials};
 use crate::tokenizer::Tokenizer;
 
 /// A byte-level BPE tokenizer, as GPT-2, GPT-4 and most models since have.
 ///
 /// Text never yields a special token: `<|endoftext|>` in a text is encoded character by character.
 /// [`encode_with_special`](Self::encode_with_special) allows the special tokens that its caller
-/// names.
+/// names. [Other added tokens](Self::text_tokens) are found in every text.
 ///
 /// ```
 /// use latimer_tokenizer::{BpeTokenizer, Pattern, Tokenizer};
@@ -39,7 +40,10 @@ pub struct BpeTokenizer {
     pub(super) merges: Merges,
     /// Pieces that are a single token.
     pub(super) whole: Index,
+    /// The added tokens, special or not.
     pub(super) specials: Specials,
+    /// Whether texts are brought to form NFC.
+    pub(super) nfc: bool,
     /// Whether a piece whose bytes are a token becomes that token even if merging gives other
     /// tokens.
     ignore_merges: bool,
@@ -61,6 +65,9 @@ pub(crate) struct Parts {
     /// Left, right and made token in the order of ranks.
     pub(crate) merges: Vec<[u32; 3]>,
     pub(crate) specials: Vec<(String, u32)>,
+    /// Of the added tokens that are not special tokens with a plain name.
+    pub(crate) flags: BTreeMap<u32, Flags>,
+    pub(crate) nfc: bool,
     pub(crate) ignore_merges: bool,
     /// Whether every token is known to be the result of merging its bytes. This is true after
     /// training and after a replay of ranks, in which the bytes of each token went through all
@@ -211,7 +218,8 @@ impl BpeTokenizer {
             list: parts.merges,
             merges,
             whole,
-            specials: Specials::new(parts.specials),
+            specials: Specials::new(parts.specials, parts.flags, parts.nfc),
+            nfc: parts.nfc,
             ignore_merges: parts.ignore_merges,
             unmade,
             longest,
@@ -235,7 +243,28 @@ impl BpeTokenizer {
 
     /// The special tokens and their ids, in the order of ids.
     pub fn special_tokens(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.specials.iter()
+        self.added(true)
+    }
+
+    /// The added tokens that are not special, and their ids, in the order of ids. They are found in
+    /// every text, such as `<tool_call>` for Qwen's models; few vocabularies have them.
+    pub fn text_tokens(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.added(false)
+    }
+
+    fn added(&self, special: bool) -> impl Iterator<Item = (&str, u32)> {
+        let all = self.specials.iter();
+        all.filter(move |(_, id)| self.specials.flags(*id).special == special)
+    }
+
+    /// Whether a text is brought to Unicode's form NFC first, so that decoding gives that form.
+    #[must_use]
+    pub fn is_nfc(&self) -> bool {
+        self.nfc
+    }
+
+    pub(crate) fn added_tokens(&self) -> &Specials {
+        &self.specials
     }
 
     /// The id of the token with exactly these bytes, special tokens aside. `None` also for a token
@@ -431,7 +460,7 @@ impl Tokenizer for BpeTokenizer {
     }
 
     fn cut(&self, text: &str) -> usize {
-        if self.pattern == Pattern::None {
+        if self.pattern == Pattern::None || !self.specials.may_be_cut() {
             return 0;
         }
         // A piece ends between a letter or digit and white space, whatever the surrounding text and
@@ -444,7 +473,7 @@ impl Tokenizer for BpeTokenizer {
     }
 
     fn is_lossless(&self) -> bool {
-        !self.merges.lacks_bytes
+        !self.merges.lacks_bytes && !self.nfc && !self.specials.strip_text()
     }
 
     fn special(&self, name: &str) -> Option<u32> {

@@ -45,7 +45,10 @@ fn of_bpe(before: &BpeTokenizer, after: &BpeTokenizer, found: &mut Vec<String>) 
     }
     let gone = |from: &BpeTokenizer, to: &BpeTokenizer| {
         let has = |name, id| to.special(name) == Some(id);
-        let names = from.special_tokens().filter(|(name, id)| !has(name, *id));
+        let names = from
+            .added_tokens()
+            .iter()
+            .filter(|(name, id)| !has(name, *id));
         names.map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
     };
     let (lost, made) = (gone(before, after), gone(after, before));
@@ -61,6 +64,25 @@ fn of_bpe(before: &BpeTokenizer, after: &BpeTokenizer, found: &mut Vec<String>) 
         found.push(format!(
             "that {tokens} without a merge ({}) are not special",
             listed(&made)
+        ));
+    }
+    if before.is_nfc() && !after.is_nfc() {
+        found.push("that text is brought to form NFC".to_owned());
+    }
+    let (flags, kept) = (before.added_tokens().all_flags(), after.added_tokens());
+    let changed: Vec<String> = before
+        .added_tokens()
+        .iter()
+        .filter(|(name, id)| {
+            kept.id(name) == Some(*id) && flags.get(id).is_some_and(|f| *f != kept.flags(*id))
+        })
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    if !changed.is_empty() {
+        found.push(format!(
+            "how texts are searched for {} ({})",
+            count(changed.len(), "added token"),
+            listed(&changed)
         ));
     }
     if before.template() != after.template() {

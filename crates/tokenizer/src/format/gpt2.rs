@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::alphabet::to_bytes;
-use super::hf::{parts, spelled};
+use super::hf::{Added, parts, spelled};
 use crate::bpe::{BpeError, BpeTokenizer, Parts, Pattern};
 use crate::error::{Error, Result};
 
@@ -161,7 +161,7 @@ impl BpeTokenizer {
         specials.extend(added);
         Self::from_parts(Parts {
             pattern: Some(pattern),
-            ..parts(vocab, &merges, specials)?
+            ..parts(vocab, &merges, Added::specials(specials))?
         })
     }
 

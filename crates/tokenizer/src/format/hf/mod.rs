@@ -6,10 +6,12 @@
 //! same ids. In it, special tokens stand in the vocabulary too, so that they keep their ids where
 //! there are gaps.
 
+mod added;
 mod field;
 mod steps;
 mod write;
 
+pub(super) use added::Added;
 pub(super) use write::spelled;
 pub(crate) use write::write;
 
@@ -17,6 +19,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use self::added::in_use;
 use self::field::Field;
 use self::steps::{decoder, normalizer, post_processor, pre_tokenizer};
 use super::alphabet::to_bytes;
@@ -56,7 +59,7 @@ pub(crate) fn read(file: &Value) -> Result<BpeTokenizer> {
     top("version").is_off(&[Value::from("1.0")], "only version \"1.0\" can be read")?;
     top("truncation").is_off(&[], "only null can be read")?;
     top("padding").is_off(&[], "only null can be read")?;
-    normalizer(top("normalizer"))?;
+    let nfc = normalizer(top("normalizer"))?;
     let pattern = pre_tokenizer(top("pre_tokenizer"))?;
     let template = post_processor(top("post_processor"))?;
     decoder(top("decoder"))?;
@@ -84,8 +87,9 @@ pub(crate) fn read(file: &Value) -> Result<BpeTokenizer> {
     field("byte_fallback").is_off(&[Value::from(false)], "only false can be read")?;
     let ignore_merges = field("ignore_merges").flag(false)?;
 
-    let specials = added_tokens(top("added_tokens"))?;
+    let added = Added::read(top("added_tokens"), nfc)?;
     let vocab = vocab(field("vocab"))?;
+    added.check_ids(&vocab)?;
     let merges = field("merges")
         .list("expected a list")?
         .iter()
@@ -97,7 +101,7 @@ pub(crate) fn read(file: &Value) -> Result<BpeTokenizer> {
         ignore_merges,
         may_lack_bytes: true,
         template,
-        ..parts(vocab, &merges, specials)?
+        ..parts(vocab, &merges, added)?
     })?;
     let (before, after) = tokenizer.around();
     let is_unknown = |id: &&u32| tokenizer.token_bytes(**id).is_none();
@@ -171,18 +175,19 @@ fn vocab(field: Field<'_>) -> Result<Vec<(&str, u32)>, BpeError> {
         .collect()
 }
 
-/// The tokens and merges as bytes. A special token may also stand in the vocabulary, with the same
+/// The tokens and merges as bytes. An added token may also stand in the vocabulary, with the same
 /// id.
 ///
-/// Special tokens are found in a text before anything is merged. Merges that make a special token,
-/// or that it is a part of, are therefore never used and are left out. A text that spells its name
-/// is made of other tokens if special tokens are not asked for.
+/// Added tokens are found in a text before anything is merged. Merges that make an added token, or
+/// that it is a part of, are therefore never used and are left out. A text that spells the name of a
+/// special token is made of other tokens if special tokens are not asked for.
 pub(super) fn parts(
     vocab: Vec<(&str, u32)>,
     merges: &[(&str, &str)],
-    specials: Vec<(String, u32)>,
+    added: Added,
 ) -> Result<Parts, BpeError> {
-    let named: HashMap<&str, u32> = specials
+    let named: HashMap<&str, u32> = added
+        .tokens
         .iter()
         .map(|(name, id)| (name.as_str(), *id))
         .collect();
@@ -192,7 +197,7 @@ pub(super) fn parts(
         match named.get(token) {
             Some(&special) if special == id => {
                 if to_bytes(token).is_ok_and(|bytes| bytes.len() == 1) {
-                    return Err(special_in_use(token));
+                    return Err(in_use(token));
                 }
             }
             Some(&special) => {
@@ -219,8 +224,8 @@ pub(super) fn parts(
             .find(|t| named.contains_key(*t))
         {
             // The spelling equals the text only if no character in it stands for another byte.
-            if !name.is_ascii() {
-                return Err(special_in_use(name));
+            if !added.is_always_found(name, named[name]) {
+                return Err(in_use(name));
             }
             continue;
         }
@@ -238,68 +243,25 @@ pub(super) fn parts(
         pattern: None,
         tokens,
         merges: list,
-        specials,
+        specials: added.tokens,
+        flags: added.flags,
+        nfc: added.nfc,
         ..Parts::default()
     })
 }
 
-fn special_in_use(name: &str) -> BpeError {
-    BpeError::Unsupported {
-        field: "added_tokens.content".to_owned(),
-        found: format!("{name:?}"),
-        expected: "its spelling in the vocabulary is that of other bytes, which texts need it for",
-    }
-}
-
-fn added_tokens(field: Field<'_>) -> Result<Vec<(String, u32)>, BpeError> {
-    let mut specials = Vec::new();
-    for token in field.list("expected a list")? {
-        let entry = field.with(token);
-        let map = entry.object("expected an object")?;
-        entry.only(&[
-            "id",
-            "content",
-            "single_word",
-            "lstrip",
-            "rstrip",
-            "normalized",
-            "special",
-        ])?;
-        let part = |name| Field::of(map, "added_tokens", name);
-        for flag in ["single_word", "lstrip", "rstrip"] {
-            part(flag).is_off(&[Value::from(false)], "only false can be read")?;
-        }
-        // Nothing is normalized, so this flag has no effect.
-        part("normalized").flag(false)?;
-        if !part("special").flag(false)? {
-            return part("special").refuse(
-                "a token that every text may contain is not possible here, only true can be read",
-            );
-        }
-        let id = part("id")
-            .value
-            .as_u64()
-            .and_then(|id| u32::try_from(id).ok());
-        match (part("content").value.as_str(), id) {
-            (Some(content), Some(id)) => specials.push((content.to_owned(), id)),
-            (None, _) => return part("content").refuse("expected a string"),
-            (_, None) => return part("id").refuse("expected an id of 32 bits"),
-        }
-    }
-    Ok(specials)
-}
-
 impl BpeTokenizer {
     /// Reads a `tokenizer.json` of Hugging Face: byte-level BPE with one of the patterns of
-    /// [`Pattern`](crate::Pattern) and special tokens. The ids are those of `tokenizers` with
-    /// `add_special_tokens=False`, for text without the names of special tokens.
+    /// [`Pattern`](crate::Pattern), the normalizer NFC or none, and added tokens. The ids of
+    /// [`encode_with_special`](Self::encode_with_special) with all special tokens allowed are those
+    /// of `tokenizers` with `add_special_tokens=False`; those of
+    /// [`encode_with_template`](Self::encode_with_template) are those of `add_special_tokens=True`.
     /// [`load`](crate::load) also reads whole folders of models.
     ///
     /// # Errors
     ///
     /// Text that is not JSON, a vocabulary that contradicts itself, and everything that cannot be
-    /// reproduced exactly: other models, normalizers, templates, expressions, and tokens that are
-    /// not special.
+    /// reproduced exactly: other models, normalizers, expressions and steps.
     pub fn from_hf(json: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(json).map_err(|source| Error::Json { source })?;
         match &value {

@@ -5,9 +5,11 @@ use serde_json::{Map, Value};
 use super::field::Field;
 use crate::bpe::{BpeError, Named, Part, Pattern, Template};
 
-/// Accepts normalizers that leave the text unchanged, and refuses all others.
-pub(super) fn normalizer(field: Field<'_>) -> Result<(), BpeError> {
-    const NONE: &str = "text is taken as it comes, only null can be read";
+/// Whether the text is brought to form NFC. Other normalizers are accepted only if they leave the
+/// text unchanged.
+pub(super) fn normalizer(field: Field<'_>) -> Result<bool, BpeError> {
+    const NONE: &str = "only \"NFC\" and null can be read";
+    let mut nfc = false;
     for step in field.flat("normalizers")? {
         let is_off = |name: &str| {
             matches!(
@@ -16,6 +18,11 @@ pub(super) fn normalizer(field: Field<'_>) -> Result<(), BpeError> {
             )
         };
         let known: &[&str] = match step.kind() {
+            "NFC" => {
+                step.only(&["type"])?;
+                nfc = true;
+                continue;
+            }
             "Strip" => &["strip_left", "strip_right"],
             "BertNormalizer" => &[
                 "clean_text",
@@ -32,7 +39,7 @@ pub(super) fn normalizer(field: Field<'_>) -> Result<(), BpeError> {
         }
         step.only(&[&["type"], known].concat())?;
     }
-    Ok(())
+    Ok(nfc)
 }
 
 /// The pattern that the file's steps cut text by.

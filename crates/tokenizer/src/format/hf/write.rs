@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::super::alphabet::to_text;
+use super::added::written;
 use crate::bpe::{BpeTokenizer, Part, Pattern, Template};
 use crate::tokenizer::Tokenizer;
 
@@ -16,17 +17,22 @@ pub(crate) fn write(tokenizer: &BpeTokenizer) -> String {
     json += "  \"padding\": null,\n  \"added_tokens\": [";
     let mut comma = "";
     // Writing to a String cannot fail, so the results are dropped below.
-    for (name, id) in tokenizer.special_tokens() {
+    let added = tokenizer.added_tokens();
+    for (name, id) in added.iter() {
         let _ = write!(
             json,
-            "{comma}\n    {{\"id\": {id}, \"content\": {}, \"single_word\": false, \
-             \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": true}}",
-            quote(name)
+            "{comma}\n    {{\"id\": {id}, \"content\": {}, {}}}",
+            quote(name),
+            written(added.flags(id))
         );
         comma = ",";
     }
     json += if comma.is_empty() { "],\n" } else { "\n  ],\n" };
-    json += "  \"normalizer\": null,\n  \"pre_tokenizer\": ";
+    json += match tokenizer.is_nfc() {
+        true => "  \"normalizer\": {\"type\": \"NFC\"},\n",
+        false => "  \"normalizer\": null,\n",
+    };
+    json += "  \"pre_tokenizer\": ";
     let byte_level = |prefix: bool, regex: bool| {
         format!(
             "{{\"type\": \"ByteLevel\", \"add_prefix_space\": {prefix}, \
@@ -95,7 +101,7 @@ pub(in super::super) fn spelled(tokenizer: &BpeTokenizer) -> Vec<Option<String>>
     let mut names: Vec<Option<String>> = (0..tokenizer.vocab_size() as u32)
         .map(|id| tokenizer.token_bytes(id).map(to_text))
         .collect();
-    for (name, id) in tokenizer.special_tokens() {
+    for (name, id) in tokenizer.added_tokens().iter() {
         names[id as usize] = Some(name.to_owned());
     }
     names
