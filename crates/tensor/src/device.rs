@@ -117,14 +117,14 @@ impl Device {
     /// Checks that every operand lies in memory of this backend.
     #[inline]
     fn check_memory(&self, op: &mut Op<'_>) -> Result<()> {
-        let mut foreign = None;
+        let (mut foreign, own) = (None, self.0.buffers.get().copied());
         op.operands(&mut |operand, given| {
             let view = match &given {
                 Operand::In(view) => *view,
                 Operand::Out(view) | Operand::InOut(view) => view.as_view(),
             };
             // mutant: foreign_memory_passes
-            if !self.has_buffer(view) {
+            if own != Some(view.buffer_type()) {
                 foreign.get_or_insert(operand);
             }
         });

@@ -40,7 +40,7 @@ macro_rules! faults { ($($name:ident: $about:literal
 faults! {
     foreign_memory_passes: "an operand in another device's memory reaches the backend"
         in any, layer_norm breaks Refuses,
-        "if !self.has_buffer(view) {"
+        "if own != Some(view.buffer_type()) {"
         => "if false {";
 
     softmax_mask_left_as_it_was: "masked columns are not set to 0"
