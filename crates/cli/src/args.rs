@@ -10,19 +10,19 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
-    /// Where to compute: auto takes cuda if it answers, else cpu
+    /// Backend to compute on; auto uses cuda if a GPU answers, otherwise cpu
     #[arg(long, global = true, value_name = "NAME", default_value = "auto")]
     pub(crate) backend: String,
-    /// Threads of the cpu backend; 0 is one per core
+    /// Threads of the cpu backend (0: one per core)
     #[arg(long, global = true, value_name = "N", default_value_t = 0, value_parser = whole(0usize))]
     pub(crate) threads: usize,
     /// Write results to stdout as JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Say nothing but results and errors
+    /// Print only results and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Say more; twice, even more
+    /// Print more; give it twice for still more
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -31,13 +31,13 @@ pub(crate) struct Common {
 /// on are no flags.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs<const DATA: bool> {
-    /// What the configuration begins as
+    /// Preset to start from
     #[arg(long, value_name = "NAME", help = preset_help())]
     pub(crate) preset: Option<String>,
-    /// A TOML file laid over the preset
+    /// TOML file whose keys override the preset
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// A key by its full name, laid over the file; may be repeated
+    /// Set a key by its full name, overriding the file; may be repeated
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
     #[command(flatten)]
@@ -86,7 +86,7 @@ impl<const DATA: bool> ConfigArgs<DATA> {
 
 fn preset_help() -> String {
     let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-    format!("What the configuration begins as: {}", names.join(", "))
+    format!("Preset to start from: {}", names.join(", "))
 }
 
 /// Every preset with its line of help.
@@ -162,7 +162,7 @@ impl<const DATA: bool> FromArgMatches for KeyFlags<DATA> {
 /// Which tokenizer a model reads and writes by.
 #[derive(Debug, Args)]
 pub(crate) struct ModelTokenizer {
-    /// The tokenizer in place of the model's own: a tokenizer.json, a rank file of tiktoken's, a
+    /// Tokenizer to use instead of the model's own: a tokenizer.json, a tiktoken rank file, a
     /// folder with a tokenizer, or a run
     #[arg(long, value_name = "FILE")]
     pub(crate) tokenizer: Option<PathBuf>,
@@ -174,7 +174,7 @@ pub(crate) struct ModelArgs {
     /// A run, a checkpoint or a Hugging Face GPT-2 folder [default: the newest run in ./runs]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
-    /// Number type of activations and of the weights they meet: f32 or bf16
+    /// Number type of activations and of the weights they are multiplied with: f32 or bf16
     #[arg(
         long,
         value_name = "NAME",

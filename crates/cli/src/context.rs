@@ -60,7 +60,7 @@ impl Context {
         if !device.is_native(dtype.dtype()) {
             let (dtype, info) = (dtype.name(), device.info());
             self.terminal.warn(format_args!(
-                "{dtype} is right but very slow on {}: {} has no operations of its own for it",
+                "{dtype} is correct but very slow on {}: {} has no native operations for it",
                 info.backend, info.name
             ));
         }
@@ -92,7 +92,7 @@ impl Context {
         let model = Model::open_with(&path, &device, tokenizer)?.computed_in(dtype)?;
         for damage in &model.passed_over {
             self.terminal
-                .warn(format_args!("{damage} (taking the one before)"));
+                .warn(format_args!("{damage} (using the one before)"));
         }
         for note in &model.notes {
             self.terminal.warn(note);

@@ -21,8 +21,8 @@ const CONNECT: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Alternatives to a download, for a corpus that was asked for by name.
-pub(crate) const OTHER_TEXT: &str = ", or give a text of yours as --data FILE, or \
-    --data phrasebook-english, which is made here";
+pub(crate) const OTHER_TEXT: &str = ", or use your own text with --data FILE, or \
+    --data phrasebook-english, which needs no download";
 
 impl From<DownloadError> for crate::error::Error {
     fn from(error: DownloadError) -> Self {
@@ -56,8 +56,8 @@ pub(crate) enum DownloadError {
     },
     /// The transfer broke off.
     #[error(
-        "the download of {url} broke off after {got} of {expected} bytes: the same command again \
-         goes on from there"
+        "the download of {url} broke off after {got} of {expected} bytes: run the same command \
+         again to continue from there"
     )]
     BrokenOff {
         url: String,
@@ -68,8 +68,8 @@ pub(crate) enum DownloadError {
     },
     /// The file received is not the published one.
     #[error(
-        "what {url} sent is not what was published: its SHA-256 is {got}, not {expected}; nothing \
-         of it was kept"
+        "the file that {url} sent is not the published one: its SHA-256 is {got}, not {expected}; \
+         it was deleted"
     )]
     WrongHash {
         url: String,

@@ -68,7 +68,7 @@ impl<'a> Progress<'a> {
             Event::Step(step, timing) => self.step(step, timing),
             Event::Skip(skip) => {
                 let step = thousands(skip.step);
-                self.above(|terminal| terminal.note(format_args!("step {step} is left out")));
+                self.above(|terminal| terminal.note(format_args!("step {step} is skipped")));
             }
             Event::Eval(eval) => self.eval(eval),
             Event::Sample(sample) => self.sample(sample),
@@ -137,8 +137,8 @@ impl<'a> Progress<'a> {
             let (at, loss, norm) = (thousands(step.step), step.loss, step.grad_norm);
             self.above(|terminal| {
                 terminal.note(format_args!(
-                    "step {at} is far from those before (loss {loss:.4}, gradient norm {norm:.3}): \
-                     nothing is updated"
+                    "step {at} is far from the recent steps (loss {loss:.4}, gradient norm \
+                     {norm:.3}): nothing is updated"
                 ));
             });
         }
@@ -149,7 +149,7 @@ impl<'a> Progress<'a> {
             bar.set_position(step.step);
             let rate = self.recent.0 / self.recent.1.max(1e-9);
             bar.set_message(match last {
-                true => "measuring on what was kept from training".to_owned(),
+                true => "measuring the validation split".to_owned(),
                 false => format!(
                     "loss {:.4}  {} tokens/s  {} left",
                     step.loss,

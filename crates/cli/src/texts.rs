@@ -12,7 +12,7 @@ use std::path::Path;
 /// Which files of a folder are texts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Extensions {
-    /// Endings of the files to read of a folder, as py,rs [default: txt,text,md,markdown]
+    /// Endings of the files to read in a folder, such as py,rs [default: txt,text,md,markdown]
     #[arg(long, value_name = "EXT", value_delimiter = ',', value_parser = extension)]
     extensions: Vec<String>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Extensions {
 fn extension(text: &str) -> Result<String, String> {
     match is_ending(text) {
         true => Ok(text.to_owned()),
-        false => Err("an ending of names such as py or .txt".to_owned()),
+        false => Err("a file ending such as py or .txt".to_owned()),
     }
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn tell(terminal: &Terminal, data: &DataFiles) {
         let repeated = times.values().filter(|&&n| n > 1).count();
         if repeated > 0 {
             terminal.warn(format_args!(
-                "{} named more than once, and read as often",
+                "{} named more than once, and read that many times",
                 match repeated {
                     1 => "1 file is".to_owned(),
                     n => format!("{} files are", thousands(n as u64)),
@@ -94,7 +94,7 @@ fn told(named: &NamedFiles) -> Option<String> {
     }
     let by_name = |(why, _): &(&NotRead, usize)| matches!(why, NotRead::Extension(_));
     if kinds.iter().any(by_name) {
-        text += " (--extensions says which are)";
+        text += " (--extensions selects which files are read)";
     }
     Some(text)
 }

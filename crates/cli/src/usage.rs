@@ -24,7 +24,7 @@ Then `latimer translate \"le chat est sous la table\"`, and `latimer lesson 2` t
 pub(crate) fn parse(registry: &Registry, args: &[OsString]) -> Result<Cli, ExitCode> {
     let backends: Vec<&str> = registry.names().chain([AUTO]).collect();
     let help = format!(
-        "Where to compute: {}; auto takes cuda if it answers, else cpu",
+        "Backend to compute on: {}; auto uses cuda if a GPU answers, otherwise cpu",
         backends.join(", ")
     );
     let mut command = Cli::command()
@@ -99,7 +99,7 @@ fn sentence(error: &clap::Error, root: &Command, args: &[OsString]) -> String {
         (ErrorKind::UnknownArgument, Some(name), _) if name.starts_with('-') => {
             let text = unknown("flag", name, nearest_flag(name, root, command));
             match takes_words {
-                true => format!("{text} (a text that begins with dashes stands after `--`)"),
+                true => format!("{text} (put a text that begins with dashes after `--`)"),
                 false => text,
             }
         }

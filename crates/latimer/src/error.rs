@@ -32,7 +32,7 @@ pub enum Error {
     #[error(transparent)]
     Cuda(Box<latimer_backend_cuda::Error>),
     /// The program has no CUDA backend.
-    #[error("this program was built without CUDA: turn on the feature `cuda` of the crate latimer")]
+    #[error("this program was built without CUDA: enable the feature `cuda` of the crate latimer")]
     NoCuda,
 }
 

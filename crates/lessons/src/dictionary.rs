@@ -187,7 +187,7 @@ mod tests {
         let twice = Dictionary::new([("le", "the"), ("le", "it")]).unwrap_err();
         assert_eq!(
             twice.to_string(),
-            "the key `le` stands twice in the dictionary: for `the` and for `it`"
+            "the key `le` occurs twice in the dictionary: for `the` and for `it`"
         );
         let none = Dictionary::new(Vec::<(&str, &str)>::new());
         assert!(matches!(none, Err(Error::EmptyDictionary)));

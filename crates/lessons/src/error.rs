@@ -29,10 +29,10 @@ pub enum Error {
 
     // ---- dictionaries and vocabularies
     /// A dictionary without entries has no nearest key.
-    #[error("a dictionary needs one entry at least")]
+    #[error("a dictionary needs at least one entry")]
     EmptyDictionary,
     /// Two entries of one dictionary have the same key.
-    #[error("the key `{key}` stands twice in the dictionary: for `{first}` and for `{second}`")]
+    #[error("the key `{key}` occurs twice in the dictionary: for `{first}` and for `{second}`")]
     DuplicateKey {
         /// The key.
         key: String,
@@ -54,8 +54,8 @@ pub enum Error {
     },
     /// The tokenizer of a GPT has no token for some words.
     #[error(
-        "{unknown:#}: the model has a vocabulary of {vocab_size}, the words of its training text; use \
-         these, or train on a text that has yours"
+        "{unknown:#}: the model knows the {vocab_size} words of its training text; use these, or \
+         train on a text that contains yours"
     )]
     OutsideVocabulary {
         /// The words.
@@ -72,7 +72,7 @@ pub enum Error {
         got: Shape,
     },
     /// There are more words than a head has columns.
-    #[error("a head of width {n_embd} cannot tell {words} words apart: give it a greater n_embd")]
+    #[error("a head of width {n_embd} cannot tell {words} words apart: give it a larger n_embd")]
     TooManyWords {
         /// Words of the output vocabulary.
         words: usize,
@@ -85,7 +85,7 @@ pub enum Error {
     #[error("there is nothing to translate: give a sentence, such as `le chat est sous la table`")]
     EmptyText,
     /// No word of an answer is above 0.
-    #[error("the answer for `{word}` has nothing above 0, so it is no word")]
+    #[error("the answer for `{word}` has no number above 0, so it is not a word")]
     NoAnswer {
         /// The word that was looked up.
         word: String,
@@ -103,7 +103,10 @@ pub enum Error {
         got: f32,
     },
     /// The factor of the scores is larger than their type can hold.
-    #[error("a scale of {scale} over a temperature of {temperature} is more than scores can bear")]
+    #[error(
+        "a scale of {scale} over a temperature of {temperature} makes scores too large to \
+             compute with"
+    )]
     TooSharp {
         /// The scale.
         scale: f32,
@@ -113,7 +116,7 @@ pub enum Error {
 
     // ---- showing
     /// LaTeX has no notation for a tensor with more than two axes.
-    #[error("a tensor of shape {shape} is no matrix: LaTeX shows two dimensions at most")]
+    #[error("a tensor of shape {shape} is not a matrix: LaTeX shows at most two dimensions")]
     TooManyAxes {
         /// Its shape.
         shape: Shape,

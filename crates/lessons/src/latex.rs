@@ -80,7 +80,7 @@ mod tests {
         let cube = Tensor::zeros(&device, [2, 2, 2], DType::F32)?;
         assert_eq!(
             latex_matrix(&cube).unwrap_err().to_string(),
-            "a tensor of shape [2, 2, 2] is no matrix: LaTeX shows two dimensions at most"
+            "a tensor of shape [2, 2, 2] is not a matrix: LaTeX shows at most two dimensions"
         );
         Ok(())
     }

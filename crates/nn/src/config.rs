@@ -300,7 +300,7 @@ impl GptConfig {
         let most = self.most_parameters();
         must(most <= MAX_PARAMETERS, "n_embd", n_embd, || {
             format!(
-                "with n_layer = {} that makes some {most} parameters, above the limit of \
+                "with n_layer = {} that gives about {most} parameters, above the limit of \
                  {MAX_PARAMETERS}: lower n_embd or n_layer",
                 self.n_layer
             )

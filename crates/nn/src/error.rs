@@ -39,7 +39,7 @@ pub enum Error {
     #[error(transparent)]
     Text(latimer_text::Error),
     /// A file is not what it should be.
-    #[error("{} is no {what}: {reason}", path.display())]
+    #[error("{} is not a valid {what}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -89,8 +89,9 @@ pub enum Error {
     },
     /// The names of a weights file have a prefix that no model of ours has.
     #[error(
-        "{}: {having} of {of} tensors have names that begin with `{prefix}` ({example}), as a wrapper of \
-         the model leaves them: save the state_dict of the model inside, or take the prefix off",
+        "{}: {having} of {of} tensors have names that begin with `{prefix}` ({example}), as a \
+         wrapper around a model leaves them: save the state_dict of the wrapped model, or remove \
+         the prefix",
         path.display()
     )]
     WrappedNames {
@@ -168,7 +169,7 @@ pub enum Error {
 
     // ---- generation
     /// Nothing to go on from.
-    #[error("the prompt is empty: generation needs at least one token to go on from")]
+    #[error("the prompt is empty: generation needs at least one token to start from")]
     EmptyPrompt,
     /// A prompt id that the vocabulary does not have.
     #[error("id {id} is outside the vocabulary of {vocab_size}")]
@@ -190,7 +191,7 @@ pub enum Error {
     #[error("the model's logits are not finite: its weights are broken, or training diverged")]
     BadLogits,
     /// A sampler that is to draw from no id at all.
-    #[error("there is no id to draw: the tokenizer has a token for none of the model's ids")]
+    #[error("there is no id to draw: the tokenizer has no token for any of the model's ids")]
     NothingToDraw,
 }
 

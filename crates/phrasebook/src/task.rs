@@ -18,12 +18,12 @@ pub const ENGLISH: &str = "phrasebook-english";
 pub const CORPORA: &[Corpus] = &[
     Corpus {
         name: PHRASEBOOK,
-        about: "French sentences with their English translations, made by a grammar; endless",
+        about: "French sentences with their English translations, made by a grammar without end",
         kind: CorpusKind::Task(|config| Ok(Box::new(Phrasebook::new(config)?))),
     },
     Corpus {
         name: ENGLISH,
-        about: "30,000 English sentences of that grammar, one a line, the same each time",
+        about: "30,000 English sentences of that grammar, one per line, always the same",
         kind: CorpusKind::Text(english_text),
     },
 ];
@@ -96,8 +96,8 @@ fn tokenizer(name: &str) -> Result<Arc<dyn Tokenizer>> {
         "word" => Ok(Arc::new(Phrases::word_tokenizer()?)),
         "char" => Ok(Arc::new(CharTokenizer::fit(&words().join(" "))?)),
         other @ ("ngram" | "bpe") => {
-            let reason = "cannot be fitted to a corpus without an end: use word, char, or a \
-                          tokenizer file";
+            let reason = "cannot be fitted to an endless corpus: use word, char, or a tokenizer \
+                          file";
             Err(Error::UnusableTokenizer {
                 name: other.to_owned(),
                 reason: reason.to_owned(),

@@ -22,7 +22,8 @@ pub enum Error {
     },
     /// The text is in an encoding that is not read.
     #[error(
-        "{} is {encoding} text, seen at byte {offset}, and this program reads UTF-8: convert it with {}",
+        "{} is {encoding} text (detected at byte {offset}), but this program reads UTF-8: convert \
+         it with {}",
         path.display(),
         command(encoding.name(), path)
     )]

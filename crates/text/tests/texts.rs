@@ -202,8 +202,8 @@ fn what_is_no_text_is_named_by_its_place() {
     let error = from_bytes(b"\xff\xfeh\0".to_vec(), Path::new("stdin")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "stdin is UTF-16LE text, seen at byte 0, and this program reads UTF-8: convert it with \
-         `iconv -f UTF-16LE -t UTF-8` in front of this command"
+        "stdin is UTF-16LE text (detected at byte 0), but this program reads UTF-8: convert it \
+         with `iconv -f UTF-16LE -t UTF-8` in front of this command"
     );
 }
 

@@ -130,7 +130,7 @@ pub enum Error {
     },
     /// One token occurs twice in a vocabulary, so that it would have two ids.
     #[error(
-        "{} stands twice in the vocabulary, as ids {first} and {second}",
+        "{} occurs twice in the vocabulary, as ids {first} and {second}",
         quoted(token)
     )]
     DuplicateToken {
@@ -212,7 +212,7 @@ pub enum Error {
     /// The file was written by a newer program.
     #[error(
         "tokenizer file version {found} is not supported, this program reads version {supported}: \
-         update it, or make the tokenizer again"
+         update the program, or make the tokenizer again"
     )]
     UnsupportedVersion {
         /// The file's `version`, as written there.
@@ -229,7 +229,7 @@ pub enum Error {
         nearest: Option<&'static str>,
     },
     /// Another program's format cannot say what this tokenizer does.
-    #[error("the format of {format} has no place for {what}")]
+    #[error("the format of {format} cannot hold {what}")]
     NotInFormat {
         /// The program.
         format: &'static str,

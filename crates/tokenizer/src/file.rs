@@ -104,7 +104,7 @@ pub fn load_with(path: &Path, pattern: Option<Pattern>) -> Result<Arc<dyn Tokeni
             None => from_json(&text),
             Some(pattern) => Err(Error::Setting {
                 name: "pattern",
-                expected: "left out for a file that says how its text is cut",
+                expected: "left out for a file that contains its pattern",
                 found: pattern.name().to_owned(),
             }),
         }
@@ -148,7 +148,7 @@ fn nothing_in(folder: &Path) -> Error {
     } else if has("merges.txt") {
         "it has merges.txt, but not vocab.json"
     } else if has("tokenizer.model") {
-        "it has tokenizer.model, of SentencePiece, which is not read"
+        "it has tokenizer.model, a SentencePiece file, which cannot be read"
     } else {
         "it has neither tokenizer.json nor vocab.json with merges.txt"
     };

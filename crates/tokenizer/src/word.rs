@@ -126,7 +126,7 @@ impl WordTokenizer {
             return Err(Error::VocabularyTooLarge {
                 found: counts.len(),
                 max,
-                hint: "raise max_vocab_size, or ask for an unknown token",
+                hint: "raise max_vocab_size, or add an unknown token",
             });
         }
         let mut words: Vec<Box<str>> = counts.into_iter().map(|(word, _)| word).collect();

@@ -260,11 +260,11 @@ fn rank_files_are_checked() {
         ),
         (
             "YWI= 256\nYWI= 257\n",
-            r#"the token "ab" stands twice, as ids 256 and 257"#,
+            r#"the token "ab" occurs twice, as ids 256 and 257"#,
         ),
         (
             "YQ== 256\n",
-            r#"the token "a" stands twice, as ids 97 and 256"#,
+            r#"the token "a" occurs twice, as ids 97 and 256"#,
         ),
         (
             "YWJj 256\n",

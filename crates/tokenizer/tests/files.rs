@@ -133,8 +133,8 @@ fn each_fault_has_its_sentence() {
         ),
         (
             r#"{"format":"latimer-tokenizer","version":2,"kind":"char"}"#.to_owned(),
-            "tokenizer file version 2 is not supported, this program reads version 1: update it, \
-             or make the tokenizer again"
+            "tokenizer file version 2 is not supported, this program reads version 1: update the \
+             program, or make the tokenizer again"
                 .to_owned(),
         ),
         (
@@ -167,7 +167,7 @@ fn each_fault_has_its_sentence() {
         ),
         (
             char_file(r#"["a","b","a"]"#),
-            "\"a\" stands twice in the vocabulary, as ids 0 and 2".to_owned(),
+            "\"a\" occurs twice in the vocabulary, as ids 0 and 2".to_owned(),
         ),
         (
             char_file(r#"["ab"]"#),
@@ -184,7 +184,7 @@ fn each_fault_has_its_sentence() {
         ),
         (
             word_file(r#"["chat","chat"]"#),
-            "\"chat\" stands twice in the vocabulary, as ids 0 and 1".to_owned(),
+            "\"chat\" occurs twice in the vocabulary, as ids 0 and 1".to_owned(),
         ),
         (
             word_file(r#"["__unk"]"#),

@@ -116,7 +116,7 @@ fn the_packages_file_loads_as_any_other() {
     assert!(upper.word_id("A").is_some());
     assert_eq!(
         upper.to_python_json().unwrap_err().to_string(),
-        "the format of the Python package bpe has no place for a tokenizer that keeps upper case"
+        "the format of the Python package bpe cannot hold a tokenizer that keeps upper case"
     );
 }
 

@@ -267,7 +267,7 @@ fn bad_options_are_named_before_the_work() {
     );
     assert_eq!(
         fault(BpeTrainer::new(300, Pattern::Gpt2).special_tokens(&["a"])),
-        "the token \"a\" stands twice, as ids 97 and 256"
+        "the token \"a\" occurs twice, as ids 97 and 256"
     );
     assert!(matches!(
         BpeTrainer::new(300, Pattern::Gpt2).train_files(&["/no/such/file"], &mut silent),

@@ -76,7 +76,7 @@ pub struct TrainConfig {
     pub beta1: f64,
     /// AdamW's decay of the mean squared gradient.
     pub beta2: f64,
-    /// AdamW's addend under the division.
+    /// AdamW's epsilon, added to the divisor.
     pub eps: f64,
     /// Largest L2 norm of the whole gradient; 0 leaves it as it is.
     pub grad_clip: f64,

@@ -63,7 +63,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// A name with `*`, `?` or `[` in it that is neither a file nor a pattern.
-    #[error("{pattern} is no pattern of names")]
+    #[error("{pattern} is not a valid pattern of names")]
     BadPattern {
         /// The name.
         pattern: String,
@@ -73,7 +73,7 @@ pub enum Error {
     },
     /// A folder of tokens where text is needed.
     #[error(
-        "{} is a folder of tokens: text is needed here, such as what it was made from",
+        "{} is a folder of tokens, but text is needed here: give the text that it was made from",
         path.display()
     )]
     TokensForText {
@@ -107,8 +107,8 @@ pub enum Error {
     },
     /// A folder of tokens among several corpora without weights.
     #[error(
-        "{} is a folder of tokens, which are not joined with other data: give every name of --data a \
-         weight by --data-weights, or train on one",
+        "{} is a folder of tokens, which cannot be joined with other data: give every name of \
+         --data a weight with --data-weights, or train on this folder alone",
         path.display()
     )]
     JoinedTokens {
@@ -116,7 +116,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Of several corpora with weights, one is not usable.
-    #[error("{name}, which has a weight of its own, cannot be trained on")]
+    #[error("{name}, one of the weighted corpora, cannot be trained on")]
     InPart {
         /// What `--data` calls it.
         name: String,
@@ -132,7 +132,8 @@ pub enum Error {
     },
     /// A text that is measured has too few tokens.
     #[error(
-        "the text has {tokens} of the model's tokens: to predict one from another, it needs at least 2"
+        "the text has {tokens} tokens of the model's vocabulary: predicting one from another needs \
+         at least 2"
     )]
     NothingToPredict {
         /// Its tokens.
@@ -160,7 +161,8 @@ pub enum Error {
     Task(Box<dyn std::error::Error + Send + Sync>),
     /// A tokenizer that leaves out the ends of lines, where they mean something.
     #[error(
-        "the tokenizer has no token for the end of a line, which ends an answer: use one that has it, such as the kinds char and word"
+        "the tokenizer has no token for the end of a line, which ends an answer: use one that has \
+         such a token, such as the kinds char and word"
     )]
     NoLineEnd,
     /// A corpus that is known, but not on this machine.
@@ -195,13 +197,13 @@ pub enum Error {
         hint: String,
     },
     /// A corpus without an end among others.
-    #[error("the {name} cannot be joined with other data: it has no end")]
+    #[error("the {name} cannot be joined with other data: it is endless")]
     JoinedTask {
         /// Its name.
         name: &'static str,
     },
     /// A corpus without an end, where a text is needed.
-    #[error("the corpus {name} has no end: name a text file, or a corpus that is one")]
+    #[error("the corpus {name} is endless: name a text file, or a corpus with an end")]
     EndlessCorpus {
         /// Its name.
         name: &'static str,
@@ -217,8 +219,8 @@ pub enum Error {
     },
     /// A folder of tokens whose making was cut off at its very end.
     #[error(
-        "{} is not finished: `latimer data prepare` was cut off, and its tokenizer.json is missing; \
-         remove the folder and prepare the data again",
+        "{} is not finished: `latimer data prepare` was interrupted, and its tokenizer.json is \
+         missing; remove the folder and prepare the data again",
         path.display()
     )]
     UnfinishedData {
@@ -317,8 +319,8 @@ pub enum Error {
     // ---- folders
     /// The run's folder is in use.
     #[error(
-        "{} already holds a run: choose another --out, go on with it by --resume, or give \
-         --overwrite",
+        "{} already holds a run: choose another --out, continue it with --resume, or replace it \
+         with --overwrite",
         path.display()
     )]
     RunExists {
@@ -326,15 +328,15 @@ pub enum Error {
         path: PathBuf,
     },
     /// A folder without a run that could be gone on with.
-    #[error("{} holds no checkpoint to resume: leave out --resume to begin a run there", path.display())]
+    #[error("{} holds no checkpoint to resume: leave out --resume to start a run there", path.display())]
     NothingToResume {
         /// The folder.
         path: PathBuf,
     },
     /// A run is resumed under another configuration.
     #[error(
-        "{} was begun otherwise ({differences}): resume it without these changes, or begin another \
-         run",
+        "{} was started with another configuration ({differences}): resume it without these \
+         changes, or start another run",
         path.display()
     )]
     ChangedConfig {
@@ -344,7 +346,7 @@ pub enum Error {
         differences: String,
     },
     /// A run is resumed on another text.
-    #[error("{} was begun on other data ({what}): give it that data, or begin another run", path.display())]
+    #[error("{} was started on other data ({what}): give it that data, or start another run", path.display())]
     ChangedData {
         /// The run's folder.
         path: PathBuf,
@@ -353,7 +355,7 @@ pub enum Error {
     },
     /// No step stopped the run.
     #[error(
-        "{} was not stopped by a step that is not finite: leave out --skip-batch", path.display()
+        "{} was not stopped by a step with numbers that are not finite: leave out --skip-batch", path.display()
     )]
     NothingToSkip {
         /// The folder.
@@ -361,7 +363,8 @@ pub enum Error {
     },
     /// The step that stopped the run would be followed by others like it.
     #[error(
-        "leaving out step {step} of {} does not help, as the steps after it are not finite either: {}",
+        "leaving out step {step} of {} does not help, because the steps after it are not finite \
+         either: {}",
         path.display(), Remedy::BeginAgain
     )]
     SkipDoesNotHelp {
@@ -399,8 +402,8 @@ pub enum Error {
     },
     /// A file of a run lost what was in it when the checkpoint was written.
     #[error(
-        "{} has {got} bytes, but had {expected} when the checkpoint was written: put it back, or \
-         begin another run",
+        "{} has {got} bytes, but had {expected} when the checkpoint was written: restore it, or \
+         start another run",
         path.display()
     )]
     CutShort {
@@ -450,8 +453,8 @@ pub enum Error {
         path: PathBuf,
     },
     /// A model folder without a tokenizer, where text is to be read or written.
-    #[error("{} has no tokenizer.json, nor vocab.json with merges.txt: it can give logits of ids, but not \
-         read text; give it a tokenizer by --tokenizer FILE", path.display())]
+    #[error("{} has no tokenizer.json, nor vocab.json with merges.txt: it can compute logits of \
+             ids, but not read text; give it a tokenizer with --tokenizer FILE", path.display())]
     NoTokenizer {
         /// The folder.
         path: PathBuf,
@@ -459,7 +462,7 @@ pub enum Error {
     /// A tokenizer with more tokens than its model's vocabulary has.
     #[error(
         "{}: the tokenizer has {tokens} tokens, but the model has {vocab_size} ids: it cannot read \
-         every text, so give it the tokenizer that it was trained with",
+         every text; give it the tokenizer that it was trained with",
         path.display()
     )]
     VocabularyMismatch {
@@ -508,11 +511,11 @@ impl fmt::Display for Remedy {
                  with --resume --skip-batch (what was saved before is kept)"
             }
             Self::BeginAgain => {
-                "training diverged; begin again with a lower --learning-rate or with --grad-clip \
+                "training diverged; start again with a lower --learning-rate or with --grad-clip \
                  (what was saved before is kept)"
             }
             Self::OtherSettings => {
-                "nothing was learnt yet, so the model cannot be computed as it is set up; lower \
+                "nothing was learnt yet, so the configuration itself cannot be computed; lower \
                  --dropout, give --dtype f32, or try another --seed"
             }
         })

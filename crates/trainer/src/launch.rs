@@ -89,7 +89,7 @@ fn refusal(error: &Error) -> String {
     };
     format!(
         "the device could not record a training step ({reason}): steps are enqueued operation by \
-         operation, with the same bits and more slowly"
+         operation, more slowly but with the same bits"
     )
 }
 

@@ -273,7 +273,7 @@ fn model_folder(path: &Path) -> Result<(PathBuf, Vec<String>)> {
     }
     let found = match path.metadata() {
         Err(_) => "it is not there",
-        Ok(file) if !file.is_dir() => "it is a file, not the folder of one",
+        Ok(file) if !file.is_dir() => "it is a file, not a model's folder",
         Ok(_) if holds_weights(path) => "it has weights, but no `config.json` beside them",
         Ok(_) => "it has neither checkpoints nor weights",
     };

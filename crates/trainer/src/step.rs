@@ -197,8 +197,8 @@ impl Training {
         self.engine.launch.always_plain();
     }
 
-    /// A sentence for the user, once, if the device could not record a step or make the recording executable.
-    /// Operations are then enqueued one by one, with the same bits and more slowly.
+    /// A sentence for the user, once, if the device could not record a step or make the recording
+    /// executable. Operations are then enqueued one by one, more slowly but with the same bits.
     pub fn take_capture_failure(&mut self) -> Option<String> {
         self.engine.launch.take_capture_failure()
     }

@@ -202,9 +202,9 @@ fn a_library_knows_tasks_by_name() {
     for (names, says) in [
         (
             &["echo", "a.txt"][..],
-            "the echo cannot be joined with other data: it has no end",
+            "the echo cannot be joined with other data: it is endless",
         ),
-        (&["echo"], "the corpus echo has no end: name a text file"),
+        (&["echo"], "the corpus echo is endless: name a text file"),
         (
             &["ecko"],
             "there is no such file or folder, nor a corpus of that name: did you mean echo?",

@@ -195,7 +195,7 @@ fn a_step_that_is_not_finite_names_its_place() {
     assert!(
         error
             .to_string()
-            .contains("transformer.wte.weight was not finite before"),
+            .contains("transformer.wte.weight was not finite even before"),
         "{error}"
     );
 }

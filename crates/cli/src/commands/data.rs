@@ -31,26 +31,25 @@ enum What {
         /// Its name
         name: String,
     },
-    /// Write texts as files of tokens, to be trained on without reading them into memory
+    /// Write texts as files of tokens, which training does not read into memory
     Prepare(PrepareArgs),
 }
 
-/// What to prepare, and where. The files must not change while they are trained on.
+/// Writes texts as files of tokens. The files must not change while a run trains on them.
 #[derive(Debug, clap::Args)]
 struct PrepareArgs {
-    /// The texts: files, folders of text files, patterns such as 'src/**/*.py', corpora that have
-    /// a name
+    /// The texts: files, folders of text files, patterns such as 'src/**/*.py', named corpora
     #[arg(value_name = "NAME|FILE", required = true)]
     data: Vec<String>,
     #[command(flatten)]
     extensions: Extensions,
-    /// A tokenizer, as for `latimer tokenizer`
+    /// Tokenizer, as for `latimer tokenizer`
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
-    /// A folder for the tokens, made if need be: train on it with --data DIR
+    /// Folder for the tokens, created if needed; train on it with --data DIR
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Tokens in one file
+    /// Tokens per file
     #[arg(long, value_name = "N", default_value_t = 100_000_000, value_parser = whole(1u64))]
     shard_tokens: u64,
 }

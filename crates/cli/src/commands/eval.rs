@@ -20,17 +20,16 @@ pub(crate) struct Args {
     model: ModelArgs,
     #[command(flatten)]
     tokenizer: ModelTokenizer,
-    /// The text: files, folders of text files, patterns such as 'src/**/*.py', corpora that have a
-    /// name
+    /// The text: files, folders of text files, patterns such as 'src/**/*.py', named corpora
     #[arg(long, value_name = "NAME|FILE", required = true, num_args = 1..)]
     data: Vec<String>,
     #[command(flatten)]
     extensions: Extensions,
-    /// Predict so many tokens at most, the first of the text
+    /// Predict at most this many tokens, from the beginning of the text
     #[arg(long, value_name = "N", value_parser = whole(1usize))]
     max_tokens: Option<usize>,
-    /// Tokens from one window to the next; below block_size, windows overlap, and each prediction
-    /// sees at least the difference of the two before it [default: block_size]
+    /// Tokens from one window to the next; below block_size the windows overlap, and each
+    /// prediction sees at least block_size - stride tokens before it [default: block_size]
     #[arg(long, value_name = "N", value_parser = whole(1usize))]
     stride: Option<usize>,
 }

@@ -16,35 +16,35 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// What to go on from, and how tokens are chosen.
+/// The prompt, and how tokens are chosen.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     tokenizer: ModelTokenizer,
-    /// The text to go on from [default: a new line]
+    /// Text to continue [default: a new line]
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
     /// Tokens to add
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = whole(0usize))]
     max_new_tokens: usize,
-    /// Divides the logits; 0 always takes the likeliest token
+    /// Number that divides the logits; 0 always takes the likeliest token
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = not_negative)]
     temperature: f64,
-    /// Draw from the N likeliest tokens only
+    /// Draw only from the N likeliest tokens
     #[arg(long, value_name = "N", value_parser = whole(1usize))]
     top_k: Option<usize>,
-    /// Draw from the likeliest tokens that together reach this probability only
+    /// Draw only from the likeliest tokens that together reach this probability
     #[arg(long, value_name = "X", value_parser = probability)]
     top_p: Option<f64>,
-    /// Texts to write
+    /// Number of texts to generate
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1u32))]
     num_samples: u32,
-    /// Seed of the draws
+    /// Seed of the random draws
     #[arg(long, value_name = "N", default_value_t = 1337, value_parser = whole(0u64))]
     seed: u64,
-    /// Ask for prompts, one a line, until the end of input
+    /// Read prompts from stdin, one per line, until it ends
     #[arg(long, conflicts_with = "prompt")]
     interactive: bool,
 }

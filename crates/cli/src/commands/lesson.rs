@@ -23,7 +23,7 @@ const TRANSLATORS: [&str; 2] = ["12", "thread"];
 /// The lessons that take more than a second.
 const SLOW: [&str; 8] = ["12", "lm0", "lm1", "lm2", "lm3", "lm4", "lm5", "thread"];
 
-/// Which lesson, and how to show it.
+/// Shows lessons of the tutorial.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A lesson's name, `list`, or `all`
@@ -35,10 +35,10 @@ pub(crate) struct Args {
     /// Write equations and matrices as LaTeX
     #[arg(long, conflicts_with_all = ["json", "html"])]
     latex: bool,
-    /// Write a page that needs nothing else to FILE; with `all`, a small book
+    /// Write a self-contained page to FILE; with `all`, a small book
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Let trainings that take longer than half a minute run to their end
+    /// Run trainings to the end even if they take longer than half a minute
     #[arg(long)]
     full: bool,
     #[command(flatten)]
@@ -137,7 +137,7 @@ fn warn(context: &Context, args: &Args, entry: &Entry) {
         context.terminal.warn(warning);
     }
     if SLOW.contains(&id) {
-        let note = format!("lesson {id} trains a model: some seconds\n");
+        let note = format!("lesson {id} trains a model, which takes some seconds\n");
         context.terminal.note(terminal::dim(note));
     }
 }
@@ -190,7 +190,8 @@ fn list(context: &Context) -> Result<()> {
         ))?;
     }
     context.terminal.note(terminal::typed(
-        "\n`latimer lesson 2` is a good beginning; `latimer lesson all --html book.html` writes a book.",
+        "\n`latimer lesson 2` is a good start; `latimer lesson all --html book.html` writes a \
+         book.",
     ));
     Ok(())
 }
@@ -245,7 +246,8 @@ fn plays(context: &Context) -> Option<PathBuf> {
             // Lessons cannot use another text, so that hint is removed.
             let reason = sentence(&error).replace(OTHER_TEXT, "");
             let warning = format_args!(
-                "without Shakespeare's plays this trains on the phrasebook's English: {reason}"
+                "without Shakespeare's plays, this lesson trains on the phrasebook's English \
+                 sentences: {reason}"
             );
             context.terminal.warn(warning);
             None
@@ -264,7 +266,7 @@ fn model(context: &Context, args: &Args) -> Result<Option<Model>> {
         }
         Err(error) => {
             context.terminal.warn(format_args!(
-                "this goes without the GPT of the newest run: {}",
+                "the GPT of the newest run cannot be used here: {}",
                 sentence(&error)
             ));
             Ok(None)

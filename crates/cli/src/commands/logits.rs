@@ -18,10 +18,10 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Token ids, with commas between: at least one, at most the model's block_size
+    /// Token ids, separated by commas; at least one, at most the model's block_size
     #[arg(long, value_name = "IDS", required = true, value_delimiter = ',', value_parser = whole(0u32))]
     ids: Vec<u32>,
-    /// The safetensors file to write: one tensor `logits`, [T, V] in f32
+    /// Safetensors file to write, with one tensor `logits` of shape [T, V] in f32
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

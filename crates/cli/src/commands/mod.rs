@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::Result;
 use std::process::ExitCode;
 
-/// Trains a small GPT and lets it write.
+/// Trains a small GPT, generates text with it, and measures it.
 #[derive(Debug, clap::Parser)]
 #[command(name = "latimer", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -32,21 +32,21 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train a model; by default a translator, on built-in data
     Train(train::Args),
-    /// Let a model write
+    /// Generate text with a model
     Generate(generate::Args),
-    /// Translate a French sentence, by one of seven methods
+    /// Translate a French sentence by one of seven methods
     Translate(translate::Args),
-    /// Learn how a GPT works, from a dictionary on, step by step
+    /// Learn step by step how a GPT works, starting from a dictionary
     Lesson(lesson::Args),
     /// Measure how well a model predicts a text
     Eval(eval::Args),
     /// Write a model's logits for some token ids to a file
     Logits(logits::Args),
-    /// Vocabularies: fit, use, look at, convert
+    /// Fit, use, inspect and convert tokenizers
     Tokenizer(tokenizer::Args),
-    /// Corpora that have a name, and texts as files of tokens
+    /// List and download named corpora; write texts as files of tokens
     Data(data::Args),
-    /// Backends compiled in, devices found, and why one is missing
+    /// List backends and their devices, and why one is missing
     Devices(devices::Args),
     /// Measure speed
     Bench(bench::Args),

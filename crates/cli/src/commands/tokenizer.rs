@@ -23,11 +23,11 @@ pub(crate) struct Args {
 enum What {
     /// Fit a tokenizer to texts
     Train(train::Args),
-    /// Lines from stdin to ids
+    /// Turn lines from stdin into ids
     Encode(encode::EncodeArgs),
-    /// Ids from stdin, a list a line, to text
+    /// Turn ids from stdin into text, one list per line
     Decode(encode::DecodeArgs),
-    /// Say what a tokenizer is, and list its vocabulary
+    /// Describe a tokenizer and list its vocabulary
     Info(info::Args),
     /// Write a tokenizer in another program's format
     Convert(convert::Args),
@@ -36,13 +36,13 @@ enum What {
 /// Which tokenizer.
 #[derive(Debug, clap::Args)]
 struct TokenizerArgs {
-    /// A tokenizer.json of Latimer's, Hugging Face's or the package bpe's, a folder with one or with
-    /// vocab.json and merges.txt, a run, or a rank file of tiktoken's such as cl100k_base.tiktoken
+    /// Tokenizer: a tokenizer.json of Latimer, Hugging Face or the package bpe; a folder with one,
+    /// or with vocab.json and merges.txt; a run; or a tiktoken rank file such as
+    /// cl100k_base.tiktoken
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
-    /// How text is cut, for a file that does not say it: a rank file, or vocab.json and merges.txt
-    /// (gpt2, gpt4, cl100k, o200k, nanochat, qwen2, smollm, none) [default: by the rank file's name;
-    /// gpt2]
+    /// Pattern that cuts text, for files that do not name one: gpt2, gpt4, cl100k, o200k, nanochat,
+    /// qwen2, smollm, none [default: by name for a rank file; gpt2 for vocab.json and merges.txt]
     #[arg(long, value_name = "NAME")]
     pattern: Option<String>,
 }

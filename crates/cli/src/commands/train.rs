@@ -24,25 +24,25 @@ pub(crate) struct Args {
     /// Folder of the run [default: runs/<preset>-<NNN>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run that --out holds, else with the newest in ./runs (of --preset); it ends
-    /// up as if it had never been stopped
+    /// Continue the run in --out, or else the newest in ./runs (of --preset), with the same result
+    /// as if it had never been stopped
     #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
     /// With --resume: leave out the step that stopped the run because its loss or gradients were not
     /// finite
     #[arg(long, requires = "resume")]
     skip_batch: bool,
-    /// Say what the run would need (parameters, memory, operations, time), and end
+    /// Print what the run would need (parameters, memory, operations, time) and exit
     #[arg(long, conflicts_with = "resume")]
     dry_run: bool,
-    /// Delete the run that --out holds
+    /// Replace the run in --out
     #[arg(long)]
     overwrite: bool,
-    /// Enqueue every operation of every step, also where the device could repeat a recorded step;
-    /// slower, and the same to the bit
+    /// Enqueue every operation of every step, even if the device could repeat a recorded step:
+    /// slower, with the same bits
     #[arg(long)]
     plain_launches: bool,
-    /// Print the whole configuration as TOML, a comment on each key, and end
+    /// Print the whole configuration as TOML, with a comment on each key, and exit
     #[arg(long)]
     print_config: bool,
 }
@@ -50,9 +50,10 @@ pub(crate) struct Args {
 /// The end of the help of `train`.
 fn after_help() -> String {
     format!(
-        "{}\nLosses:\n  sampled losses, every --eval-interval steps, are means over --eval-iters batches of \
-         each split\n  whose windows begin anywhere; the validation loss at the end is over the whole \
-         split, every\n  token once. The two differ a little for the same model.\n",
+        "{}\nLosses:\n  every --eval-interval steps, sampled losses: means over --eval-iters \
+         batches of each split, whose\n  windows begin anywhere. At the end, the validation loss \
+         over the whole split, with every token\n  counted once. The two differ a little even for \
+         the same model.\n",
         presets()
     )
 }
@@ -94,11 +95,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         Some(resume) => {
             resume.check(&config)?;
             for damage in resume.passed_over() {
-                terminal.warn(format_args!("{damage} (going on from the one before)"));
+                terminal.warn(format_args!("{damage} (continuing from the one before)"));
             }
             if args.skip_batch {
                 let step = thousands(resume.skip_batch()?);
-                terminal.note(format_args!("step {step} is left out"));
+                terminal.note(format_args!("step {step} is skipped"));
             }
         }
         None => RunFolder::check(&out, existing)?,
@@ -161,7 +162,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         return Err(error);
     }
     let Some((done, timing)) = end else {
-        unreachable!("a run that succeeds tells its end");
+        unreachable!("a run that succeeds ends with a `done` event");
     };
     if done.interrupted {
         let (steps, all) = (thousands(done.steps), thousands(config.train.max_iters));
@@ -170,10 +171,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
                 format!("stopped while measuring after the last of {all} steps"),
                 "measure it",
             ),
-            false => (format!("stopped after step {steps} of {all}"), "go on"),
+            false => (format!("stopped after step {steps} of {all}"), "continue"),
         };
         terminal.note(format_args!(
-            "{stopped}; the model so far is in {}\nto {to_do}: {} train --resume --out {}",
+            "{stopped}; the model so far is saved in {}\nto {to_do}: {} train --resume --out {}",
             out.display(),
             terminal::called(),
             terminal::quoted(&out)
@@ -266,7 +267,7 @@ fn summary(done: &Done, timing: &DoneTiming, begun_at: u64, config: &Config) -> 
     let steps = |n: u64| count(n as usize, "step");
     let mut text = match done.steps - begun_at {
         0 => format!(
-            "nothing was left to train: {} had been done before; measured again in {seconds}",
+            "nothing was left to train: {} had been trained before; measured again in {seconds}",
             steps(done.steps)
         ),
         now => {

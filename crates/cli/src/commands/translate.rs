@@ -18,30 +18,31 @@ use std::process::ExitCode;
 /// What to translate, and how.
 ///
 /// Every method takes the same text: sentences in small or capital letters, with or without
-/// punctuation. The answer has the first capital and the final sign of each sentence; other
-/// punctuation is left out. A note says what a method guessed, and for a sentence outside the
-/// grammar that it was trained on, how sure the GPT is.
+/// punctuation. The answer keeps the first capital and the final sign of each sentence and drops
+/// other punctuation. Notes say what a method guessed, and how sure the GPT is of a sentence
+/// outside the grammar that it was trained on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The translator, in the tutorial's order: exact, fuzzy, matrix, softmax, attention, head, gpt
     #[arg(long, value_name = "NAME", default_value = "gpt")]
     method: String,
-    /// Show what was computed on the way: edits, scores, weights, answers
+    /// Show intermediate results: edits, scores, weights, answers
     #[arg(long)]
     explain: bool,
-    /// Below 1 the best key gets more, above 1 less; of softmax, attention and head [default: 1]
+    /// Temperature of softmax, attention and head: below 1 the best key gets more weight, above 1
+    /// less [default: 1]
     #[arg(long, value_name = "X", value_parser = above_zero)]
     temperature: Option<f64>,
-    /// What scores are multiplied by, or `formula` for 1/√d; of softmax, attention and head
-    /// [default: 1, the formula's for head]
+    /// Factor of the scores of softmax, attention and head, or `formula` for 1/√d [default: 1;
+    /// formula for head]
     #[arg(long, value_name = "X", value_parser = scale)]
     scale: Option<Scale>,
-    /// What the head's weights are drawn from, before it learns
+    /// Seed of the head's initial weights
     #[arg(long, value_name = "N", default_value_t = HeadTraining::default().seed, value_parser = whole(0u64))]
     seed: u64,
     #[command(flatten)]
     model: ModelArgs,
-    /// French text: capitals, punctuation and typographic apostrophes are taken as they come
+    /// French text; capitals, punctuation and typographic apostrophes are accepted
     #[arg(value_name = "TEXT", required = true)]
     text: Vec<String>,
 }
@@ -98,8 +99,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     if !method.has_sharpness() && (args.temperature.is_some() || args.scale.is_some()) {
         return Err(Error::Usage(format!(
-            "--temperature and --scale are of the methods softmax, attention and head: {} has no \
-             softmax to sharpen",
+            "--temperature and --scale apply only to the methods softmax, attention and head: {} \
+             has no softmax",
             method.name()
         )));
     }

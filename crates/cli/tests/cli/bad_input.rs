@@ -233,7 +233,7 @@ fn folders_that_cannot_be_used_say_why() {
                 2,
                 "--max-tokens is 0: it must be",
             ),
-            ("eval --model run --data phrasebook", 1, "has no end"),
+            ("eval --model run --data phrasebook", 1, "is endless"),
             (
                 &format!("train {TINY} --out text.txt/run"),
                 1,

@@ -201,7 +201,7 @@ fn the_phrasebook_trains_and_translates() {
         ),
         (
             "le chat ne va pas dormir",
-            "training never shows a sentence that is built like `le chat ne va pas dormir`",
+            "training never shows a sentence with the structure of `le chat ne va pas dormir`",
         ),
     ] {
         let unsure = place.run_args(&["translate", text]);

@@ -30,8 +30,8 @@ fn a_folder_says_what_it_is_read_for() {
     let place = tree();
     let tiny = TINY.replace("--data text.txt", "--data src");
     let outcome = place.run(&format!("train {tiny} --out run"));
-    let told = "src: 1 file to read; 7 not: 3 .py, 1 without an extension, 1 .bin, 1 empty, 1 hidden \
-                (--extensions says which are)";
+    let told = "src: 1 file to read; 7 not: 3 .py, 1 without an extension, 1 .bin, 1 empty, 1 \
+                hidden (--extensions selects which files are read)";
     assert!(outcome.stderr.contains(told), "{outcome:?}");
     let listing = |run: &str| fs::read_to_string(place.path(run).join("data.txt")).unwrap();
     let said = "# src: files read: 1\n# src: not read: 1 without an extension\n# src: not read: 1 .bin\n\
@@ -127,7 +127,7 @@ fn a_pattern_is_read_wherever_a_file_is() {
         (
             "train --preset baby --data src --extensions a/b",
             2,
-            "data.extensions is [\"a/b\"]: it must be endings",
+            "data.extensions is [\"a/b\"]: it must be file endings",
         ),
         (
             "eval --model run --data src --extensions *",

@@ -6,7 +6,7 @@ use crate::place::{Place, TINY};
 #[test]
 fn bf16_trains_writes_and_measures_natively() {
     let place = Place::new();
-    let warning = "bf16 is right but very slow";
+    let warning = "bf16 is correct but very slow";
     let train = place.run(&format!("train {TINY} --dtype bf16 --out narrow"));
     assert_eq!(train.status, Some(0), "{train:?}");
     assert!(!train.stderr.contains(warning), "{train:?}");

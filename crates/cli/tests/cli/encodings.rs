@@ -87,8 +87,11 @@ fn other_encodings_are_refused_wherever_text_is_read() {
     place.write("marked.txt", utf16(&format!("\u{feff}{text}")));
     place.write("latin.txt", b"a caf\xe9\n".repeat(40));
     for (data, said) in [
-        ("wide.txt", "wide.txt is UTF-16LE text, seen at byte 1"),
-        ("marked.txt", "marked.txt is UTF-16LE text, seen at byte 0"),
+        ("wide.txt", "wide.txt is UTF-16LE text (detected at byte 1)"),
+        (
+            "marked.txt",
+            "marked.txt is UTF-16LE text (detected at byte 0)",
+        ),
         (
             "latin.txt",
             "latin.txt is not UTF-8 text: byte 5 does not belong",

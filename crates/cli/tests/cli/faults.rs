@@ -75,7 +75,7 @@ fn a_truncated_file() {
     fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     let words = [
         "model.safetensors is damaged: it has",
-        "going on from the one before",
+        "continuing from the one before",
     ];
     goes_on(&place, &words);
 }
@@ -149,7 +149,7 @@ fn a_damaged_model_where_text_is_written() {
     let outcome = place.run("generate --model run --max-new-tokens 2");
     assert_eq!(outcome.status, Some(0), "{outcome:?}");
     assert!(
-        outcome.stderr.contains("taking the one before"),
+        outcome.stderr.contains("using the one before"),
         "{outcome:?}"
     );
     refused(
@@ -266,7 +266,7 @@ fn a_loss_that_is_not_finite() {
     let place = Place::new();
     let rate = "--learning-rate 1e30 --min-lr 0 --warmup-iters 0 --checkpoint-interval 0";
     let args = format!("train {TINY} {rate} --max-iters 50 --schedule constant --out run");
-    let words = ["at step 2", "training diverged", "begin again with a lower"];
+    let words = ["at step 2", "training diverged", "start again with a lower"];
     let outcome = refused(&place, &args, &words);
     let named = ["first in", "whose parameter"];
     assert!(
@@ -322,7 +322,7 @@ fn changed_data() {
         (text.replace('q', "Q"), "the tokenizer's fingerprint: "),
     ] {
         fs::write(place.path("text.txt"), changed).unwrap();
-        refused(&place, GO_ON, &["was begun on other data", words, " → "]);
+        refused(&place, GO_ON, &["was started on other data", words, " → "]);
     }
     fs::write(place.path("text.txt"), text).unwrap();
     goes_on(&place, &[]);
@@ -352,7 +352,7 @@ fn changed_data_in_a_file_of_tokens() {
         let mut changed = bytes.clone();
         changed[at] ^= 1;
         write(&changed);
-        let words = ["was begun on other data", "the data's fingerprint: "];
+        let words = ["was started on other data", "the data's fingerprint: "];
         refused(&place, GO_ON, &words);
     }
     write(&bytes);

@@ -113,7 +113,7 @@ fn what_a_folder_asks_for_and_is_not_computed_is_one_sentence() {
     let outcome = place.run("logits --model plain --ids 1 --out l.safetensors");
     refused(
         &outcome,
-        "model.safetensors is no safetensors file: it is empty",
+        "model.safetensors is not a valid safetensors file: it is empty",
     );
 }
 

@@ -183,7 +183,7 @@ fn words_that_change_nothing_are_said_to() {
     assert!(outcome.stderr.contains(said), "{outcome:?}");
     let outcome = place.run("lesson 6 --try chats");
     assert_eq!(outcome.stderr, "");
-    let said = "`chats` is no key and has no vector";
+    let said = "`chats` is not a key and has no vector";
     assert!(outcome.stdout.contains(said), "{outcome:?}");
 }
 
@@ -195,7 +195,7 @@ fn commands_are_shown_as_they_must_be_typed() {
     for (args, typed) in [
         ("--help", "Start with `cargo xtask train`"),
         ("lesson --help", "Usage: cargo xtask lesson "),
-        ("lesson list", "`cargo xtask lesson 2` is a good beginning"),
+        ("lesson list", "`cargo xtask lesson 2` is a good start"),
         ("lesson 2", "\n  cargo xtask lesson 3\n"),
         ("lesson 12", "`cargo xtask train` makes one"),
         ("translate le", "train one with `cargo xtask train`"),
@@ -218,8 +218,8 @@ fn lessons_without_shakespeare_train_on_a_text_made_here_and_say_so() {
     for (id, said) in [("11", "first sub-words"), ("lm1", "validation loss after")] {
         let outcome = place.run(&format!("lesson {id}"));
         assert_eq!(outcome.status, Some(0), "{outcome:?}");
-        let warning =
-            "warning: without Shakespeare's plays this trains on the phrasebook's English";
+        let warning = "warning: without Shakespeare's plays, this lesson trains on the phrasebook's English \
+             sentences";
         assert!(outcome.stderr.contains(warning), "{outcome:?}");
         assert!(!outcome.stderr.contains("--data"), "{outcome:?}");
         for said in [

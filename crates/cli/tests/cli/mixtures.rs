@@ -92,7 +92,7 @@ fn files_of_tokens_mix_with_texts() {
         &place,
         &args,
         1,
-        "tokens is a folder of tokens, which are not joined with other data: give every name",
+        "tokens is a folder of tokens, which cannot be joined with other data: give every name",
     );
 }
 
@@ -110,22 +110,22 @@ fn what_cannot_be_mixed_is_one_sentence() {
         (
             "--data other --data-weights 1,2,3",
             2,
-            "it must be a weight for each of the 2 names in data.data, not 3",
+            "it must be a list of 2 weights, one for each name in data.data, not 3",
         ),
         (
             "--data other --data-weights 1,0",
             2,
-            "it must be numbers that are finite and above 0",
+            "it must be a list of numbers that are finite and above 0",
         ),
         (
             "--data other --data-weights 1,-2",
             2,
-            "it must be numbers that are finite and above 0",
+            "it must be a list of numbers that are finite and above 0",
         ),
         (
             "--data other --data-weights NaN,1",
             2,
-            "it must be numbers that are finite and above 0",
+            "it must be a list of numbers that are finite and above 0",
         ),
         (
             "--data other --data-weights a,1",
@@ -135,7 +135,7 @@ fn what_cannot_be_mixed_is_one_sentence() {
         (
             "--data short.txt --data-weights 1,1",
             1,
-            "short.txt, which has a weight of its own, cannot be trained on: the training split has",
+            "short.txt, one of the weighted corpora, cannot be trained on: the training split has",
         ),
         (
             "--data phrasebook --data-weights 1,1",
@@ -158,6 +158,6 @@ fn what_cannot_be_mixed_is_one_sentence() {
         &place,
         &format!("train {TINY} {args}"),
         1,
-        "greek.txt, which has a weight",
+        "greek.txt, one of the weighted corpora",
     );
 }

@@ -239,7 +239,7 @@ fn weights_that_became_infinite_are_not_saved() {
     assert!(
         stopped
             .stderr
-            .contains("begin again with a lower --learning-rate")
+            .contains("start again with a lower --learning-rate")
     );
     assert!(!place.path("run/checkpoints").exists());
     for _ in 0..2 {
@@ -281,7 +281,7 @@ fn a_resumed_run_tells_what_it_did_and_hints_can_be_typed() {
     );
     let resume = [&["train", "--resume"], &out[..]].concat();
     let text = told(&resume);
-    let nothing = "nothing was left to train: 5 steps had been done before; measured again in ";
+    let nothing = "nothing was left to train: 5 steps had been trained before; measured again in ";
     assert!(text.contains(nothing), "{text}");
     assert!(!text.contains("tokens/s"), "{text}");
     let text = told(&[&resume[..], &["--max-iters", "7"]].concat());
@@ -297,6 +297,6 @@ fn a_resumed_run_tells_what_it_did_and_hints_can_be_typed() {
     run.wait_for("\"step\":9");
     let (status, _, stderr) = run.stop("-INT");
     assert_eq!(status, Some(130), "{stderr}");
-    let hint = "to go on: cargo xtask train --resume --out 'a run'";
+    let hint = "to continue: cargo xtask train --resume --out 'a run'";
     assert!(stderr.contains(hint), "{stderr}");
 }

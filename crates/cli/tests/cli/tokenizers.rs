@@ -323,7 +323,7 @@ fn what_cannot_be_is_said() {
             1,
             "another tokenizer",
         ),
-        ("train --tokenizer bpe", 1, "without an end"),
+        ("train --tokenizer bpe", 1, "an endless corpus"),
     ] {
         let outcome = place.run(args);
         assert_eq!(outcome.status, Some(status), "{args}: {outcome:?}");
@@ -354,7 +354,10 @@ fn what_cannot_be_is_said() {
     for (bytes, said) in [
         (&whole[..whole.len() - 1], "speaks of"),
         (&whole[..10], "shorter than its header"),
-        (&b"x".repeat(100)[..], "does not begin as one"),
+        (
+            &b"x".repeat(100)[..],
+            "does not begin with the header of one",
+        ),
     ] {
         std::fs::write(&shard, bytes).unwrap();
         let outcome = place.run("train --preset baby --data tokens --max-iters 1");

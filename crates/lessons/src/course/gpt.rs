@@ -74,8 +74,9 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let mut shown = vec![
         text(
             "A dictionary answers words. A language model answers a harder question: what comes \
-             next? Whoever can say what comes after `le chat est sous la table =` can translate, and \
-             much else. Nearly everything it needs you have seen; here is what becomes of each part.",
+             next? A model that can say what comes after `le chat est sous la table =` can \
+             translate, and can do much else. You have already seen nearly everything it needs; \
+             here is where each part goes.",
         ),
         Part::Table(table("parts", ["you know", "a GPT has", "because"], parts)),
         text(
@@ -91,8 +92,8 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
         code(source!("course/gpt.rs"), "mask"),
         text(&format!(
             "The loss is the cross-entropy: the mean of −log of the probability that was given to \
-             the token that really came. Who knows nothing and spreads evenly over {characters} \
-             characters pays ln {characters} = {:.2}.",
+             the token that really came. A model that knows nothing and spreads its probability \
+             evenly over {characters} characters has a loss of ln {characters} = {:.2}.",
             (characters as f64).ln()
         )),
     ];
@@ -102,9 +103,9 @@ pub(super) fn gpt(setting: &Setting<'_>) -> Result<Vec<Part>> {
     };
     shown.extend(corpus.instead());
     shown.push(text(&format!(
-        "Lesson 0's settings describe such a model. Here it learns {learns}, one character after the \
-         other, and has fewer parameters than there, for it needs only the {characters} characters of \
-         {of}:"
+        "Lesson 0's settings describe such a model. Here it learns {learns}, one character after \
+         the other, and it has fewer parameters, because it needs only the {characters} characters \
+         of {of}:"
     )));
     shown.push(parameters(characters)?);
     shown.extend(training(setting, corpus, "seed", STEPS)?);
@@ -243,7 +244,7 @@ pub(super) fn training(
     };
     Ok(vec![
         text(&format!(
-            "It is trained for {steps} steps of {} characters. Before and after, it goes on from the \
+            "It is trained for {steps} steps of {} characters. Before and after, it continues the \
              words `{}`:",
             config.train.batch_size * config.model.block_size,
             tokenizer.decode(&prompt)?

@@ -66,10 +66,10 @@ pub(super) fn head(setting: &Setting<'_>) -> Result<Vec<Part>> {
     parts.extend(shown(0));
     parts.extend([
         text(
-            "Then gradient descent: measure how far each answer is from the truth, and find out for \
-             every number of the three maps in which direction it would lessen that. A tape has \
-             recorded every operation; played backwards, it tells. Go a small step that way, and \
-             again. Every step also pulls the maps back to 0 by a hair, which is called \
+            "Then gradient descent: measure how far each answer is from the truth, and find for \
+             every number of the three maps the direction that would bring it closer. A tape has \
+             recorded every operation; playing it backwards gives these directions. Take a small \
+             step, and repeat. Every step also pulls the maps a little towards 0, which is called \
              weight decay.",
         ),
         code(source!("learned.rs"), "loss"),
@@ -80,27 +80,39 @@ pub(super) fn head(setting: &Setting<'_>) -> Result<Vec<Part>> {
     parts.extend([
         text(
             "The dictionary is back, and nobody wrote it down. The weights show where it looks: at \
-             the entry itself, except that `le` and `la` may look at each other, for they mean the \
-             same and the loss cannot tell. Here the formula's scale is right, since the vectors are \
-             learned: the head has made them as long as it needs.",
+             the entry itself, except that `le` and `la` may look at each other, because they mean \
+             the same and the loss cannot tell them apart. Here the formula's scale is right, \
+             since the vectors are learned: the head has made them as long as it needs.",
         ),
         Part::Widget(Widget::Steps { steps }),
         output("sentence", sentence),
         answer("translation", by(head.sharpness()).translate(sentence)),
         code(source!("translate/by_head.rs"), "learned"),
         text(
-            "And words it has never seen, of which nobody told it anything. This is what weight \
-             decay is for: maps that are no larger than the pairs ask for treat spellings alike that \
-             are alike. With it `tables` became `table` from 995 of 1000 random starts, without it \
-             from three in four.",
+            "And here are words that it has never seen. This is what weight decay is for: maps \
+             that are no larger than the pairs require treat similar spellings alike. With it \
+             `tables` became `table` from 995 of 1000 random starts, without it from three in \
+             four.",
         ),
-        answer("tables chats", by(head.sharpness()).translate("tables chats")),
+        answer(
+            "tables chats",
+            by(head.sharpness()).translate("tables chats"),
+        ),
         output("loss at first", number(head.losses.first())),
         output("loss at last", number(head.losses.last())),
         next(&[
-            ("latimer translate --method head --explain \"les chats sous les tables\"", "what it looks at"),
-            ("latimer translate --method head --temperature 20 \"le chat est sous la table\"", "too soft"),
-            ("latimer lesson 10 --html lesson10.html", "watch the answers emerge, step by step"),
+            (
+                "latimer translate --method head --explain \"les chats sous les tables\"",
+                "what it looks at",
+            ),
+            (
+                "latimer translate --method head --temperature 20 \"le chat est sous la table\"",
+                "too soft",
+            ),
+            (
+                "latimer lesson 10 --html lesson10.html",
+                "watch the answers emerge, step by step",
+            ),
         ]),
     ]);
     Ok(parts)

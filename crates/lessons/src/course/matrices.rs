@@ -35,7 +35,7 @@ pub(super) fn latex(setting: &Setting<'_>) -> Result<Vec<Part>> {
             text: latex_matrix(&matrix)?,
         },
         code(source!("latex.rs"), "latex"),
-        text("Paper has two dimensions. What has more is refused:"),
+        text("Paper has two dimensions. A tensor with more is refused:"),
         output(
             "three dimensions",
             refused.map_or_else(String::new, |error| error.to_string()),
@@ -112,7 +112,8 @@ fn with_word(setting: &Setting<'_>, word: &str) -> Result<Vec<Part>> {
     let answers = m.output.decode(&found.output)?.unwrap_or("nothing");
     let instead = (key != word).then(|| {
         text(&format!(
-            "`{word}` is no key and has no vector, so the nearest key asks in its place: `{key}`."
+            "`{word}` is not a key and has no vector, so the nearest key asks in its place: \
+             `{key}`."
         ))
     });
     let v_rows = m.dictionary().iter().map(|(k, v)| format!("{k} → {v}"));
@@ -194,7 +195,7 @@ pub(super) fn decode(setting: &Setting<'_>) -> Result<Vec<Part>> {
         code(source!("vocabulary.rs"), "decode"),
         text(
             "The search begins at 0 and takes only what is greater. A vector of zeros is therefore \
-             no word at all, rather than the first of the list:",
+             not decoded to any word, rather than to the first of the list:",
         ),
         output("decode of zeros", nothing.unwrap_or("no token")),
         next(&[

@@ -126,9 +126,9 @@ impl Corpus<'_> {
         (self == Self::English).then(|| {
             text(
                 "The tutorial takes Shakespeare's plays here, which are not on this machine. This \
-                 lesson takes a text that the program makes itself: 30,000 English sentences of the \
-                 phrasebook, one a line. `latimer data get shakespeare` downloads the plays, 1.1 MB; \
-                 then give the lesson again.",
+                 lesson uses a text that the program makes itself: 30,000 English sentences of the \
+                 phrasebook, one per line. `latimer data get shakespeare` downloads the plays, 1.1 \
+                 MB; then run the lesson again.",
             )
         })
     }
@@ -181,14 +181,14 @@ lessons! {
     "4" words::vocabularies: "Vocabularies", "give every word a number";
     "5" matrices::one_hot: "One-hot vectors", "turn a number into a vector";
     "6" matrices::two_matrices: "A dictionary is two matrices", "look up by multiplying: q·Kᵀ·V";
-    "7" matrices::decode: "From vector to word", "the word whose vector is most alike";
-    "8" softmax::softmax: "Soft attention", "softmax(q·Kᵀ)·V, how a scale breaks it, how to mend it";
+    "7" matrices::decode: "From vector to word", "the word whose vector is most similar";
+    "8" softmax::softmax: "Soft attention", "softmax(q·Kᵀ)·V, how a scale breaks it, and the fix";
     "9" softmax::all_at_once: "All words at once", "one product for a sentence, and the wrong axis";
     "10" head::head: "A head that learns", "the dictionary, learned by gradient descent";
     "11" tokens::tokens: "Pieces of words", "byte-pair encoding, by hand and on a large text";
     "12" gpt::gpt: "From here to a GPT", "a mask, a stack of blocks, and a next word";
     "lm0" ladder::lm0: "A head that cheats", "one head of attention that sees the answer";
-    "lm1" ladder::lm1: "The mask", "the same head, and nothing that comes later";
+    "lm1" ladder::lm1: "The mask", "the same head without a view of what comes later";
     "lm2" ladder::lm2: "Heads and positions", "two heads, and a vector for every place";
     "lm3" ladder::lm3: "Feed-forward", "a layer for each position alone";
     "lm4" ladder::lm4: "Blocks and residuals", "four blocks, each adding to what is there";

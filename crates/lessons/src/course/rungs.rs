@@ -26,10 +26,11 @@ pub(super) const LADDER: [Rung; 6] = [
         idea: "The smallest language model with attention: an embedding for every character, one head, \
                and a linear layer from what the head found to a score for each next character. Every \
                position may look at every other.",
-        lesson: "The loss looks good, and the text is nonsense, because the model is cheating. To predict \
-                 the character after position i it may look at position i + 1, where that character \
-                 stands. Writing, there is nothing to look at. Measured so that no answer is in sight \
-                 (`eval --stride 1`), the loss of a trained one was 3.33: what bare letter frequencies give.",
+        lesson: "The loss looks good, and the text is nonsense, because the model is cheating. To \
+                 predict the character after position i it may look at position i + 1, where that \
+                 character stands. When it writes, there is nothing to look at. Measured so that \
+                 no answer is in sight (`eval --stride 1`), the loss of a trained model was 3.33, \
+                 as much as letter frequencies alone give.",
         losses: ["2.199", "2.167", "2.262"],
         equation: (
             "P(next) = softmax( softmax(Q·Kᵀ / √D)·V·W + b )",
@@ -41,8 +42,8 @@ pub(super) const LADDER: [Rung; 6] = [
         preset: "lm1",
         idea: "The same model with a mask: a position sees itself and what came before. Nothing is added; \
                something is taken away.",
-        lesson: "The loss is worse, and honest. Without positions the head sees a bag of characters, and \
-                 comes no further than a table of which letter follows which would: 2.51.",
+        lesson: "The loss is worse, and honest. Without positions the head sees a bag of \
+                 characters, and gets no further than a table of which letter follows which: 2.51.",
         losses: ["2.505", "2.504", "2.512"],
         equation: (
             "softmax(Q·Kᵀ / √D + M)·V,  M = 0 up to the diagonal, −∞ beyond",
@@ -67,9 +68,10 @@ pub(super) const LADDER: [Rung; 6] = [
         preset: "lm3",
         idea: "After attention each position passes through a layer and a ReLU by itself: attention fetches, \
                this thinks about what was fetched.",
-        lesson: "A small gain at best: seeds lie further apart than this step moves the loss, and in the \
-                 tutorial's own run it was a loss (2.539), which did not come again in eleven runs here. \
-                 What attention found now has no way past the layer; the next step gives it one.",
+        lesson: "A small gain at best: seeds differ by more than this step changes the loss. In \
+                 the tutorial's own run the loss got worse (2.539), which did not happen in any of \
+                 eleven runs here. What attention found now has no way past the layer; the next \
+                 step gives it one.",
         losses: ["2.361", "2.372", "2.539"],
         equation: ("z = max(0, y·W + b)", r"z = \max(0,\, y W + b)"),
         shape: lm3,
@@ -79,7 +81,7 @@ pub(super) const LADDER: [Rung; 6] = [
         idea: "Attention and a wider feed-forward part make a block, and four blocks stand on top of each \
                other. Each part's result is added to its input, so that a gradient has a straight way from \
                the loss to every layer.",
-        lesson: "The greatest step of the ladder: depth, which only residuals make trainable.",
+        lesson: "The largest step of the ladder: depth, which only residuals make trainable.",
         losses: ["2.085", "2.085", "2.090"],
         equation: (
             "y = x + Attention(x),  z = y + max(0, y·W₁ + b₁)·W₂ + b₂",
@@ -91,8 +93,9 @@ pub(super) const LADDER: [Rung; 6] = [
         preset: "lm5",
         idea: "Layer norm before each part and before the head keeps numbers near 1, however deep the model. \
                The tutorial adds dropout layers too, at rate 0, and has two blocks here instead of four.",
-        lesson: "A little worse than lm4, and not for the norms: lm4 with two blocks gave 2.15, lm5 with four \
-                 2.05. Norms gained about 0.03, and the two blocks given up cost about 0.07.",
+        lesson: "A little worse than lm4, but not because of the norms: lm4 with two blocks gave \
+                 2.15, lm5 with four 2.05. Norms gained about 0.03, and the two blocks given up \
+                 cost about 0.07.",
         losses: ["2.126", "2.124", "2.102"],
         equation: (
             "norm(x) = γ·(x − mean(x)) / √(var(x) + ε) + β,  y = x + f(norm(x))",

@@ -98,9 +98,9 @@ pub(super) fn softmax(setting: &Setting<'_>) -> Result<Vec<Part>> {
         answers("softmax(q·Kᵀ)·V", "sous", &m, &soft.output)?,
         code(source!("attention.rs"), "attention"),
         text(&format!(
-            "`under` wins with 0.3522. But look at `the`: 0.2591, twice what the others have, though \
-             nobody asked for it. Two keys, `le` and `la`, mean `the`, and what trickles to each of \
-             them adds up. {comes_out}",
+            "`under` wins with 0.3522. But look at `the`: 0.2591, twice what the others have, \
+             though nobody asked for it. Two keys, `le` and `la`, mean `the`, and the small \
+             weights of both add up. {comes_out}",
         )),
         output("sentence", sentence),
         answer("translation", Ok(translation)),
@@ -118,10 +118,10 @@ pub(super) fn softmax(setting: &Setting<'_>) -> Result<Vec<Part>> {
             by(formula).translate(SENTENCE),
         ),
         text(
-            "The formula is not wrong, it is made for other vectors. Dot products of long random \
-             vectors grow like √d, and without the scale the softmax would look at one key only and \
-             stop learning. One-hot scores are never above 1: they need the opposite, sharpening. A \
-             temperature below 1 does that, for it divides the scores too:",
+            "The formula is not wrong: it is made for other vectors. Dot products of long random \
+             vectors grow like √d, and without the scale the softmax would look at one key only \
+             and stop learning. One-hot scores are never above 1: they need the opposite, \
+             sharpening. A temperature below 1 does that, because it divides the scores too:",
         ),
         Part::Table(table(
             "temperatures under the scale 1/√6",
@@ -130,9 +130,9 @@ pub(super) fn softmax(setting: &Setting<'_>) -> Result<Vec<Part>> {
         )),
         widget(sentence, f64::from(formula.scale)),
         text(
-            "One more thing that a product of vectors can do and a lookup cannot: a key may be \
-             meant approximately. `tables` is one edit from `table`, so let it ask for `table` with \
-             0.95 rather than 1, a twentieth less for each edit:",
+            "A product of vectors can do one more thing that a lookup cannot: ask for a key \
+             approximately. `tables` is one edit from `table`, so let it ask for `table` with 0.95 \
+             rather than 1, a twentieth less for each edit:",
         ),
         Part::Matrix(Matrix::new("q", ["tables"], m.input.words(), &near)?.with_winners()),
         answers("answer for tables", "tables", &m, &found.output)?,
@@ -187,7 +187,7 @@ pub(super) fn all_at_once(setting: &Setting<'_>) -> Result<Vec<Part>> {
     let keys = || m.dictionary().keys();
     let mut parts = vec![
         text(
-            "Nothing was said about one word at a time. Stack the queries of the whole sentence to \
+            "Nothing so far needs one word at a time. Stack the queries of the whole sentence into \
              a matrix Q, and the same three steps translate all of it: one product compares every \
              word with every key, one softmax makes each row of it weights, one product mixes the \
              values. This is why attention is fast: there is no loop over words.",
@@ -200,13 +200,12 @@ pub(super) fn all_at_once(setting: &Setting<'_>) -> Result<Vec<Part>> {
         answer("translation", Ok(translation)),
         code(source!("translate/by_matrices.rs"), "all_at_once"),
         text(&format!(
-            "A matrix has two axes, and the softmax must know along which to run. Each query's row \
-             over the keys, for each word asks for one answer. The tutorial's notebook runs it down \
-             the columns instead: each key is shared out over the words of the sentence. {luck}",
+            "A matrix has two axes, and the softmax must know along which to run. The answer is \
+             along the keys, in each query's row, because each word asks for one answer. The \
+             tutorial's notebook runs it down the columns instead: each key is shared out over the \
+             words of the sentence. {luck}",
         )),
-        Part::Matrix(
-            Matrix::new("wrong axis", &words, keys(), &wrong.weights)?.with_winners(),
-        ),
+        Part::Matrix(Matrix::new("wrong axis", &words, keys(), &wrong.weights)?.with_winners()),
         output("translation over the wrong axis", over_queries.join(" ")),
         code(source!("attention.rs"), "over_queries"),
         text(
@@ -218,13 +217,19 @@ pub(super) fn all_at_once(setting: &Setting<'_>) -> Result<Vec<Part>> {
         output("wrong", tokens(&one_wrong.output)?.join(" ")),
         output("right", tokens(&one_right.output)?.join(" ")),
         text(
-            "The lesson behind the lesson: a right answer does not prove a right program. What a \
-             word becomes must not hang on which other words happen to be there.",
+            "The lesson behind the lesson: a right answer does not prove a right program. The \
+             translation of a word must not depend on which other words happen to be there.",
         ),
         widget(sentence, 1.0),
         next(&[
-            ("latimer lesson 9 --try \"le le le le chat\"", "the wrong axis on another sentence"),
-            ("latimer translate --method attention --explain \"les chats\"", "queries, weights, answers"),
+            (
+                "latimer lesson 9 --try \"le le le le chat\"",
+                "the wrong axis on another sentence",
+            ),
+            (
+                "latimer translate --method attention --explain \"les chats\"",
+                "queries, weights, answers",
+            ),
         ]),
     ]);
     Ok(parts)

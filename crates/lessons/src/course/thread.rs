@@ -97,16 +97,17 @@ pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
         }),
         code(source!("course/thread.rs"), "exam"),
         text(
-            "The dictionary knows its words and nothing else. Edits buy the typos, for a look at \
-             every key. Matrices buy nothing yet: they are the dictionary once more, in far more \
-             numbers. Softmax as it is even loses what was known, for with hundreds of keys the \
-             little that each gets adds up to more than the one that was meant: words that many keys \
-             share drown all others, as `the` did in lesson 8. A temperature brings it all back.",
+            "The dictionary knows its words and nothing else. Edits solve the typos, at the cost \
+             of looking at every key. Matrices gain nothing yet: they are the same dictionary in \
+             far more numbers. Softmax as it is even loses what was known: with hundreds of keys, \
+             the small weights of all the others add up to more than that of the right key, and \
+             words that many keys share drown the rest, as `the` did in lesson 8. A temperature \
+             restores it all.",
         ),
         text(
-            "The head has learned from pairs what the others were told. It knows a word by its \
-             letters alone, without their order, so it confuses some, and in so short a training it \
-             has not learned all: learning costs. Its guesses at typos are its own.",
+            "The head has learned from pairs what the others were given. It knows a word by its \
+             letters alone, without their order, so it confuses some, and in so short a training \
+             it has not learned all: learning costs. Its guesses at typos are its own.",
         ),
         text(
             "None of them can do sentences. Word by word, only those come out right whose English has \
@@ -118,8 +119,8 @@ pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
     parts.push(text(match gpt {
         Some((_, gpt, _)) => of_gpt(gpt, &scores),
         None => {
-            "There is no GPT here yet to sit the exam. `latimer train` makes one in about two minutes \
-             on two cores; then give this lesson again."
+            "There is no GPT here yet to sit the exam. `latimer train` makes one in about two \
+             minutes on two cores; then run this lesson again."
         }
     }));
     parts.push(next(&[
@@ -129,7 +130,7 @@ pub(super) fn thread(setting: &Setting<'_>) -> Result<Vec<Part>> {
         ),
         (
             "latimer train --preset baby --data my.txt",
-            "the last step: a model of a text of your own",
+            "the last step: a model of your own text",
         ),
     ]));
     Ok(parts)
@@ -143,8 +144,9 @@ fn of_gpt(gpt: &Score, scores: &[(&str, Score, String)]) -> &'static str {
         "This GPT is no better at sentences than a dictionary: it has not been trained for long \
          enough. `latimer train` makes one that is."
     } else if gpt.known < 0.5 && gpt.typos == 0.0 {
-        "The GPT learned sentences and is better at them than all others. It is no dictionary: \
-         alone, a word is a line such as it has never seen, and it has none of the typos right."
+        "The GPT learned sentences and is better at them than all others. It is not a dictionary: \
+         a single word is a kind of line that it has never seen, and it gets none of the typos \
+         right."
     } else {
         "The GPT learned sentences and is better at them than all others."
     }

@@ -33,11 +33,11 @@ pub(super) fn tokens(setting: &Setting<'_>) -> Result<Vec<Part>> {
     // lesson: end
     let mut parts = vec![
         text(
-            "Six words are no language. A list of all words is never complete, and a list of letters \
-             makes sentences long. Byte-pair encoding finds a middle way by counting: begin with \
-             single characters, find the two neighbours that stand together most often, make them \
-             one piece, and repeat until the vocabulary is as large as you want. Frequent words \
-             become one token, rare ones a few, and nothing is ever unknown.",
+            "Six words are not a language. A list of all words is never complete, and a list of \
+             letters makes sentences long. Byte-pair encoding finds a middle way by counting: \
+             begin with single characters, find the two neighbours that stand together most often, \
+             make them one piece, and repeat until the vocabulary is as large as you want. \
+             Frequent words become one token, rare ones a few, and nothing is ever unknown.",
         ),
         equation(
             "(a, b) = the pair of neighbours with the greatest count;  a b becomes ab",
@@ -101,8 +101,8 @@ fn of_plays(plays: &str) -> Result<Vec<Part>> {
     parts.extend([
         code(source!("course/tokens.rs"), "ngram"),
         text(
-            "Words of the plays are one token; of others, only pieces are known. `__sow` and `__eow` \
-             say where such a word starts and ends.",
+            "Words of the plays are one token each; other words are made of pieces. `__sow` and \
+             `__eow` say where such a word starts and ends.",
         ),
         cut(&tokenizer, SPEECH)?,
     ]);
@@ -141,8 +141,8 @@ fn of_english(english: &str) -> Result<Vec<Part>> {
     parts.extend([
         code(source!("course/tokens.rs"), "small_ngram"),
         text(
-            "Frequent words are one token; of others, only pieces are known. `__sow` and `__eow` say \
-             where such a word starts and ends.",
+            "Frequent words are one token each; other words are made of pieces. `__sow` and \
+             `__eow` say where such a word starts and ends.",
         ),
         cut(&tokenizer, REMARK)?,
     ]);

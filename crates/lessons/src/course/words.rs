@@ -54,8 +54,8 @@ pub(super) fn nearest(setting: &Setting<'_>) -> Result<Vec<Part>> {
         text(
             "`tables` is no key, but nearly one. Levenshtein's distance makes `nearly` a number: \
              how many letters must be inserted, deleted or replaced to turn one word into the \
-             other. We take the key with the smallest; where several are equally near, the first \
-             of the dictionary.",
+             other. We take the key with the smallest distance, and the first in the dictionary if \
+             several are equally near.",
         ),
         equation(
             "d(i, j) = min( d(i-1, j) + 1, d(i, j-1) + 1, d(i-1, j-1) + [aᵢ ≠ bⱼ] )",

@@ -106,7 +106,7 @@ impl fmt::Display for Remark {
                     Unsure::Structure => {
                         write!(
                             f,
-                            "training never shows a sentence that is built like `{sentence}`"
+                            "training never shows a sentence with the structure of `{sentence}`"
                         )?;
                     }
                     Unsure::Doubt => {
@@ -124,7 +124,7 @@ impl fmt::Display for Remark {
             }
             Self::Endless { tokens } => write!(
                 f,
-                "the model's answer did not come to an end and was cut off after {tokens} tokens"
+                "the model's answer did not end and was cut off after {tokens} tokens"
             ),
         }
     }

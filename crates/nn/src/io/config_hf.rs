@@ -236,7 +236,7 @@ fn check(keys: &mut Keys<'_>) -> Result<()> {
             _ => false,
         };
         if !absent {
-            let reason = "Latimer computes no such part of a model";
+            let reason = "Latimer does not compute such a part of a model";
             return Err(keys.refuse(key, value, reason));
         }
     }

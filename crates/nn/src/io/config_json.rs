@@ -140,7 +140,8 @@ fn ours(object: &Map<String, Value>, path: &Path) -> Result<GptConfig> {
         };
         let text = error.to_string();
         let reason = if text.starts_with("unknown field") {
-            "this version does not know the key: was the file written by a later one?".to_owned()
+            "this version does not know the key: was the file written by a later version?"
+                .to_owned()
         } else {
             // For an unknown name serde lists the known ones.
             let names = wrong_with(key, Value::String(String::new())).map(|e| e.to_string());
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn other_files_are_named() {
-        assert!(said("{").starts_with("m/config.json is no model configuration: EOF"));
+        assert!(said("{").starts_with("m/config.json is not a valid model configuration: EOF"));
         assert!(said(r#"{"model_type": "bert"}"#).ends_with("is bert, not latimer-gpt or gpt2"));
         assert!(said("{}").ends_with("it has no model_type (latimer-gpt or gpt2)"));
         assert!(said(r#"{"model_type": 2}"#).ends_with("model_type is 2: it must be a name"));
@@ -296,7 +297,7 @@ mod tests {
             with("\"n_head\": 6", "\"n_head\": -6").contains("n_head is -6: it must be a whole")
         );
         let twice = with("\"bias\": true", "\"bias\": true, \"bias\": false");
-        assert!(twice.contains("bias stands twice"), "{twice}");
+        assert!(twice.contains("bias occurs twice"), "{twice}");
         let old = with(
             "\"norm\": \"layer\"",
             "\"norm\": \"layer\", \"layer_norm\": true",

@@ -45,7 +45,7 @@ impl WeightsBytes {
                 let (index, weights) = (index.display(), weights.display());
                 bytes
                     .notes
-                    .push(format!("{index} is not read, because {weights} is there"));
+                    .push(format!("{index} is not read, because {weights} exists"));
             }
             return Ok(bytes);
         }
@@ -158,8 +158,8 @@ fn others(folder: &Path) -> String {
     let pytorch = of(&|n| n.starts_with("pytorch_model") && n.ends_with(".bin"));
     if !pytorch.is_empty() {
         return format!(
-            "it holds {}, PyTorch's pickled weights, which are not read: convert them by this line, \
-             run in that folder: python -c \"{PYTORCH}\"",
+            "it holds {}, PyTorch's pickled weights, which are not read: convert them with this \
+             command, run in that folder: python -c \"{PYTORCH}\"",
             pytorch.join(", ")
         );
     }
@@ -178,7 +178,7 @@ fn others(folder: &Path) -> String {
     match others[..] {
         [] => format!("it has neither {WEIGHTS} nor {INDEX}"),
         _ => format!(
-            "it holds {}, of which none is read: save the model with safetensors, as {WEIGHTS}",
+            "it holds {}, which cannot be read: save the model with safetensors, as {WEIGHTS}",
             others.join(", ")
         ),
     }
@@ -193,7 +193,7 @@ pub(super) fn instead(bytes: &[u8]) -> Option<String> {
     } else if begins(b"version https://git-lfs") {
         "it is a pointer of Git LFS: fetch the file itself by `git lfs pull`"
     } else if begins(b"PK\x03\x04") || begins(b"\x80\x02") {
-        "it is a file of PyTorch (a pickle): save it anew with safetensors.torch.save_file"
+        "it is a file of PyTorch (a pickle): save it again with safetensors.torch.save_file"
     } else if begins(b"GGUF") {
         "it is a GGUF file"
     } else if begins(b"\x89HDF") {

@@ -1,5 +1,5 @@
 //! JSON files in which no byte is passed over: a byte-order mark, another encoding, a key that
-//! stands twice.
+//! occurs twice.
 
 use crate::{Error, Result};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for Values {
         let mut values = Map::new();
         while let Some(key) = map.next_key::<String>()? {
             if values.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("{key} stands twice")));
+                return Err(A::Error::custom(format_args!("{key} occurs twice")));
             }
             let Unique(value) = map.next_value()?;
             values.insert(key, value);
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_twice_is_named_at_any_depth() {
-        assert!(said(br#"{"n": 1, "n": 2}"#).contains("n stands twice"));
-        assert!(said(br#"{"a": [{"b": 1, "b": 1}]}"#).contains("b stands twice"));
+        assert!(said(br#"{"n": 1, "n": 2}"#).contains("n occurs twice"));
+        assert!(said(br#"{"a": [{"b": 1, "b": 1}]}"#).contains("b occurs twice"));
         assert!(said(b" \n").ends_with("it is empty"));
         assert!(said(b"[1]").ends_with("it holds no object"));
     }

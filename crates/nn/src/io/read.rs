@@ -195,7 +195,7 @@ fn check_extra(tensors: &Tensors<'_>, name: &str, layers: &HashSet<&str>) -> Res
             false => Err(refuse(
                 path,
                 name,
-                "what it adds to a masked score is not as low as GPT-2's -10000",
+                "the number that it adds to a masked score is not as low as GPT-2's -10000",
             )),
         };
     }

@@ -159,7 +159,7 @@ fn parse<'b>(path: &Path, bytes: &'b [u8]) -> Result<SafeTensors<'b>> {
         ));
     }
     SafeTensors::deserialize(bytes)
-        .map_err(|error| malformed(path, format!("its header is unsound: {error}")))
+        .map_err(|error| malformed(path, format!("its header is invalid: {error}")))
 }
 
 /// `format` says whose layout the tensors have; other keys are remarks.

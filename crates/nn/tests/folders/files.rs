@@ -12,7 +12,7 @@ fn folders_without_weights_say_what_they_hold() {
     assert!(
         folder
             .said()
-            .contains("it holds tf_model.h5, of which none is read")
+            .contains("it holds tf_model.h5, which cannot be read")
     );
     folder.put("gpt2.safetensors", "x");
     assert!(
@@ -74,7 +74,7 @@ fn files_that_are_no_safetensors_say_what_they_are() {
         let folder = Folder::new();
         folder.put("model.safetensors", bytes);
         let said = folder.said();
-        let begins = "model.safetensors is no safetensors file: ";
+        let begins = "model.safetensors is not a valid safetensors file: ";
         assert!(said.starts_with(begins) && said.contains(words), "{said}");
     }
     let with_header = |header: &str| {
@@ -91,6 +91,6 @@ fn files_that_are_no_safetensors_say_what_they_are() {
     let said = with_header(r#"{"__metadata__":{"format":"tf"}}"#);
     assert!(said.contains("laid out for \"tf\""), "{said}");
     let one = r#""a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
-    assert!(with_header(&format!("{{{one},{one}}}")).contains("a stands twice"));
+    assert!(with_header(&format!("{{{one},{one}}}")).contains("a occurs twice"));
     assert!(with_header("{}").ends_with("which this model needs: it holds no tensor"));
 }

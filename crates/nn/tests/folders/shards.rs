@@ -25,8 +25,9 @@ fn an_index_names_files_of_its_own_folder() {
         folder.index(|index| index["weight_map"][WTE] = name.into());
         let said = folder.said();
         assert!(
-            said.starts_with("model.safetensors.index.json is no index of weights: it puts")
-                && said.contains("of its own folder"),
+            said.starts_with(
+                "model.safetensors.index.json is not a valid index of weights: it puts"
+            ) && said.contains("of its own folder"),
             "{name}: {said}"
         );
     }
@@ -83,7 +84,7 @@ fn an_index_and_its_files_agree() {
     assert!(
         folder
             .said()
-            .contains("transformer.wte.weight stands twice"),
+            .contains("transformer.wte.weight occurs twice"),
         "{}",
         folder.said()
     );

@@ -52,7 +52,7 @@ pub enum BpeError {
         second: String,
     },
     /// Two ids have the same token.
-    #[error("the token {token} stands twice, as ids {first} and {second}")]
+    #[error("the token {token} occurs twice, as ids {first} and {second}")]
     DuplicateBytes {
         /// The token in quotation marks.
         token: String,
@@ -101,8 +101,9 @@ pub enum BpeError {
     },
     /// A rank file whose pattern is not known.
     #[error(
-        "a rank file does not say how text is cut, and only the names of encodings ({known}) do: say it \
-         by `latimer tokenizer convert --pattern NAME --to hf`, with NAME one of {}",
+        "a rank file does not contain the pattern that cuts text, and this one is not named after \
+         an encoding ({known}): give the pattern with `latimer tokenizer convert --pattern NAME \
+         --to hf`, where NAME is one of {}",
         Pattern::ALL.map(Pattern::name).join(", ")
     )]
     NeedsPattern {
@@ -149,7 +150,7 @@ pub enum BpeError {
         rank: usize,
     },
     /// A token contains a character that does not stand for a byte.
-    #[error("the token {token:?} has the character {character:?}, which stands for no byte")]
+    #[error("the token {token:?} has the character {character:?}, which does not stand for a byte")]
     NotByteLevel {
         /// The token.
         token: String,

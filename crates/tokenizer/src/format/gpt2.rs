@@ -72,7 +72,7 @@ fn check_config(config: &Map<String, Value>, pattern: Option<Pattern>) -> Result
         Some(other) => Err(unsupported(
             "add_prefix_space of tokenizer_config.json",
             other,
-            "text is taken as it comes, only false can be read",
+            "nothing is added before a text, only false can be read",
         )),
     }
 }

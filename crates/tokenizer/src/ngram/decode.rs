@@ -49,7 +49,7 @@ impl NgramTokenizer {
                 open = true;
             } else if is_subword && token == self.options.eow {
                 if !open && self.options.strict {
-                    return refuse("a word ends that has not begun");
+                    return refuse("a word ends that did not begin");
                 }
                 open = false;
                 finish(&mut text, &word);
@@ -300,7 +300,7 @@ mod tests {
         );
         assert_eq!(
             message(&[3, 7]),
-            "row 0, position 1: a word ends that has not begun (id 7)"
+            "row 0, position 1: a word ends that did not begin (id 7)"
         );
         assert_eq!(
             message(&[8]),

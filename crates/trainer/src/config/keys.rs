@@ -75,7 +75,7 @@ pub const KEYS: &[Key] = &[
     key!(
         model.norm,
         Choice(NormKind::NAMES),
-        "norm before attention, feed-forward and head"
+        "normalisation before attention, feed-forward and head"
     ),
     key!(model.norm_eps, Float, "epsilon of the norms"),
     Key {
@@ -94,7 +94,7 @@ pub const KEYS: &[Key] = &[
     key!(
         model.ff_width,
         Integer,
-        "feed-forward width; 0 = 4 * n_embd, n_embd without ff_proj"
+        "feed-forward width; 0 = 4 * n_embd, or n_embd without ff_proj"
     ),
     key!(
         model.ff_proj,
@@ -106,7 +106,11 @@ pub const KEYS: &[Key] = &[
         Bool,
         "end attention with a linear layer over the joined heads"
     ),
-    key!(model.init, Choice(WeightInit::NAMES), "how weights begin"),
+    key!(
+        model.init,
+        Choice(WeightInit::NAMES),
+        "initialisation of the weights"
+    ),
     key!(
         model.dropout,
         Float,
@@ -120,32 +124,32 @@ pub const KEYS: &[Key] = &[
     key!(
         model.bias,
         Bool,
-        "biases of linear layers (but q/k/v and head) and norms"
+        "biases of norms and of linear layers other than q/k/v and head"
     ),
     key!(
         model.qkv_bias,
         Bool,
-        "biases of q, k and v, whatever bias says"
+        "biases of q, k and v, independent of bias"
     ),
     key!(
         model.head_bias,
         Bool,
-        "bias of the head, whatever bias says"
+        "bias of the head, independent of bias"
     ),
     key!(
         model.tie,
         Bool,
-        "let the head's weight be the token embedding's"
+        "use the token embedding as the head's weight"
     ),
     key!(
         model.causal,
         Bool,
-        "let a position see only itself and what came before"
+        "let a position see only itself and earlier ones"
     ),
     key!(
         model.residual,
         Bool,
-        "let attention and feed-forward add to their input"
+        "add attention's and feed-forward's output to their input"
     ),
     key!(train.max_iters, Integer, "optimizer steps"),
     key!(train.batch_size, Integer, "rows per micro-batch"),
@@ -172,12 +176,12 @@ pub const KEYS: &[Key] = &[
     key!(
         train.schedule,
         Choice(Schedule::NAMES),
-        "the learning rate after the warm-up"
+        "course of the learning rate after the warm-up"
     ),
     key!(
         train.decay_iters,
         Integer,
-        "optimizer steps at the end over which schedule wsd falls"
+        "last optimizer steps, over which schedule wsd decays"
     ),
     key!(train.weight_decay, Float, "AdamW's decoupled weight decay"),
     key!(
@@ -195,31 +199,31 @@ pub const KEYS: &[Key] = &[
         Float,
         "AdamW's decay of the mean squared gradient, in [0, 1)"
     ),
-    key!(train.eps, Float, "AdamW's addend under the division"),
+    key!(train.eps, Float, "AdamW's epsilon, added to the divisor"),
     key!(
         train.grad_clip,
         Float,
-        "largest L2 norm of the whole gradient; 0 = none"
+        "largest L2 norm of the whole gradient; 0 = no limit"
     ),
     key!(
         train.skip_outliers,
         Float,
-        "skip steps so many deviations above the last steps' mean; 0 = none"
+        "skip steps this many deviations above the recent mean; 0 = never"
     ),
     key!(
         train.patience,
         Integer,
-        "evaluations without a lower loss that end the run; 0 = never"
+        "end the run after this many evaluations without a lower loss; 0 = never"
     ),
     key!(
         train.overfit_one_batch,
         Bool,
-        "show every step the first one's rows"
+        "train every step on the first step's rows"
     ),
     key!(
         train.order,
         Choice(Order::NAMES),
-        "how an epoch takes the windows of a text, each once"
+        "order in which an epoch visits the windows of a text"
     ),
     key!(
         train.eval_interval,
@@ -229,7 +233,7 @@ pub const KEYS: &[Key] = &[
     key!(
         train.eval_iters,
         Integer,
-        "batches a sampled loss averages over, at most once through the split"
+        "batches that a sampled loss averages, at most the whole split once"
     ),
     key!(
         train.val_fraction,
@@ -239,7 +243,7 @@ pub const KEYS: &[Key] = &[
     key!(
         train.sample_interval,
         Integer,
-        "optimizer steps between samples; 0 = none"
+        "optimizer steps between samples; 0 = no samples"
     ),
     key!(
         train.checkpoint_interval,
@@ -249,18 +253,18 @@ pub const KEYS: &[Key] = &[
     key!(
         train.keep_last,
         Integer,
-        "newest checkpoints that are kept; 0 = all"
+        "number of newest checkpoints to keep; 0 = all"
     ),
     key!(
         train.keep_best,
         Bool,
-        "keep the checkpoint of the lowest validation loss too"
+        "also keep the checkpoint with the lowest validation loss"
     ),
-    key!(train.seed, Integer, "seed of everything random"),
+    key!(train.seed, Integer, "seed of all random numbers"),
     key!(
         train.dtype,
         Choice(Dtype::NAMES),
-        "number type of activations and of the weights they meet"
+        "number type of activations and of the weights they are multiplied with"
     ),
     key!(
         data.data,
@@ -270,12 +274,12 @@ pub const KEYS: &[Key] = &[
     key!(
         data.data_weights,
         FloatList,
-        "rows from each name of data in proportion, as 3,1; without, they are joined"
+        "proportions of rows from the names in data, such as 3,1; none = join the names"
     ),
     key!(
         data.extensions,
         TextList,
-        "endings of the files to read of a folder, as py,rs; none = txt, text, md, markdown"
+        "endings of the files to read in a folder, such as py,rs; none = txt, text, md, markdown"
     ),
     key!(
         data.tokenizer,
@@ -285,7 +289,7 @@ pub const KEYS: &[Key] = &[
     key!(
         data.max_vocab_size,
         Integer,
-        "most tokens a learnt vocabulary may have; 0 = no limit"
+        "largest size of a learnt vocabulary; 0 = no limit"
     ),
 ];
 
@@ -300,7 +304,7 @@ pub const OLD_KEYS: &[Key] = &[
         section: "model",
         name: "layer_norm",
         value: Bool,
-        help: "now norm: true is layer, false is none",
+        help: "replaced by norm: true is layer, false is none",
         was_switch: None,
         get: |config| Value::Bool(config.model.norm != NormKind::None),
         set: |config, value| {
@@ -315,7 +319,7 @@ pub const OLD_KEYS: &[Key] = &[
         section: "model",
         name: FF_FACTOR,
         value: Integer,
-        help: "now mlp and ff_width: 0 is no feed-forward, else a multiple of n_embd",
+        help: "replaced by mlp and ff_width: 0 is no feed-forward, else a multiple of n_embd",
         was_switch: None,
         get: |config| {
             let model = &config.model;

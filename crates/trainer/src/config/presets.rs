@@ -38,12 +38,12 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "lm0",
-        help: "the ladder's first model: one attention head, which sees what it must predict",
+        help: "the ladder's first model: one attention head that sees what it must predict",
         values: ladder::lm0,
     },
     Preset {
         name: "lm1",
-        help: "lm0 with a mask: a position sees itself and what came before",
+        help: "lm0 with a mask: a position sees only itself and earlier ones",
         values: ladder::lm1,
     },
     Preset {
@@ -63,7 +63,7 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "lm5",
-        help: "two such blocks with layer norms: the ladder's last",
+        help: "lm4 with two blocks and layer norms: the ladder's last",
         values: ladder::lm5,
     },
     Preset {
@@ -88,7 +88,7 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "gpt2-124m",
-        help: "GPT-2 small, on data of yours",
+        help: "GPT-2 small, on your own data",
         values: gpt2_124m,
     },
 ];

@@ -152,14 +152,14 @@ impl Config {
         } = self.train;
         if schedule == Schedule::Wsd && decay_iters == 0 {
             warnings.push(
-                "train.schedule = wsd falls in the last train.decay_iters steps, which are 0: the \
-                 learning rate stays"
+                "train.schedule = wsd lowers the learning rate over the last train.decay_iters \
+                 steps, but that is 0: the rate stays constant"
                     .to_owned(),
             );
         }
         if patience > 0 && eval_interval == 0 {
             warnings.push(format!(
-                "train.patience = {patience} counts evaluations on the way, of which \
+                "train.patience = {patience} counts evaluations during the run, but \
                  train.eval_interval = 0 makes none"
             ));
         }
@@ -200,7 +200,7 @@ impl TrainConfig {
                 relation: "is above",
                 other: "train.learning_rate",
                 other_value: rate.to_string(),
-                reason: "a falling schedule ends at min_lr, so it must be the lower of the two",
+                reason: "a falling schedule ends at min_lr, which must not be above it",
             });
         }
         whole("train.warmup_iters", self.warmup_iters)?;
@@ -210,7 +210,7 @@ impl TrainConfig {
         for (key, beta) in [("train.beta1", self.beta1), ("train.beta2", self.beta2)] {
             real(key, beta)?;
             let sound = beta as f32 != 1.0;
-            let reason = "it must be at most 0.9999999, as it is rounded to 32 bits";
+            let reason = "it must be at most 0.9999999, because it is rounded to 32 bits";
             number(key, beta, sound, reason)?;
         }
         real("train.eps", self.eps)?;
@@ -231,7 +231,7 @@ impl DataConfig {
             return Err(ConfigError::OutOfRange {
                 key: "data.data".to_owned(),
                 value: format!("{:?}", self.data),
-                reason: "it must be a list of names, none of which is empty".to_owned(),
+                reason: "it must be a list of names that are not empty".to_owned(),
             });
         }
         let odd = |extensions: &String| !extensions.split(',').all(is_ending);
@@ -239,7 +239,7 @@ impl DataConfig {
             return Err(ConfigError::OutOfRange {
                 key: "data.extensions".to_owned(),
                 value: format!("{:?}", self.extensions),
-                reason: "it must be endings of names such as py or .txt; --data takes patterns"
+                reason: "it must be file endings such as py or .txt; patterns belong in --data"
                     .to_owned(),
             });
         }
@@ -269,14 +269,14 @@ impl DataConfig {
         let names = self.data.len();
         if names < 2 {
             return refused(
-                "it must be empty unless data.data has several names: leave it out, or give --data \
-                 more"
+                "it must be empty unless data.data has several names: leave it out, or add names \
+                 to --data"
                     .to_owned(),
             );
         }
         if weights.len() != names {
             return refused(format!(
-                "it must be a weight for each of the {names} names in data.data, not {}",
+                "it must be a list of {names} weights, one for each name in data.data, not {}",
                 weights.len()
             ));
         }
@@ -284,12 +284,12 @@ impl DataConfig {
             .iter()
             .all(|weight| weight.is_finite() && *weight > 0.0)
         {
-            return refused("it must be numbers that are finite and above 0".to_owned());
+            return refused("it must be a list of numbers that are finite and above 0".to_owned());
         }
         // As near as a sum of rounded numbers comes.
         if least_share(weights) < (1.0 - 1e-9) / f64::from(LONGEST) {
             return refused(format!(
-                "it must be weights of at least 1/{LONGEST} of their sum each"
+                "it must be a list of weights, each at least 1/{LONGEST} of their sum"
             ));
         }
         Ok(())
@@ -323,7 +323,7 @@ fn real(
     }
 }
 
-const TOO_LARGE_FOR_32_BITS: &str = "it must be at most 3.4e38, as it is rounded to 32 bits";
+const TOO_LARGE_FOR_32_BITS: &str = "it must be at most 3.4e38, because it is rounded to 32 bits";
 
 /// Checks that a finite number is finite where it is computed with: there, 1e39 is infinite.
 fn at_most_in_32_bits(key: &'static str, value: f64) -> Result<()> {
@@ -336,7 +336,7 @@ fn at_most_in_32_bits(key: &'static str, value: f64) -> Result<()> {
 fn in_32_bits(key: &'static str, value: f64) -> Result<()> {
     at_most_in_32_bits(key, value)?;
     let sound = value == 0.0 || value as f32 >= f32::MIN_POSITIVE;
-    let reason = "it must be at least 1.2e-38, as it is rounded to 32 bits";
+    let reason = "it must be at least 1.2e-38, because it is rounded to 32 bits";
     number(key, value, sound, reason)
 }
 

@@ -135,7 +135,7 @@ impl DataFiles {
     pub(crate) fn listing(&self) -> String {
         let mut text = String::new();
         if self.names.is_empty() {
-            text.push_str("# no files: the program makes this text itself\n");
+            text.push_str("# no files: the program generates this text\n");
         }
         for NamedFiles {
             name,
@@ -299,8 +299,8 @@ fn matching(name: &str) -> Result<NamedFiles> {
     let found = search.found;
     if found.files.is_empty() {
         let hint = match (found.not_read.is_empty(), name.contains('{')) {
-            (false, _) => " that has anything in it",
-            (true, true) => " (braces stand for themselves: give a pattern for each)",
+            (false, _) => " that is not empty",
+            (true, true) => " (braces have no special meaning: give a pattern for each)",
             (true, false) => "",
         };
         return Err(Error::NoMatch {
@@ -551,7 +551,7 @@ mod tests {
         let found = find(&root.join("[a].txt"), &[]).unwrap();
         assert_eq!(files(&found, root), "[a].txt");
         let refused = find(&root.join("a**b"), &[]).unwrap_err().to_string();
-        assert!(refused.contains("a**b is no pattern"), "{refused}");
+        assert!(refused.contains("a**b is not a valid pattern"), "{refused}");
         let refused = find(&root.join("missing/*.txt"), &[])
             .unwrap_err()
             .to_string();

@@ -60,7 +60,7 @@ impl Header {
             return Err("it is shorter than its header".to_owned());
         };
         if &bytes[..8] != MAGIC {
-            return Err("it does not begin as one".to_owned());
+            return Err("it does not begin with the header of one".to_owned());
         }
         let word = |at: usize| {
             let mut word = [0; 4];
@@ -89,7 +89,7 @@ impl Header {
             .and_then(|bytes| bytes.checked_add(HEADER as u64));
         if expected != Some(file.len() as u64) {
             return Err(format!(
-                "it has {} bytes, but its header speaks of {} tokens of {}",
+                "it has {} bytes, but its header announces {} tokens of {}",
                 file.len(),
                 header.tokens,
                 header.width

@@ -179,7 +179,7 @@ impl Candidates {
                         steps.retain(|&other| other <= step);
                         None
                     }
-                    Some(step) => bad(format!("it names {}, which is not there", name(step))),
+                    Some(step) => bad(format!("it names {}, which does not exist", name(step))),
                     None => bad("it names no checkpoint".to_owned()),
                 }
             }

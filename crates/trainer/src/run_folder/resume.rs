@@ -145,7 +145,7 @@ impl State {
         }
         let state: Self = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
         let sound = state.config.validate();
-        sound.map_err(|error| bad(format!("its configuration is unsound: {error}")))?;
+        sound.map_err(|error| bad(format!("its configuration is invalid: {error}")))?;
         Ok(state)
     }
 }

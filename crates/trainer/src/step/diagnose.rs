@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is said when the second time nothing was found.
-const UNKNOWN: &str = "and no single tensor could be found in which it came up";
+const UNKNOWN: &str = "and the tensor where it first appeared could not be found";
 
 impl Engine {
     /// Where in a step on the batch that was uploaded last a value that is not finite comes up first:
@@ -23,7 +23,10 @@ impl Engine {
         match self.find(gpt, params, step, seed) {
             Ok(Some(place)) => place,
             Ok(None) => UNKNOWN.to_owned(),
-            Err(error) => format!("and it cannot be found out where ({error})"),
+            Err(error) => format!(
+                "and the tensor where it first appeared could not be found \
+                                   ({error})"
+            ),
         }
     }
 
@@ -46,7 +49,7 @@ impl Engine {
             if values.iter().any(|x| !x.is_finite()) {
                 let name = params.info(key).name();
                 return Ok(Some(format!(
-                    "whose parameter {name} was not finite before"
+                    "whose parameter {name} was not finite even before this step"
                 )));
             }
             copied.set(Slab::Values, key, &values)?;

@@ -19,8 +19,8 @@ use latimer_trainer::peak_rss_mb;
 use serde::Serialize;
 use std::time::Instant;
 
-/// What to generate: greedily, on random weights, `--batch-size` texts side by side [default: 1].
-/// Vocabularies are the presets' own.
+/// Decodes greedily on random weights, `--batch-size` texts side by side [default: 1]. Each preset
+/// has a fixed vocabulary.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -31,13 +31,13 @@ pub(crate) struct Args {
     /// Tokens of each prompt
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1usize))]
     prompt_tokens: usize,
-    /// Texts to time, one after the other
+    /// Texts to time, one after another
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole(1usize))]
     runs: usize,
-    /// Texts before, which are not timed
+    /// Texts to generate first without timing them
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0usize))]
     warmup: usize,
-    /// Say where a token's time goes: every operation of the last token of some more texts
+    /// Also profile: list every operation of the last token of a few more texts
     #[arg(long)]
     profile: bool,
 }
@@ -154,8 +154,7 @@ fn check(args: &Args, model: &GptConfig) -> Result<()> {
     }
     if !model.causal {
         return usage(
-            "this model is not causal, so there is no cache to decode over: add --causal"
-                .to_owned(),
+            "this model is not causal, so it cannot decode with a cache: add --causal".to_owned(),
         );
     }
     Ok(())

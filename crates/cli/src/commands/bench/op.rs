@@ -12,7 +12,7 @@ use latimer_trainer::size;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// Which operation to time, on normally distributed operands. Without a name, the operations and
+/// Times an operation on normally distributed operands. Without a name, lists the operations and
 /// what their sizes mean.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -24,11 +24,11 @@ pub(crate) struct Args {
     /// Element type of its main operands: f32, bf16, f16, f64
     #[arg(long, value_name = "NAME", default_value = "f32")]
     dtype: String,
-    /// Times to measure [default: as many as take about a second, at least 10]; on a device that
-    /// queues its work, each is of many launches between two waits
+    /// Number of measurements [default: as many as take about a second, at least 10]; on a device
+    /// that queues its work, each measures many launches between two waits
     #[arg(long, value_name = "N", value_parser = whole(1usize))]
     runs: Option<usize>,
-    /// Runs before, which are not timed
+    /// Runs before the measurements, not timed
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole(0usize))]
     warmup: usize,
 }
@@ -137,7 +137,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         );
     }
     if !native {
-        how += "\nby its f64 meaning on the host: this backend has no version of its own";
+        how += "\ncomputed computed by its f64 meaning on the host: this backend has no version of \
+                its own";
     }
     terminal::result(format_args!(
         "{name} {} {dtype_name} on {} ({})\n\

@@ -267,7 +267,7 @@ impl fmt::Display for Profile {
             f,
             "peak: {:.1} GFLOP/s, {}; memory: {:.1} GB/s, {}; medians of {} steps.\n\
              least MB: every operand touched once. bytes x: what memory could have moved in this time, over \
-             that.\nlimit x: the time over the least that peak and memory allow.",
+             that.\nlimit x: the time divided by the shortest time that peak and memory allow.",
             self.peak_gflops, self.peak_by, self.bandwidth_gb_s, self.bandwidth_by, self.steps,
         )
     }

@@ -17,8 +17,8 @@ use latimer_trainer::{Training, check_memory, matmul_speed, peak_rss_mb, size};
 use serde::Serialize;
 use std::time::Instant;
 
-/// Which steps to time. Vocabularies are the presets' own (65 characters for Shakespeare), dropout
-/// is 0 unless --dropout says otherwise.
+/// Times training steps on random tokens. Each preset has a fixed vocabulary (65 characters for
+/// Shakespeare); dropout is 0 unless --dropout sets it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -26,19 +26,20 @@ pub(crate) struct Args {
     /// Steps to time
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole(1u64))]
     steps: u64,
-    /// Steps before, which are not timed
+    /// Steps to run first without timing them
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole(0u64))]
     warmup: u64,
-    /// Enqueue every operation of every step, also where the device could repeat a recorded step
+    /// Enqueue every operation of every step, even if the device could repeat a recorded step
     #[arg(long)]
     plain_launches: bool,
-    /// Say where the time goes: every operation of a few more steps, forward, backward and update apart
+    /// Also profile: list every operation of a few more steps, separated into forward, backward and
+    /// update
     #[arg(long)]
     profile: bool,
-    /// Positions of a row [default: block_size; 64 for gpt2-124m]
+    /// Tokens in a row [default: block_size; 64 for gpt2-124m]
     #[arg(long, value_name = "N", value_parser = whole(1usize))]
     seq_len: Option<usize>,
-    /// Tokens of the vocabulary [default: the preset's]
+    /// Size of the vocabulary [default: the preset's]
     #[arg(long, value_name = "N", value_parser = whole(1usize))]
     vocab_size: Option<usize>,
 }
@@ -345,7 +346,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
     });
     terminal::result(format_args!(
         "step      {median:.2} ms (median of {}; {min:.2} to {max:.2})\n\
-         speed     {} tokens/s, {} of the device's speed in one product ({:.1} GFLOP/s)\n\
+         speed     {} tokens/s, {} of the device's speed in one matrix product ({:.1} GFLOP/s)\n\
          peak      {} of {:.1} GFLOP/s ({})\n\
          {dispatch}\
          loss      {first:.4} at first, {last:.4} at last\n\

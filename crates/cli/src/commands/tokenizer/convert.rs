@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// Where to write it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Write it even if the format cannot hold all of it; what is lost is said
+    /// Write it even if the format cannot hold everything; prints what is lost
     #[arg(long)]
     lossy: bool,
 }
@@ -103,7 +103,7 @@ impl Written {
         let wrong = |wanted: &str| {
             let kind = tokenizer.kind();
             Error::Usage(format!(
-                "a tokenizer of kind {kind} has no form in {to}, which is for {wanted}"
+                "a tokenizer of kind {kind} cannot be written as {to}, which is for {wanted}"
             ))
         };
         let bpe = || {
@@ -180,7 +180,7 @@ impl Written {
             return;
         }
         let is_read = match named {
-            Some(other) => format!("by its name it is read with the pattern {other}"),
+            Some(other) => format!("its name means the pattern {other}"),
             None => "a rank file does not say how text is cut".to_owned(),
         };
         context

@@ -16,13 +16,13 @@ use std::path::Path;
 pub(super) struct EncodeArgs {
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// Take stdin as one text, line ends and all
+    /// Encode stdin as one text, with its line ends
     #[arg(long)]
     whole: bool,
-    /// Let the names of special tokens in the text be these tokens
+    /// Turn names of special tokens in the text into these tokens
     #[arg(long)]
     special: bool,
-    /// Show the text itself, each token in a colour of its own, or between bars without colours
+    /// Show the text with each token in its own colour, or between bars where there are no colours
     #[arg(long, conflicts_with = "json")]
     show: bool,
 }
@@ -32,7 +32,7 @@ pub(super) struct EncodeArgs {
 pub(super) struct DecodeArgs {
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// Take all ids as one text, and add no line's end
+    /// Decode all ids as one text, and add no line end
     #[arg(long)]
     whole: bool,
 }
@@ -103,7 +103,7 @@ pub(super) fn decode(context: &Context, args: &DecodeArgs) -> Result<()> {
             at_line(
                 number,
                 Error::Usage(format!(
-                    "{what} is no token id: the ids{line} cannot be read"
+                    "{what} is not a token id: the ids{line} cannot be read"
                 )),
             )
         })?;

@@ -17,7 +17,7 @@ use std::collections::HashSet;
 pub(super) struct Args {
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// List so many tokens with their ids: the first of the vocabulary, of ngram the first pieces
+    /// List the first N tokens of the vocabulary with their ids (of ngram, the first N pieces)
     #[arg(long, value_name = "N", value_parser = whole(0usize))]
     vocab: Option<usize>,
 }
@@ -110,7 +110,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     terminal::result(format_args!("             {shares}"))?;
     if let Some(Unused { first, last, .. }) = unused {
         let why = match ngram {
-            Some(_) => "sub-words begin where the words could end, as in the package `bpe`",
+            Some(_) => {
+                "sub-words begin after the last id reserved for words, as in the package \
+                        `bpe`"
+            }
             None => "the file has no token for them",
         };
         terminal::result(format_args!(
@@ -131,9 +134,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         terminal::result(format_args!("special      {}", names.join(", ")))?;
     }
     let lossless = if info.lossless {
-        "gives back every text that it encodes"
+        "every encoded text decodes to itself"
     } else {
-        "gives back a normal form of a text"
+        "an encoded text decodes to a normalised form"
     };
     terminal::result(format_args!("decoding     {lossless}"))?;
     terminal::result(format_args!("fingerprint  {}", info.fingerprint))?;

@@ -20,15 +20,14 @@ use std::time::Instant;
 /// What to fit, and to what.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// char: one token a character; word: one a word; ngram: frequent words, and pieces of one or
-    /// two letters for the others, as the Python package bpe; bpe: byte-pair encoding
+    /// char: one token per character; word: one per word; ngram: frequent words, and pieces of one
+    /// or two letters for the others, like the Python package bpe; bpe: byte-pair encoding
     #[arg(long, value_name = "NAME", default_value = "bpe")]
     kind: String,
-    /// Tokens at most [default: all of char and word, 8192 of ngram and bpe]
+    /// Largest size of the vocabulary [default: no limit for char and word, 8192 for ngram and bpe]
     #[arg(long, value_name = "N", value_parser = whole(1usize))]
     vocab_size: Option<usize>,
-    /// The texts: files, folders of text files, patterns such as 'src/**/*.py', corpora that have
-    /// a name
+    /// The texts: files, folders of text files, patterns such as 'src/**/*.py', named corpora
     #[arg(long, value_name = "NAME|FILE", required = true, num_args = 1..)]
     data: Vec<String>,
     #[command(flatten)]
@@ -36,29 +35,30 @@ pub(super) struct Args {
     /// Where to write it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// bpe: how text is cut first: gpt2, gpt4, cl100k, o200k, nanochat, qwen2, smollm, none
+    /// bpe: pattern that cuts text before merging: gpt2, gpt4, cl100k, o200k, nanochat, qwen2,
+    /// smollm, none
     #[arg(long, value_name = "NAME", default_value = "gpt4")]
     pattern: String,
     /// bpe: which of equally frequent pairs is merged first: lowest-ids (as rustbpe), huggingface,
     /// first-seen (as minbpe)
     #[arg(long, value_name = "RULE", default_value = "lowest-ids")]
     ties: String,
-    /// bpe: how often a pair must stand in the texts to be merged
+    /// bpe: times that a pair must occur in the texts to be merged
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0u64))]
     min_frequency: u64,
     /// bpe: a special token, such as <|endoftext|>; may be repeated
     #[arg(long, value_name = "TOKEN")]
     special: Vec<String>,
-    /// ngram: for a language model: line ends are kept, as the token __line
+    /// ngram: keep line ends as the token __line, as a language model needs
     #[arg(long)]
     lines: bool,
     /// ngram: the share of pieces in the vocabulary
     #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = part)]
     pct_bpe: f64,
-    /// ngram: letters of the shortest piece that is counted, single letters aside
+    /// ngram: letters in the shortest counted piece (single letters are always there)
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole(1usize))]
     ngram_min: usize,
-    /// ngram: letters of the longest
+    /// ngram: letters in the longest counted piece
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole(1usize))]
     ngram_max: usize,
 }

@@ -138,7 +138,7 @@ fn is_bpe(model: &Map<String, Value>) -> Result<(), BpeError> {
     };
     Err(BpeError::Unsupported {
         field: "model.type".to_owned(),
-        found: format!("not said, and the fields are those of {likely:?}"),
+        found: format!("missing, and the fields are those of {likely:?}"),
         expected: EXPECTED,
     })
 }

@@ -64,7 +64,7 @@ pub(super) fn pre_tokenizer(field: Field<'_>) -> Result<Pattern, BpeError> {
             if byte_level(*bytes)? {
                 return part(*bytes, "use_regex")?
                     .with(&Value::from(true))
-                    .refuse("text is split before, only false can be read here");
+                    .refuse("the text is already split, only false can be read here");
             }
             split_pattern(*split)
         }
@@ -118,7 +118,7 @@ fn byte_level(step: Field<'_>) -> Result<bool, BpeError> {
     let prefix = part(step, "add_prefix_space")?;
     // The format defines no default for this field.
     if prefix.value != &Value::from(false) {
-        return prefix.refuse("text is taken as it comes, only false can be read");
+        return prefix.refuse("nothing is added before a text, only false can be read");
     }
     part(step, "trim_offsets")?.flag(true)?;
     part(step, "use_regex")?.flag(true)

@@ -74,7 +74,7 @@ fn values_out_of_range_are_refused_with_a_sentence() {
         (
             "data",
             "['a', '']",
-            "it must be a list of names, none of which is empty",
+            "it must be a list of names that are not empty",
         ),
     ] {
         let error = refused(&[(key, value)]);
@@ -109,48 +109,54 @@ fn weights_that_say_nothing_are_refused() {
         (
             one,
             "1",
-            "it must be empty unless data.data has several names: leave it out, or give --data more",
+            "it must be empty unless data.data has several names: leave it out, or add names to \
+             --data",
         ),
         (
             "",
             "1",
-            "it must be empty unless data.data has several names: leave it out, or give --data more",
+            "it must be empty unless data.data has several names: leave it out, or add names to \
+             --data",
         ),
         (
             two,
             "1",
-            "it must be a weight for each of the 2 names in data.data, not 1",
+            "it must be a list of 2 weights, one for each name in data.data, not 1",
         ),
         (
             two,
             "1,2,3",
-            "it must be a weight for each of the 2 names in data.data, not 3",
+            "it must be a list of 2 weights, one for each name in data.data, not 3",
         ),
-        (two, "1,0", "it must be numbers that are finite and above 0"),
+        (
+            two,
+            "1,0",
+            "it must be a list of numbers that are finite and above 0",
+        ),
         (
             two,
             "1,-1",
-            "it must be numbers that are finite and above 0",
+            "it must be a list of numbers that are finite and above 0",
         ),
         (
             two,
             "1,nan",
-            "it must be numbers that are finite and above 0",
+            "it must be a list of numbers that are finite and above 0",
         ),
         (
             two,
             "1,inf",
-            "it must be numbers that are finite and above 0",
+            "it must be a list of numbers that are finite and above 0",
         ),
         (
             two,
             "1,0.0001",
-            "it must be weights of at least 1/10000 of their sum each",
+            "it must be a list of weights, each at least 1/10000 of their sum",
         ),
         (
             two,
             "1,1e-320",
-            "it must be weights of at least 1/10000 of their sum each",
+            "it must be a list of weights, each at least 1/10000 of their sum",
         ),
     ] {
         let error = refused(&[("data", data), ("data_weights", weights)]);
@@ -179,8 +185,8 @@ fn values_that_disagree_are_refused_with_both() {
         ),
         (
             &[("learning_rate", "1e-5")],
-            "train.min_lr = 0.0001 is above train.learning_rate = 0.00001: a falling schedule \
-             ends at min_lr, so it must be the lower of the two",
+            "train.min_lr = 0.0001 is above train.learning_rate = 0.00001: a falling schedule ends \
+             at min_lr, which must not be above it",
         ),
         (
             &[("batch_size", "1048576"), ("block_size", "1048576")],
@@ -190,8 +196,8 @@ fn values_that_disagree_are_refused_with_both() {
         ),
         (
             &[("n_layer", "1000"), ("n_embd", "65536")],
-            "model.n_embd is 65536: with n_layer = 1000 that makes some 51540463976449 parameters, \
-             above the limit of 2199023255552: lower n_embd or n_layer",
+            "model.n_embd is 65536: with n_layer = 1000 that gives about 51540463976449 \
+             parameters, above the limit of 2199023255552: lower n_embd or n_layer",
         ),
         (
             &[
@@ -219,9 +225,9 @@ fn a_run_within_its_warm_up_is_allowed_with_a_warning() {
 /// What is computed in 32 bits must be a number there, and not round to 0.
 #[test]
 fn numbers_that_32_bits_cannot_hold_are_refused() {
-    let at_most = "it must be at most 3.4e38, as it is rounded to 32 bits";
-    let at_least = "it must be at least 1.2e-38, as it is rounded to 32 bits";
-    let below_one = "it must be at most 0.9999999, as it is rounded to 32 bits";
+    let at_most = "it must be at most 3.4e38, because it is rounded to 32 bits";
+    let at_least = "it must be at least 1.2e-38, because it is rounded to 32 bits";
+    let below_one = "it must be at most 0.9999999, because it is rounded to 32 bits";
     for (key, value, message) in [
         ("learning_rate", "1e39", at_most),
         ("learning_rate", "3.5e38", at_most),
