@@ -292,10 +292,11 @@ fn recorded_steps_have_the_bits_of_plain_launches() {
 
 /// Twenty steps of the preset `seed` from the same weights on the same rows.
 ///
-/// The bound, to first order: both start equal, and their gradients differ by `δ` in sum. AdamW moves
-/// a parameter by `lr·m/√v`, so a relative change of its gradient changes each move by at most twice
-/// `lr` times it, and the loss by that times the gradient: `2·lr·Σ|δ|` a step. That is added up over
-/// the steps, with the largest `Σ|δ|` seen at the start; evaluating a loss costs 16 roundings.
+/// The bound, to first order: both start equal, and their gradients differ by `δ` in sum. AdamW
+/// moves a parameter by `lr·m/√v`, so a relative change of its gradient changes each move by at
+/// most twice `lr` times it, and the loss by that times the gradient: `2·lr·Σ|δ|` a step. That is
+/// added up over the steps, with the largest `Σ|δ|` seen at the start; evaluating a loss costs 16
+/// roundings.
 #[test]
 fn twenty_steps_of_a_preset_agree() {
     let (Some(cuda), cpu) = (cuda(), cpu()) else {

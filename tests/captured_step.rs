@@ -30,11 +30,11 @@ impl Kept {
     )]
     fn new(op: &mut Op<'_>) -> Self {
         assert!(!matches!(op, Op::Custom(_)), "it owns vectors");
-        // SAFETY: of the operations' structs only `Custom` owns anything, so a copy of the bits is a
-        // copy of views and numbers, and no drop follows from it. The buffers that the views point
-        // to stay where they are while the recording lives: that is what `CapturedStep` (for those
-        // of the step) and its user (for those around it) guarantee, see `Graph`. Exclusive views
-        // are a promise about use in time: the original was given up when its `run` ended.
+        // SAFETY: of the operations' structs only `Custom` owns anything, so a copy of the bits is
+        // a copy of views and numbers, and no drop follows from it. The buffers that the views
+        // point to stay where they are while the recording lives: that is what `CapturedStep` (for
+        // those of the step) and its user (for those around it) guarantee, see `Graph`. Exclusive
+        // views are a promise about use in time: the original was given up when its `run` ended.
         Self(unsafe { std::ptr::read(std::ptr::from_mut(op).cast::<Op<'static>>()) })
     }
 }

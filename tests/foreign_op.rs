@@ -13,7 +13,8 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// `x·σ(x)`, and its slope `σ(x)·(1 + x·(1 - σ(x)))`. Elfwing, Uchibe and Doya 2017, arXiv 1702.03118.
+/// `x·σ(x)`, and its slope `σ(x)·(1 + x·(1 - σ(x)))`. Elfwing, Uchibe and Doya 2017, arXiv
+/// 1702.03118.
 fn silu() -> Elementwise {
     let slope = |x| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)));
     Elementwise::new("silu", |x| x * sigmoid(x), slope)

@@ -1,6 +1,6 @@
 //! Attention weights, logits, loss, every named gradient and ten AdamW updates of sixteen small
-//! models, against PyTorch: GPTs in every combination of activation, tied and untied head, biases on
-//! and off; and the ladder's six, from one unmasked head on.
+//! models, against PyTorch: GPTs in every combination of activation, tied and untied head, biases
+//! on and off; and the ladder's six, from one unmasked head on.
 //!
 //! The golden files hold each number twice: as PyTorch computed it in f32, and in f64 from the same
 //! f32 weights. The bound is flash-attention's rule: our error against f64 may be at most twice

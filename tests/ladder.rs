@@ -60,8 +60,9 @@ fn loss_and_gradients(device: &Device, model: &GptConfig) -> Vec<(String, Vec<f3
 /// The golden files hold these models in small sizes; here they have their own, which reach other
 /// kernels. The reference device computes each operation in f64 and rounds once.
 ///
-/// The bound: each operation of a step may add a rounding for every term of its longest sum, relative
-/// to the greatest value of what it makes. Sums are over the inner layer or the rows of the batch.
+/// The bound: each operation of a step may add a rounding for every term of its longest sum,
+/// relative to the greatest value of what it makes. Sums are over the inner layer or the rows of
+/// the batch.
 #[test]
 fn each_model_computes_what_f64_does() {
     for name in LADDER {

@@ -1,6 +1,7 @@
-//! A training step of production size on a GPU against the CPU backend: GPT-2 124M, two rows of 1024
-//! tokens, the whole padded vocabulary, in f32 and in bf16. It needs a GPU (`GPU_REQUIRED`); elsewhere it
-//! says that it was skipped, and the same comparison of a small model runs on the CPU shim.
+//! A training step of production size on a GPU against the CPU backend: GPT-2 124M, two rows of
+//! 1024 tokens, the whole padded vocabulary, in f32 and in bf16. It needs a GPU (`GPU_REQUIRED`);
+//! elsewhere it says that it was skipped, and the same comparison of a small model runs on the CPU
+//! shim.
 //!
 //! # The bounds
 //!
@@ -10,8 +11,8 @@
 //!
 //! - **bf16**: the gradient on the GPU may be at most twice as far from the CPU's f32 gradient as
 //!   the CPU's bf16 gradient is: the rule of `backends_agree` for whole steps.
-//! - **f32**: the same distance, times `U_F32 / U_BF16`, times the square root of the longest sum, as f32
-//!   sums are now rounded in the type of their result; twice that, as both devices round.
+//! - **f32**: the same distance, times `U_F32 / U_BF16`, times the square root of the longest sum,
+//!   as f32 sums are now rounded in the type of their result; twice that, as both devices round.
 //! - **loss**: see [`loss_tolerance`].
 //!
 //! The distance of two gradients bounds the difference of their norms.
@@ -131,10 +132,11 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 /// The greatest difference allowed between two devices' losses.
 ///
 /// Logits are products of a row of norm `√C`, as the last normalisation makes it, and a row of the
-/// embedding, drawn with a deviation of 0.02: their deviation is `0.02·√C`. Two values are added to the
-/// residual stream in each layer, the embedding and the head come on top, so a logit carries `2n + 3`
-/// roundings of relative size `unit`, which add up as independent ones do. The loss is a mean over `N`
-/// positions of a difference of logits; 10 deviations of that, and the f32 mean of `N` losses itself.
+/// embedding, drawn with a deviation of 0.02: their deviation is `0.02·√C`. Two values are added to
+/// the residual stream in each layer, the embedding and the head come on top, so a logit carries
+/// `2n + 3` roundings of relative size `unit`, which add up as independent ones do. The loss is a
+/// mean over `N` positions of a difference of logits; 10 deviations of that, and the f32 mean of
+/// `N` losses itself.
 fn loss_tolerance(size: &Size, unit: f64, loss: f64) -> f64 {
     let GptConfig {
         n_layer, n_embd, ..

@@ -1,4 +1,5 @@
-//! Operations of the CPU backend, in the sizes of nanoGPT's "baby" (4 heads of 32) and of GPT-2 124M.
+//! Operations of the CPU backend, in the sizes of nanoGPT's "baby" (4 heads of 32) and of GPT-2
+//! 124M.
 
 use latimer_backend_cpu::Cpu;
 use latimer_benches::Bench;

@@ -1,7 +1,8 @@
-//! A timer for the benchmarks in `benches/`: the median and the least time of some samples, and a rate.
+//! A timer for the benchmarks in `benches/`: the median and the least time of some samples, and a
+//! rate.
 //!
-//! `cargo bench -p latimer-benches` runs all of them, `cargo bench -p latimer-benches -- matmul` those with
-//! `matmul` in their name. `docs/measuring.md` says what to compare them with.
+//! `cargo bench -p latimer-benches` runs all of them, `cargo bench -p latimer-benches -- matmul`
+//! those with `matmul` in their name. `docs/measuring.md` says what to compare them with.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -17,8 +18,8 @@ const SAMPLE: Duration = Duration::from_millis(40);
 pub struct Bench {
     /// Only names that contain this.
     filter: Option<String>,
-    /// Without `--bench`, which `cargo bench` adds and `cargo test` does not: each work is then done once,
-    /// untimed.
+    /// Without `--bench`, which `cargo bench` adds and `cargo test` does not: each work is then
+    /// done once, untimed.
     once: bool,
 }
 
@@ -54,7 +55,8 @@ impl Bench {
         bench
     }
 
-    /// Times `work` and prints a line: the name, milliseconds, and `amount` of `unit` a second by the median.
+    /// Times `work` and prints a line: the name, milliseconds, and `amount` of `unit` a second by
+    /// the median.
     pub fn measure(&self, name: &str, amount: f64, unit: &str, work: impl FnMut()) {
         if let Some(times) = self.times(name, work) {
             let mut line = format!("{name:<44} {:>10.3} ms", times.median * 1e3);

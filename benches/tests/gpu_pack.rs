@@ -1,6 +1,6 @@
-//! `benches/gpu/run.sh` against programs that fail, hang, crash and are missing: whatever happens on a
-//! machine that is lent for half an hour, the summary must say it and the rest must run. Needs bash and
-//! gzip; where they are missing the tests say that they are skipped.
+//! `benches/gpu/run.sh` against programs that fail, hang, crash and are missing: whatever happens
+//! on a machine that is lent for half an hour, the summary must say it and the rest must run. Needs
+//! bash and gzip; where they are missing the tests say that they are skipped.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]

@@ -1,8 +1,9 @@
-//! `cargo xtask`: the front door. It forwards to the `latimer` command, to cargo, and to the developers'
-//! tools in `xtask/bench`, `xtask/kernels` and `xtask/mutants`, which are built when they are asked for.
+//! `cargo xtask`: the front door. It forwards to the `latimer` command, to cargo, and to the
+//! developers' tools in `xtask/bench`, `xtask/kernels` and `xtask/mutants`, which are built when
+//! they are asked for.
 //!
-//! Everybody who types `cargo xtask train` compiles this program first, so it stays small and depends on
-//! nothing. What it forwards to takes its place in the process.
+//! Everybody who types `cargo xtask train` compiles this program first, so it stays small and
+//! depends on nothing. What it forwards to takes its place in the process.
 
 mod ci;
 mod fuzz;

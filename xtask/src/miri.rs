@@ -3,8 +3,8 @@
 //!
 //! What is run, and why no more than that (an interpreter is some thousand times slower):
 //!
-//! - the unit tests of `latimer-tensor`: views, the pool, element types, the host's side; but for two
-//!   that draw many thousands of numbers;
+//! - the unit tests of `latimer-tensor`: views, the pool, element types, the host's side; but for
+//!   two that draw many thousands of numbers;
 //! - `latimer-backend-cpu`'s own memory, transposes and dropout masks, by its unit tests, but for
 //!   those of `math`: a million values, no pointer;
 //! - its operations in small sizes on one to three threads (`tests/small.rs`): slices from views,

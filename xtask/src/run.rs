@@ -37,10 +37,12 @@ pub fn succeed(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// The developers' tool in `xtask/NAME`, which cargo builds if need be; the caller adds its arguments.
+/// The developers' tool in `xtask/NAME`, which cargo builds if need be; the caller adds its
+/// arguments.
 pub fn tool(name: &str) -> Command {
     let mut command = cargo();
-    // From any folder of the workspace, and without changing it: paths in arguments are relative to it.
+    // From any folder of the workspace, and without changing it: paths in arguments are relative to
+    // it.
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     command.args(["run", "--manifest-path", manifest]);
     command.args(["--package", &format!("xtask-{name}"), "--"]);
@@ -76,12 +78,12 @@ pub fn latimer(args: impl IntoIterator<Item = OsString>) -> Outcome {
     become_it(command, Some("cargo xtask"))
 }
 
-/// What building `latimer` from nothing takes, in seconds on one core of an Intel Xeon with AMX, when
-/// nothing else runs.
+/// What building `latimer` from nothing takes, in seconds on one core of an Intel Xeon with AMX,
+/// when nothing else runs.
 const BUILD: usize = 150;
 
-/// Builds `latimer` in release mode and returns the program's path. Cargo shows its own progress, and says
-/// so when it waits for another.
+/// Builds `latimer` in release mode and returns the program's path. Cargo shows its own progress,
+/// and says so when it waits for another.
 ///
 /// # Errors
 /// It does not compile.

@@ -44,7 +44,7 @@ impl GradientKey {
 /// | an operation that can add to `dx` | [`Gradients::accumulate`] |
 /// | an operation that overwrites `dx` | [`Gradients::contribute`] |
 /// | `dx` already, as a tensor | [`Gradients::pass_on`] |
-/// | an operation that makes the gradients of parameters | [`Params::with_gradients`] of [`Gradients::params`] |
+/// | one that makes parameters' gradients | [`Params::with_gradients`] of [`Gradients::params`] |
 #[derive(Debug)]
 pub struct Gradients<'p> {
     params: &'p Params,
@@ -93,8 +93,8 @@ impl<'p> Gradients<'p> {
         self.scalars.random()
     }
 
-    /// Whether a gradient of `x` is wanted. A rule need not ask: what is not wanted is not computed.
-    /// It may, to leave out work that prepares a gradient.
+    /// Whether a gradient of `x` is wanted. A rule need not ask: what is not wanted is not
+    /// computed. It may, to leave out work that prepares a gradient.
     ///
     /// # Errors
     /// [`Error::UnknownGradient`] for a tensor that the pass has not seen.
@@ -104,8 +104,9 @@ impl<'p> Gradients<'p> {
         known.ok_or(Error::UnknownGradient { shape })
     }
 
-    /// Adds to the gradient of `x`. Calls `write(dx, add)`, unless no gradient of `x` is wanted. `dx`
-    /// has the shape of `x`; if `add` is true, `write` must add to it, else overwrite all of it.
+    /// Adds to the gradient of `x`. Calls `write(dx, add)`, unless no gradient of `x` is wanted.
+    /// `dx` has the shape of `x`; if `add` is true, `write` must add to it, else overwrite all of
+    /// it.
     ///
     /// # Errors
     /// [`Error::UnknownGradient`], what `write` fails with, or the device's failure.

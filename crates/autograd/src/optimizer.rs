@@ -195,8 +195,8 @@ impl Optimizer {
         self.adamw.measure(params, &mut self.scalars)
     }
 
-    /// The second half of an update: AdamW, by what [`Optimizer::measure`] found. If the norm was not
-    /// finite, no parameter changes.
+    /// The second half of an update: AdamW, by what [`Optimizer::measure`] found. If the norm was
+    /// not finite, no parameter changes.
     ///
     /// # Errors
     /// The device's failure.

@@ -22,9 +22,9 @@ pub enum Mode {
 
 /// A pass: the device, the parameters, the step's values and, in training, the tape.
 ///
-/// Its methods are the differentiable operations (see `ops/mod.rs`); model code calls them and reads
-/// top to bottom. A float tensor that goes into one must have come out of one, or have been given
-/// by [`Pass::input`] or [`Pass::constant`]: gradients cannot get lost silently.
+/// Its methods are the differentiable operations (see `ops/mod.rs`); model code calls them and
+/// reads top to bottom. A float tensor that goes into one must have come out of one, or have been
+/// given by [`Pass::input`] or [`Pass::constant`]: gradients cannot get lost silently.
 #[derive(Debug)]
 pub struct Pass<'a> {
     pub(crate) params: &'a Params,

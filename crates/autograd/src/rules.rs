@@ -1,5 +1,5 @@
-//! The rule of every differentiable operation, as a table: from `dy`, the gradient of its output, to
-//! the gradients of its operands.
+//! The rule of every differentiable operation, as a table: from `dy`, the gradient of its output,
+//! to the gradients of its operands.
 //!
 //! A rule keeps what its equation names and nothing else. It adds to the gradient of an operand by
 //! one call on [`Gradients`], which computes nothing if that gradient is not wanted; parameters'
@@ -27,7 +27,8 @@ pub(crate) fn add(a: GradientKey, b: GradientKey) -> impl Rule {
     }
 }
 
-/// `y = a - b`:  `db = -Σ dy`,  `da = dy`.  Here and in the next two, Σ is over the axes that `b` lacks.
+/// `y = a - b`:  `db = -Σ dy`,  `da = dy`.  Here and in the next two, Σ is over the axes that `b`
+/// lacks.
 pub(crate) fn sub(a: GradientKey, b: GradientKey) -> impl Rule {
     move |g: &mut Gradients<'_>, dy: Tensor| {
         if g.wants(b)? { add_sums(g, b, -1.0, &dy)?; }
@@ -35,7 +36,8 @@ pub(crate) fn sub(a: GradientKey, b: GradientKey) -> impl Rule {
     }
 }
 
-/// `y = a · b`, by element:  `db = Σ dy·a`,  `da = dy·b`.  A value is kept if the other's gradient is wanted.
+/// `y = a · b`, by element:  `db = Σ dy·a`,  `da = dy·b`.  A value is kept if the other's gradient
+/// is wanted.
 pub(crate) fn mul(a: GradientKey, b: GradientKey, [a_value, b_value]: [Option<Tensor>; 2]) -> impl Rule {
     move |g: &mut Gradients<'_>, dy: Tensor| {
         if let Some(a) = a_value { add_sums(g, b, 1.0, &dy.zip(BinaryKind::Mul, &a)?)?; }
@@ -44,7 +46,8 @@ pub(crate) fn mul(a: GradientKey, b: GradientKey, [a_value, b_value]: [Option<Te
     }
 }
 
-/// `y = a / b`, by element:  `da = dy/b`,  `db = -Σ da·y`.  `y` is kept if the gradient of `b` is wanted.
+/// `y = a / b`, by element:  `da = dy/b`,  `db = -Σ da·y`.  `y` is kept if the gradient of `b` is
+/// wanted.
 pub(crate) fn div(a: GradientKey, b: Tensor, y: Option<Tensor>) -> impl Rule {
     move |g: &mut Gradients<'_>, dy: Tensor| {
         let da = dy.zip(BinaryKind::Div, &b)?;
@@ -149,7 +152,8 @@ pub(crate) fn softmax(x: GradientKey, y: Tensor, scale: f32) -> impl Rule {
     }
 }
 
-/// `y = attention(qkv)`:  `dqkv`, see [`AttentionBackward`]; `rate` is the dropout of the forward pass.
+/// `y = attention(qkv)`:  `dqkv`, see [`AttentionBackward`]; `rate` is the dropout of the forward
+/// pass.
 pub(crate) fn attention(qkv: Tensor, y: Tensor, lse: Tensor, spec: AttentionSpec, rate: f32) -> impl Rule {
     move |g: &mut Gradients<'_>, dy: Tensor| {
         let AttentionSpec { n_head, scale, causal, site, .. } = spec;

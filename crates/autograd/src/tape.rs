@@ -48,7 +48,8 @@ impl std::fmt::Debug for Tape<'_> {
 }
 
 impl Tape<'_> {
-    /// Whether the gradient of the float tensor `x` is wanted; an error if the pass does not know it.
+    /// Whether the gradient of the float tensor `x` is wanted; an error if the pass does not know
+    /// it.
     pub(crate) fn wants(
         &self,
         op: &'static str,

@@ -113,8 +113,8 @@ fn check_params<const N: usize>(
     }
 }
 
-/// Checks the gradients of two tensors of these shapes under a model, which may also use a parameter
-/// of the first's width.
+/// Checks the gradients of two tensors of these shapes under a model, which may also use a
+/// parameter of the first's width.
 fn check<A: Into<Shape>, B: Into<Shape>>(
     what: &str,
     a: A,

@@ -1,7 +1,7 @@
 //! The conformance suite in figures, on a CUDA device: cases, types, edges, closeness, seconds.
 //!
-//! `cargo run --release -p latimer-backend-cuda --example conformance`; `LATIMER_CASES=1000` for more.
-//! On the CPU shim, under three orders of threads, unless `GPU_REQUIRED` is set.
+//! `cargo run --release -p latimer-backend-cuda --example conformance`; `LATIMER_CASES=1000` for
+//! more. On the CPU shim, under three orders of threads, unless `GPU_REQUIRED` is set.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 

@@ -57,8 +57,8 @@ impl Faults {
         Arg::Pointer(self.note.pointer() + 8 * ids as u64)
     }
 
-    /// Waits for the device, copies bytes to the host and returns an error if a bad id was noted; the
-    /// note is then empty again. With no bytes to copy it only waits.
+    /// Waits for the device, copies bytes to the host and returns an error if a bad id was noted;
+    /// the note is then empty again. With no bytes to copy it only waits.
     ///
     /// # Errors
     /// [`Error::IdOutOfRange`], or the device's failure.

@@ -109,8 +109,8 @@ fn load_image(driver: &Driver, image: &[u8]) -> std::result::Result<Module, (Dri
         std::ptr::without_provenance_mut(LOG_BYTES),
     ];
     let mut module = std::ptr::null_mut();
-    // SAFETY: the image ends in a 0, as PTX must; the two options have a value each, the first a buffer of
-    // the second's size, all alive during the call.
+    // SAFETY: the image ends in a 0, as PTX must; the two options have a value each, the first a
+    // buffer of the second's size, all alive during the call.
     let done = unsafe {
         sys::cuModuleLoadDataEx(
             &raw mut module,

@@ -1,9 +1,10 @@
 //! The kernels' PTX. `cargo xtask kernels build` makes and packs it, and it is committed, so that
 //! neither building nor running needs more than the driver.
 //!
-//! Each target has an archive. Its table of contents is read once; it names the families of kernels (one
-//! kernel file each), their kernels and the kernels' parameters. The PTX of a family is unpacked when the
-//! family is loaded, and dropped after that. `xtask/kernels/src/archive.rs` describes the format.
+//! Each target has an archive. Its table of contents is read once; it names the families of kernels
+//! (one kernel file each), their kernels and the kernels' parameters. The PTX of a family is
+//! unpacked when the family is loaded, and dropped after that. `xtask/kernels/src/archive.rs`
+//! describes the format.
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use std::io::Read;

@@ -106,7 +106,8 @@ fn wider_heads_run_by_the_meaning() {
     assert!(subject.device().fallbacks() > 0);
 }
 
-/// `[t, width]`: 1 on the diagonals that begin at the columns `starts`, and in `t` columns from `ones` on.
+/// `[t, width]`: 1 on the diagonals that begin at the columns `starts`, and in `t` columns from
+/// `ones` on.
 fn diagonals(t: usize, width: usize, starts: &[usize], ones: &[usize]) -> Vec<f32> {
     let mut x = vec![0.0; t * width];
     for (i, row) in x.chunks_exact_mut(width).enumerate() {
@@ -242,8 +243,8 @@ fn later_positions_do_not_leak() {
     }
 }
 
-/// Numbers in `[-1, 1)` of heads `[rows, heads, d]`, each head followed by zeros up to `wide`. The same
-/// numbers whatever `wide` is.
+/// Numbers in `[-1, 1)` of heads `[rows, heads, d]`, each head followed by zeros up to `wide`. The
+/// same numbers whatever `wide` is.
 fn padded_heads(rows: usize, heads: usize, d: usize, wide: usize, seed: usize) -> Vec<f32> {
     let mut x = vec![0.0; rows * heads * wide];
     for (h, head) in x.chunks_exact_mut(wide).enumerate() {

@@ -1,8 +1,8 @@
 //! Checks that the committed PTX was made from the committed sources. It compares hashes only, so
 //! that every machine can do it; `cargo xtask kernels check` also compiles.
 //!
-//! This reads `ptx/kernels.lock` anew, sharing nothing with the program that writes it. In a published
-//! package there are no sources, and only what is in the package is checked.
+//! This reads `ptx/kernels.lock` anew, sharing nothing with the program that writes it. In a
+//! published package there are no sources, and only what is in the package is checked.
 
 use ruzstd::decoding::StreamingDecoder;
 use sha2::{Digest, Sha256};

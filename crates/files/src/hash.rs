@@ -1,7 +1,7 @@
 //! Hashes of bytes.
 
-/// FNV-1a, 64 bits (Fowler, Noll and Vo; <https://datatracker.ietf.org/doc/html/rfc9923>): quick, and
-/// no protection against anybody.
+/// FNV-1a, 64 bits (Fowler, Noll and Vo; <https://datatracker.ietf.org/doc/html/rfc9923>): quick,
+/// and no protection against anybody.
 #[must_use]
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;

@@ -10,8 +10,8 @@ use std::io::{Read, Result};
 use std::ops::Deref;
 use std::path::Path;
 
-/// The bytes of a file. A plain file is mapped and takes no memory of its own; a pipe, and whatever the
-/// system cannot map, is read. The file must not change while this lives: its bytes would, too.
+/// The bytes of a file. A plain file is mapped and takes no memory of its own; a pipe, and whatever
+/// the system cannot map, is read. The file must not change while this lives: its bytes would, too.
 #[derive(Debug)]
 pub struct Mapped(Bytes);
 

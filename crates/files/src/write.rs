@@ -6,8 +6,8 @@ use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Writes a whole file and waits until it is on the disk. A crash may leave a part of it: for a file in
-/// a folder that is renamed when it is complete.
+/// Writes a whole file and waits until it is on the disk. A crash may leave a part of it: for a
+/// file in a folder that is renamed when it is complete.
 ///
 /// # Errors
 /// What the system says.
@@ -17,8 +17,9 @@ pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     file.sync_all()
 }
 
-/// Replaces a file, or makes it, in one step: a reader finds what was there before or all of `bytes`.
-/// Several threads and processes may do it at once; the last one wins. What fails leaves nothing behind.
+/// Replaces a file, or makes it, in one step: a reader finds what was there before or all of
+/// `bytes`. Several threads and processes may do it at once; the last one wins. What fails leaves
+/// nothing behind.
 ///
 /// # Errors
 /// What the system says.
@@ -32,8 +33,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     placed
 }
 
-/// As [`replace`], where nobody else writes this file. The bytes are first written to `.NAME.tmp`, always
-/// the same name: a process that is killed leaves no more than that file, which the next call replaces.
+/// As [`replace`], where nobody else writes this file. The bytes are first written to `.NAME.tmp`,
+/// always the same name: a process that is killed leaves no more than that file, which the next
+/// call replaces.
 ///
 /// # Errors
 /// What the system says.
@@ -56,8 +58,8 @@ fn place(mut file: File, temporary: &Path, path: &Path, bytes: &[u8]) -> Result<
     Ok(())
 }
 
-/// Waits until the names in a folder are on the disk. Some systems cannot open folders; there, nothing
-/// is waited for.
+/// Waits until the names in a folder are on the disk. Some systems cannot open folders; there,
+/// nothing is waited for.
 pub fn sync_names(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
@@ -76,8 +78,8 @@ pub fn sync_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The permissions that a new file gets in the folder of `path`: a library that writes through a file
-/// of its own may leave others.
+/// The permissions that a new file gets in the folder of `path`: a library that writes through a
+/// file of its own may leave others.
 ///
 /// # Errors
 /// What the system says, where no file can be made there.

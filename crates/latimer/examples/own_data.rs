@@ -1,5 +1,5 @@
-//! A data loop of your own: a GPT learns to count modulo ten, by ones, twos and threes, from batches
-//! that are made on the way: `cargo run --release -p latimer --example own_data`.
+//! A data loop of your own: a GPT learns to count modulo ten, by ones, twos and threes, from
+//! batches that are made on the way: `cargo run --release -p latimer --example own_data`.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use latimer::prelude::*;

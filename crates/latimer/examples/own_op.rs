@@ -1,5 +1,6 @@
-//! An operation of your own, with its gradient, in a model of your own: a network of one hidden layer
-//! learns a sine through a function that Latimer does not have: `cargo run --release -p latimer --example own_op`.
+//! An operation of your own, with its gradient, in a model of your own: a network of one hidden
+//! layer learns a sine through a function that Latimer does not have: `cargo run --release -p
+//! latimer --example own_op`.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use latimer::prelude::*;

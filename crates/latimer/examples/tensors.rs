@@ -1,5 +1,5 @@
-//! Tensors alone: a dictionary of three words as attention, written out, with no model and no gradient:
-//! `cargo run -p latimer --example tensors`.
+//! Tensors alone: a dictionary of three words as attention, written out, with no model and no
+//! gradient: `cargo run -p latimer --example tensors`.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use latimer::prelude::*;

@@ -17,8 +17,8 @@ pub struct CausalSelfAttention {
 }
 
 impl CausalSelfAttention {
-    /// Declares the part of a layer, counted from 0; `residual_std` is the standard deviation of the
-    /// projection's weights.
+    /// Declares the part of a layer, counted from 0; `residual_std` is the standard deviation of
+    /// the projection's weights.
     pub fn new(mut scope: Scope<'_>, config: &GptConfig, layer: usize, residual_std: f64) -> Self {
         let c = config.n_embd;
         let spec = AttentionSpec {
@@ -78,9 +78,9 @@ impl CausalSelfAttention {
         ) // [B, T, C]
     }
 
-    /// How much each position looks at each other, `softmax(scale · q·kᵀ)` by head: `x: [B, T, C]` to
-    /// `[B, NH, T, T]`, rows of queries. [`Self::forward`] fuses these steps and keeps no weights;
-    /// dropout, which it applies to them in training, is not part of them.
+    /// How much each position looks at each other, `softmax(scale · q·kᵀ)` by head: `x: [B, T, C]`
+    /// to `[B, NH, T, T]`, rows of queries. [`Self::forward`] fuses these steps and keeps no
+    /// weights; dropout, which it applies to them in training, is not part of them.
     ///
     /// # Errors
     /// An `x` of another rank or width; the device's failure.

@@ -8,15 +8,17 @@ use latimer_tensor::{DType, Tensor};
 /// for each head
 ///
 /// `weights[i, j] = exp(s · q_i·k_j) / Σ_m exp(s · q_i·k_m)`, with `s = 1/√D` unless the
-/// configuration scales otherwise ([`GptConfig::attention_scale`](crate::GptConfig::attention_scale)),
+/// configuration scales otherwise
+/// ([`GptConfig::attention_scale`](crate::GptConfig::attention_scale)),
 ///
 /// the share of position `j`'s value in what position `i` takes in. In a causal model the sum goes
 /// over `m <= i`, and weights of later positions are exactly 0. A row sums to 1 within rounding.
 /// Vaswani et al. 2017, arXiv 1706.03762, equation 1.
 ///
-/// A model's own pass fuses attention and never holds these `T × T` matrices. Here they are computed
-/// step by step (product, softmax) from what each layer sees in the fused pass, so that they
-/// equal, within rounding, what the fused operation applied. Dropout is for training: none here.
+/// A model's own pass fuses attention and never holds these `T × T` matrices. Here they are
+/// computed step by step (product, softmax) from what each layer sees in the fused pass, so that
+/// they equal, within rounding, what the fused operation applied. Dropout is for training: none
+/// here.
 ///
 /// # Shapes
 /// - `ids`: `[B, T]`, `U32`, on the device of `params`, with `T <= block_size`
@@ -32,7 +34,10 @@ use latimer_tensor::{DType, Tensor};
 /// use latimer_tensor::{Device, Tensor};
 ///
 /// let device = Device::reference();
-/// let (model, declarations) = Gpt::new(&GptConfig { n_layer: 2, n_head: 1, n_embd: 8, block_size: 4, ..GptConfig::gpt2(11) })?;
+/// let (model, declarations) = Gpt::new(&GptConfig {
+///     n_layer: 2, n_head: 1, n_embd: 8, block_size: 4,
+///     ..GptConfig::gpt2(11)
+/// })?;
 /// let params = Params::new(&device, declarations, 1)?;
 /// let ids = Tensor::from_slice(&device, &[3u32, 1, 4, 1], [1, 4])?;
 /// for (layer, weights) in attention_weights(&model, &params, &ids)?.iter().enumerate() {

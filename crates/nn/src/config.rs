@@ -72,8 +72,8 @@ choices! {
 
 /// The shape of a GPT. [`GptConfig::gpt2`] is GPT-2 small; every field may depart from it.
 ///
-/// Three fields decide the biases, and none overrules another: `qkv_bias` those of queries, keys and
-/// values, `head_bias` that of the head, `bias` all others.
+/// Three fields decide the biases, and none overrules another: `qkv_bias` those of queries, keys
+/// and values, `head_bias` that of the head, `bias` all others.
 ///
 /// ```
 /// use latimer_nn::GptConfig;
@@ -117,7 +117,8 @@ pub struct GptConfig {
     pub attn_proj: bool,
     /// The distribution of initial weights.
     pub init: WeightInit,
-    /// Share of elements dropped in training: after embeddings, in attention, after both projections.
+    /// Share of elements dropped in training: after embeddings, in attention, after both
+    /// projections.
     #[serde(serialize_with = "as_shortest")]
     pub dropout: f32,
     /// The non-linearity of the feed-forward part.
@@ -156,8 +157,8 @@ const SMALL_VOCAB: usize = 4096;
 
 impl GptConfig {
     /// The range of every size, by the field's name. A model outside of them is refused wherever it
-    /// is described: in code, in a checkpoint, in a TOML file, by a flag. GPT-3 has 96 blocks of width
-    /// 12,288.
+    /// is described: in code, in a checkpoint, in a TOML file, by a flag. GPT-3 has 96 blocks of
+    /// width 12,288.
     pub const SIZES: [(&'static str, RangeInclusive<usize>); 6] = [
         ("vocab_size", 1..=MAX_SIZE),
         ("n_layer", 1..=1024),
@@ -202,8 +203,8 @@ impl GptConfig {
         }
     }
 
-    /// The same shape for a vocabulary of `vocab_size` tokens. The tables of a vocabulary above 4096
-    /// have rows up to the next multiple of 128.
+    /// The same shape for a vocabulary of `vocab_size` tokens. The tables of a vocabulary above
+    /// 4096 have rows up to the next multiple of 128.
     #[must_use]
     pub fn with_vocab(&self, vocab_size: usize) -> Self {
         Self {
@@ -219,8 +220,8 @@ impl GptConfig {
         self.n_embd / self.n_head.max(1)
     }
 
-    /// `F`, the width of the feed-forward part's inner layer: `ff_width`, or the usual width where that
-    /// is 0; 0 without a feed-forward part.
+    /// `F`, the width of the feed-forward part's inner layer: `ff_width`, or the usual width where
+    /// that is 0; 0 without a feed-forward part.
     #[must_use]
     pub fn inner_width(&self) -> usize {
         match (self.mlp, self.ff_width) {

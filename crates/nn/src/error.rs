@@ -48,8 +48,8 @@ pub enum Error {
         /// Why it is not.
         reason: String,
     },
-    /// A key of a configuration file that asks for what Latimer does not compute, is of a wrong kind,
-    /// or is not known.
+    /// A key of a configuration file that asks for what Latimer does not compute, is of a wrong
+    /// kind, or is not known.
     #[error("{}: {key} is {got}: {reason}", path.display())]
     ConfigKey {
         /// The file.

@@ -160,8 +160,8 @@ impl Gpt {
         Ok(pass.logits(&x, 0, self.head)?) // [B * T, Vp]
     }
 
-    /// Logits after the last of some new positions of each sequence, `ids: [B, T]`, which the cache of
-    /// `B` rows then has seen too: `[B, Vp]`.
+    /// Logits after the last of some new positions of each sequence, `ids: [B, T]`, which the cache
+    /// of `B` rows then has seen too: `[B, Vp]`.
     ///
     /// # Errors
     /// [`Error::TooLong`] when the cache has no room, a cache of other rows, and as [`Gpt::loss`].

@@ -30,7 +30,8 @@ impl KvCache {
         Self::with_batch_size(params, config, 1)
     }
 
-    /// As [`KvCache::new`], for `batch_size` sequences of equal length, `B`, that are decoded side by side.
+    /// As [`KvCache::new`], for `batch_size` sequences of equal length, `B`, that are decoded side
+    /// by side.
     ///
     /// # Errors
     /// The device's lack of memory.

@@ -8,7 +8,10 @@
 //! use latimer_nn::{Generator, Gpt, GptConfig, Sampler, Sampling};
 //! use latimer_tensor::Device;
 //!
-//! let config = GptConfig { n_layer: 1, n_head: 2, n_embd: 8, block_size: 8, ..GptConfig::gpt2(11) };
+//! let config = GptConfig {
+//!     n_layer: 1, n_head: 2, n_embd: 8, block_size: 8,
+//!     ..GptConfig::gpt2(11)
+//! };
 //! let (model, declarations) = Gpt::new(&config)?;
 //! let params = Params::new(&Device::reference(), declarations, 1)?;
 //! let mut generator = Generator::new(&model, &params, &[1, 2, 3])?;

@@ -101,8 +101,8 @@ impl Sampler {
         })
     }
 
-    /// The same, but some ids are never drawn, whatever their logits: those that a model's vocabulary
-    /// has beyond its tokenizer's.
+    /// The same, but some ids are never drawn, whatever their logits: those that a model's
+    /// vocabulary has beyond its tokenizer's.
     #[must_use]
     pub fn without(mut self, ids: impl IntoIterator<Item = u32>) -> Self {
         self.without.extend(ids);
@@ -114,8 +114,8 @@ impl Sampler {
     /// Draws a token from its logits. Of equal logits, the lower id counts as the likelier.
     ///
     /// # Errors
-    /// [`Error::BadLogits`] when one is NaN or infinite, [`Error::NothingToDraw`] when every id is left
-    /// out by [`Sampler::without`].
+    /// [`Error::BadLogits`] when one is NaN or infinite, [`Error::NothingToDraw`] when every id is
+    /// left out by [`Sampler::without`].
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32> {
         let (mut best, mut first) = likeliest(logits).ok_or(Error::BadLogits)?;
         self.order.clear();
@@ -178,8 +178,8 @@ impl Sampler {
     }
 }
 
-/// Where a point of a line lies that the weights divide, one after the other. A border belongs to what
-/// begins there.
+/// Where a point of a line lies that the weights divide, one after the other. A border belongs to
+/// what begins there.
 fn place(weights: &[f64], mut point: f64) -> usize {
     let found = weights.iter().position(|weight| {
         point -= weight;
@@ -189,8 +189,8 @@ fn place(weights: &[f64], mut point: f64) -> usize {
     found.unwrap_or(weights.len().saturating_sub(1))
 }
 
-/// The greatest logit and the first token that has it; nothing where one is NaN or infinite, or none
-/// is there.
+/// The greatest logit and the first token that has it; nothing where one is NaN or infinite, or
+/// none is there.
 fn likeliest(logits: &[f32]) -> Option<(f32, u32)> {
     const LANES: usize = 16;
     /// Of an infinity or NaN, and of nothing else, all are set.
@@ -254,8 +254,8 @@ mod tests {
         assert_eq!((place(&weights, 2.0), place(&weights, 2.1)), (4, 4));
     }
 
-    /// Runs of earlier versions write the same text: with nothing cut off, the stream's number is laid
-    /// on the ids in their own order.
+    /// Runs of earlier versions write the same text: with nothing cut off, the stream's number is
+    /// laid on the ids in their own order.
     #[test]
     fn a_draw_is_the_streams_number_among_all_ids_in_order() {
         let logits = [0.0, 2.0f32.ln(), 4.0f32.ln(), 0.0];

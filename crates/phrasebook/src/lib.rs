@@ -12,8 +12,8 @@
 //!
 //! The only randomness is a [`Stream`], so a pair depends on its seed and its number alone.
 //!
-//! [`Phrasebook`] is the trainer's [`Task`](latimer_trainer::Task) of translating it; [`library`] makes
-//! both corpora known to the trainer by their names.
+//! [`Phrasebook`] is the trainer's [`Task`](latimer_trainer::Task) of translating it; [`library`]
+//! makes both corpora known to the trainer by their names.
 
 mod baseline;
 mod count;

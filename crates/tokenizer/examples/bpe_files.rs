@@ -1,5 +1,5 @@
-//! Writes vocabularies in every format, with texts and their ids, for `tests/peers/check_formats.py`
-//! to read with the programs whose formats they are.
+//! Writes vocabularies in every format, with texts and their ids, for
+//! `tests/peers/check_formats.py` to read with the programs whose formats they are.
 //!
 //! `cargo run --release --example bpe_files -- TEXT FOLDER [RANKS_FOLDER]`
 //!

@@ -59,8 +59,8 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
         .chain([BpeTokenizer::KIND])
 }
 
-/// Reads a tokenizer of any kind: a file that [`from_json`] reads; a folder with a `tokenizer.json`,
-/// or with GPT-2's `vocab.json` and `merges.txt`; a rank file of tiktoken's.
+/// Reads a tokenizer of any kind: a file that [`from_json`] reads; a folder with a
+/// `tokenizer.json`, or with GPT-2's `vocab.json` and `merges.txt`; a rank file of tiktoken's.
 ///
 /// A rank file does not state its pattern. If its name is that of an encoding, such as
 /// `cl100k_base.tiktoken`, the encoding's pattern is used, and its special tokens too if the file

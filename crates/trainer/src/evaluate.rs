@@ -12,8 +12,8 @@ const BATCH: usize = 16;
 /// Logits taken to the host at once, at most, in elements: 64 MiB of them. One window may be more.
 const LOGITS: usize = 1 << 24;
 
-/// Mean next-token cross-entropy in nats over windows of tokens, each predicting all but its
-/// first ([`crate::data::windows`] cuts a text into such). `None` where there is nothing to predict.
+/// Mean next-token cross-entropy in nats over windows of tokens, each predicting all but its first
+/// ([`crate::data::windows`] cuts a text into such). `None` where there is nothing to predict.
 ///
 /// # Errors
 /// The device's failure.
@@ -102,14 +102,14 @@ fn columns(params: &Params, batch: &[&[u32]], first: usize, seq_len: usize) -> R
 /// With `stride` equal to `block_size` the windows lie side by side, and the loss is
 /// [`mean_loss`]'s to the bit. With a smaller one they overlap, and of each window after the first
 /// only the predictions that no window before it made are counted: its last `stride`. Each of those
-/// sees at least `block_size - stride` tokens before it, so the loss is lower and nearer to what the
-/// model knows, at `block_size / stride` times the cost.
+/// sees at least `block_size - stride` tokens before it, so the loss is lower and nearer to what
+/// the model knows, at `block_size / stride` times the cost.
 ///
 /// `tell` gets the number of tokens predicted so far, now and then.
 ///
 /// # Errors
-/// [`Error::NothingToPredict`], [`Error::BadStride`], [`latimer_nn::Error::BadLogits`] when the loss is
-/// not finite, or the device's failure.
+/// [`Error::NothingToPredict`], [`Error::BadStride`], [`latimer_nn::Error::BadLogits`] when the
+/// loss is not finite, or the device's failure.
 pub fn text_loss(
     gpt: &Gpt,
     params: &Params,
@@ -285,7 +285,8 @@ mod tests {
             let loss = mean_loss(&gpt, &params, windows).unwrap();
             f64::from(loss.unwrap())
         };
-        // Lengths in an order that cuts products of one, of a few, and of more windows than one takes.
+        // Lengths in an order that cuts products of one, of a few, and of more windows than one
+        // takes.
         let lengths = [[2, 7, 7, 3].as_slice(), &[5; 20], &[2, 2, 7]].concat();
         let (mut at, mut windows) = (0, Vec::new());
         for length in lengths {

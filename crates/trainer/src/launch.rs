@@ -36,8 +36,8 @@ impl Launch {
         self.refusal.take()
     }
 
-    /// Runs `step`, by calling it or by replaying a recording of an earlier step. Its shapes must be
-    /// those of the earlier steps.
+    /// Runs `step`, by calling it or by replaying a recording of an earlier step. Its shapes must
+    /// be those of the earlier steps.
     pub(crate) fn run(
         &mut self,
         device: &Device,
@@ -68,8 +68,8 @@ impl Launch {
                 return Ok(());
             }
             Ok(None) => {}
-            // The same operations one by one give the same bits, later. An error of the step's own, or a
-            // device that is lost, shows again below.
+            // The same operations one by one give the same bits, later. An error of the step's own,
+            // or a device that is lost, shows again below.
             // mutant: a_capture_that_fails_ends_the_run
             Err(error) => self.refusal = Some(refusal(&error)),
         }

@@ -24,7 +24,10 @@ use std::sync::Arc;
 /// use latimer_trainer::Model;
 ///
 /// let tokenizer = CharTokenizer::fit("to be or not to be")?;
-/// let config = GptConfig { n_layer: 1, n_head: 2, n_embd: 8, block_size: 16, ..GptConfig::gpt2(tokenizer.vocab_size()) };
+/// let config = GptConfig {
+///     n_layer: 1, n_head: 2, n_embd: 8, block_size: 16,
+///     ..GptConfig::gpt2(tokenizer.vocab_size())
+/// };
 /// let model = Model::new(&config, &Device::reference(), 1337)?;
 /// let text = model.generate(&tokenizer, "to be", 10, Sampling::default())?;
 /// assert!(text.starts_with("to be") && text.len() == 15);
@@ -77,8 +80,8 @@ impl Model {
     /// Reads a model from a run folder, a checkpoint folder or a Hugging Face GPT-2 folder.
     ///
     /// # Errors
-    /// [`Error::NoModel`], [`Error::BadCheckpoint`], [`Error::VocabularyMismatch`], and what reading
-    /// the files gives.
+    /// [`Error::NoModel`], [`Error::BadCheckpoint`], [`Error::VocabularyMismatch`], and what
+    /// reading the files gives.
     pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::open_with(path.as_ref(), device, None)
     }
@@ -112,8 +115,8 @@ impl Model {
     }
 
     /// The same model with this tokenizer. It may lack ids that the model has, which padding or
-    /// tokens for later use explain ([`sampler`](crate::sampler) draws none of them); but an id that
-    /// the model lacks would come from some text.
+    /// tokens for later use explain ([`sampler`](crate::sampler) draws none of them); but an id
+    /// that the model lacks would come from some text.
     ///
     /// # Errors
     /// [`Error::VocabularyMismatch`] when it has more tokens than the model has ids.
@@ -165,9 +168,9 @@ impl Model {
         self.params.device()
     }
 
-    /// Writes `config.json` and `model.safetensors` into a folder, which is made if need be, and the
-    /// model's own tokenizer if it has one. [`Model::open`] reads them. What else is in the folder
-    /// stays.
+    /// Writes `config.json` and `model.safetensors` into a folder, which is made if need be, and
+    /// the model's own tokenizer if it has one. [`Model::open`] reads them. What else is in the
+    /// folder stays.
     ///
     /// # Errors
     /// [`Error::Write`] names the file; what was there before is then whole or gone, never half

@@ -34,7 +34,8 @@ pub struct Run {
     pub(crate) source: Box<dyn Source>,
     pub(crate) training: Training,
     pub(crate) plan: Plan,
-    /// What a checkpoint keeps beside the tensors: at first as training begins, then as of the last step.
+    /// What a checkpoint keeps beside the tensors: at first as training begins, then as of the last
+    /// step.
     pub(crate) state: State,
     bad_steps: BadSteps,
     pub(crate) resumed: Option<Resumed>,
@@ -49,8 +50,8 @@ pub(crate) struct Resumed {
 }
 
 impl Run {
-    /// Reads the corpus, fits the tokenizer, checks the memory, and only then makes the model. A name in
-    /// `data.data` is looked for in `library`, which may be the cache's path alone.
+    /// Reads the corpus, fits the tokenizer, checks the memory, and only then makes the model. A
+    /// name in `data.data` is looked for in `library`, which may be the cache's path alone.
     ///
     /// # Errors
     /// Anything wrong with the configuration, the data, or the device.
@@ -154,14 +155,15 @@ impl Run {
         &self.plan
     }
 
-    /// Trains to the last step, or until `stop` is set: then the step that is being done is finished,
-    /// the run is saved, and what is being measured is given up, to be measured when the run is
-    /// resumed. Nothing is written to `folder` before the first step is done. All of it runs inside one [`Device::enter`], as does `observe`: entering anew for each step would
-    /// cost some 20 µs of it.
+    /// Trains to the last step, or until `stop` is set: then the step that is being done is
+    /// finished, the run is saved, and what is being measured is given up, to be measured when the
+    /// run is resumed. Nothing is written to `folder` before the first step is done. All of it runs
+    /// inside one [`Device::enter`], as does `observe`: entering anew for each step would cost some
+    /// 20 µs of it.
     ///
     /// # Errors
-    /// [`Error::NotFinite`], [`Error::Unsound`], [`Error::Write`], or the device's failure. What was
-    /// saved stays.
+    /// [`Error::NotFinite`], [`Error::Unsound`], [`Error::Write`], or the device's failure. What
+    /// was saved stays.
     pub fn train(
         &mut self,
         folder: &RunFolder,
@@ -204,8 +206,9 @@ impl Run {
 }
 
 impl Resumed {
-    /// Whether something that belongs to the last step is still to be done: the run was stopped before
-    /// it, or it was to end at that step and so skipped the evaluation that a longer run does there.
+    /// Whether something that belongs to the last step is still to be done: the run was stopped
+    /// before it, or it was to end at that step and so skipped the evaluation that a longer run
+    /// does there.
     pub(crate) fn left_something(&self, max_iters: u64) -> bool {
         let ended_there = self.state.config.train.max_iters == self.state.step;
         self.state.undone || (ended_there && self.state.step < max_iters)

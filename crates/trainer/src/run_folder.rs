@@ -1,7 +1,7 @@
 //! The folder of a run: what it holds, how it is written, and what is read back from it.
 //!
-//! Read [`RunFolder`] first; a checkpoint in it is written by `checkpoints`, verified by `manifest`,
-//! gone on from by [`Resume`] and used by [`Model`](crate::Model).
+//! Read [`RunFolder`] first; a checkpoint in it is written by `checkpoints`, verified by
+//! `manifest`, gone on from by [`Resume`] and used by [`Model`](crate::Model).
 
 pub(crate) mod bad_steps;
 pub(crate) mod checkpoints;

@@ -20,8 +20,8 @@ pub fn sampler(
     Ok(Sampler::new(sampling, sample)?.without(without_token))
 }
 
-/// What a model continues when no prompt is given: a line's beginning, where the vocabulary has one;
-/// else its first token.
+/// What a model continues when no prompt is given: a line's beginning, where the vocabulary has
+/// one; else its first token.
 ///
 /// # Errors
 /// [`latimer_nn::Error::NothingToDraw`] where no id has a token.

@@ -15,8 +15,8 @@
 //!
 //! The first step moves already, the peak falls on step `W + 1`, and `lo` is reached when all `N`
 //! steps are done and held after. These are nanoGPT's `get_lr(t)` (`train.py`), the cosine being
-//! that of Loshchilov and Hutter, *SGDR* (2017), without restarts. `wsd` (warm-up, stable, decay: Hu
-//! et al., *MiniCPM*, 2024) needs no length until it falls: until then a run may be made longer.
+//! that of Loshchilov and Hutter, *SGDR* (2017), without restarts. `wsd` (warm-up, stable, decay:
+//! Hu et al., *MiniCPM*, 2024) needs no length until it falls: until then a run may be made longer.
 
 use std::f64::consts::PI;
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 /// Names of tokenizers that are fitted to a text.
 const FITTED: [&str; 4] = ["char", "word", "ngram", "bpe"];
-/// Tokens of a fitted vocabulary of pieces if `max_vocab_size` does not say: the package `bpe`'s own
-/// default for n-grams, half of that for bytes, of which a text has many.
+/// Tokens of a fitted vocabulary of pieces if `max_vocab_size` does not say: the package `bpe`'s
+/// own default for n-grams, half of that for bytes, of which a text has many.
 const NGRAM_VOCAB: usize = 8192;
 const BPE_VOCAB: usize = 4096;
 
@@ -105,8 +105,8 @@ fn of_files(config: &Config, files: &DataFiles) -> Result<(Arc<dyn Tokenizer>, B
     Ok((tokenizer, Box::new(tokens.in_order(config.train.order))))
 }
 
-/// Texts and folders of tokens, each with a share of the rows. Tokens know their tokenizer, which is
-/// then that of the texts, too; where there are only texts, it is fitted to all of them.
+/// Texts and folders of tokens, each with a share of the rows. Tokens know their tokenizer, which
+/// is then that of the texts, too; where there are only texts, it is fitted to all of them.
 fn mixture(config: &Config, files: &DataFiles) -> Result<(Arc<dyn Tokenizer>, Box<dyn Source>)> {
     config.validate()?;
     let names = files.names();
@@ -202,7 +202,8 @@ pub(crate) fn fit(kind: &str, most: usize, text: &str) -> Result<Arc<dyn Tokeniz
 /// The tokenizer of a file or folder.
 ///
 /// # Errors
-/// [`Error::UnknownTokenizer`] for a name that is neither, with the nearest kind; what reading it gives.
+/// [`Error::UnknownTokenizer`] for a name that is neither, with the nearest kind; what reading it
+/// gives.
 pub fn named_tokenizer(name: &str) -> Result<Arc<dyn Tokenizer>> {
     let path = Path::new(name);
     if !path.exists() && !name.contains(['/', '\\', '.']) {
@@ -232,7 +233,8 @@ mod tests {
         );
         // No letter is left out; it is asked whether that many were meant.
         assert!(fit("char", letters - 1, &text).is_err());
-        // With a size given, words beyond it have a token too; without one, every word is in the vocabulary.
+        // With a size given, words beyond it have a token too; without one, every word is in the
+        // vocabulary.
         let unknown = |most| fit("word", most, &text).unwrap().encode("horse").is_ok();
         assert!(unknown(words - 3) && !unknown(0));
         // Merges on top of the 256 bytes, which this text needs few of.

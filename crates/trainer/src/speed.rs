@@ -15,9 +15,9 @@ const QUEUED: usize = 10;
 const DRAWS: usize = 1 << 16;
 
 /// FLOP/s of one product of two `n x n` matrices, the better of a few; of an eighth of that side
-/// where the device does not know the type. The matrices are random: a processor may multiply zeros,
-/// or one number over and over, at a speed that no model sees. Their memory is given back, so that a
-/// step finds the pool as its plan counts on.
+/// where the device does not know the type. The matrices are random: a processor may multiply
+/// zeros, or one number over and over, at a speed that no model sees. Their memory is given back,
+/// so that a step finds the pool as its plan counts on.
 ///
 /// # Errors
 /// The device's failure.

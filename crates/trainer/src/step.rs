@@ -227,9 +227,9 @@ impl Training {
         ids
     }
 
-    /// The next step, on the rows of a corpus. At the first, the loss must reach every parameter, and
-    /// every gradient must be finite. Where [`TrainConfig::skip_outliers`] asks for it, a step far from
-    /// those before it counts and updates nothing.
+    /// The next step, on the rows of a corpus. At the first, the loss must reach every parameter,
+    /// and every gradient must be finite. Where [`TrainConfig::skip_outliers`] asks for it, a step
+    /// far from those before it counts and updates nothing.
     ///
     /// # Errors
     /// [`Error::NotFinite`]; a gradient that is missing; the device's failure.

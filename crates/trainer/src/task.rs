@@ -1,5 +1,5 @@
-//! A corpus with a purpose: its own tokenizer and rows, prompts shown while training, and a score at the
-//! end. Text files need none of it.
+//! A corpus with a purpose: its own tokenizer and rows, prompts shown while training, and a score
+//! at the end. Text files need none of it.
 
 use crate::data::Source;
 use crate::evaluate::NEVER;
@@ -26,14 +26,14 @@ pub trait Task: Debug + Send + Sync {
     /// The rows to train on, and the validation split.
     fn source(&self) -> Box<dyn Source>;
 
-    /// Prompts that the model answers while it is trained, as they are shown. Without any, it writes
-    /// from a line's beginning.
+    /// Prompts that the model answers while it is trained, as they are shown. Without any, it
+    /// writes from a line's beginning.
     fn prompts(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The answer to one of [`Task::prompts`]. Unless a task says otherwise, the rest of the line that
-    /// begins with the prompt.
+    /// The answer to one of [`Task::prompts`]. Unless a task says otherwise, the rest of the line
+    /// that begins with the prompt.
     ///
     /// # Errors
     /// As [`Writer::line`].
@@ -50,12 +50,12 @@ pub trait Task: Debug + Send + Sync {
 
 /// A model as a task sees it.
 pub trait Writer {
-    /// Continues `prompt`, which stands at a line's beginning, by the likeliest token each time, until
-    /// the line ends or it has `longest` tokens more.
+    /// Continues `prompt`, which stands at a line's beginning, by the likeliest token each time,
+    /// until the line ends or it has `longest` tokens more.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] for a prompt that has no ids; [`Error::NoLineEnd`]; [`Error::Stopped`] where
-    /// the run is stopped; the device's failure.
+    /// [`Error::Tokenizer`] for a prompt that has no ids; [`Error::NoLineEnd`]; [`Error::Stopped`]
+    /// where the run is stopped; the device's failure.
     fn line(&self, prompt: &str, longest: usize) -> Result<Line>;
 }
 

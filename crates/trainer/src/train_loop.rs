@@ -167,8 +167,8 @@ impl<'a, 'o> TrainLoop<'a, 'o> {
         Ok(())
     }
 
-    /// Saves the run. `lengths` are those of the files as they are when it is resumed; `undone` says
-    /// that what comes after the step was not done.
+    /// Saves the run. `lengths` are those of the files as they are when it is resumed; `undone`
+    /// says that what comes after the step was not done.
     fn checkpoint(&self, lengths: Lengths, undone: bool) -> Result<PathBuf> {
         let training = &self.run.training;
         training.check_state()?;
@@ -246,8 +246,8 @@ impl<'a, 'o> TrainLoop<'a, 'o> {
     }
 }
 
-/// The files to append to; before those of a new run are made, its first step: a run that cannot do a
-/// single one leaves nothing behind.
+/// The files to append to; before those of a new run are made, its first step: a run that cannot do
+/// a single one leaves nothing behind.
 fn open_files(
     run: &mut Run,
     folder: &RunFolder,

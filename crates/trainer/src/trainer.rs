@@ -22,11 +22,15 @@ use std::fmt;
 ///
 /// let text = Text::from("to be or not to be, that is the question ".repeat(4));
 /// let tokenizer = CharTokenizer::fit(text.as_str())?;
-/// let config = GptConfig { n_layer: 1, n_head: 2, n_embd: 16, block_size: 16, ..GptConfig::gpt2(tokenizer.vocab_size()) };
+/// let config = GptConfig {
+///     n_layer: 1, n_head: 2, n_embd: 16, block_size: 16,
+///     ..GptConfig::gpt2(tokenizer.vocab_size())
+/// };
 /// let mut model = Model::new(&config, &Device::reference(), 1337)?;
 /// let batches = text.batches(&tokenizer, 16, 2, 1337)?;
 /// let mut trainer = Trainer::new(&mut model, AdamW { lr: 1e-2, ..AdamW::default() });
-/// let losses = trainer.run(batches, 20).map(|step| Ok(step?.loss)).collect::<Result<Vec<f32>, latimer_trainer::Error>>()?;
+/// let losses = trainer.run(batches, 20).map(|step| Ok(step?.loss));
+/// let losses = losses.collect::<Result<Vec<f32>, latimer_trainer::Error>>()?;
 /// assert!(losses[19] < losses[0]);
 /// # Ok::<(), latimer_trainer::Error>(())
 /// ```

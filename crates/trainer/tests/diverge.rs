@@ -55,7 +55,8 @@ fn stopped(folder: &Path, flags: &[(&str, &str)]) -> (Error, Vec<PathBuf>) {
     (stopped.unwrap_err(), saved)
 }
 
-/// Weights that nothing can be computed with are not saved and not evaluated, whichever comes first.
+/// Weights that nothing can be computed with are not saved and not evaluated, whichever comes
+/// first.
 #[test]
 fn weights_are_checked_before_they_are_saved_and_evaluated() {
     for (max_iters, checkpoint_interval, eval_interval) in

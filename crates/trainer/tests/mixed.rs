@@ -61,8 +61,8 @@ fn values(params: &Params) -> Vec<f32> {
 const ROUNDINGS: f64 = 24.0;
 
 /// Each rounding moves a value by u of it at most, and they know nothing of each other. The steps
-/// before moved the weights a little otherwise, too, but downhill all the same: that adds what stays
-/// well within the bound (0.3 % was measured, of 1.9 %).
+/// before moved the weights a little otherwise, too, but downhill all the same: that adds what
+/// stays well within the bound (0.3 % was measured, of 1.9 %).
 #[test]
 fn losses_follow_those_of_f32() {
     let folder = tempfile::tempdir().unwrap();

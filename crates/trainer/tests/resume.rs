@@ -176,9 +176,9 @@ fn a_run_of_one_step_tells_and_keeps_it() {
     assert_eq!(latest, "checkpoints/step-000001\n");
 }
 
-/// Ctrl-C in an evaluation, in a sample, in the measuring at the end: whatever was begun is given up
-/// at once, and done from its beginning when the run is resumed. The steps here are followed by an
-/// evaluation (3), a sample (5), both (15); 6 and 18 have a checkpoint of their own.
+/// Ctrl-C in an evaluation, in a sample, in the measuring at the end: whatever was begun is given
+/// up at once, and done from its beginning when the run is resumed. The steps here are followed by
+/// an evaluation (3), a sample (5), both (15); 6 and 18 have a checkpoint of their own.
 #[test]
 fn a_run_stopped_while_it_measures_is_the_run_never_stopped() {
     let place = Place::new();

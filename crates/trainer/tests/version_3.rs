@@ -1,5 +1,5 @@
-//! What the last program wrote that knew switches instead of kinds of norms, positions and feed-forward
-//! parts.
+//! What the last program wrote that knew switches instead of kinds of norms, positions and
+//! feed-forward parts.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail wherever it stands")]
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Runs of the operation in the longer of two processes; the shorter has one, and the difference is free
-/// of starting up and making operands.
+/// Runs of the operation in the longer of two processes; the shorter has one, and the difference is
+/// free of starting up and making operands.
 const MORE: u64 = 10;
 
 /// How many instructions one run takes on one thread, as a line.

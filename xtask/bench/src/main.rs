@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: our speed on record, and beside PyTorch's.
 //!
-//! Programs take turns as processes of their own, so that what else the machine does hits all of them, and
-//! the median over the processes of each one's median is what counts.
+//! Programs take turns as processes of their own, so that what else the machine does hits all of
+//! them, and the median over the processes of each one's median is what counts.
 
 mod contest;
 mod instructions;

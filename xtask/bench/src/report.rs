@@ -69,8 +69,8 @@ fn share_of(contest: &Contest<'_>) -> &'static str {
     }
 }
 
-/// Share of the machine's peak in arithmetic, or in bandwidth when decoding. Others do the same work, so
-/// theirs follows from ours by the times.
+/// Share of the machine's peak in arithmetic, or in bandwidth when decoding. Others do the same
+/// work, so theirs follows from ours by the times.
 fn share(contest: &Contest<'_>, standing: &Standing, ours: Option<&Standing>) -> f64 {
     let Some(ours) = ours else { return f64::NAN };
     let ms = median(&standing.medians);
@@ -166,7 +166,8 @@ mod tests {
             standing(other("compile"), "pytorch 2", &[9.0], 4.0, 900.0),
         ];
         let table = table(&contest, &standings);
-        // 7 over 4 by medians, 5 over 2 by minima; 30 of 600 MiB; 0.2 GFLOP in 4 ms are half of 100 GFLOP/s.
+        // 7 over 4 by medians, 5 over 2 by minima; 30 of 600 MiB; 0.2 GFLOP in 4 ms are half of 100
+        // GFLOP/s.
         let said = "1.75 times as fast as pytorch 2 eager by medians, 2.50 by the least; 0.050 of its memory";
         assert!(table.contains(said), "{table}");
         assert!(table.contains(" 50.0%"), "{table}");

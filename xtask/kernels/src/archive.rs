@@ -1,9 +1,9 @@
 //! PTX on its way into the repository and back: one archive for each target, `compute_75.zst`.
 //!
-//! An archive is a row of zstd frames, so `zstd -dc` prints all of it. The first frame is the table of
-//! contents, and each other frame is the PTX of one kernel file, in the table's order. The table has a line
-//! for each file (its name, the bytes of its frame, the bytes of its PTX) and below it, after a tab, one for
-//! each kernel (its name, the types of its parameters):
+//! An archive is a row of zstd frames, so `zstd -dc` prints all of it. The first frame is the table
+//! of contents, and each other frame is the PTX of one kernel file, in the table's order. The table
+//! has a line for each file (its name, the bytes of its frame, the bytes of its PTX) and below it,
+//! after a tab, one for each kernel (its name, the types of its parameters):
 //!
 //! ```text
 //! fill 472 2176

@@ -17,8 +17,8 @@ pub(crate) const ARCHITECTURE: &str = "sm_90";
 /// Assembles every committed PTX file into `FOLDER/<family>.cubin`.
 ///
 /// # Errors
-/// An architecture that none of the PTX is for, the assembler's complaints, or a folder that cannot be
-/// written.
+/// An architecture that none of the PTX is for, the assembler's complaints, or a folder that cannot
+/// be written.
 pub(crate) fn cubins(ptx: &Path, folder: &Path, architecture: &str) -> Outcome {
     let start = Instant::now();
     let committed = committed(ptx)?;

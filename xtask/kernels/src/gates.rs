@@ -39,8 +39,8 @@ pub(crate) fn complaints(source: &Source, entries: &[Entry], all: &[Assembly]) -
         .collect()
 }
 
-/// A stack, which is also where spilled registers go, may be as large as the file says; and the file
-/// may not say more than is used.
+/// A stack, which is also where spilled registers go, may be as large as the file says; and the
+/// file may not say more than is used.
 fn stacks(source: &Source, all: &[Assembly]) -> Vec<String> {
     let mut found = Vec::new();
     let largest = |kernel: &str| {

@@ -1,10 +1,10 @@
 //! The CUDA kernels: from `kernels/*.cu` to the PTX that `backend-cuda` carries.
 //!
-//! Users need no CUDA, only a driver: the PTX is committed, and this task makes it. [`source`] reads
-//! a file and what it includes, [`nvrtc`] compiles it, [`ptxas`] and [`sass`] see what becomes of it
-//! on each architecture, [`gates`] judges that, [`mod@make`] gathers all that is committed, with
-//! [`report`] and [`lock`]; [`archive`] packs the PTX; [`mod@check`] compares. [`cubins`](mod@cubins) makes machine code ahead of
-//! time. [`tools`] fetches the compiler.
+//! Users need no CUDA, only a driver: the PTX is committed, and this task makes it. [`source`]
+//! reads a file and what it includes, [`nvrtc`] compiles it, [`ptxas`] and [`sass`] see what
+//! becomes of it on each architecture, [`gates`] judges that, [`mod@make`] gathers all that is
+//! committed, with [`report`] and [`lock`]; [`archive`] packs the PTX; [`mod@check`] compares.
+//! [`cubins`](mod@cubins) makes machine code ahead of time. [`tools`] fetches the compiler.
 //! `docs/kernels.md` tells how to use it.
 
 mod archive;
@@ -192,8 +192,8 @@ fn keep(committed: &Files, chosen: &[&Source], sources: &[Source]) -> Result<Kep
     Ok(Kept { ptx, kernels, rows })
 }
 
-/// Writes what differs and removes archives of which nothing is left. An archive whose PTX is the same stays
-/// as it is, whichever version of zstd packed it. Returns how many files were written.
+/// Writes what differs and removes archives of which nothing is left. An archive whose PTX is the
+/// same stays as it is, whichever version of zstd packed it. Returns how many files were written.
 fn write(folder: &Path, files: &Files, committed: &Files) -> Result<usize, String> {
     fs::create_dir_all(folder)
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;

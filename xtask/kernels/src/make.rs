@@ -28,7 +28,8 @@ pub(crate) struct Made {
     pub(crate) rows: Vec<Row>,
 }
 
-/// Texts by name: `report.txt`, and PTX as if it lay in a folder for each target, `compute_75/matmul.ptx`.
+/// Texts by name: `report.txt`, and PTX as if it lay in a folder for each target,
+/// `compute_75/matmul.ptx`.
 pub(crate) type Files = BTreeMap<String, String>;
 
 /// Compiles, assembles and judges; else every complaint, a line each.

@@ -8,7 +8,8 @@ use xtask::run::{Outcome, cargo, succeed};
 pub(crate) fn sanitize(programs: &[&str]) -> Outcome {
     let library =
         said(cargo().args(["run", "--quiet", "-p", "latimer-cuda-shim", "--", "--asan"]))?;
-    // The sanitizer must be the first library of a process, ahead of a program that knows nothing of it.
+    // The sanitizer must be the first library of a process, ahead of a program that knows nothing
+    // of it.
     let runtime = said(Command::new("g++").arg("-print-file-name=libasan.so"))?;
     let runner = format!("env LD_PRELOAD={runtime} ASAN_OPTIONS=detect_leaks=0");
     let programs = if programs.is_empty() {

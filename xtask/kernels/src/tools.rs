@@ -1,7 +1,7 @@
 //! The compiler, the assembler and the disassembler: where they lie, and how they get there.
 //!
-//! They come from the Python package index as three pinned wheels, 51 MB, because that needs neither
-//! an installed CUDA nor a password. Only who changes kernels needs them.
+//! They come from the Python package index as three pinned wheels, 51 MB, because that needs
+//! neither an installed CUDA nor a password. Only who changes kernels needs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

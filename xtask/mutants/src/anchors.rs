@@ -1,8 +1,9 @@
-//! Where planted mistakes go: comments in the sources, so that a mistake moves with its line, and is
-//! seen when the line is changed.
+//! Where planted mistakes go: comments in the sources, so that a mistake moves with its line, and
+//! is seen when the line is changed.
 //!
-//! `// mutant: NAME` stands on a line of its own, above the line that the mistake changes; in a macro of a
-//! kernel, where `//` would take the rest of the macro with it, `/* mutant: NAME */ \` does.
+//! `// mutant: NAME` stands on a line of its own, above the line that the mistake changes; in a
+//! macro of a kernel, where `//` would take the rest of the macro with it, `/* mutant: NAME */ \`
+//! does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,8 +79,8 @@ fn name(line: &str) -> Option<&str> {
     line.strip_prefix("// mutant: ").or_else(in_macro)
 }
 
-/// A source with a mistake in it: `new` replaces the first `old` that begins in the line below the anchor.
-/// All anchors are left out, so that `old` may span lines with other anchors between them.
+/// A source with a mistake in it: `new` replaces the first `old` that begins in the line below the
+/// anchor. All anchors are left out, so that `old` may span lines with other anchors between them.
 ///
 /// # Errors
 /// The anchor is lost, or no `old` begins in the line below it.

@@ -1,5 +1,5 @@
-//! Changes the source to see whether any test notices: `faults` plants mistakes that were written by hand
-//! ([`planted`]), `mutants` small changes that cargo-mutants makes by rule ([`drawn`]).
+//! Changes the source to see whether any test notices: `faults` plants mistakes that were written
+//! by hand ([`planted`]), `mutants` small changes that cargo-mutants makes by rule ([`drawn`]).
 //! `docs/checks.md` tells how to use them.
 
 mod anchors;

@@ -2,15 +2,16 @@
 //! conformance suite must catch.
 //!
 //! A suite that has never failed proves little. Here a copy of the workspace (the tree itself is
-//! never touched) gets one fault after the other from [`all`], is built, and must then fail
-//! the suite of the fault's operation, in the property that the list names. A fault whose anchor or text is
-//! lost, or that does not compile, is a mistake of the list; the copy without a fault must pass.
+//! never touched) gets one fault after the other from [`all`], is built, and must then fail the
+//! suite of the fault's operation, in the property that the list names. A fault whose anchor or
+//! text is lost, or that does not compile, is a mistake of the list; the copy without a fault must
+//! pass.
 //!
 //! Kernels that a better processor would skip are reached through `LATIMER_SIMD`; faults in kernels
 //! that this processor cannot run are left out, and said to be. CUDA kernels run on the CPU shim,
 //! which may also stop a faulty one by itself (a barrier not reached by all, a write past the end
-//! of shared memory); that, or an access so far astray that the process dies, counts as the property
-//! `Stops`.
+//! of shared memory); that, or an access so far astray that the process dies, counts as the
+//! property `Stops`.
 
 #[macro_use]
 mod list;
@@ -158,7 +159,8 @@ fn is_reached(simd: &str) -> bool {
     !simd.starts_with("avx") && simd != "amx"
 }
 
-/// A copy of the workspace with its own target folder; both are kept, so that little is built again.
+/// A copy of the workspace with its own target folder; both are kept, so that little is built
+/// again.
 struct Copy {
     tree: PathBuf,
     target: PathBuf,

@@ -122,7 +122,8 @@ pub fn build(options: &Options) -> Result<PathBuf> {
     flags.push(format!("-I{}", kernels.display()));
     flags.push(format!("-I{}", here.display()));
     if options.address_sanitizer {
-        // Fibers leave their stacks without unwinding them: their marks would be taken for overflows.
+        // Fibers leave their stacks without unwinding them: their marks would be taken for
+        // overflows.
         flags.push("-fsanitize=address".into());
         flags.push("--param=asan-stack=0".into());
     }
@@ -284,8 +285,8 @@ fn rows(report: &str) -> impl Iterator<Item = (&str, &str, u32)> {
     })
 }
 
-/// A unit that tells the driver how many registers each kernel has, by `kernels build`'s report: the
-/// most of any architecture.
+/// A unit that tells the driver how many registers each kernel has, by `kernels build`'s report:
+/// the most of any architecture.
 fn registers(report: &str) -> String {
     let mut most = BTreeMap::new();
     for (kernel, _, registers) in rows(report) {

@@ -27,7 +27,8 @@ macro_rules! functions {
             pub(super) fn of(library: &Loaded) -> Result<Self, String> {
                 Ok(Self {
                     $($field: {
-                        // SAFETY: the type is that of NVIDIA's header, which cudarc's types are made from.
+                        // SAFETY: the type is that of NVIDIA's header, which cudarc's types are
+                        // made from.
                         let found = unsafe { library.get($name.as_bytes()) };
                         *found.map_err(|_| concat!("libcublasLt has no ", $name))?
                     },)*

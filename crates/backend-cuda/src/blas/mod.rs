@@ -1,8 +1,9 @@
 //! Products by NVIDIA's cuBLASLt if it is installed; otherwise our own kernels compute them.
 //!
-//! A product's plan (descriptors and an algorithm) is made once and kept. The algorithm is the first
-//! that the library's heuristic names among those that add up slices in their order and in `f32`, so
-//! that a product has the same bits each time. `f32` products are computed in `f32`, not TF32.
+//! A product's plan (descriptors and an algorithm) is made once and kept. The algorithm is the
+//! first that the library's heuristic names among those that add up slices in their order and in
+//! `f32`, so that a product has the same bits each time. `f32` products are computed in `f32`, not
+//! TF32.
 //!
 //! cuBLASLt stores matrices by columns: a matrix stored by rows is its transpose there. So `y =
 //! a·b` is requested as `yᵀ = bᵀ·aᵀ`, and a bias along the columns of `y` becomes one along the

@@ -28,8 +28,8 @@ pub(crate) struct Args {
     /// as if it had never been stopped
     #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
-    /// With --resume: leave out the step that stopped the run because its loss or gradients were not
-    /// finite
+    /// With --resume: leave out the step that stopped the run because its loss or gradients were
+    /// not finite
     #[arg(long, requires = "resume")]
     skip_batch: bool,
     /// Print what the run would need (parameters, memory, operations, time) and exit

@@ -112,8 +112,8 @@ impl Corpus<'_> {
         }
     }
 
-    /// Where its name is looked up. The phrasebook's English is written among temporary files: nothing
-    /// may appear in the folder that a learner works in.
+    /// Where its name is looked up. The phrasebook's English is written among temporary files:
+    /// nothing may appear in the folder that a learner works in.
     fn library(self) -> Library {
         latimer_phrasebook::library(match self {
             Self::Plays(cache) => cache.to_owned(),

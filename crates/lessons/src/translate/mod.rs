@@ -8,7 +8,7 @@
 //! | [`ExactTranslator`] | its letters | an error |
 //! | [`FuzzyTranslator`] | the fewest edits | becomes the nearest key |
 //! | [`MatrixTranslator`] | `q·Kᵀ·V` | an error: it has no one-hot vector |
-//! | [`SoftmaxTranslator`] | `softmax(q·Kᵀ)·V`, word by word | asks for the nearest key, more weakly |
+//! | [`SoftmaxTranslator`] | `softmax(q·Kᵀ)·V`, word by word | the nearest key, more weakly |
 //! | [`AttentionTranslator`] | `softmax(Q·Kᵀ)·V`, all at once | the same |
 //! | [`HeadTranslator`] | learned maps of its spelling | whatever the maps make of it |
 //! | [`GptTranslator`] | everything before it | an error, or pieces that the tokenizer knows |

@@ -23,7 +23,8 @@ const PUNCTUATION: &str = ",;:()[]{}\"«»‹›“”„‟–—―·•¿¡";
 /// ```
 /// use latimer_lessons::Sentence;
 ///
-/// let [question] = &Sentence::all("Est-ce que l’OEUF\u{202f}est cassé\u{202f}?")?[..] else { panic!() };
+/// let all = Sentence::all("Est-ce que l’OEUF\u{202f}est cassé\u{202f}?")?;
+/// let [question] = &all[..] else { panic!() };
 /// assert_eq!(question.words(), ["est-ce", "que", "l'", "œuf", "est", "cassé"]);
 /// assert_eq!(question.text(), "est-ce que l'œuf est cassé");
 /// assert_eq!(question.restored("is the egg broken"), "Is the egg broken?");

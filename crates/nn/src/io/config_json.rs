@@ -33,8 +33,8 @@ pub fn config_to_json(config: &GptConfig) -> String {
 ///
 /// # Errors
 /// [`Error::Malformed`] when it is no JSON, another kind of model, or lacks a key;
-/// [`Error::ConfigKey`] names a key whose value is of a wrong kind, or asks for what Latimer does not
-/// compute, and a key that is not known.
+/// [`Error::ConfigKey`] names a key whose value is of a wrong kind, or asks for what Latimer does
+/// not compute, and a key that is not known.
 pub fn config_from_json(text: &str, path: &Path) -> Result<GptConfig> {
     Ok(Source::parse(json::object(text.as_bytes(), path, WHAT)?, path)?.config)
 }
@@ -123,8 +123,8 @@ pub(super) fn refuse(path: &Path, key: &str, value: &Value, reason: &str) -> Err
 
 /// Reads a file of ours, without its `model_type`.
 fn ours(object: &Map<String, Value>, path: &Path) -> Result<GptConfig> {
-    // serde says what is wrong with a value, not whose value it is: so each key is tried alone, over
-    // a file that is sound.
+    // serde says what is wrong with a value, not whose value it is: so each key is tried alone,
+    // over a file that is sound.
     let sound = match serde_json::to_value(GptConfig::gpt2(1)) {
         Ok(Value::Object(sound)) => sound,
         _ => Map::new(),
@@ -157,8 +157,8 @@ fn ours(object: &Map<String, Value>, path: &Path) -> Result<GptConfig> {
         .map_err(|error| malformed(path, error.to_string()))
 }
 
-/// serde's complaint in our words: "invalid type: integer `1`, expected a boolean" becomes "it must be
-/// true or false".
+/// serde's complaint in our words: "invalid type: integer `1`, expected a boolean" becomes "it must
+/// be true or false".
 fn must_be(complaint: &str) -> String {
     let expected = complaint
         .rsplit_once(", expected ")
@@ -224,7 +224,8 @@ mod tests {
         }
     }
 
-    /// What departs from GPT-2 in a way that only other programs' models do is written where it does.
+    /// What departs from GPT-2 in a way that only other programs' models do is written where it
+    /// does.
     #[test]
     fn standard_models_have_no_keys_of_others() {
         let text = config_to_json(&small());

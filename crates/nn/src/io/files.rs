@@ -184,8 +184,8 @@ fn others(folder: &Path) -> String {
     }
 }
 
-/// Why the bytes of a file are no safetensors file, by what they are instead; `None` where its header
-/// is whole JSON.
+/// Why the bytes of a file are no safetensors file, by what they are instead; `None` where its
+/// header is whole JSON.
 pub(super) fn instead(bytes: &[u8]) -> Option<String> {
     let begins = |magic: &[u8]| bytes.starts_with(magic);
     let said = if bytes.is_empty() {

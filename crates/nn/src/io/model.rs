@@ -29,10 +29,10 @@ pub struct ModelOnDisk {
 /// Nothing of a Hugging Face folder is passed over in silence:
 ///
 /// - A key of `config.json` is used (sizes and their aliases, `n_inner`, `layer_norm_epsilon`,
-///   `activation_function`, both `scale_attn_…`, `tie_word_embeddings`), or must say what is computed
-///   here (`add_cross_attention`, `architectures`, `quantization_config` and their like), or is of a
-///   kind that changes no logit (dropout, labels, generation, the library's own). Any other key is
-///   refused: what it asks for is not known.
+///   `activation_function`, both `scale_attn_…`, `tie_word_embeddings`), or must say what is
+///   computed here (`add_cross_attention`, `architectures`, `quantization_config` and their like),
+///   or is of a kind that changes no logit (dropout, labels, generation, the library's own). Any
+///   other key is refused: what it asks for is not known.
 /// - A tensor is a parameter, or a causal mask that is one, or a tied head's copy.
 /// - An index lists bare names of files in its folder, and each tensor where it is.
 ///
@@ -41,8 +41,8 @@ pub struct ModelOnDisk {
 ///
 /// # Errors
 /// As [`read_config`](super::read_config) and [`read_weights`](super::read_weights);
-/// [`Error::NoWeights`](crate::Error::NoWeights), [`Error::MissingShard`](crate::Error::MissingShard);
-/// the device's lack of memory.
+/// [`Error::NoWeights`](crate::Error::NoWeights),
+/// [`Error::MissingShard`](crate::Error::MissingShard); the device's lack of memory.
 pub fn load_model(device: &Device, folder: &Path) -> Result<ModelOnDisk> {
     let path = folder.join(CONFIG);
     let Source {

@@ -153,8 +153,8 @@ fn check(path: &Path, name: &str, tensor: &TensorView<'_>, expected: &[usize]) -
     }
 }
 
-/// Whether a tensor that is no parameter may be there: a layer's causal mask, or the copy of a token
-/// embedding that is the head as well.
+/// Whether a tensor that is no parameter may be there: a layer's causal mask, or the copy of a
+/// token embedding that is the head as well.
 fn check_extra(tensors: &Tensors<'_>, name: &str, layers: &HashSet<&str>) -> Result<()> {
     let Some((path, tensor)) = tensors.get(name) else {
         return Ok(());

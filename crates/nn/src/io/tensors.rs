@@ -79,8 +79,8 @@ impl<'b> Tensors<'b> {
         self.places.keys().map(String::as_str)
     }
 
-    /// The error of a tensor that is not there, by what is there instead. `short` is its name without
-    /// what some files leave out.
+    /// The error of a tensor that is not there, by what is there instead. `short` is its name
+    /// without what some files leave out.
     pub(super) fn missing(&self, name: &str, short: &str) -> Error {
         let path = self.path.to_owned();
         let ends =

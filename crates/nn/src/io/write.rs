@@ -58,8 +58,8 @@ pub fn write_tensor(name: &str, values: Vec<f32>, shape: [usize; 2], path: &Path
 
 fn write_entries(entries: Vec<(String, impl View)>, path: &Path) -> Result<()> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    // `serialize_to_file` writes beside the place and renames, so there is a whole file or none; but it
-    // creates the file with mode 0600: restore the usual permissions.
+    // `serialize_to_file` writes beside the place and renames, so there is a whole file or none;
+    // but it creates the file with mode 0600: restore the usual permissions.
     let written = latimer_files::usual_permissions(path).and_then(|usual| {
         safetensors::serialize_to_file(entries, Some(metadata), path).map_err(
             |error| match error {

@@ -6,12 +6,12 @@
 //!   the first level of cache, and nothing beats it;
 //! - up to a few times as much, a heap, O(n log n);
 //! - beyond, windows. Windows overlap, and where two of them agree on one token at one place the
-//!   piece is spliced. That is exact: a list of tokens is the result of merging its text if and only
-//!   if every two neighbours are the result of merging theirs. (Look at the first merge that crosses
-//!   the border of two tokens. Until then each token's bytes went through what they go through
-//!   alone, so the same merge would cross the border in the two tokens' text alone.) All neighbours
-//!   of a splice are neighbours in one of its windows. Each window fits the cache, so that a piece
-//!   of many megabytes takes as long per byte as a short one.
+//!   piece is spliced. That is exact: a list of tokens is the result of merging its text if and
+//!   only if every two neighbours are the result of merging theirs. (Look at the first merge that
+//!   crosses the border of two tokens. Until then each token's bytes went through what they go
+//!   through alone, so the same merge would cross the border in the two tokens' text alone.) All
+//!   neighbours of a splice are neighbours in one of its windows. Each window fits the cache, so
+//!   that a piece of many megabytes takes as long per byte as a short one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

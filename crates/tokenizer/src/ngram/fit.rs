@@ -36,8 +36,8 @@ impl Counts {
         }
     }
 
-    /// Puts `name` before all counted strings. Required names are ordered by first occurrence, in the
-    /// text or here.
+    /// Puts `name` before all counted strings. Required names are ordered by first occurrence, in
+    /// the text or here.
     fn require(&mut self, name: &str) {
         let (number, new) = self.names.insert(name);
         if new {
@@ -54,7 +54,8 @@ impl Counts {
         order
     }
 
-    /// Python's `sorted(…)[:n]`: the `n` most frequent, or for a negative `n` all but the last `-n`.
+    /// Python's `sorted(…)[:n]`: the `n` most frequent, or for a negative `n` all but the last
+    /// `-n`.
     fn most_frequent(&self, n: i64) -> Vec<usize> {
         let mut order = self.sorted();
         order.truncate(slice_end(order.len(), n));

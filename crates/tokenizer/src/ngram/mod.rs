@@ -39,9 +39,9 @@ use pieces::Pieces;
 ///
 /// Text is put in lower case and cut into runs of word characters and runs of other marks (NLTK's
 /// `wordpunct`, `\w+|[^\w\s]+`); white space separates and is dropped. A word of the vocabulary is
-/// one id. Any other word is the mark `__sow`, its pieces, and the mark `__eow`; pieces are cut from
-/// the left, the longest known sub-word first, and a character that starts none is `__unk`. A piece
-/// that is also a word has the word's id.
+/// one id. Any other word is the mark `__sow`, its pieces, and the mark `__eow`; pieces are cut
+/// from the left, the longest known sub-word first, and a character that starts none is `__unk`. A
+/// piece that is also a word has the word's id.
 ///
 /// Fitting keeps the most frequent words (`vocab_size * (1 - pct_bpe)` of them, required tokens
 /// first). It then counts the single characters and n-grams of the words left out and keeps the

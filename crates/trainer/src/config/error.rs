@@ -141,9 +141,9 @@ impl ConfigError {
     /// Whether the command was wrongly used (exit status 2) rather than failed (exit status 1).
     ///
     /// Wrong usage is a mistake on the command line, or a configuration that asks for something
-    /// impossible, no matter who wrote it: the remedy is another command. A file that cannot be read,
-    /// is not TOML, or holds unknown names or values of the wrong kind is a failure: the remedy
-    /// is in the file.
+    /// impossible, no matter who wrote it: the remedy is another command. A file that cannot be
+    /// read, is not TOML, or holds unknown names or values of the wrong kind is a failure: the
+    /// remedy is in the file.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         match self {

@@ -20,8 +20,8 @@ const MAX_TOKENS: u64 = 1 << 31;
 /// Elements of the widest activation.
 const MAX_ACTIVATION: u64 = 1 << 41;
 
-/// The range of every whole number but the model's ([`GptConfig::SIZES`]), by key; other whole numbers
-/// may have any value.
+/// The range of every whole number but the model's ([`GptConfig::SIZES`]), by key; other whole
+/// numbers may have any value.
 const WHOLE: &[(&str, RangeInclusive<u64>)] = &[
     ("train.max_iters", 1..=MAX_ITERS),
     ("train.batch_size", 1..=MAX_ROWS),

@@ -123,8 +123,8 @@ impl Batch {
     /// Ids and targets, each `[B, T]`, with `T = seq_len`.
     ///
     /// # Errors
-    /// [`Error::BadBatch`](crate::Error::BadBatch) when they are not rows of `seq_len`, or when there
-    /// are not as many of one as of the other.
+    /// [`Error::BadBatch`](crate::Error::BadBatch) when they are not rows of `seq_len`, or when
+    /// there are not as many of one as of the other.
     pub fn new(ids: Vec<u32>, targets: Vec<u32>, seq_len: usize) -> Result<Self> {
         let bad = |reason| Err(crate::Error::BadBatch { reason });
         if ids.is_empty() || seq_len == 0 || !ids.len().is_multiple_of(seq_len) {
@@ -146,8 +146,8 @@ impl Batch {
     /// targets.
     ///
     /// # Errors
-    /// [`Error::BadBatch`](crate::Error::BadBatch) for windows of different lengths or of fewer than
-    /// two tokens.
+    /// [`Error::BadBatch`](crate::Error::BadBatch) for windows of different lengths or of fewer
+    /// than two tokens.
     pub fn of_windows(windows: &[impl AsRef<[u32]>]) -> Result<Self> {
         let length = windows.first().map_or(0, |window| window.as_ref().len());
         let mut batch = Self::with_capacity(windows.len(), length.saturating_sub(1));

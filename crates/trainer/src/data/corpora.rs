@@ -227,8 +227,8 @@ pub fn load_text(name: &str, library: impl Into<Library>) -> Result<String> {
     DataFiles::find(&[name.to_owned()], &[], library)?.text()
 }
 
-/// The refusal of a name that is neither a corpus nor a file. One that looks like a path is a missing
-/// file; any other may be a misspelt corpus.
+/// The refusal of a name that is neither a corpus nor a file. One that looks like a path is a
+/// missing file; any other may be a misspelt corpus.
 pub(super) fn unknown(name: &str, library: &Library) -> Error {
     let looks_like_path = name.contains(['/', '\\', '.']);
     if looks_like_path {

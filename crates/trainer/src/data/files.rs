@@ -38,8 +38,8 @@ pub struct NamedFiles {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum NotRead {
-    /// Its name ends in this, in lower case, which `data.extensions` does not list; empty for a name
-    /// without an ending.
+    /// Its name ends in this, in lower case, which `data.extensions` does not list; empty for a
+    /// name without an ending.
     Extension(String),
     /// It holds nothing.
     Empty,
@@ -75,12 +75,13 @@ impl DataFiles {
     /// one), then patterns such as `src/**/*.py`. Of a folder and all folders in it, files are read
     /// whose names end in one of `extensions` (`txt` and `.TXT` are the same); none stands for
     /// [`TEXT_EXTENSIONS`]. A pattern names its files itself. Neither finds what begins with a dot,
-    /// unless the pattern says the dot, and neither follows links to folders. Files come in the order
-    /// of their paths.
+    /// unless the pattern says the dot, and neither follows links to folders. Files come in the
+    /// order of their paths.
     ///
     /// # Errors
-    /// [`Error::EndlessCorpus`], [`Error::JoinedTask`], [`Error::NotCached`], [`Error::Damaged`], [`Error::UnknownData`],
-    /// [`Error::NoTextInFolder`], [`Error::NoMatch`], [`Error::BadPattern`], [`Error::ReadData`].
+    /// [`Error::EndlessCorpus`], [`Error::JoinedTask`], [`Error::NotCached`], [`Error::Damaged`],
+    /// [`Error::UnknownData`], [`Error::NoTextInFolder`], [`Error::NoMatch`],
+    /// [`Error::BadPattern`], [`Error::ReadData`].
     pub fn find(
         names: &[String],
         extensions: &[String],

@@ -1,15 +1,16 @@
 //! Several corpora at once, each as often as its weight says.
 //!
-//! Where texts are joined, a large one is seen more often than a small one. Here each is a
-//! source of its own with its own windows, epochs and validation part, and rows are taken from them in
-//! given proportions: the order of turns is a function of the row's number alone, and a source's own
-//! row is the next of its own epochs. No window of a source comes twice before all of it came once.
-//! A small source with a large weight goes through many epochs while a large one is in its first:
-//! what a run is to tell before it begins.
+//! Where texts are joined, a large one is seen more often than a small one. Here each is a source
+//! of its own with its own windows, epochs and validation part, and rows are taken from them in
+//! given proportions: the order of turns is a function of the row's number alone, and a source's
+//! own row is the next of its own epochs. No window of a source comes twice before all of it came
+//! once. A small source with a large weight goes through many epochs while a large one is in its
+//! first: what a run is to tell before it begins.
 //!
-//! Others draw the source of each row at random (`interleave_datasets` of Hugging Face's `datasets`),
-//! fix counts for an epoch (MosaicML's `streaming`), or take the one that is furthest behind (NVIDIA's
-//! Megatron); turns here are nearest to the last, without a table as long as the run.
+//! Others draw the source of each row at random (`interleave_datasets` of Hugging Face's
+//! `datasets`), fix counts for an epoch (MosaicML's `streaming`), or take the one that is furthest
+//! behind (NVIDIA's Megatron); turns here are nearest to the last, without a table as long as the
+//! run.
 
 use super::fingerprint::first_bits;
 use super::shares::Shares;
@@ -27,8 +28,8 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// Sources by name, and as many weights: as [`Config::validate`](crate::config::Config::validate)
-    /// lets them through.
+    /// Sources by name, and as many weights: as
+    /// [`Config::validate`](crate::config::Config::validate) lets them through.
     pub(crate) fn new(sources: Vec<(String, Box<dyn Source>)>, weights: &[f64]) -> Self {
         Self {
             sources,

@@ -24,16 +24,16 @@ pub struct Prepared {
 /// Bytes read at a time: less than a second's work for any tokenizer.
 const READ: usize = 1 << 20;
 
-/// Encodes texts, each beginning on a line of its own, and writes the tokens into a folder of shards,
-/// which holds none yet; `data.txt` in it names the files that were read. No more than a few MiB of text are in
-/// memory, unless the tokenizer finds no place to cut it.
+/// Encodes texts, each beginning on a line of its own, and writes the tokens into a folder of
+/// shards, which holds none yet; `data.txt` in it names the files that were read. No more than a
+/// few MiB of text are in memory, unless the tokenizer finds no place to cut it.
 ///
-/// `progress` gets the bytes read and the bytes in all, which are 0 if pipes are among the files. Once
-/// `stop` is set, it is given up. What is given up or fails leaves nothing behind.
+/// `progress` gets the bytes read and the bytes in all, which are 0 if pipes are among the files.
+/// Once `stop` is set, it is given up. What is given up or fails leaves nothing behind.
 ///
 /// # Errors
-/// [`Error::Stopped`]; what reading the texts gives; [`Error::Tokenizer`]; [`Error::PreparedExists`];
-/// [`Error::Write`].
+/// [`Error::Stopped`]; what reading the texts gives; [`Error::Tokenizer`];
+/// [`Error::PreparedExists`]; [`Error::Write`].
 pub fn prepare(
     data: &DataFiles,
     tokenizer: &dyn Tokenizer,

@@ -1,11 +1,11 @@
 //! Which window a row is: a permutation of each epoch, computed and never stored.
 //!
-//! A text is cut into windows side by side, elsewhere in each epoch. In order `spread`, they are taken
-//! in steps of the golden ratio of their number. That is a permutation (the step has no factor in
-//! common with the number), and any few rows in a row lie evenly over the whole text: a batch is
-//! never all from one play. Low-discrepancy order is an old remedy for the variance of sampled sums
-//! (Niederreiter 1992); on `baby`, its gain over a random order of the same windows was smaller than
-//! the differences between seeds.
+//! A text is cut into windows side by side, elsewhere in each epoch. In order `spread`, they are
+//! taken in steps of the golden ratio of their number. That is a permutation (the step has no
+//! factor in common with the number), and any few rows in a row lie evenly over the whole text: a
+//! batch is never all from one play. Low-discrepancy order is an old remedy for the variance of
+//! sampled sums (Niederreiter 1992); on `baby`, its gain over a random order of the same windows
+//! was smaller than the differences between seeds.
 //!
 //! In order `shuffle`, they are taken at random: a keyed permutation, four rounds of a balanced
 //! Feistel network (Luby and Rackoff 1988) over the next even power of two, walked until it falls

@@ -154,8 +154,8 @@ fn check_finished(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes what [`prepare`](super::prepare) has written to a folder and not finished, and the folder
-/// if nothing else is in it: for a process that ends in the middle of it.
+/// Removes what [`prepare`](super::prepare) has written to a folder and not finished, and the
+/// folder if nothing else is in it: for a process that ends in the middle of it.
 pub fn discard_unfinished(folder: &Path) {
     for path in shards_ending(folder, ".bin.tmp").into_iter().flatten() {
         // What cannot be removed now is removed when the data is prepared again.
@@ -164,8 +164,8 @@ pub fn discard_unfinished(folder: &Path) {
     let _ = std::fs::remove_dir(folder);
 }
 
-/// Writes a stream of tokens into a folder. All files have temporary names until the last is written:
-/// what breaks off leaves nothing, or after a crash nothing that is taken for tokens.
+/// Writes a stream of tokens into a folder. All files have temporary names until the last is
+/// written: what breaks off leaves nothing, or after a crash nothing that is taken for tokens.
 #[derive(Debug)]
 pub(super) struct ShardWriter {
     folder: PathBuf,
@@ -396,8 +396,8 @@ impl ShardTokens {
     /// Opens a folder that [`prepare`](super::prepare) made, with its tokenizer.
     ///
     /// # Errors
-    /// [`Error::UnfinishedData`], [`Error::ReadData`], [`Error::BadShard`], [`Error::OtherTokenizer`],
-    /// [`Error::TooShort`].
+    /// [`Error::UnfinishedData`], [`Error::ReadData`], [`Error::BadShard`],
+    /// [`Error::OtherTokenizer`], [`Error::TooShort`].
     pub fn open(
         folder: &Path,
         tokenizer: &dyn Tokenizer,

@@ -7,9 +7,9 @@
 //!
 //! Within a period, row `j` of a source with `c` rows in a period of `p` has its window of turns,
 //! from `⌊j p / c⌋` to before `⌈(j + 1) p / c⌉`; of the sources whose window is open the one goes
-//! first whose window closes first, of equal ones the one that waits longer. That order keeps every window (Baruah, Cohen, Plaxton and Varvel
-//! 1996, for fair shares of one processor), so at any moment each source is less than one row from
-//! its share.
+//! first whose window closes first, of equal ones the one that waits longer. That order keeps every
+//! window (Baruah, Cohen, Plaxton and Varvel 1996, for fair shares of one processor), so at any
+//! moment each source is less than one row from its share.
 
 /// The longest period. Shares that are multiples of 0.01 %, or repeat sooner, such as 1 : 2, are
 /// exact; others are off by less than one row in this many.
@@ -182,8 +182,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever a configuration may ask for has turns, in a period less than one more or fewer than
-        /// asked: by largest remainder.
+        /// Whatever a configuration may ask for has turns, in a period less than one more or fewer
+        /// than asked: by largest remainder.
         #[test]
         fn any_weights_have_turns(
             powers in proptest::collection::vec(-6.0..6.0_f64, 1..9),

@@ -1,5 +1,5 @@
-//! Where rows of tokens come from: the trait that every corpus implements, and what its implementors
-//! need.
+//! Where rows of tokens come from: the trait that every corpus implements, and what its
+//! implementors need.
 
 use latimer_tensor::philox::Stream;
 use std::borrow::Cow;

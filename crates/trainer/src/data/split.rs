@@ -3,8 +3,8 @@
 use crate::Result;
 use latimer_tokenizer::Tokenizer;
 
-/// The ids of a text's two parts. The second is about the last `val_fraction` of the characters: the
-/// cut is moved to the nearest place known where the tokenizer may be cut, so that both parts
+/// The ids of a text's two parts. The second is about the last `val_fraction` of the characters:
+/// the cut is moved to the nearest place known where the tokenizer may be cut, so that both parts
 /// together are the ids of the whole text. A word that is known is known in either part.
 ///
 /// # Errors
@@ -49,8 +49,8 @@ fn place_near(text: &str, tokenizer: &dyn Tokenizer, wanted: usize) -> usize {
     }
 }
 
-/// The last place to cut of the shortest beginning that reaches past `wanted` and has one there. The
-/// beginnings reach twice as far each time. A place at the very end leaves no second part.
+/// The last place to cut of the shortest beginning that reaches past `wanted` and has one there.
+/// The beginnings reach twice as far each time. A place at the very end leaves no second part.
 fn place_after(text: &str, tokenizer: &dyn Tokenizer, wanted: usize) -> Option<usize> {
     let mut reach = 1;
     loop {

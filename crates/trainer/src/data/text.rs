@@ -20,8 +20,8 @@ pub struct TextTokens {
 }
 
 impl TextTokens {
-    /// Tokenizes a text whose last `val_fraction`, in characters, is for validation. The text is cut
-    /// where the tokenizer may be, so that the tokens of both parts are those of the whole.
+    /// Tokenizes a text whose last `val_fraction`, in characters, is for validation. The text is
+    /// cut where the tokenizer may be, so that the tokens of both parts are those of the whole.
     ///
     /// # Errors
     /// [`Error::Tokenizer`], [`Error::TooShort`].

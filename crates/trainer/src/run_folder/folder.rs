@@ -50,8 +50,8 @@ pub enum Existing {
     Overwrite,
 }
 
-/// The folder of one run. Until the run writes to it, the folder is only reserved: if every handle is
-/// dropped before that, what was made for it is removed, and an old run there is as it was.
+/// The folder of one run. Until the run writes to it, the folder is only reserved: if every handle
+/// is dropped before that, what was made for it is removed, and an old run there is as it was.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,

@@ -1,8 +1,8 @@
 //! What the files of a checkpoint are: how long, and their SHA-256.
 //!
 //! `manifest.json` is written last into a checkpoint, and read before anything else of it: a file
-//! that was cut short, changed by a bit, taken from elsewhere or lost is named before a weight of it
-//! is used.
+//! that was cut short, changed by a bit, taken from elsewhere or lost is named before a weight of
+//! it is used.
 
 use super::folder::write_synced;
 use crate::{Error, Result};

@@ -2,8 +2,8 @@
 //!
 //! Batches, dropout and samples are functions of the seed and the step, so a checkpoint needs no
 //! more than weights, AdamW's moments and the step. `state.json` says besides how long
-//! `metrics.jsonl` and `samples.txt` were: what a stopped run wrote after its checkpoint is cut off,
-//! and written again.
+//! `metrics.jsonl` and `samples.txt` were: what a stopped run wrote after its checkpoint is cut
+//! off, and written again.
 
 use super::bad_steps::BadSteps;
 use super::checkpoints::{Candidates, Sound};
@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 /// A checkpoint's file.
 const STATE: &str = "state.json";
 const FORMAT: &str = "latimer-checkpoint";
-/// 4: the model's shape as [`GptConfig`](latimer_nn::GptConfig) has it. 3: with a manifest beside it.
-/// 2: with all that resuming needs. Both are read, too.
+/// 4: the model's shape as [`GptConfig`](latimer_nn::GptConfig) has it. 3: with a manifest beside
+/// it. 2: with all that resuming needs. Both are read, too.
 const VERSION: u32 = 4;
 /// From this version on there is a manifest.
 const SEALED: u32 = 3;
@@ -150,8 +150,9 @@ impl State {
     }
 }
 
-/// Makes a state of an earlier version one of today's: the model's shape is written in another way, and
-/// keys that came since are what its preset has, which is what was done before there was such a key.
+/// Makes a state of an earlier version one of today's: the model's shape is written in another way,
+/// and keys that came since are what its preset has, which is what was done before there was such a
+/// key.
 fn migrate(state: &mut serde_json::Value) -> latimer_nn::Result<()> {
     state["version"] = VERSION.into();
     if let Some(model) = state["config"]["model"].as_object_mut() {

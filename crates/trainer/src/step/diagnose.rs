@@ -1,9 +1,9 @@
 //! Where a value that is not finite came up first.
 //!
 //! A step says no more than that its loss or its norm is not finite: looking at every tensor of
-//! every step would cost more than the step. So the step is done again, on a copy of the model, while
-//! an observer of the device looks at what every operation reads and leaves. AdamW updates nothing
-//! when the norm is not finite, so the copy sees what the step saw.
+//! every step would cost more than the step. So the step is done again, on a copy of the model,
+//! while an observer of the device looks at what every operation reads and leaves. AdamW updates
+//! nothing when the norm is not finite, so the copy sees what the step saw.
 
 use super::engine::{Engine, Trained};
 use latimer_autograd::{Params, Slab};
@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const UNKNOWN: &str = "and the tensor where it first appeared could not be found";
 
 impl Engine {
-    /// Where in a step on the batch that was uploaded last a value that is not finite comes up first:
-    /// `first in y of matmul, at transformer.h.0.mlp.c_fc`.
+    /// Where in a step on the batch that was uploaded last a value that is not finite comes up
+    /// first: `first in y of matmul, at transformer.h.0.mlp.c_fc`.
     pub(crate) fn diagnose(&self, gpt: &Gpt, params: &Params, step: u64, seed: u64) -> String {
         match self.find(gpt, params, step, seed) {
             Ok(Some(place)) => place,

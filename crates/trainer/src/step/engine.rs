@@ -108,9 +108,9 @@ impl Engine {
     }
 
     /// The operations of a step: forward, backward, clip, update, one by one or repeated from a
-    /// recording. They read what changes from step to step from the device's memory, and leave losses
-    /// and norm there. Where the norm is not finite, no parameter changes. With `check`, the loss must
-    /// reach every parameter, and every gradient must be finite if the loss is.
+    /// recording. They read what changes from step to step from the device's memory, and leave
+    /// losses and norm there. Where the norm is not finite, no parameter changes. With `check`, the
+    /// loss must reach every parameter, and every gradient must be finite if the loss is.
     pub(crate) fn run(&mut self, model: &mut Trained<'_>, check: bool) -> Result<()> {
         let device = model.params.device().clone();
         let mut launch = std::mem::take(&mut self.launch);

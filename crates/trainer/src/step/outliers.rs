@@ -1,8 +1,8 @@
 //! Steps that lie far from those before them: a batch of broken text, a spike of the loss.
 //!
 //! A step is an outlier when its loss or its gradient norm exceeds the mean of the last [`WINDOW`]
-//! steps by more than `z` of their standard deviations (as OLMo 2, 2025, skips steps). Outliers count
-//! among the last steps, too: what becomes the rule is not skipped for ever.
+//! steps by more than `z` of their standard deviations (as OLMo 2, 2025, skips steps). Outliers
+//! count among the last steps, too: what becomes the rule is not skipped for ever.
 
 use crate::event::Step;
 use std::collections::VecDeque;
@@ -29,8 +29,8 @@ impl Outliers {
         self.recent.iter().copied().collect()
     }
 
-    /// Whether a step is one, by `z` standard deviations; it is remembered. What is not finite stops
-    /// the run and is no matter of degree.
+    /// Whether a step is one, by `z` standard deviations; it is remembered. What is not finite
+    /// stops the run and is no matter of degree.
     pub(super) fn judge(&mut self, step: &Step, z: f64) -> bool {
         let now = [step.loss, step.grad_norm];
         if now.iter().any(|x| !x.is_finite()) {

@@ -1,5 +1,5 @@
-//! The whole command with one more backend: `cargo run -- train --backend exact`. Without arguments it
-//! says what that backend is.
+//! The whole command with one more backend: `cargo run -- train --backend exact`. Without arguments
+//! it says what that backend is.
 
 use latimer_cli::{Options, Registry, main_with};
 use latimer_tensor::{Device, Reference};

@@ -1,6 +1,6 @@
-//! Faults around the kernels and operations, in what a conformance suite does not ask about: which kernels
-//! a large GPU takes, captures beside other threads, what becomes of a step that cannot be recorded. Each
-//! names the test that must fail.
+//! Faults around the kernels and operations, in what a conformance suite does not ask about: which
+//! kernels a large GPU takes, captures beside other threads, what becomes of a step that cannot be
+//! recorded. Each names the test that must fail.
 
 use super::{Copy, end, output, read, write};
 use crate::anchors::{Anchors, planted};
@@ -68,8 +68,8 @@ impl Around {
         planted(text, self.name, self.old, self.new)
     }
 
-    /// Its test without the fault, which must pass, and with it; how the test fails, or why that is not
-    /// enough.
+    /// Its test without the fault, which must pass, and with it; how the test fails, or why that is
+    /// not enough.
     pub(super) fn judge(&self, copy: &Copy, anchors: &Anchors) -> Result<String, String> {
         let before = output(&mut self.test(copy))?;
         if !before.passed {

@@ -1,7 +1,8 @@
 //! The faults: what each is, where it goes, and which operation's suite must see it.
 //!
-//! To add one, put an anchor above the line, and the replacement into a list. Take a line that a tired person could get wrong. Prefer kernels whose mistakes are
-//! quiet: a wrong edge, a stale buffer, an order that hangs on the thread count.
+//! To add one, put an anchor above the line, and the replacement into a list. Take a line that a
+//! tired person could get wrong. Prefer kernels whose mistakes are quiet: a wrong edge, a stale
+//! buffer, an order that hangs on the thread count.
 
 /// One mistake.
 #[derive(Debug)]

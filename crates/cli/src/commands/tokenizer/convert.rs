@@ -17,8 +17,8 @@ use std::sync::Arc;
 pub(super) struct Args {
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// hf: Hugging Face's tokenizer.json; gpt2: a folder with vocab.json and merges.txt; tiktoken: a
-    /// rank file; python-bpe: the JSON of the package bpe; latimer: this program's own
+    /// hf: Hugging Face's tokenizer.json; gpt2: a folder with vocab.json and merges.txt; tiktoken:
+    /// a rank file; python-bpe: the JSON of the package bpe; latimer: this program's own
     #[arg(long, value_name = "FORMAT")]
     to: String,
     /// Where to write it

@@ -1,11 +1,12 @@
 //! Finding the merges.
 //!
-//! All distinct pieces lie in one row of cells, one cell a byte, with a cell between pieces. A token
-//! is a stretch of cells; its first and its last cell hold its id, so that both neighbours are found
-//! from its place, and its first cell holds the pair that it makes with the token after it. Each
-//! pair has the list of places where it was made. A merge goes through the list of its pair, from
-//! left to right, and changes the counts of the pairs it touches. Every merge of two tokens makes at
-//! most two places, so that all work is linear in the size of the pieces, but for the queue.
+//! All distinct pieces lie in one row of cells, one cell a byte, with a cell between pieces. A
+//! token is a stretch of cells; its first and its last cell hold its id, so that both neighbours
+//! are found from its place, and its first cell holds the pair that it makes with the token after
+//! it. Each pair has the list of places where it was made. A merge goes through the list of its
+//! pair, from left to right, and changes the counts of the pairs it touches. Every merge of two
+//! tokens makes at most two places, so that all work is linear in the size of the pieces, but for
+//! the queue.
 
 use super::TrainProgress;
 use super::count::Pieces;

@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use latimer_files::Mapped;
 use std::path::Path;
 
-/// The text of a file, without a byte-order mark. The caller of `train_files` promises that the file does
-/// not change.
+/// The text of a file, without a byte-order mark. The caller of `train_files` promises that the
+/// file does not change.
 pub(super) struct Text {
     bytes: Mapped,
     /// Length of the byte-order mark in bytes.
