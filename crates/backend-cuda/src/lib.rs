@@ -19,7 +19,7 @@
 //! | `captures` | one capture at a time, and nothing destroyed during it |
 //! | `driver` | opening the driver and one device |
 //! | `memory` | device memory, workspace, staging |
-//! | `kernel`, `module`, `ptx` | kernels by name, loaded at first use; the only place that launches |
+//! | `kernel`, `module`, `ptx` | kernels by name, loaded at first use, and launches |
 //! | `faults` | bad ids, reported when the host waits for the device |
 //! | `graph` | a training step recorded once |
 //! | `ops` | one file per family of kernels |

@@ -20,7 +20,7 @@
 //! | [`Tokenizer`] | what every kind can do |
 //! | [`CharTokenizer`] | one token a character: nothing to choose, nothing lost |
 //! | [`WordTokenizer`] | one token a word, mark or line end: short sequences, small languages |
-//! | [`NgramTokenizer`] | frequent words, pieces for the others: the Python package `bpe`, id for id |
+//! | [`NgramTokenizer`] | frequent words, pieces for others; the ids of the Python package `bpe` |
 //! | [`BpeTokenizer`], [`BpeTrainer`], [`Pattern`] | byte-pair encoding: any text, others' files |
 //! | [`StreamDecoder`] | text from ids as they are made, never half a character |
 //! | [`load`], [`load_with`], [`from_json`], [`Tokenizer::save`] | files |
