@@ -2,8 +2,8 @@
 //!
 //! A crate has hundreds or thousands of possible changes, and each costs a build and a run of the
 //! tests. So a sample is drawn: the seed and a change's name decide whether it is in. The same seed
-//! draws the same changes for as long as their lines stand where they are, and a sample of 20 is the
-//! first half of a sample of 40.
+//! draws the same changes for as long as their lines stand where they are, and a sample of 20 is
+//! the first half of a sample of 40.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -12,8 +12,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use xtask::run::{Outcome, cargo, target_folder};
 
-/// What each crate is called, lower crates first. A change in one may be noticed by its own tests and
-/// by those of every crate after it.
+/// What each crate is called, lower crates first. A change in one may be noticed by its own tests
+/// and by those of every crate after it.
 const CRATES: [(&str, &str); 10] = [
     ("files", "latimer-files"),
     ("text", "latimer-text"),
@@ -95,8 +95,8 @@ fn run(at: usize, drawn: &[&String], lines: &Path, out: &Path) -> Command {
     command
 }
 
-/// A diff that touches the drawn mutants' lines and no others. Version 27 of the tool heeds `--in-diff`
-/// for every mutant, and `--re` for all but those that leave a field out of a struct.
+/// A diff that touches the drawn mutants' lines and no others. Version 27 of the tool heeds
+/// `--in-diff` for every mutant, and `--re` for all but those that leave a field out of a struct.
 fn touched(drawn: &[&String]) -> Result<String, String> {
     let mut lines = BTreeMap::<_, BTreeSet<usize>>::new();
     for name in drawn {

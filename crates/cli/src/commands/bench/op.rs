@@ -137,8 +137,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<()> {
         );
     }
     if !native {
-        how += "\ncomputed computed by its f64 meaning on the host: this backend has no version of \
-                its own";
+        how += "\ncomputed by its f64 meaning on the host: this backend has no version of its own";
     }
     terminal::result(format_args!(
         "{name} {} {dtype_name} on {} ({})\n\

@@ -266,8 +266,8 @@ impl fmt::Display for Profile {
         write!(
             f,
             "peak: {:.1} GFLOP/s, {}; memory: {:.1} GB/s, {}; medians of {} steps.\n\
-             least MB: every operand touched once. bytes x: what memory could have moved in this time, over \
-             that.\nlimit x: the time divided by the shortest time that peak and memory allow.",
+             least MB: bytes of the operands, each touched once. bytes x: bytes that memory could have \
+             moved in this time, divided by that.\nlimit x: the time divided by the shortest time that peak and memory allow.",
             self.peak_gflops, self.peak_by, self.bandwidth_gb_s, self.bandwidth_by, self.steps,
         )
     }
