@@ -275,7 +275,7 @@ fn a_repeated_step_asks_for_nothing() {
             launches,
         ] = spent[..]
         else {
-            unreachable!("as many as there are counts")
+            unreachable!("one number for each count")
         };
         assert_eq!((allocs, synchronized, ran, captures), (0, 0, 0, 0));
         assert_eq!((uploads, downloads, launches), (1, 1, 1));

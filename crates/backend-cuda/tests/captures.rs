@@ -98,7 +98,7 @@ fn another_thread_may_destroy_a_device_meanwhile() {
     let (go, begin) = mpsc::channel::<()>();
     let (done, end) = mpsc::channel::<()>();
     let destroyer = thread::spawn(move || {
-        begin.recv().expect("it is told to begin");
+        begin.recv().expect("the test sends the signal to begin");
         drop((of_other, matrix));
         drop(other);
         done.send(()).expect("it is waited for");

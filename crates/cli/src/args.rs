@@ -27,8 +27,8 @@ pub(crate) struct Common {
     pub(crate) verbose: u8,
 }
 
-/// What a run is: preset < file < flags. Without `DATA`, the keys that say what a model is trained
-/// on are no flags.
+/// The configuration of a run: preset < file < flags. Without `DATA`, keys of the section `data`
+/// are not flags.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs<const DATA: bool> {
     /// Preset to start from

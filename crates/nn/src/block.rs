@@ -68,9 +68,9 @@ impl Block {
     }
 }
 
-/// What goes from block to block, `x + y`, each `[B, T, C]`: `y`, what the last part found, is
-/// added by the norm that comes next, in one operation with it. The stream's name is from Elhage et
-/// al. 2021 ("A Mathematical Framework for Transformer Circuits").
+/// The value passed from block to block, `x + y`, each `[B, T, C]`. `y` is the output of the last
+/// part; the next norm adds it, in the same operation. The stream's name is from Elhage et al. 2021
+/// ("A Mathematical Framework for Transformer Circuits").
 #[derive(Clone, Debug)]
 pub struct ResidualStream {
     x: Tensor,

@@ -19,7 +19,7 @@ pub enum Error {
         key: &'static str,
         /// Its value.
         got: String,
-        /// What is asked of it.
+        /// The requirement that it breaks.
         reason: String,
     },
 
@@ -58,7 +58,7 @@ pub enum Error {
         key: String,
         /// Its value, as JSON; a long one is cut.
         got: String,
-        /// What is asked of it, or what it asks for.
+        /// The requirement that it breaks, or the unsupported feature that it requests.
         reason: String,
     },
     /// A folder has a configuration, but no weights that are read.

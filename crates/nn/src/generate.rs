@@ -57,7 +57,7 @@ impl<'m> Generator<'m> {
         Ok(())
     }
 
-    /// Computes everything anew for every token, to check the cache against.
+    /// Recomputes everything for every token, to check the cache against.
     #[must_use]
     pub fn without_cache(self) -> Self {
         Self {

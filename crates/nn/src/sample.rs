@@ -178,19 +178,19 @@ impl Sampler {
     }
 }
 
-/// Where a point of a line lies that the weights divide, one after the other. A border belongs to
-/// what begins there.
+/// The index of the interval that contains `point`, if the weights are the lengths of adjacent
+/// intervals. A border belongs to the interval that begins there.
 fn place(weights: &[f64], mut point: f64) -> usize {
     let found = weights.iter().position(|weight| {
         point -= weight;
         point < 0.0
     });
-    // Rounding may leave a hair above the last one.
+    // Rounding may leave a tiny rest beyond the last one.
     found.unwrap_or(weights.len().saturating_sub(1))
 }
 
-/// The greatest logit and the first token that has it; nothing where one is NaN or infinite, or
-/// none is there.
+/// The greatest logit and the first token that has it; `None` if a logit is NaN or infinite, or if
+/// there are no logits.
 fn likeliest(logits: &[f32]) -> Option<(f32, u32)> {
     const LANES: usize = 16;
     /// Of an infinity or NaN, and of nothing else, all are set.

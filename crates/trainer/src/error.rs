@@ -327,7 +327,7 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A folder without a run that could be gone on with.
+    /// A folder without a run that can be resumed.
     #[error("{} holds no checkpoint to resume: leave out --resume to start a run there", path.display())]
     NothingToResume {
         /// The folder.

@@ -181,8 +181,8 @@ pub enum Event {
     Sample(Sample),
     /// After a checkpoint was written.
     Checkpoint(Checkpoint),
-    /// Something that the run bears and the user would want to know. It depends on the machine, so
-    /// that no file of the run has it.
+    /// A problem that does not stop the run, but that the user should know. It depends on the
+    /// machine, so it is in no file of the run.
     Warning(Warning),
     /// At the end.
     Done(Done, DoneTiming),

@@ -46,7 +46,7 @@ impl Run {
         Ok(eval)
     }
 
-    /// A loss of an evaluation that is not finite is no result.
+    /// Refuses a loss of an evaluation that is not finite.
     fn check_finite(&self, what: &'static str, loss: Option<f32>) -> Result<()> {
         match loss {
             Some(value) if !value.is_finite() => Err(Error::NotFinite {

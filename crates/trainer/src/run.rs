@@ -34,18 +34,18 @@ pub struct Run {
     pub(crate) source: Box<dyn Source>,
     pub(crate) training: Training,
     pub(crate) plan: Plan,
-    /// What a checkpoint keeps beside the tensors: at first as training begins, then as of the last
-    /// step.
+    /// The part of a checkpoint beside the tensors: the state before training, then that after the
+    /// last step.
     pub(crate) state: State,
     bad_steps: BadSteps,
     pub(crate) resumed: Option<Resumed>,
 }
 
-/// What a resumed run starts from. The lock is the caller's, who has the folder.
+/// The state that a resumed run starts from. The caller holds the folder and its lock.
 #[derive(Debug)]
 pub(crate) struct Resumed {
     pub(crate) state: State,
-    /// Whether that is a checkpoint, or the run's beginning.
+    /// True if that is a checkpoint, false if it is the run's beginning.
     pub(crate) saved: bool,
 }
 
@@ -155,11 +155,10 @@ impl Run {
         &self.plan
     }
 
-    /// Trains to the last step, or until `stop` is set: then the step that is being done is
-    /// finished, the run is saved, and what is being measured is given up, to be measured when the
-    /// run is resumed. Nothing is written to `folder` before the first step is done. All of it runs
-    /// inside one [`Device::enter`], as does `observe`: entering anew for each step would cost some
-    /// 20 µs of it.
+    /// Trains to the last step, or until `stop` is set. Then it finishes the current step, saves
+    /// the run, and abandons an evaluation, which is done when the run is resumed. Nothing is
+    /// written to `folder` before the first step is done. Everything, `observe` included, runs
+    /// inside one [`Device::enter`]: entering for each step would cost some 20 µs per step.
     ///
     /// # Errors
     /// [`Error::NotFinite`], [`Error::Unsound`], [`Error::Write`], or the device's failure. What
@@ -206,9 +205,8 @@ impl Run {
 }
 
 impl Resumed {
-    /// Whether something that belongs to the last step is still to be done: the run was stopped
-    /// before it, or it was to end at that step and so skipped the evaluation that a longer run
-    /// does there.
+    /// True if work of the last step is still to be done: the run was stopped before that work, or
+    /// the step was to be the last and so skipped the evaluation that a longer run does there.
     pub(crate) fn left_something(&self, max_iters: u64) -> bool {
         let ended_there = self.state.config.train.max_iters == self.state.step;
         self.state.undone || (ended_there && self.state.step < max_iters)

@@ -30,7 +30,7 @@ pub(crate) struct TrainLoop<'a, 'o> {
     steps_before: u64,
     /// Seconds in steps.
     train_seconds: f64,
-    /// True once `stop` was heeded: the run is saved and ends.
+    /// True once `stop` took effect: the run is saved and ends.
     interrupted: bool,
 }
 

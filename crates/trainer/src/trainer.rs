@@ -111,8 +111,8 @@ impl<'m> Trainer<'m> {
         self.model
     }
 
-    /// Iterates over `steps` steps, or as many as there are batches for. Each is done when the
-    /// iterator is asked for it; after an error there are no more.
+    /// Iterates over `steps` steps, or over fewer if the batches run out. Each step is done when
+    /// `next` is called; after an error the iterator ends.
     pub fn run<B: IntoIterator<Item = Batch>>(
         &mut self,
         batches: B,

@@ -1,8 +1,8 @@
 //! Hugging Face's `config.json` of a GPT-2 model (`transformers`' `GPT2Config`, version 5).
 //!
 //! [`read`] uses a key, checks that it says what Latimer computes, or refuses it. Keys of
-//! [`NO_NUMBERS`] change no logit, whatever they say: they are about training, generation, labels,
-//! other heads, or the library itself.
+//! [`NO_NUMBERS`] never change a logit: they are about training, generation, labels, other heads,
+//! or the library itself.
 
 use super::keys::{Keys, as_size};
 use crate::{Activation, GptConfig, Result};

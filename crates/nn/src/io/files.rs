@@ -184,8 +184,7 @@ fn others(folder: &Path) -> String {
     }
 }
 
-/// Why the bytes of a file are no safetensors file, by what they are instead; `None` where its
-/// header is whole JSON.
+/// What a file is, if it is not a safetensors file; `None` if its header is complete JSON.
 pub(super) fn instead(bytes: &[u8]) -> Option<String> {
     let begins = |magic: &[u8]| bytes.starts_with(magic);
     let said = if bytes.is_empty() {

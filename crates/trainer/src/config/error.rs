@@ -73,7 +73,7 @@ pub enum ConfigError {
         key: String,
         /// The value.
         value: String,
-        /// What is asked of it: "it must be" and so on.
+        /// The requirement: "it must be" and so on.
         reason: String,
     },
     /// Two values that do not go together.
@@ -89,7 +89,7 @@ pub enum ConfigError {
         other: &'static str,
         /// Its value.
         other_value: String,
-        /// What is asked of them.
+        /// The requirement that they break.
         reason: &'static str,
     },
     /// The keys together ask for more than any machine has.

@@ -3,7 +3,7 @@
 use super::{Dtype, Order, Schedule};
 use latimer_nn::{Activation, MlpKind, NormKind, PositionKind, WeightInit};
 
-/// A key's value, whatever its field's type.
+/// A key's value, independent of the type of its field.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Integer(u64),
@@ -15,7 +15,8 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// Puts what another list has before what this one has; nothing happens to what is no list.
+    /// Puts the elements of another list before those of this one. Values that are not lists stay
+    /// as they are.
     pub(super) fn prepend(&mut self, before: Self) {
         match (self, before) {
             (Self::TextList(values), Self::TextList(before)) => drop(values.splice(0..0, before)),

@@ -15,7 +15,7 @@ use std::path::Path;
 /// let text = Text::from("to be or not to be, that is the question");
 /// let tokenizer = CharTokenizer::fit(text.as_str())?;
 /// let mut batches = text.batches(&tokenizer, 8, 4, 1337)?; // 4 rows of 8 positions
-/// let batch = batches.next().expect("there is no end to them");
+/// let batch = batches.next().expect("the batches are endless");
 /// assert_eq!((batch.ids().len(), batch.seq_len()), (4 * 8, 8));
 /// assert_eq!(batch.ids()[1..8], batch.targets()[..7]);
 /// # Ok::<(), latimer_trainer::Error>(())

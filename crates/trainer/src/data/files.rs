@@ -315,9 +315,9 @@ fn matching(name: &str) -> Result<NamedFiles> {
 /// Whether a file is one that was asked for.
 enum Asked {
     Yes,
-    /// It is not, and may be missed.
+    /// It is not, and the user might miss it.
     No(NotRead),
-    /// It is not, and nobody would think so.
+    /// It is not, and no user would expect it to be read.
     Never,
 }
 
@@ -387,7 +387,8 @@ impl<F: Fn(&Path, &OsStr) -> Asked> Search<F> {
         Ok(())
     }
 
-    /// Counts what is left out whatever it is called, unless nobody would think of it.
+    /// Counts an entry that is left out regardless of its name, unless no user would expect it to
+    /// be read.
     fn leave_out(&mut self, below: &Path, name: &OsStr, why: NotRead) {
         if !matches!((self.asks)(below, name), Asked::Never) {
             self.count(why);

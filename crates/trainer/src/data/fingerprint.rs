@@ -26,8 +26,8 @@ pub(super) fn fingerprint_of_files(files: &[&[u8]]) -> u64 {
     hash_of(files, HASHED)
 }
 
-/// Of the length of every file, and of every byte if there are no more than `most` in all;
-/// else of this many evenly spread pieces, and of each file's end.
+/// Hashes the length of every file, and every byte if there are at most `most` in all; otherwise
+/// that many bytes in evenly spread pieces, and each file's end.
 fn hash_of(files: &[&[u8]], most: u64) -> u64 {
     let total: u64 = files.iter().map(|bytes| bytes.len() as u64).sum();
     let one_in = usize::try_from(total.div_ceil(most)).unwrap_or(usize::MAX);

@@ -353,7 +353,8 @@ impl Mapped {
             path: path.to_owned(),
             source,
         };
-        // That nobody changes the files while they are trained on is asked by `data prepare`.
+        // The help of `data prepare` says that the files must not change while a run trains on
+        // them.
         let map = latimer_files::Mapped::open(path).map_err(unreadable)?;
         let header = Header::of(&map).map_err(|reason| Error::BadShard {
             path: path.to_owned(),

@@ -1,21 +1,21 @@
-//! Whose turn it is when rows are taken from several sources in given proportions.
+//! Decides which of several sources each row comes from, in given proportions.
 //!
-//! Proportions become whole numbers of rows in a period, and the period an order that repeats for
-//! ever: whose row number `n` is, and which of that source's own it is, is a division and a look
-//! into a table. Nothing is drawn at random, so that shares are exact over every period, not in the
-//! mean, and nothing has to be remembered between rows.
+//! Proportions become whole numbers of rows in a period, in an order that repeats for ever. The
+//! source of row `n`, and the number of the row within that source, are a division and a table
+//! lookup. Nothing is drawn at random, so shares are exact over every period, not only on average,
+//! and there is no state between rows.
 //!
-//! Within a period, row `j` of a source with `c` rows in a period of `p` has its window of turns,
-//! from `⌊j p / c⌋` to before `⌈(j + 1) p / c⌉`; of the sources whose window is open the one goes
-//! first whose window closes first, of equal ones the one that waits longer. That order keeps every
-//! window (Baruah, Cohen, Plaxton and Varvel 1996, for fair shares of one processor), so at any
-//! moment each source is less than one row from its share.
+//! Within a period, row `j` of a source with `c` rows in a period of `p` has a window of turns,
+//! from `⌊j p / c⌋` to before `⌈(j + 1) p / c⌉`; of the sources whose window is open, the one whose
+//! window closes first goes first; among equals, the one that has waited longer. That order keeps
+//! every window (Baruah, Cohen, Plaxton and Varvel 1996, for fair shares of one processor), so at
+//! any moment each source is less than one row from its share.
 
 /// The longest period. Shares that are multiples of 0.01 %, or repeat sooner, such as 1 : 2, are
 /// exact; others are off by less than one row in this many.
 pub(crate) const LONGEST: u32 = 10_000;
 
-/// Whose turn it is, for every row of a run.
+/// The source of every row of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shares {
     /// Rows of each source in a period.

@@ -118,8 +118,8 @@ impl RunFolder {
             })
     }
 
-    /// Writes the manifest of a checkpoint anew: its files are from now on what they should be. For
-    /// who has changed one on purpose.
+    /// Writes the manifest of a checkpoint again, so that its files count as undamaged. For callers
+    /// that changed one on purpose.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Write`].

@@ -74,7 +74,7 @@ impl Drop for Held {
         if self.begun.load(Ordering::Relaxed) {
             return;
         }
-        // Whatever cannot be removed is not ours alone, and is left.
+        // A folder that cannot be removed holds more than our files, and stays.
         if let Some((path, _)) = &self.lock {
             let _ = fs::remove_file(path);
         }
@@ -144,7 +144,7 @@ impl RunFolder {
         })
     }
 
-    /// The folder of a run that is there already, which nobody else may write to from now on.
+    /// Opens and locks the folder of an existing run: no other process can write to it from now on.
     ///
     /// # Errors
     /// [`Error::InUse`], [`Error::Write`].

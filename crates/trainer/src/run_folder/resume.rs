@@ -177,12 +177,12 @@ fn migrate(state: &mut serde_json::Value) -> latimer_nn::Result<()> {
     Ok(())
 }
 
-/// A run that can be gone on with: its newest checkpoint that is sound, or its beginning. While it
-/// is there, no other process may go on with the run.
+/// A run that can be resumed: from its newest undamaged checkpoint, or from its beginning. While
+/// this value exists, no other process can resume the run.
 #[derive(Clone, Debug)]
 pub struct Resume {
     folder: RunFolder,
-    /// None of a run that was stopped before its first.
+    /// `None` if the run stopped before its first checkpoint.
     checkpoint: Option<PathBuf>,
     state: State,
     bad_steps: BadSteps,

@@ -234,7 +234,7 @@ faults! {
 
     // ---- embeddings
 
-    kernel_embedding_parts_not_joined: "a token that goes on in the next part keeps the first sum"
+    kernel_embedding_parts_not_joined: "a token continued in the next part keeps the first sum"
         in shim, embedding_backward breaks Agrees,
         "for (u32 i = 0; i < W; i++) sum[i] += more[i];"
         => "";
