@@ -37,11 +37,11 @@ developers' tasks:
                 changes the source of a crate, or of six, in N places (40) that the seed draws, and
                 says which changes no test notices (hours; cargo-mutants)
   bench [--against pytorch] [--generate] [--instructions OP]
-                measures training steps or decoding, alternately with PyTorch's, and puts them on
-                record (`bench --help`); `bench train`, `generate` and `op` are the latimer command's
+                measures training steps or decoding, alternately with PyTorch, and records the
+                results (`bench --help`); `bench train`, `generate` and `op` are latimer's own
   kernels build [NAME] | check | list | show NAME | sanitize
-                compiles the CUDA kernels (fetches a compiler: 51 MB, once), says whether what is
-                committed is what they make, lists them, prints one's PTX
+                compiles the CUDA kernels (downloads a compiler of 51 MB once), compares the
+                committed PTX with the sources, lists the kernels, prints the PTX of one
 
 everything else is the latimer command, built in release mode:
 ";

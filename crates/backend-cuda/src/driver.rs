@@ -191,8 +191,8 @@ impl Driver {
             ),
             true if self.is_blocking => String::new(),
             true => format!(
-                ": a kernel that was launched before may have done this; {BLOCKING}=1 has each launch \
-                 waited for, and the kernel is then named"
+                ": a kernel that was launched before may have caused this; {BLOCKING}=1 waits for \
+                 each launch, and the error then names the kernel"
             ),
         }
     }

@@ -13,7 +13,8 @@ pub enum Error {
     NoDriver,
     /// The driver's library exists, but the loader cannot load it.
     #[error(
-        "the NVIDIA driver's library cannot be loaded ({reason}): install the driver anew, or use --backend cpu"
+        "the NVIDIA driver's library cannot be loaded ({reason}): reinstall the driver, or use \
+         --backend cpu"
     )]
     BrokenDriver {
         /// The loader's reason.

@@ -173,7 +173,7 @@ impl Kernels {
         }
         if shared > self.driver.shared_bytes {
             return Err(self.broken(format!(
-                "kernel {name} needs {shared} bytes of shared memory a block, but there are {}",
+                "kernel {name} needs {shared} bytes of shared memory per block, but the GPU has {}",
                 self.driver.shared_bytes
             )));
         }

@@ -61,8 +61,8 @@ pub(crate) fn load(driver: &Driver, family: &Family) -> Result<Module> {
     load_image(driver, &image).map_err(|(error, log)| {
         let hint = match error.0 {
             sys::CUresult::CUDA_ERROR_JIT_COMPILER_NOT_FOUND => format!(
-                ": the driver's compiler, libnvidia-ptxjitcompiler, is not installed or not mounted; \
-                 install it, or name a folder of compiled kernels by {CUBINS}"
+                ": the driver's compiler, libnvidia-ptxjitcompiler, is not installed or not \
+                 mounted; install it, or name a folder of compiled kernels with {CUBINS}"
             ),
             _ => log,
         };
@@ -78,7 +78,7 @@ fn cubin(family: &str) -> std::result::Result<Option<(PathBuf, Vec<u8>)>, String
     let folder = PathBuf::from(folder);
     if !folder.is_dir() {
         return Err(format!(
-            "{CUBINS} names {}, which is no folder: name one, or unset it",
+            "{CUBINS} names {}, which is not a folder: name a folder, or unset it",
             folder.display()
         ));
     }

@@ -139,7 +139,7 @@ fn a_fault_that_shows_later_says_how_to_find_its_kernel() {
     assert!(answer.contains("(CUDA_ERROR_ILLEGAL_ADDRESS"), "{answer}");
     assert!(!answer.contains("fill_4"), "nobody knows yet: {answer}");
     assert!(
-        answer.contains("CUDA_LAUNCH_BLOCKING=1 has each launch waited for"),
+        answer.contains("CUDA_LAUNCH_BLOCKING=1 waits for each launch"),
         "{answer}"
     );
 
@@ -222,7 +222,8 @@ fn machine_code_is_taken_before_ptx_and_says_when_it_does_not_fit() {
         std::fs::remove_dir_all(folder).expect("the folder can be removed");
     }
     let answer = ask("/nowhere".as_ref());
-    let expected = "LATIMER_CUBINS names /nowhere, which is no folder: name one, or unset it";
+    let expected = "LATIMER_CUBINS names /nowhere, which is not a folder: name a folder, or unset \
+                    it";
     assert!(answer.contains(expected), "{answer}");
 }
 

@@ -69,7 +69,7 @@ impl Standing {
     /// Takes in what a process printed.
     fn enter(&mut self, line: &str, times: &str) -> Result<(), String> {
         let said: Value = serde_json::from_str(line)
-            .map_err(|error| format!("{:?} printed no JSON ({error}): {line}", self.program))?;
+            .map_err(|error| format!("{:?} did not print JSON ({error}): {line}", self.program))?;
         let number = |path: &[&str]| number(&said, path);
         let (Some(median), Some(min)) = (number(&[times, "median"]), number(&[times, "min"]))
         else {

@@ -51,7 +51,7 @@ impl Tool {
     fn name(self) -> &'static str {
         match self {
             Self::Perf => "perf stat, user mode",
-            Self::Callgrind => "callgrind, which knows AVX2 but no AVX-512",
+            Self::Callgrind => "callgrind, which supports AVX2 but not AVX-512",
         }
     }
 

@@ -33,7 +33,7 @@ Runs latimer, alternately with PyTorch if asked, compares, and appends to benche
   --no-record         only print
   --scaling           a step's time against n_embd, T, B, layers and vocabulary, on 1 thread and on
                       --threads: fitted exponents, and a drawing for each
-  --instructions OP   instructions of one run of an operation, which no noise moves (valgrind or perf)
+  --instructions OP   instructions of one run of an operation, free of noise (valgrind or perf)
 ";
 
 /// What was asked for.
@@ -146,7 +146,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
         let at_least_1 = |value: &str| match value.parse() {
             Ok(n) if n > 0 => Ok(n),
             _ => Err(format!(
-                "{word} takes a whole number from 1 on, not `{value}`"
+                "{word} takes a whole number of at least 1, not `{value}`"
             )),
         };
         match word {
@@ -154,7 +154,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
                 "pytorch" => options.against = true,
                 other => {
                     return Err(format!(
-                        "cannot measure against `{other}`: there is pytorch"
+                        "cannot measure against `{other}`: only against pytorch"
                     ));
                 }
             },
@@ -164,7 +164,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
             "--threads" => options.threads = at_least_1(value()?)?,
             "--dtype" => match value()? {
                 name @ ("f32" | "bf16") => options.dtype = name.to_owned(),
-                other => return Err(format!("unknown number type `{other}`: there is f32, bf16")),
+                other => return Err(format!("unknown number type `{other}`: it must be f32 or bf16")),
             },
             "--python" => options.python = value()?.to_owned(),
             "--scaling" => options.scaling = true,

@@ -40,7 +40,7 @@ use xtask::run::{self, Outcome, to_root};
 
 const USAGE: &str = "\
 usage: cargo xtask kernels build [NAME…]     compile kernels/*.cu, or some, into the CUDA backend
-       cargo xtask kernels check [--offline] is what is committed what the sources make?
+       cargo xtask kernels check [--offline] compares the committed PTX with the sources
        cargo xtask kernels list              the kernels, what they take and what they use
        cargo xtask kernels show NAME         the PTX of a kernel file, or of one kernel
        cargo xtask kernels sanitize [TEST…]  the backend's tests under AddressSanitizer
