@@ -66,7 +66,11 @@ pub(crate) fn load(driver: &Driver, family: &Family) -> Result<Module> {
             ),
             _ => log,
         };
-        driver.error_with(&format!("loading the kernels of {}", family.name), error, &hint)
+        driver.error_with(
+            &format!("loading the kernels of {}", family.name),
+            error,
+            &hint,
+        )
     })
 }
 

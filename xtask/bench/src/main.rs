@@ -164,7 +164,11 @@ fn parse(words: &[&str]) -> Result<Options, String> {
             "--threads" => options.threads = at_least_1(value()?)?,
             "--dtype" => match value()? {
                 name @ ("f32" | "bf16") => options.dtype = name.to_owned(),
-                other => return Err(format!("unknown number type `{other}`: it must be f32 or bf16")),
+                other => {
+                    return Err(format!(
+                        "unknown number type `{other}`: it must be f32 or bf16"
+                    ));
+                }
             },
             "--python" => options.python = value()?.to_owned(),
             "--scaling" => options.scaling = true,
@@ -215,10 +219,10 @@ mod tests {
         let options = parse(&["--generate", "--dtype", "bf16"]).unwrap();
         assert_eq!(options.presets, ["char10m", "gpt2-124m"]);
         for (words, said) in [
-            (&["--against", "jax"][..], "there is pytorch"),
-            (&["--runs", "0"], "from 1 on"),
+            (&["--against", "jax"][..], "only against pytorch"),
+            (&["--runs", "0"], "of at least 1"),
             (&["--runs"], "needs a value"),
-            (&["--dtype", "f16"], "there is f32, bf16"),
+            (&["--dtype", "f16"], "it must be f32 or bf16"),
             (&["--fast"], "unknown flag `--fast`"),
         ] {
             let error = parse(words).unwrap_err();

@@ -132,12 +132,12 @@ fn a_pattern_is_read_wherever_a_file_is() {
         (
             "eval --model run --data src --extensions *",
             2,
-            "--extensions is *: it must be an ending",
+            "--extensions is *: it must be a file ending",
         ),
         (
             "tokenizer train --data 17 --out u",
             1,
-            "17 is a folder of tokens: text is needed",
+            "17 is a folder of tokens, but text is needed",
         ),
     ] {
         let outcome = place.run(args);

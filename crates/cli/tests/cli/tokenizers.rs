@@ -352,7 +352,7 @@ fn what_cannot_be_is_said() {
     let shard = place.path("tokens/shard-00000.bin");
     let whole = std::fs::read(&shard).unwrap();
     for (bytes, said) in [
-        (&whole[..whole.len() - 1], "speaks of"),
+        (&whole[..whole.len() - 1], "announces"),
         (&whole[..10], "shorter than its header"),
         (
             &b"x".repeat(100)[..],

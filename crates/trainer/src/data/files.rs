@@ -537,7 +537,7 @@ mod tests {
                     );
                     assert_eq!(error.contains("braces"), pattern.contains('{'), "{error}");
                     assert_eq!(
-                        error.contains("anything in it"),
+                        error.contains("that is not empty"),
                         pattern == "*.txt",
                         "{error}"
                     );

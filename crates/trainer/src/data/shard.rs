@@ -509,7 +509,7 @@ mod tests {
         assert_eq!(of_tokens.files().count(), made.shards);
         let refused = of_tokens.text().unwrap_err().to_string();
         assert!(
-            refused.contains("is a folder of tokens: text is needed"),
+            refused.contains("is a folder of tokens, but text is needed"),
             "{refused}"
         );
         assert_eq!(made.tokens as usize, words.len());
