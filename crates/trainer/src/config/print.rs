@@ -16,7 +16,7 @@ impl Config {
         line(
             &mut out,
             &format!("preset = {}", quoted(&self.preset)),
-            "what the rest began as",
+            "the preset that the keys below override",
         );
         let mut section = "";
         for key in KEYS {

@@ -239,7 +239,7 @@ fn printed_text_is_as_a_person_writes_it() {
         "\nlearning_rate = 0.001 ",
         "\neps = 1e-8 ",
         "\ndata = \"shakespeare\" ",
-        "\nschedule = \"cosine\"           # the learning rate after the warm-up: constant, cosine",
+        "\nschedule = \"cosine\"           # course of the learning rate after the warm-up: constant, cosine",
     ] {
         assert!(text.contains(start), "{start:?} is not in:\n{text}");
     }
