@@ -53,10 +53,10 @@ impl Optimizer {
     }
 
     /// Makes an optimizer whose every step adds up the gradients of `micro_steps` passes, each on
-    /// `rows` rows of the global batch; each counts as one `micro_steps`th. Dropout numbers the rows
-    /// of the global batch, so that its masks do not depend on how a batch is cut. The optimizer
-    /// has room for `ids` integers of a batch, which [`Optimizer::begin_step_on`] uploads together
-    /// with a step's values.
+    /// `rows` rows of the global batch; each counts as one `micro_steps`th. Dropout numbers the
+    /// rows of the global batch, so that its masks do not depend on how a batch is cut. The
+    /// optimizer has room for `ids` integers of a batch, which [`Optimizer::begin_step_on`] uploads
+    /// together with a step's values.
     ///
     /// # Errors
     /// The device's lack of memory.

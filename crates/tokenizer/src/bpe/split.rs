@@ -94,7 +94,8 @@ pub(super) fn smollm(classes: &Classes, text: &[u8], at: usize) -> usize {
         let end = classes.skip(text, at, SPACE);
         let is_one_blank = text[at] == b' ' && end == at + 1;
         let next = classes.at(text, end).0;
-        // A number ends the stretch, so the white space before it is like that at the end of a text.
+        // A number ends the stretch, so the white space before it is like that at the end of a
+        // text.
         if next & NUMBER != 0 {
             return end;
         }
