@@ -11,7 +11,7 @@
 //!
 //! - `u_acc` is `F32`'s 2⁻²⁴, also for `Bf16` and `F16` operands, which are widened on the way in
 //!   and rounded on the way out; `F64`'s for `F64`. Attention rounds once in between, its weights;
-//!   its meaning says so ([`Real::stored_as`]).
+//!   its meaning says so ([`Real::rounded_to`]).
 //! - [`C`] is the only constant that is not counted.
 //! - `floor` is where relative roundings end: [`floor`]. Below it results may be flushed to zero.
 //! - A value of magnitude 0 is exact: what one rounding of `want` gives (or two, through the
@@ -52,7 +52,7 @@
 //! which is the oracle's own precision, or to sums of squares, which have a single value and so no
 //! greatest error among many.
 //!
-//! [`Real::stored_as`]: latimer_tensor::Real::stored_as
+//! [`Real::rounded_to`]: latimer_tensor::Real::rounded_to
 
 use crate::oracle::{rounded, widened};
 use latimer_tensor::{Bounded, DType, Real, Result, Written};
