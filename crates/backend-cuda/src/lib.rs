@@ -185,14 +185,6 @@ fn chunk_bytes(memory_bytes: usize) -> usize {
     (1usize << share.ilog2()).clamp(SMALL_CHUNK, 1 << 30)
 }
 
-/// Opens the first CUDA device.
-///
-/// # Errors
-/// The reason why no device can be used.
-pub fn open() -> Result<latimer_tensor::Device, Error> {
-    Ok(latimer_tensor::Device::new(Cuda::new(0)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

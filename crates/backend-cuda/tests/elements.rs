@@ -185,14 +185,7 @@ const MOVED: [DType; 4] = [DType::F32, DType::Bf16, DType::F64, DType::U32];
 
 #[test]
 fn casts() {
-    let all = [
-        DType::F32,
-        DType::Bf16,
-        DType::F16,
-        DType::F64,
-        DType::U32,
-        DType::I64,
-    ];
+    let all = DType::ALL;
     let cases = || {
         [[1, 1], [3, 683], [2, 2048], [5, 1000]]
             .into_iter()

@@ -86,14 +86,7 @@ fn is_odd_prime(n: usize) -> bool {
 
 impl Coverage {
     /// The element types that have a column.
-    pub const DTYPES: [DType; 6] = [
-        DType::F32,
-        DType::Bf16,
-        DType::F16,
-        DType::F64,
-        DType::U32,
-        DType::I64,
-    ];
+    pub const DTYPES: [DType; 6] = DType::ALL;
 
     /// The figures of the cases that are drawn, without running them.
     ///

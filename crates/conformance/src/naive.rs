@@ -10,7 +10,7 @@
 //! every machine.
 
 use crate::ops::Spec;
-use latimer_tensor::{Backend, DType, Host, Op, Real, Result};
+use latimer_tensor::{Backend, Host, Op, Real, Result};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// One output: the operand's name and its values.
@@ -104,28 +104,8 @@ impl Real for Single {
         self.function(Real::erf)
     }
 
-    fn one_minus_square(self) -> Self {
-        Self(1.0 - self.0 * self.0)
-    }
-
     fn min(self, other: Self) -> Self {
         Self(self.0.min(other.0))
-    }
-
-    fn as_exact(self) -> Self {
-        self
-    }
-
-    fn rounded_to(self, _dtype: DType) -> Self {
-        self
-    }
-
-    fn flushed(self, _dtype: DType) -> Self {
-        self
-    }
-
-    fn read_back_from_f32(self) -> Self {
-        self
     }
 }
 

@@ -21,6 +21,16 @@ pub enum DType {
 }
 
 impl DType {
+    /// All types.
+    pub const ALL: [Self; 6] = [
+        Self::F32,
+        Self::Bf16,
+        Self::F16,
+        Self::F64,
+        Self::U32,
+        Self::I64,
+    ];
+
     /// Bytes of one element.
     #[must_use]
     pub const fn size(self) -> usize {

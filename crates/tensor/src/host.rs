@@ -51,6 +51,17 @@ impl<'h, R: Real> Host<'h, R> {
         view.map(|v| self.read(v)).transpose()
     }
 
+    /// The elements of an output that an operation adds to, or as many zeros if it overwrites them.
+    ///
+    /// # Errors
+    /// When the device cannot be read.
+    pub fn read_old(&self, view: View<'_>, adds: bool) -> Result<Vec<R>> {
+        match adds {
+            true => self.read(view),
+            false => Ok(vec![R::from(0.0); view.numel()]),
+        }
+    }
+
     /// Unsigned integers, as indices.
     ///
     /// # Errors

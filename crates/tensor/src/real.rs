@@ -67,7 +67,9 @@ pub trait Real:
 
     /// `1 - x²`, the slope of `tanh` where its value is `x`.
     #[must_use]
-    fn one_minus_square(self) -> Self;
+    fn one_minus_square(self) -> Self {
+        Self::constant(1.0) - self * self
+    }
 
     /// The smaller of two numbers; a NaN is ignored.
     #[must_use]
@@ -76,21 +78,29 @@ pub trait Real:
     /// The same value as an exact number. It is for values that the result does not depend on, such
     /// as the greatest score of a softmax, which is subtracted from all.
     #[must_use]
-    fn as_exact(self) -> Self;
+    fn as_exact(self) -> Self {
+        self
+    }
 
     /// The same value, which an implementation may round to this type before it uses it again.
     #[must_use]
-    fn rounded_to(self, dtype: DType) -> Self;
+    fn rounded_to(self, _dtype: DType) -> Self {
+        self
+    }
 
     /// The same value, which an implementation may take for 0 if it is below the smallest normal
     /// number of the type that it computes in: `F64` for operands of that type, otherwise `F32`.
     #[must_use]
-    fn flushed(self, dtype: DType) -> Self;
+    fn flushed(self, _dtype: DType) -> Self {
+        self
+    }
 
     /// The value rounded to `F32`, as an output of that type holds it when another output is made
     /// from it.
     #[must_use]
-    fn read_back_from_f32(self) -> Self;
+    fn read_back_from_f32(self) -> Self {
+        self
+    }
 }
 
 impl Real for f64 {
@@ -126,24 +136,8 @@ impl Real for f64 {
         erf(self)
     }
 
-    fn one_minus_square(self) -> Self {
-        1.0 - self * self
-    }
-
     fn min(self, other: Self) -> Self {
         self.min(other)
-    }
-
-    fn as_exact(self) -> Self {
-        self
-    }
-
-    fn rounded_to(self, _dtype: DType) -> Self {
-        self
-    }
-
-    fn flushed(self, _dtype: DType) -> Self {
-        self
     }
 
     fn read_back_from_f32(self) -> Self {

@@ -459,14 +459,17 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A model that was not read from a folder, and has been given no tokenizer.
+    #[error("the model has no tokenizer: give it one by Model::with_tokenizer")]
+    NoTokenizerGiven,
     /// A tokenizer with more tokens than its model's vocabulary has.
     #[error(
-        "{}: the tokenizer has {tokens} tokens, but the model has {vocab_size} ids: it cannot read \
+        "{}the tokenizer has {tokens} tokens, but the model has {vocab_size} ids: it cannot read \
          every text; give it the tokenizer that it was trained with",
-        path.display()
+        place(path)
     )]
     VocabularyMismatch {
-        /// The folder.
+        /// The model's folder; empty if it was not read from one.
         path: PathBuf,
         /// The tokenizer's.
         tokens: usize,
@@ -519,6 +522,14 @@ impl fmt::Display for Remedy {
                  --dropout, give --dtype f32, or try another --seed"
             }
         })
+    }
+}
+
+/// A folder before a sentence about it; nothing for a model that has none.
+fn place(path: &Path) -> String {
+    match path.as_os_str().is_empty() {
+        true => String::new(),
+        false => format!("{}: ", path.display()),
     }
 }
 

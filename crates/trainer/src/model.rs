@@ -5,7 +5,6 @@ use crate::run_folder::checkpoints::Candidates;
 use crate::run_folder::folder::{CONFIG_JSON, MODEL, TOKENIZER_JSON, write_synced};
 use crate::run_folder::manifest;
 use crate::sampling::sampler;
-use crate::step::engine::Trained;
 use crate::{Error, Result, text_loss};
 use latimer_autograd::Params;
 use latimer_nn::io::ModelOnDisk;
@@ -67,13 +66,6 @@ impl Model {
             path: PathBuf::new(),
             passed_over: Vec::new(),
             notes: Vec::new(),
-        }
-    }
-
-    pub(crate) fn trained(&mut self) -> Trained<'_> {
-        Trained {
-            gpt: &self.gpt,
-            params: &mut self.params,
         }
     }
 
@@ -149,10 +141,14 @@ impl Model {
     /// The tokenizer.
     ///
     /// # Errors
-    /// [`Error::NoTokenizer`].
+    /// [`Error::NoTokenizer`]; [`Error::NoTokenizerGiven`] if the model was not read from a folder.
     pub fn tokenizer(&self) -> Result<&Arc<dyn Tokenizer>> {
-        self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer {
-            path: self.path.clone(),
+        self.tokenizer.as_ref().ok_or_else(|| {
+            let path = self.path.clone();
+            match path.as_os_str().is_empty() {
+                true => Error::NoTokenizerGiven,
+                false => Error::NoTokenizer { path },
+            }
         })
     }
 

@@ -12,9 +12,9 @@ use crate::event::Step;
 use crate::model::Model;
 use crate::schedule::learning_rate;
 use crate::{Error, Result};
-use engine::{BatchShape, Engine, Trained, not_finite};
+use engine::{BatchShape, Engine, not_finite};
 use latimer_autograd::{AdamW, Params, Slab};
-use latimer_nn::{Gpt, GptConfig};
+use latimer_nn::{Gpt, GptConfig, io};
 use latimer_tensor::{Device, DryRun, PoolStats};
 use outliers::Outliers;
 use std::path::Path;
@@ -87,7 +87,7 @@ impl Training {
             seq_len,
         };
         Ok(Self {
-            engine: Engine::new(&mut model.trained(), adamw, shape, config.seed)?,
+            engine: Engine::new(&mut model, adamw, shape, config.seed)?,
             model,
             config: config.clone(),
             outliers: Outliers::default(),
@@ -148,16 +148,13 @@ impl Training {
         self.model
     }
 
-    fn parts(&mut self) -> (&mut Engine, Trained<'_>) {
-        (&mut self.engine, self.model.trained())
-    }
-
     /// Takes the weights and moments after some step from the files of a checkpoint.
     ///
     /// # Errors
     /// What reading the files gives.
     pub(crate) fn restore(&mut self, step: u64, weights: &Path, moments: &Path) -> Result<()> {
-        engine::read_state(&mut self.model.params, weights, moments)?;
+        io::read_weights(&mut self.model.params, weights)?;
+        io::read_slabs(&mut self.model.params, &MOMENTS, moments)?;
         self.step = step;
         Ok(())
     }
@@ -167,7 +164,8 @@ impl Training {
     /// # Errors
     /// What writing the files gives.
     pub(crate) fn save(&self, weights: &Path, moments: &Path) -> Result<()> {
-        engine::write_state(&self.model.params, weights, moments)
+        io::write_weights(&self.model.params, weights)?;
+        Ok(io::write_slabs(&self.model.params, &MOMENTS, moments)?)
     }
 
     /// Loss and gradient norm of the last steps, where outliers are skipped.
@@ -238,8 +236,7 @@ impl Training {
         let batch = self.batch_of(self.rows_of(step, source), self.engine.shape.all_rows());
         let done = self.run_step(step, &batch, step == 1)?;
         if let Some((what, value)) = not_finite([done.loss, done.grad_norm]) {
-            let (gpt, params) = (&self.model.gpt, &self.model.params);
-            let place = self.engine.diagnose(gpt, params, step, self.config.seed);
+            let place = self.engine.diagnose(&self.model, step, self.config.seed);
             let remedy = self.remedy(step, source);
             return Err(Error::NotFinite {
                 what,
@@ -280,12 +277,12 @@ impl Training {
         let lr = learning_rate(&self.config, step);
         let skip_outliers = self.config.skip_outliers;
         self.engine.begin(step, lr, batch)?;
-        let (engine, mut model) = self.parts();
+        let (engine, model) = (&mut self.engine, &mut self.model);
         // Where it is decided here whether the gradients are used, a step is in two halves.
         if skip_outliers > 0.0 {
-            engine.run_gradients(&mut model, check)?;
+            engine.run_gradients(model, check)?;
         } else {
-            engine.run(&mut model, check)?;
+            engine.run(model, check)?;
         }
         let [loss, grad_norm] = engine.results()?;
         let mut done = Step {
@@ -298,8 +295,7 @@ impl Training {
         if skip_outliers > 0.0 {
             done.skipped = self.outliers.judge(&done, skip_outliers);
             if !done.skipped {
-                let (engine, mut model) = self.parts();
-                engine.run_update(&mut model)?;
+                self.engine.run_update(&mut self.model)?;
             }
         }
         Ok(done)

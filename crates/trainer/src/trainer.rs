@@ -133,10 +133,10 @@ impl<'m> Trainer<'m> {
     /// before the step. [`Error::BadBatch`]; [`latimer_nn::Error::TooLong`]; the device's failure.
     pub fn step(&mut self, batch: &Batch) -> Result<TrainStep> {
         let shape = self.shape_of(batch)?;
-        let mut model = self.model.trained();
+        let model = &mut *self.model;
         let engine = match &mut self.engine {
             Some(engine) if engine.shape == shape => engine,
-            other => other.insert(Engine::new(&mut model, self.adamw, shape, self.seed)?),
+            other => other.insert(Engine::new(model, self.adamw, shape, self.seed)?),
         };
         let number = self.done + 1;
         let lr = match &mut self.learning_rate {
@@ -144,10 +144,10 @@ impl<'m> Trainer<'m> {
             None => self.adamw.lr.into(),
         };
         engine.begin(number, lr, &[batch.ids(), batch.targets()].concat())?;
-        engine.run(&mut model, number == 1)?;
+        engine.run(model, number == 1)?;
         let results = engine.results()?;
         if let Some((what, value)) = not_finite(results) {
-            let place = engine.diagnose(model.gpt, model.params, number, self.seed);
+            let place = engine.diagnose(model, number, self.seed);
             let remedy = match number {
                 1 => Remedy::OtherSettings,
                 _ => Remedy::BeginAgain,

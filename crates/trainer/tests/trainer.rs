@@ -258,6 +258,20 @@ fn what_is_saved_is_read_back() {
     ));
 }
 
+/// A model that no folder holds is not named by one.
+#[test]
+fn a_made_model_without_a_fitting_tokenizer_says_so() {
+    let said = model().tokenizer().unwrap_err().to_string();
+    assert!(said.starts_with("the model has no tokenizer: "), "{said}");
+    let large = CharTokenizer::fit("abcdefghijklmnopqrstuvwxyzABCDEFGH").unwrap();
+    let refused = model().with_tokenizer(Arc::new(large)).unwrap_err();
+    let said = refused.to_string();
+    assert!(
+        said.starts_with("the tokenizer has 34 tokens, but"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_place_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();

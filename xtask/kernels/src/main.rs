@@ -1,8 +1,8 @@
 //! The CUDA kernels: from `kernels/*.cu` to the PTX that `backend-cuda` carries.
 //!
 //! Users need no CUDA, only a driver: the PTX is committed, and this task makes it. [`source`]
-//! reads a file and what it includes, [`nvrtc`] compiles it, [`ptxas`] and [`sass`] see what
-//! becomes of it on each architecture, [`gates`] judges that, [`mod@make`] gathers all that is
+//! reads a file and what it includes, [`nvrtc`] compiles it, [`ptxas`] and [`sass`] show the
+//! machine code for each architecture, [`gates`] checks it, [`mod@make`] writes the files that are
 //! committed, with [`report`] and [`lock`]; [`archive`] packs the PTX; [`mod@check`] compares.
 //! [`cubins`](mod@cubins) makes machine code ahead of time. [`tools`] fetches the compiler.
 //! `docs/kernels.md` tells how to use it.

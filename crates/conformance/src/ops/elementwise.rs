@@ -18,14 +18,7 @@ pub(super) const fn fill(spec: Spec) -> Spec {
 
 pub(super) const fn cast(spec: Spec) -> Spec {
     spec.draws(|op| {
-        let to = select(vec![
-            DType::F32,
-            DType::Bf16,
-            DType::F16,
-            DType::F64,
-            DType::U32,
-            DType::I64,
-        ]);
+        let to = select(DType::ALL.to_vec());
         drawn((shape(), to), move |(x, to)| {
             Outline::of(op).shape("x", x).dtype("y", to)
         })

@@ -104,11 +104,7 @@ impl OpSpec for LayerNormBackward<'_> {
         );
         let (mean, rstd) = (host.read(self.mean)?, host.read(self.rstd)?);
         let n = R::from(c as f64);
-        let mut dx = if self.accumulate {
-            host.read(self.dx.as_view())?
-        } else {
-            vec![R::from(0.0); x.len()]
-        };
+        let mut dx = host.read_old(self.dx.as_view(), self.accumulate)?;
         let mut dweight = host.read(self.dweight.as_view())?;
         let mut dbias = match &self.dbias {
             Some(dbias) => host.read(dbias.as_view())?,

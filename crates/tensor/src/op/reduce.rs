@@ -65,11 +65,7 @@ impl OpSpec for Reduce<'_> {
     fn reference<R: Real>(&self, host: &mut Host<'_, R>) -> Result<()> {
         let (rows, columns) = (self.x.shape().rows(), self.x.shape().columns());
         let x = host.read(self.x)?;
-        let old = if self.accumulate {
-            host.read(self.y.as_view())?
-        } else {
-            vec![R::from(0.0); self.y.numel()]
-        };
+        let old = host.read_old(self.y.as_view(), self.accumulate)?;
         let mut y = Vec::new();
         for (at, &old) in old.iter().enumerate() {
             let line: Vec<R> = match self.over {

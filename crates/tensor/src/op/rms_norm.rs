@@ -74,11 +74,7 @@ impl OpSpec for RmsNormBackward<'_> {
         let rstd = host.read(self.rstd)?;
         let c = weight.len();
         let n = R::from(c as f64);
-        let mut dx = if self.accumulate {
-            host.read(self.dx.as_view())?
-        } else {
-            vec![R::from(0.0); x.len()]
-        };
+        let mut dx = host.read_old(self.dx.as_view(), self.accumulate)?;
         let mut dweight = host.read(self.dweight.as_view())?;
         for (i, &rstd) in rstd.iter().enumerate() {
             let at = |j: usize| i * c + j;

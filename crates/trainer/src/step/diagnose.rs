@@ -5,7 +5,8 @@
 //! while an observer of the device looks at what every operation reads and leaves. AdamW updates
 //! nothing when the norm is not finite, so the copy sees what the step saw.
 
-use super::engine::{Engine, Trained};
+use super::engine::Engine;
+use crate::Model;
 use latimer_autograd::{Params, Slab};
 use latimer_nn::Gpt;
 use latimer_tensor::op::Operand;
@@ -19,8 +20,8 @@ const UNKNOWN: &str = "and the tensor where it first appeared could not be found
 impl Engine {
     /// Where in a step on the batch that was uploaded last a value that is not finite comes up
     /// first: `first in y of matmul, at transformer.h.0.mlp.c_fc`.
-    pub(crate) fn diagnose(&self, gpt: &Gpt, params: &Params, step: u64, seed: u64) -> String {
-        match self.find(gpt, params, step, seed) {
+    pub(crate) fn diagnose(&self, model: &Model, step: u64, seed: u64) -> String {
+        match self.find(model, step, seed) {
             Ok(Some(place)) => place,
             Ok(None) => UNKNOWN.to_owned(),
             Err(error) => format!(
@@ -30,15 +31,9 @@ impl Engine {
         }
     }
 
-    fn find(
-        &self,
-        gpt: &Gpt,
-        params: &Params,
-        step: u64,
-        seed: u64,
-    ) -> crate::Result<Option<String>> {
-        let device = params.device().clone();
-        let (gpt, declarations) = Gpt::new(gpt.config())?;
+    fn find(&self, model: &Model, step: u64, seed: u64) -> crate::Result<Option<String>> {
+        let (device, params) = (model.device().clone(), &model.params);
+        let (gpt, declarations) = Gpt::new(model.config())?;
         let mut copied = Params::zeroed(&device, declarations)?;
         if params.dtype() == DType::Bf16 {
             copied.enable_bf16()?;
@@ -54,10 +49,7 @@ impl Engine {
             }
             copied.set(Slab::Values, key, &values)?;
         }
-        let mut model = Trained {
-            gpt: &gpt,
-            params: &mut copied,
-        };
+        let mut model = Model::of(gpt, copied);
         let mut engine = self.for_copy(&mut model, seed)?;
         let mut names = Vec::new();
         for key in keys {

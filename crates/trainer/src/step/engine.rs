@@ -1,12 +1,9 @@
 //! The device's part of a step: what is uploaded before it, its operations, its results.
 
-use super::MOMENTS;
-use crate::Result;
 use crate::launch::Launch;
-use latimer_autograd::{AdamW, Optimizer, Params, Pass, StepResults};
-use latimer_nn::{Gpt, io};
+use crate::{Model, Result};
+use latimer_autograd::{AdamW, Optimizer, Pass, StepResults};
 use latimer_tensor::Tensor;
-use std::path::Path;
 
 /// How the rows of a step are cut into micro-steps, whose gradients add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +23,6 @@ impl BatchShape {
     }
 }
 
-/// A GPT and its parameters.
-#[derive(Debug)]
-pub(crate) struct Trained<'m> {
-    pub(crate) gpt: &'m Gpt,
-    pub(crate) params: &'m mut Params,
-}
-
 /// Optimizer, batch and recording of a model in training.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -48,7 +38,7 @@ impl Engine {
     /// # Errors
     /// [`latimer_nn::Error::TooLong`], or the device's lack of memory.
     pub(crate) fn new(
-        model: &mut Trained<'_>,
+        model: &mut Model,
         adamw: AdamW,
         shape: BatchShape,
         seed: u64,
@@ -62,7 +52,7 @@ impl Engine {
         // `[2·A·B, T]`: the ids of all micro-steps, then their targets.
         let ids = 2 * shape.all_rows() * shape.seq_len;
         let optimizer =
-            Optimizer::with_micro_steps(model.params, adamw, shape.micro_steps, rows, ids)?;
+            Optimizer::with_micro_steps(&mut model.params, adamw, shape.micro_steps, rows, ids)?;
         Ok(Self {
             optimizer: optimizer.with_seed(seed),
             shape,
@@ -70,14 +60,9 @@ impl Engine {
         })
     }
 
-    /// AdamW's constants.
-    pub(crate) fn adamw(&self) -> AdamW {
-        self.optimizer.adamw
-    }
-
     /// An engine as this one, for another copy of the model; it launches plainly.
-    pub(crate) fn for_copy(&self, model: &mut Trained<'_>, seed: u64) -> Result<Self> {
-        let mut copy = Self::new(model, self.adamw(), self.shape, seed)?;
+    pub(crate) fn for_copy(&self, model: &mut Model, seed: u64) -> Result<Self> {
+        let mut copy = Self::new(model, self.optimizer.adamw, self.shape, seed)?;
         copy.launch.always_plain();
         Ok(copy)
     }
@@ -111,14 +96,14 @@ impl Engine {
     /// recording. They read what changes from step to step from the device's memory, and leave
     /// losses and norm there. Where the norm is not finite, no parameter changes. With `check`, the
     /// loss must reach every parameter, and every gradient must be finite if the loss is.
-    pub(crate) fn run(&mut self, model: &mut Trained<'_>, check: bool) -> Result<()> {
+    pub(crate) fn run(&mut self, model: &mut Model, check: bool) -> Result<()> {
         let device = model.params.device().clone();
         let mut launch = std::mem::take(&mut self.launch);
         let ran = device.enter(|| {
             launch.run(&device, &mut || {
                 self.enqueue_gradients(model, check)?;
-                self.optimizer.measure(model.params)?;
-                Ok(self.optimizer.apply(model.params)?)
+                self.optimizer.measure(&model.params)?;
+                Ok(self.optimizer.apply(&mut model.params)?)
             })
         });
         self.launch = launch;
@@ -126,32 +111,32 @@ impl Engine {
     }
 
     /// The first half of a step: gradients, their norm and the clip factor; no update.
-    pub(crate) fn run_gradients(&mut self, model: &mut Trained<'_>, check: bool) -> Result<()> {
+    pub(crate) fn run_gradients(&mut self, model: &mut Model, check: bool) -> Result<()> {
         let device = model.params.device().clone();
         device.enter(|| {
             self.enqueue_gradients(model, check)?;
-            Ok(self.optimizer.measure(model.params)?)
+            Ok(self.optimizer.measure(&model.params)?)
         })
     }
 
     /// The second half of a step, the update.
-    pub(crate) fn run_update(&mut self, model: &mut Trained<'_>) -> Result<()> {
+    pub(crate) fn run_update(&mut self, model: &mut Model) -> Result<()> {
         let device = model.params.device().clone();
-        Ok(device.enter(|| self.optimizer.apply(model.params))?)
+        Ok(device.enter(|| self.optimizer.apply(&mut model.params))?)
     }
 
     /// The forward and backward passes of all micro-steps.
-    fn enqueue_gradients(&mut self, model: &Trained<'_>, check: bool) -> Result<()> {
+    fn enqueue_gradients(&mut self, model: &Model, check: bool) -> Result<()> {
         let BatchShape {
             micro_steps, rows, ..
         } = self.shape;
         for micro_step in 0..micro_steps {
             let ids = self.rows(micro_step * rows, rows)?; // [B, T]
             let targets = self.rows((micro_steps + micro_step) * rows, rows)?; // [B, T]
-            let gpt = model.gpt;
+            let gpt = &model.gpt;
             // The ids are gone when the loss is kept, which is written to the same memory.
             let loss = move |pass: &Pass<'_>| gpt.loss(pass, &ids, &targets);
-            self.optimizer.backward(model.params, micro_step, loss)?;
+            self.optimizer.backward(&model.params, micro_step, loss)?;
         }
         if check {
             let losses = self.optimizer.results()?.losses;
@@ -175,16 +160,4 @@ impl Engine {
 pub(crate) fn not_finite([loss, grad_norm]: [f32; 2]) -> Option<(&'static str, f32)> {
     let named = [("loss", loss), ("gradient norm", grad_norm)];
     named.into_iter().find(|(_, value)| !value.is_finite())
-}
-
-/// Takes weights and AdamW's moments from the files of a checkpoint.
-pub(crate) fn read_state(params: &mut Params, weights: &Path, moments: &Path) -> Result<()> {
-    io::read_weights(params, weights)?;
-    Ok(io::read_slabs(params, &MOMENTS, moments)?)
-}
-
-/// Writes what [`read_state`] reads.
-pub(crate) fn write_state(params: &Params, weights: &Path, moments: &Path) -> Result<()> {
-    io::write_weights(params, weights)?;
-    Ok(io::write_slabs(params, &MOMENTS, moments)?)
 }

@@ -61,8 +61,7 @@ impl Training {
     fn try_step(&mut self, step: u64, source: &dyn Source) -> Result<[f32; 2]> {
         let batch = self.batch_of(self.rows_of(step, source), self.engine.shape.all_rows());
         self.engine.begin(step, 0.0, &batch)?;
-        let (engine, mut model) = self.parts();
-        engine.run_gradients(&mut model, false)?;
-        engine.results()
+        self.engine.run_gradients(&mut self.model, false)?;
+        self.engine.results()
     }
 }

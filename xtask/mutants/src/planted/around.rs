@@ -1,6 +1,5 @@
-//! Faults around the kernels and operations, in what a conformance suite does not ask about: which
-//! kernels a large GPU takes, captures beside other threads, what becomes of a step that cannot be
-//! recorded. Each names the test that must fail.
+//! Faults around the kernels and operations, in what a conformance suite does not ask about: the
+//! kernels that a large GPU takes, captures beside other threads, and steps that cannot be recorded. Each names the test that must fail.
 
 use super::{Copy, end, output, read, write};
 use crate::anchors::{Anchors, planted};
