@@ -8,7 +8,7 @@ use super::segments::Segment;
 use super::tokenizer::BpeTokenizer;
 use super::words::Workspace;
 use crate::error::Result;
-use crate::special::{AllowedSpecial, Finders};
+use crate::special::AllowedSpecial;
 use crate::tokenizer::Tokenizer;
 
 impl BpeTokenizer {
@@ -30,25 +30,16 @@ impl BpeTokenizer {
     /// Appends the ids of a text, in which the tokens that are not special are found.
     #[inline]
     pub(super) fn encode_text(&self, text: &str, ids: &mut Vec<u32>) {
-        if self.is_plain() {
-            self.encode_stretch(text, ids);
-        } else {
-            self.encode_segments(text, self.specials.always(), ids);
-        }
+        self.text_segments(text, &mut |segment| self.encode_segment(segment, ids));
     }
 
-    fn encode_segments(&self, text: &str, finders: Option<&Finders>, ids: &mut Vec<u32>) {
-        self.segments(
-            text,
-            finders.unwrap_or(&Finders::default()),
-            &mut |segment| {
-                match segment.token {
-                    Some(id) => ids.push(id),
-                    None => self.encode_stretch(segment.text, ids),
-                }
-                true
-            },
-        );
+    /// Appends the ids of a segment; always true.
+    fn encode_segment(&self, segment: Segment<'_>, ids: &mut Vec<u32>) -> bool {
+        match segment.token {
+            Some(id) => ids.push(id),
+            None => self.encode_stretch(segment.text, ids),
+        }
+        true
     }
 
     /// Appends the ids of a text without added tokens.
@@ -112,7 +103,8 @@ impl BpeTokenizer {
 
     /// The ids of a text in which the names of allowed special tokens encode to those tokens. If
     /// several start at the same place, the longest counts. The stretches between them are encoded
-    /// as texts of their own. [Tokens that are not special](Self::text_tokens) need no permission. Names of other special tokens are ordinary text.
+    /// as texts of their own. [Tokens that are not special](Self::text_tokens) need no permission.
+    /// Names of other special tokens are ordinary text.
     ///
     /// ```
     /// use latimer_tokenizer::{AllowedSpecial, BpeTokenizer, Pattern};
@@ -135,7 +127,9 @@ impl BpeTokenizer {
                 token: token.to_owned(),
             })?;
         let mut ids = Vec::new();
-        self.encode_segments(text, Some(&finders), &mut ids);
+        self.segments(text, &finders, &mut |segment| {
+            self.encode_segment(segment, &mut ids)
+        });
         Ok(ids)
     }
 
@@ -156,8 +150,8 @@ impl BpeTokenizer {
         Ok([before, &ids, after].concat())
     }
 
-    /// The ids of a text, each with its range of bytes in the [`normalized`](Self::normalized) text.
-    /// A token may cover part of a character, so the ends of a range need not be `char` boundaries.
+    /// The ids of a text, each with its range of bytes in the [`normalized`](Self::normalized)
+    /// text. A token may cover part of a character, so the ends of a range need not be `char` boundaries.
     /// The range of an added token includes the white space that it takes with it.
     #[must_use]
     pub fn encode_with_offsets(&self, text: &str) -> Vec<(u32, Range<usize>)> {
@@ -177,12 +171,7 @@ impl BpeTokenizer {
             from = end;
             true
         };
-        if self.is_plain() {
-            add(Segment { text, token: None });
-        } else {
-            let none = Finders::default();
-            self.segments(text, self.specials.always().unwrap_or(&none), &mut add);
-        }
+        self.text_segments(text, &mut add);
         found
     }
 
@@ -248,19 +237,13 @@ impl BpeTokenizer {
                 })
             })
         };
-        let all = if self.is_plain() {
-            count_stretch(text, &mut count)
-        } else {
-            let none = Finders::default();
-            let finders = self.specials.always().unwrap_or(&none);
-            self.segments(text, finders, &mut |segment| match segment.token {
-                Some(_) => {
-                    count += 1;
-                    go_on(count, 0)
-                }
-                None => count_stretch(segment.text, &mut count),
-            })
-        };
+        let all = self.text_segments(text, &mut |segment| match segment.token {
+            Some(_) => {
+                count += 1;
+                go_on(count, 0)
+            }
+            None => count_stretch(segment.text, &mut count),
+        });
         if all { count } else { usize::MAX }
     }
 

@@ -42,6 +42,20 @@ impl BpeTokenizer {
         })
     }
 
+    /// As [`segments`](Self::segments), for a text in which no special token is allowed.
+    #[inline]
+    pub(super) fn text_segments(
+        &self,
+        text: &str,
+        segment: &mut dyn FnMut(Segment<'_>) -> bool,
+    ) -> bool {
+        if self.is_plain() {
+            return segment(stretch(text));
+        }
+        let none = Finders::default();
+        self.segments(text, self.specials.always().unwrap_or(&none), segment)
+    }
+
     fn normal<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.nfc {
             nfc::nfc(text)
@@ -57,9 +71,8 @@ impl BpeTokenizer {
         if !self.nfc {
             return Cow::Borrowed(text);
         }
-        let none = Finders::default();
         let mut normal = String::with_capacity(text.len());
-        self.segments(text, self.specials.always().unwrap_or(&none), &mut |part| {
+        self.text_segments(text, &mut |part| {
             normal.push_str(part.text);
             true
         });
