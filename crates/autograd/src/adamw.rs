@@ -1,6 +1,6 @@
 //! AdamW over the slabs, with clipping. The clip factor never leaves the device.
 
-use crate::scalars::{Scalars, StepValues};
+use crate::step_memory::{StepMemory, StepValues};
 use crate::{Error, Params, Result};
 use latimer_tensor::op::{self, ClipScale, SumSquares};
 use latimer_tensor::{DType, Phase, Tensor};
@@ -60,7 +60,7 @@ impl AdamW {
     ///
     /// # Errors
     /// [`Error::NoGradients`], or the device's failure.
-    pub(crate) fn measure(&self, params: &Params, scalars: &mut Scalars) -> Result<()> {
+    pub(crate) fn measure(&self, params: &Params, scalars: &mut StepMemory) -> Result<()> {
         let device = params.device();
         let _update = device.begin_phase(Phase::Update);
         let gradients = params.gradients()?;
@@ -86,7 +86,7 @@ impl AdamW {
     ///
     /// # Errors
     /// [`Error::NoGradients`], or the device's failure.
-    pub(crate) fn apply(&self, params: &mut Params, scalars: &Scalars) -> Result<()> {
+    pub(crate) fn apply(&self, params: &mut Params, scalars: &StepMemory) -> Result<()> {
         let device = params.device().clone();
         let _update = device.begin_phase(Phase::Update);
         let groups = params.groups();

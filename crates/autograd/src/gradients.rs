@@ -1,6 +1,6 @@
 //! The gradients on the way back, which backward rules read and add to.
 
-use crate::scalars::Scalars;
+use crate::step_memory::StepMemory;
 use crate::{Error, Params, Result, tape::Known};
 use latimer_tensor::op::Axpby;
 use latimer_tensor::{DType, Device, Shape, Tensor, TensorId, View, ViewMut};
@@ -48,7 +48,7 @@ impl GradientKey {
 #[derive(Debug)]
 pub struct Gradients<'p> {
     params: &'p Params,
-    scalars: &'p Scalars,
+    scalars: &'p StepMemory,
     wanted: Known,
     /// Gradients of tensors whose own operation has not been reached yet. A tree, because entries
     /// come and go: a hash table's room would depend on its random keys, and a step's allocations
@@ -60,7 +60,7 @@ pub struct Gradients<'p> {
 impl<'p> Gradients<'p> {
     pub(crate) fn new(
         params: &'p Params,
-        scalars: &'p Scalars,
+        scalars: &'p StepMemory,
         wanted: Known,
         loss: &Tensor,
         seed: Tensor,

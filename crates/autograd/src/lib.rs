@@ -45,9 +45,9 @@ mod params;
 mod pass;
 #[rustfmt::skip] // a table of rules: a line a field would hide it
 mod rules;
-mod scalars;
 mod scope;
 mod sound;
+mod step_memory;
 mod tape;
 
 pub use adamw::AdamW;
@@ -57,6 +57,6 @@ pub use ops::{AttentionSpec, LmHead};
 pub use optimizer::Optimizer;
 pub use params::{Init, Param, ParamInfo, Params, Slab};
 pub use pass::{Mode, Pass};
-pub use scalars::StepResults;
 pub use scope::{Declarations, Scope};
 pub use sound::Unsound;
+pub use step_memory::StepResults;

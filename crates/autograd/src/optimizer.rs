@@ -1,6 +1,6 @@
 //! Training with one call per step.
 
-use crate::scalars::{Scalars, StepResults};
+use crate::step_memory::{StepMemory, StepResults};
 use crate::{AdamW, Error, Params, Pass, Result};
 use latimer_tensor::{Tensor, op::Cast};
 
@@ -37,7 +37,7 @@ use latimer_tensor::{Tensor, op::Cast};
 pub struct Optimizer {
     /// The constants of the next step; its learning rate may follow a schedule.
     pub adamw: AdamW,
-    scalars: Scalars,
+    scalars: StepMemory,
     seed: u64,
     step: u32,
 }
@@ -70,7 +70,7 @@ impl Optimizer {
         params.enable_training()?;
         let mut optimizer = Self {
             adamw,
-            scalars: Scalars::new(params.device(), micro_steps, rows, ids)?,
+            scalars: StepMemory::new(params.device(), micro_steps, rows, ids)?,
             seed: 0,
             step: 0,
         };

@@ -1,6 +1,6 @@
 //! One pass through a model: operations run at once and, in training, are recorded.
 
-use crate::scalars::Scalars;
+use crate::step_memory::StepMemory;
 use crate::tape::{Node, Tape};
 use crate::{Error, Gradients, Params, Result};
 use latimer_tensor::{Device, Phase, Tensor, View};
@@ -29,7 +29,7 @@ pub enum Mode {
 pub struct Pass<'a> {
     pub(crate) params: &'a Params,
     /// `None` in evaluation.
-    scalars: Option<&'a Scalars>,
+    scalars: Option<&'a StepMemory>,
     mode: Mode,
     stop: Option<&'a AtomicBool>,
     tape: RefCell<Tape<'a>>,
@@ -44,11 +44,11 @@ impl<'a> Pass<'a> {
 
     /// A pass that trains: [`Pass::backward`] adds `loss_scale` times the loss's gradients. Dropout
     /// reads its random words from `scalars`.
-    pub(crate) fn train(params: &'a Params, scalars: &'a Scalars, loss_scale: f32) -> Self {
+    pub(crate) fn train(params: &'a Params, scalars: &'a StepMemory, loss_scale: f32) -> Self {
         Self::new(params, Some(scalars), Mode::Train { loss_scale })
     }
 
-    fn new(params: &'a Params, scalars: Option<&'a Scalars>, mode: Mode) -> Self {
+    fn new(params: &'a Params, scalars: Option<&'a StepMemory>, mode: Mode) -> Self {
         Self {
             params,
             scalars,
@@ -71,7 +71,7 @@ impl<'a> Pass<'a> {
 
     /// The random words of dropout; `None` in evaluation.
     pub(crate) fn random(&self) -> Option<View<'a>> {
-        self.scalars.map(Scalars::random)
+        self.scalars.map(StepMemory::random)
     }
 
     /// Fails once the flag of [`Pass::stopped_by`] is set.

@@ -19,7 +19,7 @@ use latimer_tensor::{
 ///
 /// A step may consist of several micro-steps, whose gradients add up.
 #[derive(Debug)]
-pub(crate) struct Scalars {
+pub(crate) struct StepMemory {
     /// `U32`, in this order, each part aligned as memory of its own is: `[8 + A]` floats (those of
     /// the optimizer, and the loss of each micro-step), `[A, 4]` random words, the ids.
     memory: Tensor,
@@ -56,7 +56,7 @@ pub(crate) struct StepValues {
     pub(crate) step: u32,
 }
 
-impl Scalars {
+impl StepMemory {
     /// A block on a device for steps of `micro_steps` micro-steps, each on `rows` rows of the
     /// global batch, and for batches of `ids` integers.
     ///
@@ -122,7 +122,7 @@ impl Scalars {
     /// Uploads the first ids of a batch alone.
     ///
     /// # Errors
-    /// As [`Scalars::set`].
+    /// As [`StepMemory::set`].
     pub(crate) fn set_ids(&mut self, ids: &[u32]) -> Result<()> {
         self.upload(self.first_id(), ids)
     }
@@ -184,7 +184,7 @@ impl Scalars {
     /// The floats, to be written by [`ClipScale`](latimer_tensor::op::ClipScale).
     ///
     /// # Errors
-    /// As [`Scalars::loss_mut`].
+    /// As [`StepMemory::loss_mut`].
     pub(crate) fn floats_mut(&mut self) -> Result<ViewMut<'_>> {
         let memory = self.memory.view_mut()?;
         Ok(memory
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_micro_step_has_its_words_and_its_loss() {
-        let mut block = Scalars::new(&Device::reference(), 3, 5, 6).unwrap();
+        let mut block = StepMemory::new(&Device::reference(), 3, 5, 6).unwrap();
         let values = StepValues {
             lr: 0.5,
             bias1: 0.1,
